@@ -1,0 +1,84 @@
+"""The bus, in words: what a caller, a server and a consumer may count on.
+
+* **Calls** are answered by one of the service's processes, or end in `unavailable` when the deadline
+  passes; never a hang. A call may be carried out more than once (its process may die after the work
+  and before the answer), so every command carries a client-made id that makes it idempotent.
+* **Events** are published at least once and delivered at least once to each consumer group, in no
+  guaranteed order: consumers deduplicate by `LoggedEvent.id` and order by `seq`. `publish` returns
+  when every consumer group's queue has the event on disk; it raises `BusUnavailable` otherwise, and
+  the log will publish it again.
+* A consumer's handler acknowledges by returning. `Reject` dead-letters the event at once. A temporary
+  failure is tried again, with backoff, for as long as it lasts; any other is tried a few times and
+  then dead-lettered.
+
+`rabbit.py` and `memory.py` implement this; `tests/conformance` holds both to it.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from libs.common.contracts.log import LoggedEvent
+from libs.common.contracts.registry import Operation
+from libs.common.errors import UNAVAILABLE, PresenceError
+from libs.common.identity import Identity
+
+CALL_TIMEOUT = 5.0  # seconds; an edge's client has usually given up by then
+
+
+class BusUnavailable(PresenceError):
+    """The bus cannot take this now, or nobody answered in time."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(UNAVAILABLE, text)
+
+
+class Reject(Exception):
+    """Raised by a consumer: this event can never be handled. It goes to the dead-letter queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, from where, and under which request id (it appears in every log line on the way)."""
+
+    identity: Identity
+    request_id: str
+    address: str = ""
+
+    def to_wire(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_wire(cls, data: Mapping[str, Any]) -> "Caller":
+        return cls(Identity(**data["identity"]), data["request_id"], data["address"])
+
+
+type Handler[Request, Reply] = Callable[[Caller, Request], Awaitable[Reply]]
+type Consumer = Callable[[LoggedEvent], Awaitable[None]]
+
+
+class Bus(Protocol):
+    """Declare with `serve` and `subscribe` first, then `start`."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None:
+        """Take no new work, finish what was taken, then close."""
+
+    @property
+    def ready(self) -> bool:
+        """Connected, and every declared server and consumer is attached."""
+
+    def serve[Request, Reply](self, operation: Operation[Request, Reply], handler: Handler[Request, Reply]) -> None:
+        """Answer `operation` in this process."""
+
+    def subscribe(self, group: str, consumer: Consumer, *, concurrency: int = 32) -> None:
+        """Receive every event as a member of `group` (a row of `topology.EVENT_GROUPS`)."""
+
+    async def call[Request, Reply](
+        self, operation: Operation[Request, Reply], request: Request, caller: Caller, *, timeout: float = CALL_TIMEOUT
+    ) -> Reply:
+        """Ask and wait. Raises the answering service's `PresenceError`, or `BusUnavailable`."""
+
+    async def publish(self, event: LoggedEvent) -> None:
+        """Hand an event to every consumer group, durably. Raises `BusUnavailable`."""

@@ -1,0 +1,49 @@
+"""One event, one consumer: what its handler's outcome means. The same on both buses."""
+
+import asyncio
+from enum import Enum, auto
+
+import structlog
+
+from libs.common.bus.base import Consumer, Reject
+from libs.common.contracts.log import LoggedEvent
+from libs.common.errors import PresenceError
+
+_log = structlog.get_logger(__name__)
+FIRST_PAUSE = 0.1  # seconds before a temporary failure is tried again; doubles
+LONGEST_PAUSE = 5.0
+RETRY_PAUSE = 0.2  # seconds before an unexpected failure goes back to the queue
+
+
+class Outcome(Enum):
+    DONE = auto()
+    AGAIN = auto()  # counts towards the delivery limit
+    DEAD = auto()
+
+
+def is_temporary(error: Exception) -> bool:
+    """Failures of what stands behind us (a server away, a connection lost), not of the event."""
+    if isinstance(error, PresenceError):
+        return error.kind.temporary
+    temporary = {"OperationalError", "InterfaceError", "ConnectionError", "TimeoutError"}  # SQLAlchemy, redis
+    return isinstance(error, OSError) or any(cls.__name__ in temporary for cls in type(error).__mro__)
+
+
+async def deliver(consumer: Consumer, event: LoggedEvent) -> Outcome:
+    """Run the handler until its outcome is known; a temporary failure is outlasted here."""
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            await consumer(event)
+            return Outcome.DONE
+        except Reject as error:
+            _log.warning("event rejected", event_id=event.id, event_name=event.name, error=str(error))
+            return Outcome.DEAD
+        except Exception as error:
+            if not is_temporary(error):
+                _log.exception("event handler failed", event_id=event.id, event_name=event.name)
+                await asyncio.sleep(RETRY_PAUSE)
+                return Outcome.AGAIN
+            _log.warning("event handler waits", event_id=event.id, error=repr(error), pause=pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)

@@ -1,0 +1,104 @@
+"""The bus inside one process, for unit tests: the same promises, no durability.
+
+Buses that share a `MemoryBroker` see each other, as processes that share a RabbitMQ do. Everything is
+encoded and decoded on the way.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from typing import Any
+
+from libs.common.bus import topology
+from libs.common.bus.base import CALL_TIMEOUT, BusUnavailable, Caller, Consumer, Handler
+from libs.common.bus.codec import answer_call, decode_answer, decode_event, encode_call, encode_event
+from libs.common.bus.delivery import Outcome, deliver
+from libs.common.contracts.log import LoggedEvent
+from libs.common.contracts.registry import Operation
+
+
+class MemoryBroker:
+    """Queues of one installation. `dead` holds what consumers gave up on, by group."""
+
+    def __init__(self) -> None:
+        self.servers: dict[str, list[MemoryBus]] = defaultdict(list)
+        self.queues: dict[str, asyncio.Queue[bytes]] = {g: asyncio.Queue() for g in topology.EVENT_GROUPS}
+        self.dead: dict[str, list[LoggedEvent]] = defaultdict(list)
+        self.running = True
+
+
+class MemoryBus:
+    """See `base.Bus`."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self._broker = broker
+        self._handlers: dict[str, tuple[Operation[Any, Any], Handler[Any, Any]]] = {}
+        self._consumers: list[tuple[str, Consumer, int]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        for name in self._handlers:
+            self._broker.servers[name].append(self)
+        for group, consumer, concurrency in self._consumers:
+            self._tasks += [asyncio.create_task(self._consume(group, consumer)) for _ in range(concurrency)]
+
+    async def stop(self) -> None:
+        for name in self._handlers:
+            self._broker.servers[name].remove(self)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def ready(self) -> bool:
+        return self._broker.running
+
+    def serve[Request, Reply](self, operation: Operation[Request, Reply], handler: Handler[Request, Reply]) -> None:
+        self._handlers[operation.name] = (operation, handler)
+
+    def subscribe(self, group: str, consumer: Consumer, *, concurrency: int = 32) -> None:
+        self._consumers.append((group, consumer, concurrency))
+
+    async def call[Request, Reply](
+        self, operation: Operation[Request, Reply], request: Request, caller: Caller, *, timeout: float = CALL_TIMEOUT
+    ) -> Reply:
+        body = encode_call(operation, request, caller)
+        servers = self._broker.servers[operation.name]
+        if not self._broker.running or not servers:
+            raise BusUnavailable
+        servers.append(servers.pop(0))
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await answer_call(servers[-1]._handlers, body)  # noqa: SLF001  a bus like this one
+        except TimeoutError as error:
+            raise BusUnavailable("Nobody answered in time.") from error
+        return decode_answer(operation, answer)
+
+    async def publish(self, event: LoggedEvent) -> None:
+        if not self._broker.running:
+            raise BusUnavailable
+        body = encode_event(event)
+        for queue in self._broker.queues.values():
+            queue.put_nowait(body)
+
+    async def _consume(self, group: str, consumer: Consumer) -> None:
+        queue = self._broker.queues[group]
+        while True:
+            body = await queue.get()
+            done = False
+            try:
+                done = await self._deliver(group, consumer, decode_event(body))
+            finally:
+                if not done:  # cancelled on the way: the event is nobody's yet
+                    with contextlib.suppress(asyncio.QueueFull):
+                        queue.put_nowait(body)
+
+    async def _deliver(self, group: str, consumer: Consumer, event: LoggedEvent) -> bool:
+        for _ in range(topology.DELIVERY_LIMIT + 1):
+            outcome = await deliver(consumer, event)
+            if outcome is Outcome.DONE:
+                return True
+            if outcome is Outcome.DEAD:
+                break
+        self._broker.dead[group].append(event)
+        return True

@@ -1,0 +1,315 @@
+"""The bus over RabbitMQ (3.10 to 4.x), on aio-pika's plain connection.
+
+A supervisor task owns the connection: connect, declare, attach consumers, wait until anything breaks,
+begin again. That is all of the recovery: whatever the reason, a broken consumer, a channel error or a
+lost broker, everything is rebuilt from what was declared, and the calls still waiting are sent again.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import aio_pika
+import msgspec
+import structlog
+from aio_pika.abc import (
+    AbstractChannel,
+    AbstractConnection,
+    AbstractExchange,
+    AbstractIncomingMessage,
+    AbstractQueue,
+)
+from aiormq.exceptions import AMQPError, ChannelInvalidStateError, DeliveryError
+
+from libs.common.bus import topology
+from libs.common.bus.base import CALL_TIMEOUT, BusUnavailable, Caller, Consumer, Handler
+from libs.common.bus.codec import answer_call, decode_answer, decode_event, encode_call, encode_event
+from libs.common.bus.delivery import Outcome, deliver
+from libs.common.contracts.log import LoggedEvent
+from libs.common.contracts.registry import Operation
+from libs.common.errors import PresenceError
+from libs.common.ids import new_id
+from libs.common.metrics import BUS_CALLS, BUS_CONNECTS, EVENTS_HANDLED
+
+_log = structlog.get_logger(__name__)
+CONNECT_TIMEOUT = 5.0
+CONFIRM_TIMEOUT = 5.0
+HEARTBEAT = 10  # seconds; a broker that vanished without a word is noticed within two
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # between connection attempts
+_BROKEN = (AMQPError, ConnectionError, OSError, TimeoutError, RuntimeError)
+
+
+@dataclass(slots=True)
+class _PendingCall:
+    operation: Operation[Any, Any]
+    body: bytes
+    deadline: float  # of `time.monotonic`
+    answer: asyncio.Future[bytes]
+
+
+@dataclass(slots=True)
+class _Session:
+    """What lives as long as one connection."""
+
+    connection: AbstractConnection
+    calls: AbstractExchange
+    events: AbstractExchange
+    replies: AbstractQueue
+    publishing: AbstractChannel
+    broken: asyncio.Event
+    consuming: list[tuple[AbstractQueue, str]]
+    known_queues: set[str]
+
+
+class RabbitBus:
+    """See `base.Bus`. `name` is shown in the broker's list of connections."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._url, self._name = url, name
+        self._handlers: dict[str, tuple[Operation[Any, Any], Handler[Any, Any]]] = {}
+        self._consumers: list[tuple[str, Consumer, int]] = []
+        self._pending: dict[str, _PendingCall] = {}
+        self._working: set[asyncio.Task[None]] = set()
+        self._session: _Session | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._draining = False
+
+    def serve[Request, Reply](self, operation: Operation[Request, Reply], handler: Handler[Request, Reply]) -> None:
+        self._handlers[operation.name] = (operation, handler)
+
+    def subscribe(self, group: str, consumer: Consumer, *, concurrency: int = 32) -> None:
+        self._consumers.append((group, consumer, concurrency))
+
+    @property
+    def ready(self) -> bool:
+        return self._session is not None and not self._draining
+
+    async def start(self) -> None:
+        self._supervisor = asyncio.create_task(self._supervise())
+
+    async def drain(self) -> None:
+        """Take no new calls and events; finish those in progress."""
+        self._draining = True
+        if self._session:
+            for queue, tag in self._session.consuming:
+                with contextlib.suppress(*_BROKEN):
+                    await queue.cancel(tag)
+        if self._working:
+            await asyncio.wait(self._working)
+
+    async def stop(self) -> None:
+        await self.drain()
+        if self._supervisor:
+            self._supervisor.cancel()
+            await asyncio.gather(self._supervisor, return_exceptions=True)
+
+    async def call[Request, Reply](
+        self, operation: Operation[Request, Reply], request: Request, caller: Caller, *, timeout: float = CALL_TIMEOUT
+    ) -> Reply:
+        started = time.monotonic()
+        pending = _PendingCall(
+            operation,
+            encode_call(operation, request, caller),
+            started + timeout,
+            asyncio.get_running_loop().create_future(),
+        )
+        code = "ok"
+        try:
+            return decode_answer(operation, await self._ask(pending, timeout))
+        except PresenceError as error:
+            code = error.kind.code
+            raise
+        finally:
+            BUS_CALLS.labels(operation.name, code).observe(time.monotonic() - started)
+
+    async def _ask(self, pending: _PendingCall, timeout: float) -> bytes:
+        correlation_id = new_id()
+        self._pending[correlation_id] = pending
+        try:
+            async with asyncio.timeout(timeout):
+                if self._session:
+                    await self._send_call(self._session, correlation_id, pending)
+                return await pending.answer
+        except TimeoutError as error:
+            raise BusUnavailable(f"{pending.operation.service} did not answer in time.") from error
+        finally:
+            del self._pending[correlation_id]
+
+    async def _send_call(self, session: _Session, correlation_id: str, pending: _PendingCall) -> None:
+        """Send, or leave it pending: the next session sends again what a broken one lost."""
+        queue = topology.call_queue(pending.operation)
+        remaining = max(pending.deadline - time.monotonic(), 0.001)
+        message = aio_pika.Message(
+            pending.body, correlation_id=correlation_id, reply_to=session.replies.name, expiration=remaining
+        )
+        try:
+            if queue not in session.known_queues:
+                await _declare_call_queue(session.publishing, session.calls, queue)
+                session.known_queues.add(queue)
+            await session.calls.publish(message, queue, timeout=remaining)
+        except DeliveryError as error:
+            raise BusUnavailable(f"{pending.operation.service} has too much to do.") from error
+        except TimeoutError:
+            raise
+        except _BROKEN as error:
+            _log.warning("call not sent, waiting for the broker", operation=pending.operation.name, error=repr(error))
+
+    async def publish(self, event: LoggedEvent) -> None:
+        if self._session is None:
+            raise BusUnavailable("The broker is away.")
+        message = aio_pika.Message(
+            encode_event(event), message_id=event.id, delivery_mode=aio_pika.DeliveryMode.PERSISTENT
+        )
+        try:
+            await self._session.events.publish(message, event.name, mandatory=True, timeout=CONFIRM_TIMEOUT)
+        except _BROKEN as error:
+            raise BusUnavailable(f"The broker did not take the event: {error!r}") from error
+
+    async def _supervise(self) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                async with self._connected() as session:
+                    pause = FIRST_PAUSE
+                    await self._serve_session(session)
+            except _BROKEN as error:
+                _log.warning("broker connection lost", error=repr(error), pause=pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _serve_session(self, session: _Session) -> None:
+        self._session = session  # from here on a new call sends itself
+        _log.info("connected to the broker")
+        try:
+            for correlation_id, pending in list(self._pending.items()):
+                with contextlib.suppress(BusUnavailable, TimeoutError):
+                    await self._send_call(session, correlation_id, pending)
+            await session.broken.wait()
+            raise ConnectionError("the connection, a channel or a consumer was lost")
+        finally:
+            self._session = None
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[_Session]:
+        connection = await aio_pika.connect(
+            self._url,
+            timeout=CONNECT_TIMEOUT,
+            heartbeat=HEARTBEAT,
+            client_properties={"connection_name": self._name},
+        )
+        BUS_CONNECTS.inc()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT * 4):
+                session = await self._build(connection)
+            yield session
+        finally:
+            with contextlib.suppress(*_BROKEN):
+                async with asyncio.timeout(CONNECT_TIMEOUT):
+                    await connection.close()
+
+    async def _build(self, connection: AbstractConnection) -> _Session:
+        broken = asyncio.Event()
+        connection.close_callbacks.add(lambda *_: broken.set())
+        publishing = await _open_channel(connection, broken)
+        calls, events = await _declare_topology(publishing)
+        replies = await publishing.declare_queue(exclusive=True, auto_delete=True)
+        session = _Session(connection, calls, events, replies, publishing, broken, [], set())
+        await replies.consume(self._on_answer, no_ack=True)
+        if not self._draining:
+            await self._attach(session)
+        return session
+
+    async def _attach(self, session: _Session) -> None:
+        for queue_name in sorted({topology.call_queue(operation) for operation, _ in self._handlers.values()}):
+            channel = await _open_channel(session.connection, session.broken, topology.CALLS_IN_PROGRESS)
+            queue = await _declare_call_queue(channel, session.calls, queue_name)
+            session.consuming.append((queue, await queue.consume(self._in_task(self._on_call))))
+        for group, consumer, concurrency in self._consumers:
+            channel = await _open_channel(session.connection, session.broken, concurrency)
+            queue = await channel.get_queue(topology.event_queue(group))
+            callback = self._in_task(partial(self._on_event, group, consumer))
+            session.consuming.append((queue, await queue.consume(callback)))
+
+    def _in_task(
+        self, work: Callable[[AbstractIncomingMessage], Awaitable[None]]
+    ) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
+        """Track the work, so that `drain` can wait for it; a connection lost on the way is no error."""
+
+        async def run(message: AbstractIncomingMessage) -> None:
+            task = asyncio.current_task()
+            assert task is not None  # noqa: S101  we are in one
+            self._working.add(task)
+            try:
+                await work(message)
+            except (ChannelInvalidStateError, *_BROKEN) as error:
+                _log.warning("connection lost during work; it comes again", error=repr(error))
+            finally:
+                self._working.discard(task)
+
+        return run
+
+    async def _on_answer(self, message: AbstractIncomingMessage) -> None:
+        pending = self._pending.get(message.correlation_id or "")
+        if pending and not pending.answer.done():
+            pending.answer.set_result(message.body)
+
+    async def _on_call(self, message: AbstractIncomingMessage) -> None:
+        answer = await answer_call(self._handlers, message.body)
+        session = self._session
+        if session and message.reply_to:
+            reply = aio_pika.Message(answer, correlation_id=message.correlation_id)
+            exchange = session.publishing.default_exchange
+            with contextlib.suppress(DeliveryError):  # the caller is gone
+                await exchange.publish(reply, message.reply_to, mandatory=False, timeout=CONFIRM_TIMEOUT)
+        await message.ack()
+
+    async def _on_event(self, group: str, consumer: Consumer, message: AbstractIncomingMessage) -> None:
+        try:
+            event = decode_event(message.body)
+        except msgspec.DecodeError as error:
+            _log.error("unreadable event", error=str(error))
+            await message.reject(requeue=False)
+            return
+        with structlog.contextvars.bound_contextvars(request_id=event.request_id, event_id=event.id):
+            outcome = await deliver(consumer, event)
+        EVENTS_HANDLED.labels(group, outcome.name.lower()).inc()
+        if outcome is Outcome.DONE:
+            await message.ack()
+        else:
+            await message.reject(requeue=outcome is Outcome.AGAIN)
+
+
+async def _open_channel(connection: AbstractConnection, broken: asyncio.Event, prefetch: int = 0) -> AbstractChannel:
+    """A confirming channel; its end, or the broker's cancelling a consumer on it, breaks the session."""
+    channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+    if prefetch:
+        await channel.set_qos(prefetch_count=prefetch)
+    channel.close_callbacks.add(lambda *_: broken.set())
+    underlay = await channel.get_underlay_channel()
+    underlay.on_consumer_cancel_callbacks.add(lambda *_: broken.set())
+    return channel
+
+
+async def _declare_topology(channel: AbstractChannel) -> tuple[AbstractExchange, AbstractExchange]:
+    calls = await channel.declare_exchange(topology.CALLS_EXCHANGE, "direct", durable=True)
+    events = await channel.declare_exchange(topology.EVENTS_EXCHANGE, "topic", durable=True)
+    dead = await channel.declare_exchange(topology.DEAD_EXCHANGE, "direct", durable=True)
+    for group in topology.EVENT_GROUPS:
+        grave = topology.dead_queue(group)
+        dead_letters = await channel.declare_queue(grave, durable=True, arguments={"x-queue-type": "quorum"})
+        await dead_letters.bind(dead, grave)
+        queue = await channel.declare_queue(
+            topology.event_queue(group), durable=True, arguments=topology.event_queue_arguments(group)
+        )
+        await queue.bind(events, "#")
+    return calls, events
+
+
+async def _declare_call_queue(channel: AbstractChannel, exchange: AbstractExchange, name: str) -> AbstractQueue:
+    queue = await channel.declare_queue(name, durable=True, arguments=dict(topology.CALL_QUEUE_ARGUMENTS))
+    await queue.bind(exchange, name)
+    return queue

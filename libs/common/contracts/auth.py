@@ -1,0 +1,156 @@
+"""Login: a challenge signed with a Hive posting key, or a guest's token."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from libs.common.contracts.registry import Access, Http, Limit, Operation
+from libs.common.contracts.schema import Account, text
+
+
+@dataclass(frozen=True)
+class ChallengeRequest:
+    account: Account
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """`challenge` is the text to sign with Hive Keychain's `requestSignBuffer` (posting key)."""
+
+    challenge: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Login:
+    account: Account
+    challenge: Annotated[str, text(1024)]
+    signature: Annotated[str, text(256)]
+
+
+@dataclass(frozen=True)
+class Session:
+    token: str
+    refresh_token: str
+    expires_at: datetime
+    account: str
+
+
+@dataclass(frozen=True)
+class GuestRequest:
+    display_name: Annotated[str, text(32, pattern=r"[^\x00-\x1f\x7f]+")] | None = None
+
+
+@dataclass(frozen=True)
+class GuestSession:
+    """`guest_id` is stable for the token's life."""
+
+    token: str
+    guest_id: str
+    display_name: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Refresh:
+    refresh_token: Annotated[str, text(256)]
+
+
+@dataclass(frozen=True)
+class Empty:
+    """No fields."""
+
+
+@dataclass(frozen=True)
+class Me:
+    kind: str
+    account: str | None
+    guest_id: str | None
+    display_name: str
+    operator: bool
+
+
+@dataclass(frozen=True)
+class Jwks:
+    """RFC 7517: `keys` are Ed25519 public keys (RFC 8037), newest first."""
+
+    keys: list[dict[str, Any]]
+
+
+challenge = Operation(
+    "auth.challenge",
+    "spaces_auth",
+    ChallengeRequest,
+    Challenge,
+    Access.ANYONE,
+    Limit(20, 60),
+    writes=True,
+    bindings=(Http("POST", "/api/auth/challenge"),),
+    summary="A text to sign with the account's posting key.",
+)
+login = Operation(
+    "auth.login",
+    "spaces_auth",
+    Login,
+    Session,
+    Access.ANYONE,
+    Limit(20, 60),
+    writes=True,
+    bindings=(Http("POST", "/api/auth/login"),),
+    summary="Exchange a signed challenge for tokens.",
+)
+guest = Operation(
+    "auth.guest",
+    "spaces_auth",
+    GuestRequest,
+    GuestSession,
+    Access.ANYONE,
+    Limit(30, 60),
+    writes=True,
+    bindings=(Http("POST", "/api/auth/guest"),),
+    summary="A guest's token.",
+)
+refresh = Operation(
+    "auth.refresh",
+    "spaces_auth",
+    Refresh,
+    Session,
+    Access.ANYONE,
+    Limit(30, 60),
+    writes=True,
+    bindings=(Http("POST", "/api/auth/refresh"),),
+    summary="Exchange a refresh token, once, for new tokens; using one twice ends the whole family.",
+)
+logout = Operation(
+    "auth.logout",
+    "spaces_auth",
+    Empty,
+    Empty,
+    Access.ANYONE,
+    Limit(30, 60),
+    writes=True,
+    bindings=(Http("POST", "/api/auth/logout"),),
+    summary="Revoke the token this request carries, and its refresh tokens.",
+)
+me = Operation(
+    "auth.me",
+    "spaces_auth",
+    Empty,
+    Me,
+    Access.ANYONE,
+    Limit(120, 60),
+    bindings=(Http("GET", "/api/auth/me"),),
+    summary="Who the token says one is.",
+)
+jwks = Operation(
+    "auth.jwks",
+    "spaces_auth",
+    Empty,
+    Jwks,
+    Access.ANYONE,
+    Limit(120, 60),
+    bindings=(Http("GET", "/.well-known/jwks.json"),),
+    summary="The public keys that tokens are signed with.",
+)
+
+RECORDS = (challenge, login, guest, refresh, logout, me, jwks)

@@ -1,0 +1,60 @@
+"""Content replicated from the primary (data.dlux.io), and how current it is."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from libs.common.contracts.auth import Empty
+from libs.common.contracts.registry import Access, Http, Limit, Operation
+from libs.common.contracts.schema import text
+
+
+@dataclass(frozen=True)
+class TableStatus:
+    """`lag_seconds` is the age of the last complete run; null before the first."""
+
+    table: str
+    rows: int
+    last_run_at: datetime | None
+    lag_seconds: float | None
+    last_error: str | None
+
+
+@dataclass(frozen=True)
+class SyncStatus:
+    """`current` is true while every table's last complete run is recent enough."""
+
+    current: bool
+    tables: list[TableStatus]
+
+
+@dataclass(frozen=True)
+class SyncRequest:
+    """One table, or all."""
+
+    table: Annotated[str, text(32)] | None = None
+
+
+sync_status = Operation(
+    "content.sync_status",
+    "sync_worker",
+    Empty,
+    SyncStatus,
+    Access.OPERATOR,
+    Limit(120, 60),
+    bindings=(Http("GET", "/api/admin/status"),),
+    summary="How current the replica is.",
+)
+sync_now = Operation(
+    "content.sync_now",
+    "sync_worker",
+    SyncRequest,
+    SyncStatus,
+    Access.OPERATOR,
+    Limit(10, 60),
+    writes=True,
+    bindings=(Http("POST", "/api/admin/sync"),),
+    summary="Run a sync cycle now; the reply is the status after it.",
+)
+
+RECORDS = (sync_status, sync_now)

@@ -1,0 +1,132 @@
+"""What travels on a socket and is not kept: who is here, and where.
+
+Hot signals are msgspec structs, decoded and checked in one pass; `services/realtime` has a handler
+for each that a client may send.
+"""
+
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from libs.common.contracts.registry import Signal
+
+COORDINATE_LIMIT = 1e6  # metres from the origin; beyond it a float has no centimetres left
+MAX_AVATAR_BYTES = 2048
+MAX_ENTITIES = 64
+
+Coordinate = Annotated[float, Meta(ge=-COORDINATE_LIMIT, le=COORDINATE_LIMIT)]
+
+
+# The seed's names: camelCase, but `avatar_data` is as it is.
+_CAMEL = {
+    "socket_id": "socketId",
+    "user_account": "userAccount",
+    "display_name": "displayName",
+    "entity_data": "entityData",
+    "space_type": "spaceType",
+    "space_id": "spaceId",
+}
+
+
+class Position(Struct, frozen=True):
+    """Metres, or degrees for a rotation: what A-Frame's components hold."""
+
+    x: Coordinate = 0.0
+    y: Coordinate = 0.0
+    z: Coordinate = 0.0
+
+
+class Rotation(Position, frozen=True):
+    """Euler degrees, or a quaternion when `w` is there."""
+
+    w: Coordinate | UnsetType = UNSET
+
+
+class JoinSpace(Struct, rename=_CAMEL):
+    """`after_seq` is the last number the client has: it is sent every durable event since."""
+
+    space_type: Annotated[str, Meta(max_length=16)]
+    space_id: Annotated[str, Meta(max_length=300)]
+    subspace: Annotated[str, Meta(max_length=64)] = "main"
+    user_account: Any = None  # believed from no one: the token says who it is
+    position: Position = Position()
+    avatar_data: Any = None
+    token: Annotated[str, Meta(max_length=4096)] | None = None
+    after_seq: Annotated[int, Meta(ge=0)] | None = None
+
+
+class AframeUpdate(Struct, omit_defaults=True):
+    """A pose, and the poses of what one moves. Absent fields keep their last value."""
+
+    position: Position | UnsetType = UNSET
+    rotation: Rotation | UnsetType = UNSET
+    entities: Annotated[dict[str, Any], Meta(max_length=MAX_ENTITIES)] | UnsetType = UNSET
+
+
+class UserJoined(Struct, rename=_CAMEL):
+    """`userAccount` is null for a guest."""
+
+    socket_id: str
+    user_account: str | None
+    display_name: str
+    guest: bool
+    position: Position
+    avatar_data: Any
+    timestamp: str
+
+
+class UserLeft(Struct, rename=_CAMEL):
+    """`reason`: left, disconnected, lost (its server died), replaced, kicked."""
+
+    socket_id: str
+    user_account: str | None
+    reason: str
+    timestamp: str
+
+
+class SpaceJoined(Struct, rename=_CAMEL):
+    """The snapshot: `seq` is the number of the last durable event it holds."""
+
+    success: bool
+    space_type: str
+    space_id: str
+    subspace: str
+    role: str
+    seq: int
+    users: list[UserJoined]
+    entities: list[Any]
+    messages: list[Any]
+    settings: dict[str, Any]
+    timestamp: str
+
+
+class PoseOut(Struct, rename=_CAMEL):
+    """Someone's latest pose."""
+
+    socket_id: str
+    user_account: str | None
+    entity_data: dict[str, Any]
+    timestamp: str
+
+
+class Nothing(Struct):
+    """An empty object."""
+
+
+class SpaceError(Struct):
+    error: str
+    code: str
+
+
+RECORDS = (
+    Signal("join-space", JoinSpace, "client", "Enter a space; the ack and `space-joined` carry the snapshot."),
+    Signal("leave-space", Nothing, "client", "Leave the space this socket is in."),
+    Signal("aframe-update", AframeUpdate, "client", "One's pose; only the latest counts."),
+    Signal("time", Nothing, "client", "Acked with `{ok, time}`: the server's clock in milliseconds."),
+    Signal("space-joined", SpaceJoined, "server", "The snapshot of the space just entered."),
+    Signal("user-joined", UserJoined, "server", "Someone entered."),
+    Signal("user-left", UserLeft, "server", "Someone left."),
+    Signal("aframe-update", PoseOut, "server", "Someone's latest pose."),
+    Signal("space-error", SpaceError, "server", "A command concerning the space failed."),
+    Signal("chat-error", SpaceError, "server", "A command concerning chat failed."),
+)

@@ -1,0 +1,133 @@
+"""What the wire is made of: operations, events, signals, and where each is bound.
+
+A family module (`chat.py`, `spaces.py`, ...) declares records; `Registry` is the set of them that a
+process runs with. The gateway's routes, the socket's commands, the fan-out, the webhook planner,
+OpenAPI and AsyncAPI are all derived from these rows, so a new operation is declared here once.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+_NO_RENAME: Mapping[str, str] = {}
+
+
+class Access(StrEnum):
+    """What an edge demands before it passes a call on; the service decides the rest."""
+
+    ANYONE = "anyone"
+    ACCOUNT = "account"
+    OPERATOR = "operator"
+    INTERNAL = "internal"  # never reachable from outside: has no binding
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `calls` in any `seconds`, counted per identity (per address for those without a token)."""
+
+    calls: int
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """A REST route. `{space_id}` in `path` may hold a slash, raw or percent-encoded."""
+
+    method: str
+    path: str
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """A Socket.IO event name. `rename` maps the client's field names to ours (the seed is camelCase)."""
+
+    event: str
+    rename: Mapping[str, str] = field(default_factory=lambda: _NO_RENAME)
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A subscriber's event name. `rename` maps payload fields to names in the body's `data`."""
+
+    event: str
+    rename: Mapping[str, str] = field(default_factory=lambda: _NO_RENAME)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation[Request, Reply]:
+    """A question or command, answered by exactly one service over the bus."""
+
+    name: str
+    service: str
+    request: type[Request]
+    reply: type[Reply]
+    access: Access
+    limit: Limit
+    writes: bool = False
+    bindings: tuple[Http | Socket, ...] = ()
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event[Payload]:
+    """A durable fact of one space: a row of the log, published with its `seq`."""
+
+    name: str
+    payload: type[Payload]
+    bindings: tuple[Socket | Webhook, ...] = ()
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal[Payload]:
+    """Something ephemeral on a socket. `sent_by` is "client" or "server"; it may be lost."""
+
+    name: str
+    payload: type[Payload]
+    sent_by: str
+    summary: str = ""
+
+
+type Record = Operation[Any, Any] | Event[Any] | Signal[Any]
+
+
+class Registry:
+    """The records a process knows, by name. Raises `ValueError` for a name declared twice."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._operations: dict[str, Operation[Any, Any]] = {}
+        self._events: dict[str, Event[Any]] = {}
+        self.signals: list[Signal[Any]] = []
+        for record in records:
+            self._add(record)
+
+    def _add(self, record: Record) -> None:
+        if isinstance(record, Signal):
+            self.signals.append(record)
+            return
+        known: dict[str, Any] = self._operations if isinstance(record, Operation) else self._events
+        if record.name in known:
+            raise ValueError(f"{record.name} is declared twice")
+        known[record.name] = record
+
+    @property
+    def operations(self) -> Iterator[Operation[Any, Any]]:
+        return iter(self._operations.values())
+
+    @property
+    def events(self) -> Iterator[Event[Any]]:
+        return iter(self._events.values())
+
+    def event(self, name: str) -> Event[Any] | None:
+        """The event of that name; None for one that a newer version publishes."""
+        return self._events.get(name)
+
+    def bound[Binding](self, kind: type[Binding]) -> Iterator[tuple[Operation[Any, Any] | Event[Any], Binding]]:
+        """Every (record, binding) of one kind, in order of declaration."""
+        records: list[Operation[Any, Any] | Event[Any]] = [*self._operations.values(), *self._events.values()]
+        for record in records:
+            for binding in record.bindings:
+                if isinstance(binding, kind):
+                    yield record, binding

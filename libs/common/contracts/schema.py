@@ -1,0 +1,151 @@
+"""From a frozen dataclass to its marshmallow schema: the only file that knows how.
+
+Unknown fields are ignored at every level (a peer may be a version ahead); known ones are checked
+strictly: no `"2"` for a number, no NaN, no naive time. Times are RFC 3339 UTC.
+"""
+
+import math
+import re
+from collections.abc import Hashable, Mapping
+from dataclasses import fields as dataclass_fields
+from datetime import datetime
+from functools import cache
+from typing import Annotated, Any, cast
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from marshmallow_dataclass import class_schema
+
+from libs.common.clock import rfc3339
+from libs.common.errors import INVALID_INPUT, PresenceError
+
+
+class Timestamp(fields.AwareDateTime):
+    """An aware datetime, written as RFC 3339 UTC with milliseconds."""
+
+    def _serialize(self, value: Any, *_: Any, **__: Any) -> str | None:
+        return None if value is None else rfc3339(value)
+
+
+class StrictInteger(fields.Integer):
+    """A JSON integer: neither a string nor a boolean nor 2.5."""
+
+    def _validated(self, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class StrictFloat(fields.Float):
+    """A finite JSON number: neither a string nor a boolean."""
+
+    def _validated(self, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.make_error("invalid", input=value)
+        try:
+            number = float(value)
+        except OverflowError as error:
+            raise self.make_error("special") from error
+        if not math.isfinite(number):
+            raise self.make_error("special")
+        return number
+
+
+class StrictBoolean(fields.Boolean):
+    """`true` or `false`: not 1, not "yes"."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class _Base(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    TYPE_MAPPING = {
+        **Schema.TYPE_MAPPING,
+        int: StrictInteger,
+        float: StrictFloat,
+        bool: StrictBoolean,
+        datetime: Timestamp,
+    }
+
+
+def text(maximum: int, minimum: int = 1, pattern: str | None = None) -> type[fields.String]:
+    """A field type for `Annotated[str, text(...)]`: length in characters, and a pattern if given."""
+    rules: list[Any] = [validate.Length(minimum, maximum)]
+    if pattern:
+        rules.append(validate.Regexp(re.compile(rf"(?:{pattern})\Z"), error="Malformed."))
+
+    class Text(fields.String):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**{**options, "validate": rules})
+
+    return Text
+
+
+def integer(minimum: int, maximum: int) -> type[StrictInteger]:
+    """A field type for `Annotated[int, integer(...)]`, both ends included."""
+
+    class Bounded(StrictInteger):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**{**options, "validate": validate.Range(minimum, maximum)})
+
+    return Bounded
+
+
+Account = Annotated[str, text(16, 3, r"[a-z][a-z0-9.-]*")]
+SpaceType = Annotated[str, text(16)]
+SpaceId = Annotated[str, text(300)]
+Subspace = Annotated[str, text(64, pattern=r"[A-Za-z0-9_-]+")]
+Id = Annotated[str, text(36, 36, r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")]
+ClientId = Annotated[str, text(128)]
+Cursor = Annotated[str, text(512)]
+PageSize = Annotated[int, integer(1, 200)]
+
+
+@cache
+def schema_for(cls: Hashable) -> Schema:
+    """The schema instance of a contract dataclass; nested dataclasses included."""
+    assert isinstance(cls, type)  # noqa: S101  `Hashable` is for the cache's sake
+    return class_schema(cls, base_schema=_Base)()
+
+
+def load[T](cls: type[T], data: object) -> T:
+    """Check `data` against `cls`. Raises `invalid_input` whose details name every bad field."""
+    if not isinstance(data, Mapping):
+        raise PresenceError(INVALID_INPUT, "A JSON object is needed.")
+    try:
+        return cast("T", schema_for(cls).load(dict(data)))
+    except ValidationError as error:
+        raise PresenceError(INVALID_INPUT, details={"fields": error.messages}) from error
+
+
+def dump(value: Any) -> dict[str, Any]:
+    """The JSON-ready form of a contract dataclass."""
+    return cast("dict[str, Any]", schema_for(type(value)).dump(value))
+
+
+def has_field(cls: type, name: str) -> bool:
+    """Whether the contract dataclass has a field of that name."""
+    return any(field.name == name for field in dataclass_fields(cls))
+
+
+def from_query(cls: type, params: Mapping[str, str]) -> dict[str, Any]:
+    """Query strings know no types: turn the numbers and booleans `cls` expects into themselves.
+
+    What does not parse stays a string, so that `load` names the field.
+    """
+    declared = schema_for(cls).fields
+    return {name: _parse(declared.get(name), value) for name, value in params.items()}
+
+
+def _parse(field: fields.Field[Any] | None, value: str) -> Any:
+    if isinstance(field, StrictBoolean):
+        return {"true": True, "1": True, "false": False, "0": False}.get(value.lower(), value)
+    if isinstance(field, StrictInteger) and re.fullmatch(r"-?[0-9]{1,18}", value):
+        return int(value)
+    if isinstance(field, StrictFloat) and re.fullmatch(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", value):
+        return float(value)
+    return value

@@ -1,0 +1,226 @@
+"""Spaces: found, looked at, joined; and what realtime reports of who is in them."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any
+
+from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Webhook
+from libs.common.contracts.schema import Cursor, PageSize, SpaceId, SpaceType, Subspace, integer, text
+from libs.common.contracts.voice import TurnCredentials
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """In sockets."""
+
+    used: int
+    total: int
+    available: int
+
+
+@dataclass(frozen=True)
+class SpaceSummary:
+    """A row of `GET /api/spaces`. `type` is the post's content type (360, aframe, ...)."""
+
+    space_type: str
+    space_id: str
+    display_name: str
+    description: str
+    type: str
+    creator: str | None
+    votes: int
+    rating: float
+    active_users: int
+    capacity: Capacity
+    settings: dict[str, Any]
+    created_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ListSpaces:
+    """`space_type` is ours (post, document, ...), `type` the content's (360, vrml, ...)."""
+
+    type: Annotated[str, text(32)] | None = None
+    space_type: Annotated[str, text(16)] | None = None
+    q: Annotated[str, text(128)] | None = None
+    sort: Annotated[str, text(8, pattern="active|recent|votes")] = "active"
+    limit: PageSize = 50
+    offset: Annotated[int, integer(0, 10_000)] = 0
+    cursor: Cursor | None = None
+
+
+@dataclass(frozen=True)
+class SpaceList:
+    spaces: list[SpaceSummary]
+    total: int
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class GetSpace:
+    space_type: SpaceType
+    space_id: SpaceId
+
+
+@dataclass(frozen=True)
+class ConnectedUser:
+    user_account: str | None
+    display_name: str
+    guest: bool
+    subspace: str
+
+
+@dataclass(frozen=True)
+class SpaceDetail(SpaceSummary):
+    connected_users: list[ConnectedUser]
+    chat_enabled: bool
+    voice_enabled: bool
+    max_users: int
+    your_role: str
+
+
+@dataclass(frozen=True)
+class Join:
+    space_type: SpaceType
+    space_id: SpaceId
+    subspace: Subspace = "main"
+
+
+@dataclass(frozen=True)
+class Joined:
+    """`session_token` is the admission: the same identity, this one space, for two hours."""
+
+    success: bool
+    space: SpaceSummary
+    subspace: str
+    role: str
+    session_token: str
+    turn_credentials: TurnCredentials
+    ice_servers: list[dict[str, Any]]
+    websocket_url: str
+    capacity: Capacity
+
+
+@dataclass(frozen=True)
+class Authorize:
+    space_type: SpaceType
+    space_id: SpaceId
+
+
+@dataclass(frozen=True)
+class Authorization:
+    """What realtime must know of a space before it lets a socket in. `epoch` is the access epoch."""
+
+    role: str
+    epoch: int
+    max_users: int
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PresenceChange:
+    """One socket joining, leaving or still being there. `session_id` makes it idempotent."""
+
+    session_id: str
+    kind: Annotated[str, text(9, pattern="join|leave|heartbeat")]
+    space_type: SpaceType
+    space_id: SpaceId
+    subspace: Subspace
+    socket_id: str
+    replica_id: str
+    user_account: str | None
+    guest_id: str | None
+    display_name: str
+    at: datetime
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class RecordPresence:
+    changes: list[PresenceChange] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """How many of the changes were news."""
+
+    recorded: int
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Someone entered or left. `user_account` is null for a guest."""
+
+    session_id: str
+    user_account: str | None
+    guest: bool
+    display_name: str
+    subspace: str
+    reason: str | None = None
+
+
+list_spaces = Operation(
+    "spaces.list",
+    "spaces_auth",
+    ListSpaces,
+    SpaceList,
+    Access.ANYONE,
+    Limit(120, 60),
+    bindings=(Http("GET", "/api/spaces"),),
+    summary="Spaces that the caller may see, the lobby first.",
+)
+get_space = Operation(
+    "spaces.get",
+    "spaces_auth",
+    GetSpace,
+    SpaceDetail,
+    Access.ANYONE,
+    Limit(240, 60),
+    bindings=(Http("GET", "/api/spaces/{space_type}/{space_id}"),),
+    summary="One space, who is in it, and the caller's role.",
+)
+join = Operation(
+    "spaces.join",
+    "spaces_auth",
+    Join,
+    Joined,
+    Access.ANYONE,
+    Limit(60, 60),
+    writes=True,
+    bindings=(Http("POST", "/api/spaces/{space_type}/{space_id}/join"),),
+    summary="Admission to a space: a token, TURN credentials, where to connect.",
+)
+authorize = Operation(
+    "spaces.authorize",
+    "spaces_auth",
+    Authorize,
+    Authorization,
+    Access.INTERNAL,
+    Limit(6000, 60),
+    summary="May this identity be in this space, and under what settings.",
+)
+record_presence = Operation(
+    "spaces.record_presence",
+    "spaces_auth",
+    RecordPresence,
+    Recorded,
+    Access.INTERNAL,
+    Limit(6000, 60),
+    writes=True,
+    summary="What a realtime replica saw, batched; writes sessions and the log.",
+)
+
+member_joined = Event(
+    "spaces.member_joined",
+    Visit,
+    bindings=(Webhook("join"),),
+    summary="Someone entered a space.",
+)
+member_left = Event(
+    "spaces.member_left",
+    Visit,
+    bindings=(Webhook("leave"),),
+    summary="Someone left a space.",
+)
+
+RECORDS = (list_spaces, get_space, join, authorize, record_presence, member_joined, member_left)

@@ -1,0 +1,139 @@
+"""Webhook subscriptions and what became of each delivery."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from libs.common.contracts.auth import Empty
+from libs.common.contracts.registry import Access, Http, Limit, Operation
+from libs.common.contracts.schema import Cursor, Id, PageSize, SpaceId, SpaceType, text
+
+WebhookUrl = Annotated[str, text(2048, pattern=r"https?://\S+")]
+Secret = Annotated[str, text(256, 8)]
+
+
+@dataclass(frozen=True)
+class Subscribe:
+    """`events` are webhook names (chat, join, leave, ...); without `secret` the server makes one."""
+
+    space_type: SpaceType
+    space_id: SpaceId
+    webhook_url: WebhookUrl
+    events: list[Annotated[str, text(32)]]
+    secret: Secret | None = None
+
+
+@dataclass(frozen=True)
+class Subscription:
+    id: str
+    space_type: str
+    space_id: str
+    webhook_url: str
+    events: list[str]
+    active: bool
+    disabled_reason: str | None
+    created_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class NewSubscription:
+    """`secret` is shown this once; null when the subscriber brought their own."""
+
+    subscription: Subscription
+    secret: str | None
+
+
+@dataclass(frozen=True)
+class SubscriptionId:
+    id: Id
+
+
+@dataclass(frozen=True)
+class Subscriptions:
+    webhooks: list[Subscription]
+
+
+@dataclass(frozen=True)
+class ListDeliveries:
+    id: Id
+    limit: PageSize = 50
+    cursor: Cursor | None = None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """`status` is pending, delivered or dead. `webhook_id` is the same on every retry."""
+
+    id: str
+    webhook_id: str
+    event: str
+    sequence: int
+    status: str
+    attempts: int
+    next_attempt_at: datetime | None
+    last_status_code: int | None
+    last_error: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Deliveries:
+    deliveries: list[Delivery]
+    next_cursor: str | None
+
+
+subscribe = Operation(
+    "webhooks.subscribe",
+    "webhook_dispatcher",
+    Subscribe,
+    NewSubscription,
+    Access.ACCOUNT,
+    Limit(30, 60),
+    writes=True,
+    bindings=(Http("POST", "/api/webhooks/subscribe", status=201),),
+    summary="Have a space's events POSTed to a URL.",
+)
+list_subscriptions = Operation(
+    "webhooks.list",
+    "webhook_dispatcher",
+    Empty,
+    Subscriptions,
+    Access.ACCOUNT,
+    Limit(60, 60),
+    bindings=(Http("GET", "/api/webhooks"),),
+    summary="The caller's subscriptions.",
+)
+get_subscription = Operation(
+    "webhooks.get",
+    "webhook_dispatcher",
+    SubscriptionId,
+    Subscription,
+    Access.ACCOUNT,
+    Limit(60, 60),
+    bindings=(Http("GET", "/api/webhooks/{id}"),),
+    summary="One subscription.",
+)
+unsubscribe = Operation(
+    "webhooks.unsubscribe",
+    "webhook_dispatcher",
+    SubscriptionId,
+    Empty,
+    Access.ACCOUNT,
+    Limit(60, 60),
+    writes=True,
+    bindings=(Http("DELETE", "/api/webhooks/{id}"),),
+    summary="End a subscription; what is pending for it is dropped.",
+)
+list_deliveries = Operation(
+    "webhooks.deliveries",
+    "webhook_dispatcher",
+    ListDeliveries,
+    Deliveries,
+    Access.ACCOUNT,
+    Limit(60, 60),
+    bindings=(Http("GET", "/api/webhooks/{id}/deliveries"),),
+    summary="What was sent, when, and what came back; newest first.",
+)
+
+RECORDS = (subscribe, list_subscriptions, get_subscription, unsubscribe, list_deliveries)

@@ -1,0 +1,97 @@
+"""The connection to PostgreSQL, as one service's role."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from libs.common.errors import UNAVAILABLE, PresenceError
+
+STATEMENT_TIMEOUT_MS = 10_000
+CONNECT_TIMEOUT = 5.0
+_AWAY = (DBAPIError, OSError, TimeoutError)
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+class Database:
+    """A pool of connections that act as `presence_<service>`, which may write its own tables only.
+
+    The role is a connection setting, so that one login can serve every process; an installation that
+    gives each service a login of its own works the same.
+    """
+
+    def __init__(self, url: str, service: str | None, pool: int = 10) -> None:
+        server_settings = {"application_name": f"presence {service}", "statement_timeout": str(STATEMENT_TIMEOUT_MS)}
+        if service:
+            server_settings["role"] = f"presence_{service}"
+        self._engine = create_async_engine(
+            url.replace("postgresql://", "postgresql+asyncpg://", 1),
+            pool_size=pool,
+            max_overflow=0,
+            pool_timeout=CONNECT_TIMEOUT,
+            pool_pre_ping=True,
+            json_serializer=_json,
+            json_deserializer=msgspec.json.decode,
+            connect_args={"server_settings": server_settings, "timeout": CONNECT_TIMEOUT},
+        )
+        self.ready = False
+
+    async def start(self) -> None:
+        """Look whether the database answers; a process may start before it does."""
+        try:
+            async with self.read() as connection:
+                await connection.execute(text("SELECT 1"))
+        except PresenceError:
+            return
+        self.ready = True
+
+    async def stop(self) -> None:
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Commits when the block ends, rolls back when it raises. A lost server is `unavailable`."""
+        with _unavailable(self):
+            async with self._engine.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def read(self, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
+        """Read only; with `snapshot`, all statements see one moment."""
+        level = "REPEATABLE READ" if snapshot else "READ COMMITTED"
+        with _unavailable(self):
+            async with self._engine.connect() as connection:
+                await connection.execution_options(isolation_level=level, postgresql_readonly=True)
+                yield connection
+                await connection.rollback()
+
+
+class _unavailable:  # noqa: N801  reads as a statement
+    """Turn a lost connection into the contract's error; leave every other failure as it is."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None:
+            self._database.ready = True
+        elif isinstance(error, _AWAY) and _is_away(error):
+            self._database.ready = False
+            raise PresenceError(UNAVAILABLE, "The database is away.") from error
+
+
+def _is_away(error: BaseException) -> bool:
+    if not isinstance(error, DBAPIError):
+        return True
+    sqlstate = getattr(error.orig, "sqlstate", None) or ""
+    return error.connection_invalidated or sqlstate[:2] in {"08", "57", "53"}

@@ -1,0 +1,106 @@
+"""Content replicated from the primary, normalised from its two document shapes. Writer: sync_worker."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from libs.common.db.models.base import Base, CreatedAt
+
+
+class Post(Base):
+    """A post of the primary; title, description and time come from a Hive node (the primary has none).
+
+    `row_hash` is of the primary's columns: a scan updates only what differs.
+    """
+
+    __tablename__ = "posts"
+    __table_args__ = (
+        Index("ix_posts_type_votes", "type", text("votes DESC")),
+        Index("ix_posts_votes", text("votes DESC"), "author", "permlink"),
+    )
+
+    author: Mapped[str] = mapped_column(primary_key=True)
+    permlink: Mapped[str] = mapped_column(primary_key=True)
+    type: Mapped[str]
+    block: Mapped[int | None] = mapped_column(BigInteger)
+    votes: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    voteweight: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    promote: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    paid: Mapped[bool] = mapped_column(server_default=text("false"))
+    rating: Mapped[float] = mapped_column(server_default="0")
+    ratings: Mapped[int] = mapped_column(server_default="0")
+    nsfw: Mapped[bool] = mapped_column(server_default=text("false"))
+    sensitive: Mapped[bool] = mapped_column(server_default=text("false"))
+    hidden: Mapped[bool] = mapped_column(server_default=text("false"))
+    featured: Mapped[bool] = mapped_column(server_default=text("false"))
+    flagged: Mapped[bool] = mapped_column(server_default=text("false"))
+    flag_reason: Mapped[str | None]
+    moderated_by: Mapped[str | None]
+    moderated_at: Mapped[datetime | None]
+    remix_cid: Mapped[str | None]
+    license: Mapped[str | None]
+    tags: Mapped[list[str]] = mapped_column(server_default="{}")
+    title: Mapped[str | None]
+    description: Mapped[str | None]
+    created_at: Mapped[datetime | None]
+    row_hash: Mapped[str]
+    synced_at: Mapped[CreatedAt]
+
+
+class CollaborationDocument(Base):
+    """A document. `space_id` is its id as text, or `owner/permlink`, as the primary names it."""
+
+    __tablename__ = "collaboration_documents"
+
+    space_id: Mapped[str] = mapped_column(primary_key=True)
+    title: Mapped[str] = mapped_column(server_default="")
+    content: Mapped[str | None]
+    creator: Mapped[str]
+    is_public: Mapped[bool] = mapped_column(server_default=text("false"))
+    is_deleted: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[datetime | None]
+    last_activity: Mapped[datetime | None]
+    updated_at: Mapped[datetime | None]
+    row_hash: Mapped[str]
+    synced_at: Mapped[CreatedAt]
+
+
+class CollaborationPermission(Base):
+    """`permission` is read, comment, edit or admin (readonly = read; editable, postable = edit)."""
+
+    __tablename__ = "collaboration_permissions"
+    __table_args__ = (Index("ix_collaboration_permissions_account", "account"),)
+
+    space_id: Mapped[str] = mapped_column(primary_key=True)
+    account: Mapped[str] = mapped_column(primary_key=True)
+    permission: Mapped[str]
+    row_hash: Mapped[str]
+    synced_at: Mapped[CreatedAt]
+
+
+class PresencePermission(Base):
+    """Roles that the primary gives in any space: access, moderate or admin."""
+
+    __tablename__ = "presence_permissions"
+
+    space_type: Mapped[str] = mapped_column(primary_key=True)
+    space_id: Mapped[str] = mapped_column(primary_key=True)
+    account: Mapped[str] = mapped_column(primary_key=True)
+    permission: Mapped[str]
+    row_hash: Mapped[str]
+    synced_at: Mapped[CreatedAt]
+
+
+class SyncState(Base):
+    """Where each table's replication stands. `watermark` is the keyset position of a scan under way."""
+
+    __tablename__ = "sync_state"
+
+    table_name: Mapped[str] = mapped_column(primary_key=True)
+    watermark: Mapped[dict[str, Any] | None]
+    row_count: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    last_run_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+    updated_at: Mapped[CreatedAt]

@@ -1,0 +1,54 @@
+"""The one log and each space's counter. Written only through `libs/common/db/event_log.py`; the inbox
+through `libs/common/db/inbox.py`."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from libs.common.db.models.base import Base, CreatedAt, Uuid
+
+
+class SpaceCounter(Base):
+    """The space's last `seq`; its row lock makes `seq` the commit order."""
+
+    __tablename__ = "space_counters"
+
+    space_type: Mapped[str] = mapped_column(primary_key=True)
+    space_id: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger)
+
+
+class EventLogRow(Base):
+    """A durable fact. `published_at` is null until the broker confirmed it: the row is the outbox."""
+
+    __tablename__ = "event_log"
+    __table_args__ = (
+        UniqueConstraint("space_type", "space_id", "seq", name="uq_event_log_seq"),
+        Index("ix_event_log_unpublished", "id", postgresql_where=text("published_at IS NULL")),
+        Index("ix_event_log_occurred_at", "occurred_at"),
+    )
+
+    id: Mapped[Uuid] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    space_type: Mapped[str]
+    space_id: Mapped[str]
+    subspace: Mapped[str | None]
+    seq: Mapped[int] = mapped_column(BigInteger)
+    actor: Mapped[str]
+    payload: Mapped[dict[str, Any]]
+    request_id: Mapped[str]
+    occurred_at: Mapped[datetime]
+    published_at: Mapped[datetime | None]
+
+
+class InboxRow(Base):
+    """An event that a consumer has handled, in that handler's own transaction."""
+
+    __tablename__ = "inbox"
+    __table_args__ = (Index("ix_inbox_handled_at", "handled_at"),)
+
+    consumer: Mapped[str] = mapped_column(primary_key=True)
+    event_id: Mapped[Uuid] = mapped_column(primary_key=True)
+    handled_at: Mapped[CreatedAt]

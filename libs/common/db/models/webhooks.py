@@ -1,0 +1,79 @@
+"""Webhook subscriptions, deliveries and every attempt. Writer: webhook_dispatcher."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from libs.common.db.models.base import Base, CreatedAt, Uuid
+
+
+class WebhookSubscription(Base):
+    """`secret_sealed` is encrypted with PRESENCE_SECRET_KEY; the previous one signs too while it rotates."""
+
+    __tablename__ = "webhook_subscriptions"
+    __table_args__ = (
+        Index("ix_webhook_subscriptions_space", "space_type", "space_id", postgresql_where=text("active")),
+        Index("ix_webhook_subscriptions_created_by", "created_by"),
+    )
+
+    id: Mapped[Uuid] = mapped_column(primary_key=True)
+    space_type: Mapped[str]
+    space_id: Mapped[str]
+    webhook_url: Mapped[str]
+    events: Mapped[list[str]]
+    secret_sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    previous_secret_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    previous_secret_until: Mapped[datetime | None]
+    created_by: Mapped[str]
+    created_at: Mapped[CreatedAt]
+    active: Mapped[bool] = mapped_column(server_default=text("true"))
+    disabled_reason: Mapped[str | None]
+    failing_since: Mapped[datetime | None]
+
+
+class WebhookDelivery(Base):
+    """One event for one subscription; the schedule of its retries lives here, not in a queue.
+
+    `body` is frozen when planned, so every retry sends the same bytes under the same `webhook_id`.
+    `claimed_until` is the lease of the process that is sending it.
+    """
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        CheckConstraint("status IN ('pending', 'delivered', 'dead')", name="status"),
+        UniqueConstraint("subscription_id", "event_id", "event", name="uq_webhook_deliveries_event"),
+        Index("ix_webhook_deliveries_due", "next_attempt_at", postgresql_where=text("status = 'pending'")),
+        Index("ix_webhook_deliveries_subscription", "subscription_id", text("id DESC")),
+    )
+
+    id: Mapped[Uuid] = mapped_column(primary_key=True)
+    subscription_id: Mapped[Uuid] = mapped_column(ForeignKey("webhook_subscriptions.id", ondelete="CASCADE"))
+    event_id: Mapped[Uuid]
+    webhook_id: Mapped[str]
+    event: Mapped[str]
+    sequence: Mapped[int] = mapped_column(BigInteger)
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    actor: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default="pending")
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    next_attempt_at: Mapped[datetime | None]
+    claimed_until: Mapped[datetime | None]
+    last_status_code: Mapped[int | None]
+    last_error: Mapped[str | None]
+    created_at: Mapped[CreatedAt]
+    finished_at: Mapped[datetime | None]
+
+
+class WebhookAttempt(Base):
+    """One POST and what came back; `status_code` is null when nothing did."""
+
+    __tablename__ = "webhook_attempts"
+    __table_args__ = (Index("ix_webhook_attempts_delivery", "delivery_id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    delivery_id: Mapped[Uuid] = mapped_column(ForeignKey("webhook_deliveries.id", ondelete="CASCADE"))
+    started_at: Mapped[CreatedAt]
+    duration_ms: Mapped[int]
+    status_code: Mapped[int | None]
+    error: Mapped[str | None]

@@ -1,0 +1,46 @@
+"""Who is asking. Made by an edge from a verified token, carried with every call on the bus."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["account", "guest", "service"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A proven account, a guest, or one of our own services.
+
+    `id` is the account name, the guest id or the service's name; it is unique within its kind.
+    `operator` is true for accounts named in the settings and for the operator token.
+    """
+
+    kind: Kind
+    id: str
+    display_name: str
+    operator: bool = False
+    token_id: str | None = None  # the token's `jti`; None where no token was shown
+
+    @property
+    def account(self) -> str | None:
+        """The Hive account, or None for a guest."""
+        return self.id if self.kind == "account" else None
+
+    @property
+    def guest(self) -> bool:
+        return self.kind == "guest"
+
+    @property
+    def key(self) -> str:
+        """`account:alice`, `guest:0192...`: unique over all kinds."""
+        return f"{self.kind}:{self.id}"
+
+
+def guest_identity(guest_id: str, display_name: str | None = None, token_id: str | None = None) -> Identity:
+    """A guest; the display name is marked, so that nobody can pass for an account by it."""
+    name = f"{display_name} (guest)" if display_name else f"Guest-{guest_id[-6:]}"
+    return Identity("guest", guest_id, name, token_id=token_id)
+
+
+def service_identity(name: str) -> Identity:
+    """The identity of one of our own processes, for calls that no client asked for."""
+    return Identity("service", name, name)

@@ -1,0 +1,25 @@
+"""Every Prometheus series of the system, declared once. Times are in seconds."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+BUS_CALLS = Histogram(
+    "presence_bus_call_seconds", "A call over the bus, as its caller saw it.", ("operation", "code"), buckets=_FAST
+)
+BUS_CONNECTS = Counter(
+    "presence_bus_connects_total", "Connections made to the broker; more than one means it was lost."
+)
+EVENTS_PUBLISHED = Counter(
+    "presence_events_published_total", "Log rows handed to the broker.", ("path",)
+)  # commit | sweep
+EVENTS_HANDLED = Counter("presence_events_handled_total", "Events a consumer finished with.", ("group", "outcome"))
+HTTP_REQUESTS = Histogram("presence_http_request_seconds", "A REST request.", ("operation", "status"), buckets=_FAST)
+SOCKETS = Gauge("presence_sockets", "Sockets connected to this replica.")
+MEMBERS = Gauge("presence_members", "Sockets of this replica that are in a space.")
+DELIVERIES = Counter("presence_socket_deliveries_total", "Socket events written, by name.", ("event",))
+GAPS = Counter("presence_event_gaps_total", "Times a replica fetched missing events from the log.")
+POSE_TICK = Histogram("presence_pose_tick_seconds", "Work of one pose tick.", buckets=_FAST)
+WEBHOOK_ATTEMPTS = Histogram("presence_webhook_attempt_seconds", "A POST to a subscriber.", ("outcome",))
+SYNC_RUNS = Histogram("presence_sync_run_seconds", "One table's sync.", ("table", "outcome"))
+SYNC_LAG = Gauge("presence_sync_lag_seconds", "Age of a table's last complete run.", ("table",))

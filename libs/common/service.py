@@ -1,0 +1,151 @@
+"""Running a process: components start in order, stop in reverse, drain first, and tell how they are.
+
+`/livez` says the event loop turns, `/readyz` that every component is ready (503 with the names of
+those that are not), `/metrics` is Prometheus' text format.
+"""
+
+import asyncio
+import contextlib
+import gc
+import signal
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+import structlog
+import uvloop
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from libs.common import log
+from libs.common.settings import CommonSettings, SettingsError, read
+
+_log = structlog.get_logger(__name__)
+LONGEST_STOP = 5.0  # seconds one component may take to stop
+
+
+@runtime_checkable
+class Component(Protocol):
+    """Something with a life: a connection, a consumer, a server."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+@runtime_checkable
+class Drainable(Protocol):
+    async def drain(self) -> None:
+        """Take no new work and finish what was taken."""
+
+
+@runtime_checkable
+class Watched(Protocol):
+    @property
+    def ready(self) -> bool: ...
+
+
+class Service:
+    """The components of one process, in the order in which they start."""
+
+    def __init__(self, name: str, components: list[Component]) -> None:
+        self.name = name
+        self.draining = False
+        self._components = components
+        self._started: list[Component] = []
+
+    async def start(self) -> None:
+        for component in self._components:
+            await component.start()
+            self._started.append(component)
+        _log.info("started", service=self.name)
+
+    async def stop(self, drain_seconds: float = 10.0) -> None:
+        """Drain within the deadline, then stop in reverse. Errors are logged, never raised."""
+        self.draining = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(drain_seconds):
+                for component in reversed(self._started):
+                    if isinstance(component, Drainable):
+                        await component.drain()
+        for component in reversed(self._started):
+            await _stop_one(component)
+        self._started.clear()
+        _log.info("stopped", service=self.name)
+
+    def not_ready(self) -> list[str]:
+        """Names of the components that are not ready; empty means the process is."""
+        if self.draining:
+            return ["draining"]
+        if len(self._started) < len(self._components):
+            return ["starting"]
+        return [type(c).__name__ for c in self._components if isinstance(c, Watched) and not c.ready]
+
+
+async def _stop_one(component: Component) -> None:
+    try:
+        async with asyncio.timeout(LONGEST_STOP):
+            await component.stop()
+    except Exception:
+        _log.exception("component did not stop cleanly", component=type(component).__name__)
+
+
+class OpsServer:
+    """`/livez`, `/readyz`, `/metrics` on their own port, so that no edge exposes them."""
+
+    def __init__(self, service: Service, host: str, port: int) -> None:
+        self._service, self._host, self._port = service, host, port
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+
+    async def stop(self) -> None:
+        if self._runner:
+            await self._runner.cleanup()
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return web.json_response({"live": True})
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        missing = self._service.not_ready()
+        return web.json_response({"ready": not missing, "waiting_for": missing}, status=503 if missing else 200)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _serve(service: Service, settings: CommonSettings) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stopping.set)
+    ops = OpsServer(service, settings.ops_host, settings.ops_port)
+    await ops.start()
+    try:
+        await service.start()
+        gc.collect()
+        gc.freeze()  # what lives as long as the process need not be looked at again
+        await stopping.wait()
+    finally:
+        await service.stop(settings.drain_seconds)
+        await ops.stop()
+
+
+def run[S: CommonSettings](name: str, settings_type: type[S], build: Callable[[S], Service]) -> None:
+    """The body of every `__main__.py`: settings, build, run until SIGTERM or SIGINT."""
+    try:
+        settings = read(settings_type)
+    except SettingsError as error:
+        raise SystemExit(f"{name}: {error}") from error
+    log.configure(name, settings.log_level)
+
+    async def main() -> None:
+        await _serve(build(settings), settings)
+
+    uvloop.run(main())

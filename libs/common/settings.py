@@ -1,0 +1,122 @@
+"""How settings are declared and read: a frozen dataclass whose fields carry name, default and purpose.
+
+    @dataclass(frozen=True)
+    class Settings(CommonSettings):
+        interval: int = setting("PRESENCE_SYNC_INTERVAL_SECONDS", 60, "Seconds between sync cycles.")
+
+`read(Settings)` names every bad or missing variable at once. `tests/unit` compares the declarations
+with `deploy/compose/.env.example`.
+"""
+
+import base64
+import binascii
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from environs import Env, EnvError, EnvValidationError
+
+REQUIRED = object()
+
+
+class SettingsError(Exception):
+    """One or more variables are missing or malformed; the text names them all."""
+
+
+def setting(name: str, default: Any, doc: str) -> Any:
+    """Declare a setting. Its type is the field's annotation: str, int, float, bool or tuple[str, ...]."""
+    return field(metadata={"name": name, "default": default, "doc": doc})
+
+
+def read[S](cls: type[S]) -> S:
+    """An instance of `cls` from the environment. Raises `SettingsError`."""
+    env = Env(eager=False)
+    values = {f.name: _read_one(env, f.metadata, f.type) for f in fields(cls)}  # type: ignore[arg-type]
+    try:
+        env.seal()
+    except (EnvError, EnvValidationError) as error:
+        raise SettingsError(f"Check these settings: {error}") from error
+    return cls(**values)
+
+
+def _read_one(env: Env, declared: Any, annotation: Any) -> Any:
+    readers: dict[Any, Any] = {str: env.str, int: env.int, float: env.float, bool: env.bool, tuple[str, ...]: env.list}
+    name, default = declared["name"], declared["default"]
+    value = readers[annotation](name) if default is REQUIRED else readers[annotation](name, default)
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class CommonSettings:
+    """What every process reads."""
+
+    redis_url: str = setting(
+        "PRESENCE_REDIS_URL", "redis://127.0.0.1:6379/0", "Redis: live state, caches, rate limits."
+    )
+    amqp_url: str = setting("PRESENCE_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/", "RabbitMQ: calls and events.")
+    ops_host: str = setting("PRESENCE_OPS_HOST", "127.0.0.1", "Where /livez, /readyz and /metrics listen.")
+    ops_port: int = setting("PRESENCE_OPS_PORT", 0, "Port of /livez, /readyz, /metrics; 0 picks a free one.")
+    drain_seconds: float = setting(
+        "PRESENCE_DRAIN_SECONDS", 10.0, "How long a process may finish its work after SIGTERM."
+    )
+    log_level: str = setting("PRESENCE_LOG_LEVEL", "info", "debug, info, warning or error.")
+    public_url: str = setting(
+        "PRESENCE_PUBLIC_URL",
+        "http://localhost:8080",
+        "Where clients reach us; part of challenges, tokens, websocket_url.",
+    )
+
+
+@dataclass(frozen=True)
+class DatabaseSettings(CommonSettings):
+    """What a process with a database reads as well."""
+
+    database_url: str = setting(
+        "PRESENCE_DATABASE_URL",
+        "postgresql://replica_user@127.0.0.1:5432/dlux_presence",
+        "PostgreSQL. The process takes the role presence_<service> on it, so the login must be a member.",
+    )
+    database_pool: int = setting("PRESENCE_DATABASE_POOL", 10, "Connections each process may hold.")
+    operators: tuple[str, ...] = setting(
+        "PRESENCE_OPERATORS", [], "Hive accounts that may do everything, comma-separated."
+    )
+
+
+@dataclass(frozen=True)
+class SecretSettings(DatabaseSettings):
+    """What a process that keeps secrets at rest reads as well."""
+
+    secret_key: str = setting(
+        "PRESENCE_SECRET_KEY", REQUIRED, "32 random bytes in base64; encrypts signing keys and webhook secrets at rest."
+    )
+
+    def __post_init__(self) -> None:
+        try:
+            if len(base64.b64decode(self.secret_key, validate=True)) == 32:
+                return
+        except binascii.Error:
+            pass
+        raise SettingsError("PRESENCE_SECRET_KEY must be 32 bytes in base64 (openssl rand -base64 32).")
+
+
+@dataclass(frozen=True)
+class EdgeSettings(CommonSettings):
+    """What the two public edges read as well."""
+
+    http_host: str = setting("PRESENCE_HTTP_HOST", "127.0.0.1", "Where the edge listens.")
+    http_port: int = setting("PRESENCE_HTTP_PORT", 8081, "The edge's port, behind Caddy.")
+    allowed_origins: tuple[str, ...] = setting(
+        "PRESENCE_ALLOWED_ORIGINS",
+        ["https://dlux.io", "https://vue.dlux.io"],
+        "Origins that browsers may call from: CORS, and the socket's Origin. The public URL's is always allowed.",
+    )
+    trusted_proxies: tuple[str, ...] = setting(
+        "PRESENCE_TRUSTED_PROXIES", ["127.0.0.0/8", "::1/128"], "Networks whose X-Forwarded-For is believed (Caddy)."
+    )
+    operators: tuple[str, ...] = setting(
+        "PRESENCE_OPERATORS", [], "Hive accounts that may do everything, comma-separated."
+    )
+    operator_token: str = setting(
+        "PRESENCE_OPERATOR_TOKEN",
+        "",
+        "Bearer token of the admin routes; empty closes them to all but operator accounts.",
+    )

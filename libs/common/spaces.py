@@ -1,0 +1,73 @@
+"""The name of a space: `space_type:space_id:subspace` (seed L178-184).
+
+One sequence, one access epoch and one Redis channel belong to a `SpaceKey` (type and id); its
+subspaces share them.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from libs.common.errors import INVALID_INPUT, PresenceError
+
+MAIN: Final = "main"
+_ACCOUNT = r"[a-z][a-z0-9.-]{2,15}"
+_PERMLINK = r"[a-z0-9-]{1,255}"
+_ID_FORMS: Final = {
+    "post": re.compile(rf"{_ACCOUNT}/{_PERMLINK}"),
+    "document": re.compile(rf"[1-9][0-9]{{0,17}}|{_ACCOUNT}/[A-Za-z0-9_.-]{{1,255}}"),
+    "global": re.compile(r"lobby"),
+    "community": re.compile(r"hive-[0-9]{1,9}"),
+    "event": re.compile(r"[A-Za-z0-9_-]{1,64}"),
+}
+_SUBSPACE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+SPACE_TYPES: Final = tuple(_ID_FORMS)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SpaceKey:
+    """Type and id of a space; `str(key)` is `post:bob/my-post`."""
+
+    space_type: str
+    space_id: str
+
+    def __str__(self) -> str:
+        return f"{self.space_type}:{self.space_id}"
+
+    @classmethod
+    def parse(cls, space_type: str, space_id: str) -> "SpaceKey":
+        """Check both parts. Raises `invalid_input` naming the bad one."""
+        form = _ID_FORMS.get(space_type)
+        if form is None:
+            raise PresenceError(
+                INVALID_INPUT,
+                f"Unknown space type; use one of {', '.join(SPACE_TYPES)}.",
+                {"fields": {"space_type": ["Unknown."]}},
+            )
+        if not form.fullmatch(space_id):
+            raise PresenceError(
+                INVALID_INPUT,
+                f"Not an id of a {space_type} space.",
+                {"fields": {"space_id": ["Malformed."]}},
+            )
+        return cls(space_type, space_id)
+
+    @classmethod
+    def from_text(cls, text: str) -> "SpaceKey":
+        """The inverse of `str(key)`."""
+        space_type, _, space_id = text.partition(":")
+        return cls.parse(space_type, space_id)
+
+
+LOBBY: Final = SpaceKey("global", "lobby")
+
+
+def check_subspace(subspace: str) -> str:
+    """`subspace` itself, or `invalid_input`."""
+    if not _SUBSPACE.fullmatch(subspace):
+        raise PresenceError(
+            INVALID_INPUT,
+            "A subspace is 1 to 64 letters, digits, '-' or '_'.",
+            {"fields": {"subspace": ["Malformed."]}},
+        )
+    return subspace

@@ -1,0 +1,128 @@
+"""Session tokens: JWS (RFC 7515) signed with Ed25519, verified by anyone who has the JWKS.
+
+Claims: `iss` the public URL, `sub` as `Identity.key`, `name` the display name, `jti`, `iat`, `exp`,
+`typ` "identity" or "admission"; an admission adds `space` ("post:bob/my-post"), `subspace`, `role`
+and `epoch`.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, PresenceError
+from libs.common.identity import Identity
+from libs.common.ids import new_id
+from libs.common.spaces import SpaceKey
+
+ALGORITHM = "EdDSA"
+MAX_TOKEN = 4096  # characters
+REFETCH_PAUSE = 5.0  # seconds between two fetches of the JWKS that an unknown `kid` may cause
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Leave to be in one space, given at a time when its epoch was `epoch`."""
+
+    space: SpaceKey
+    subspace: str
+    role: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a verified token says. `expires_at` is Unix time in seconds."""
+
+    identity: Identity
+    expires_at: int
+    admission: Admission | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """The key that signs, and the issuer it signs for."""
+
+    issuer: str
+    kid: str
+    key: Ed25519PrivateKey
+
+    def sign(self, identity: Identity, ttl: int, admission: Admission | None = None) -> tuple[str, Token]:
+        """A token valid for `ttl` seconds, and what it says."""
+        issued = int(time.time())
+        claims: dict[str, Any] = {
+            "iss": self.issuer,
+            "sub": identity.key,
+            "name": identity.display_name,
+            "jti": new_id(),
+            "iat": issued,
+            "exp": issued + ttl,
+            "typ": "admission" if admission else "identity",
+        }
+        if admission:
+            claims |= {
+                "space": str(admission.space),
+                "subspace": admission.subspace,
+                "role": admission.role,
+                "epoch": admission.epoch,
+            }
+        encoded = jwt.encode(claims, self.key, ALGORITHM, headers={"kid": self.kid})
+        return encoded, _token(claims)
+
+
+def _token(claims: dict[str, Any]) -> Token:
+    kind, _, id_ = claims["sub"].partition(":")
+    if kind not in ("account", "guest") or not id_:
+        raise PresenceError(UNAUTHORIZED, "The token names nobody.")
+    admission = None
+    if claims["typ"] == "admission":
+        space = SpaceKey.from_text(claims["space"])
+        admission = Admission(space, claims["subspace"], claims["role"], claims["epoch"])
+    identity = Identity(kind, id_, claims["name"], token_id=claims["jti"])
+    return Token(identity, claims["exp"], admission)
+
+
+class Verifier:
+    """Checks tokens against a JWKS that is fetched when a `kid` is not known yet.
+
+    `fetch` returns the JWKS document; it is asked at most once in `REFETCH_PAUSE`, so that forged
+    `kid`s cannot make an edge ask for every token.
+    """
+
+    def __init__(self, issuer: str, fetch: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        self._issuer, self._fetch = issuer, fetch
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched_at = float("-inf")
+        self._fetching = asyncio.Lock()
+
+    async def verify(self, encoded: str) -> Token:
+        """Raises `session_expired` for one that ran out, `unauthorized` for any other fault."""
+        if len(encoded) > MAX_TOKEN:
+            raise PresenceError(UNAUTHORIZED, "The token is too long to be one of ours.")
+        try:
+            kid = jwt.get_unverified_header(encoded).get("kid")
+            key = await self._key(str(kid))
+            options: Any = {"require": ["iss", "sub", "jti", "iat", "exp"]}
+            claims = jwt.decode(encoded, key, [ALGORITHM], issuer=self._issuer, options=options)
+            return _token(claims)
+        except jwt.ExpiredSignatureError as error:
+            raise PresenceError(SESSION_EXPIRED) from error
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
+            raise PresenceError(UNAUTHORIZED, "The token could not be verified; log in at /api/auth/login.") from error
+
+    async def _key(self, kid: str) -> jwt.PyJWK:
+        if kid not in self._keys:
+            await self._refresh(kid)
+        return self._keys[kid]
+
+    async def _refresh(self, kid: str) -> None:
+        async with self._fetching:
+            if kid in self._keys or time.monotonic() - self._fetched_at < REFETCH_PAUSE:
+                return
+            document = await self._fetch()
+            self._fetched_at = time.monotonic()
+            self._keys = {key["kid"]: jwt.PyJWK(key) for key in document["keys"]}
