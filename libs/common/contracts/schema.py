@@ -6,10 +6,9 @@ strictly: no `"2"` for a number, no NaN, no naive time. Times are RFC 3339 UTC.
 
 import math
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields as dataclass_fields
 from datetime import datetime
-from functools import cache
 from typing import Annotated, Any, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
@@ -105,11 +104,14 @@ Cursor = Annotated[str, text(512)]
 PageSize = Annotated[int, integer(1, 200)]
 
 
-@cache
-def schema_for(cls: Hashable) -> Schema:
-    """The schema instance of a contract dataclass; nested dataclasses included."""
-    assert isinstance(cls, type)  # noqa: S101  `Hashable` is for the cache's sake
-    return class_schema(cls, base_schema=_Base)()
+_schemas: dict[type, Schema] = {}
+
+
+def schema_for(cls: type) -> Schema:
+    """The schema instance of a contract dataclass, made once; nested dataclasses included."""
+    if cls not in _schemas:
+        _schemas[cls] = class_schema(cls, base_schema=_Base)()
+    return _schemas[cls]
 
 
 def load[T](cls: type[T], data: object) -> T:
