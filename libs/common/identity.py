@@ -19,6 +19,7 @@ class Identity:
     display_name: str
     operator: bool = False
     token_id: str | None = None  # the token's `jti`; None where no token was shown
+    session_id: str | None = None  # the login it came from: the family of its refresh tokens
 
     @property
     def account(self) -> str | None:

@@ -1,8 +1,8 @@
 """Session tokens: JWS (RFC 7515) signed with Ed25519, verified by anyone who has the JWKS.
 
 Claims: `iss` the public URL, `sub` as `Identity.key`, `name` the display name, `jti`, `iat`, `exp`,
-`typ` "identity" or "admission"; an admission adds `space` ("post:bob/my-post"), `subspace`, `role`
-and `epoch`.
+`sid` the login it came from, `typ` "identity" or "admission"; an admission adds `space`
+("post:bob/my-post"), `subspace`, `role` and `epoch`.
 """
 
 import asyncio
@@ -63,6 +63,8 @@ class Signer:
             "exp": issued + ttl,
             "typ": "admission" if admission else "identity",
         }
+        if identity.session_id:
+            claims["sid"] = identity.session_id
         if admission:
             claims |= {
                 "space": str(admission.space),
@@ -82,7 +84,7 @@ def _token(claims: dict[str, Any]) -> Token:
     if claims["typ"] == "admission":
         space = SpaceKey.from_text(claims["space"])
         admission = Admission(space, claims["subspace"], claims["role"], claims["epoch"])
-    identity = Identity(kind, id_, claims["name"], token_id=claims["jti"])
+    identity = Identity(kind, id_, claims["name"], token_id=claims["jti"], session_id=claims.get("sid"))
     return Token(identity, claims["exp"], admission)
 
 

@@ -50,6 +50,7 @@ class Fact[Payload]:
     space: SpaceKey
     subspace: str | None
     payload: Callable[[int], Payload]
+    actor: str | None = None  # an `Identity.key`, where it is not the caller
 
 
 class Transaction:
@@ -108,7 +109,7 @@ def _row(fact: Fact[Any], seq: int, caller: Caller) -> LoggedEvent:
         space_id=fact.space.space_id,
         subspace=fact.subspace,
         seq=seq,
-        actor=caller.identity.key,
+        actor=fact.actor or caller.identity.key,
         occurred_at=now(),
         payload=dump(fact.payload(seq)),
         request_id=caller.request_id,

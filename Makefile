@@ -1,0 +1,60 @@
+# The commands of this project. `make` alone lists them.
+
+SHELL := bash
+PYTHON := .venv/bin/python
+PRESENCE_PORT ?= 8080
+PRESENCE_OPERATOR_TOKEN ?= presence-operator
+export PRESENCE_PORT
+
+.DEFAULT_GOAL := help
+.PHONY: help bootstrap up down restart test check format logs ps psql sync migrate lock
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+bootstrap: # what every other target needs; does nothing where it was done already
+	@deploy/local/bootstrap.sh
+
+up: bootstrap ## start the whole stack on this machine and say where to look (PRESENCE_PORT=8080)
+	@$(PYTHON) -m deploy.local up
+
+down: bootstrap ## stop it; nothing stays behind but the data in .local/
+	@$(PYTHON) -m deploy.local down
+
+restart: bootstrap ## restart one component: make restart NAME=chat
+	@$(PYTHON) -m deploy.local restart $(NAME)
+
+ps: bootstrap ## what runs
+	@$(PYTHON) -m deploy.local status
+
+logs: bootstrap ## follow the logs, or one of them: make logs NAME=chat
+	@$(PYTHON) -m deploy.local logs --follow $(NAME)
+
+psql: bootstrap ## a PostgreSQL prompt in the replica's database
+	@$(PYTHON) -m deploy.local psql
+
+sync: ## copy from the primary now instead of at the next interval
+	@curl --fail-with-body --silent --show-error --request POST \
+	  --header "Authorization: Bearer $(PRESENCE_OPERATOR_TOKEN)" http://localhost:$(PRESENCE_PORT)/api/admin/sync; echo
+
+migrate: bootstrap ## bring the running stack's schema to the newest revision
+	@$(PYTHON) -m deploy.local migrate
+
+test: bootstrap ## every test, on real servers that are started for the run: make test ARGS="-k chat"
+	@$(PYTHON) -m pytest $(ARGS)
+
+check: bootstrap ## style, types, and which module may import which
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+format: bootstrap ## let ruff put the code in shape
+	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format .
+
+lock: bootstrap ## lock the dependencies of pyproject.toml and package.json again
+	@$(PYTHON) -m uv --version >/dev/null 2>&1 || $(PYTHON) -m pip install --quiet uv
+	@$(PYTHON) -m uv pip compile --quiet --generate-hashes --no-header --no-annotate --extra dev \
+	  --python-version 3.12 pyproject.toml -o requirements/dev.txt
+	@npm install --package-lock-only --silent
+	@deploy/local/bootstrap.sh

@@ -1,0 +1,1 @@
+"""The whole stack on one machine without Docker: every server and service as a private child process."""

@@ -1,0 +1,271 @@
+"""The commands behind `make up` and its kin. Whatever a person must do is said in one sentence, without a traceback.
+
+Imports little: `up` on a running stack answers at once.
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from deploy.local.errors import SetupError, tail
+from deploy.local.guardian import REPOSITORY, signal_group
+from deploy.local.packages import PSQL, find, missing_text
+from deploy.local.processes import end_leftovers, read_pid_file
+from deploy.local.state import FAILED, STARTING, UP, State, StateFile
+from deploy.local.workplace import Workplace
+
+POLL_SECONDS = 0.1
+START_SECONDS = 900.0  # the first time packages are installed
+STOP_SECONDS = 90.0
+COMMANDS = ("up", "down", "status", "logs", "psql", "migrate", "restart", "supervise")
+
+
+def public_port() -> int:
+    """PRESENCE_PORT, default 8080. Raises SetupError."""
+    given = os.environ.get("PRESENCE_PORT") or "8080"
+    if not (given.isdigit() and 0 < int(given) < 65536):
+        raise SetupError(f"PRESENCE_PORT is {given!r}: it must be a port number, 1 to 65535")
+    return int(given)
+
+
+def root() -> Path:
+    """The stack's folder: PRESENCE_LOCAL_DIR, default .local; with another one a second stack can run beside the first."""
+    return REPOSITORY / (os.environ.get("PRESENCE_LOCAL_DIR") or ".local")
+
+
+def up(place: Workplace) -> int:
+    """Start the stack and wait until it is ready, saying what happens."""
+    state = StateFile(place)
+    if supervisor_pid(place) is not None and state.read().phase == UP:
+        print(f"Presence is up already: {state.read().url}  (stop it with: make down)")
+        return 0
+    port = public_port()
+    daemon = None
+    if supervisor_pid(place) is None:
+        state.file.unlink(missing_ok=True)
+        print(f"Starting Presence; logs are in {place.log}")
+        daemon = spawn_supervisor(place)
+    try:
+        follow(place, daemon)
+    except KeyboardInterrupt:
+        print("\nStopping again ...")
+        return down(place)
+    print(summary(place, state.read().url or f"http://localhost:{port}"))
+    return 0
+
+
+def spawn_supervisor(place: Workplace) -> "subprocess.Popen[bytes]":
+    """Start the daemon in a session of its own."""
+    with place.log_file("supervisor").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "deploy.local", "supervise"],
+            cwd=REPOSITORY,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def follow(place: Workplace, daemon: "subprocess.Popen[bytes] | None") -> None:
+    """Print each component as it becomes ready. Raises SetupError where the stack does not come up."""
+    began = time.time()
+    told: set[tuple[str, str]] = set()
+    while time.time() < began + START_SECONDS:
+        ended = daemon is not None and daemon.poll() is not None
+        state = StateFile(place).read()
+        tell_news(state, told, began)
+        if state.phase == UP:
+            return
+        if state.phase == FAILED:
+            raise SetupError(state.error)
+        if ended or (daemon is None and supervisor_pid(place) is None):
+            log = place.log_file("supervisor")
+            raise SetupError(f"The supervisor ended. The end of its log, {log}:\n{tail(log, 15)}")
+        time.sleep(POLL_SECONDS)
+    raise SetupError(f"The stack was not ready after {START_SECONDS:.0f} seconds: see {place.log}")
+
+
+def tell_news(state: State, told: set[tuple[str, str]], began: float) -> None:
+    """Print what is new: components that are ready, and remarks."""
+    for name, (word, when) in state.components.items():
+        if (name, word) not in told and word not in (STARTING, "stopping", "stopped"):
+            print(f"  {max(0.0, when - began):5.1f} s  {name:<18} {word}", flush=True)
+        told.add((name, word))
+
+
+def summary(place: Workplace, url: str) -> str:
+    """Where to look, and how to stop."""
+    return f"""
+Presence is up.
+
+  open            {url}
+  API             {url}/docs
+  test accounts   alice bob carol dave, password presence-demo
+                  (sign a login challenge: .venv/bin/python -m deploy.local.sign alice)
+  operator token  presence-operator
+  logs            {place.log}  (make logs)
+  stop            make down
+"""
+
+
+def down(place: Workplace) -> int:
+    """Stop everything, also what a killed supervisor left behind."""
+    pid = supervisor_pid(place)
+    if pid is not None:
+        print("Stopping Presence ...", flush=True)
+        signal_process(pid, signal.SIGTERM)
+        wait_for(lambda: supervisor_pid(place) is None, STOP_SECONDS)
+        if supervisor_pid(place) is not None:
+            signal_group(pid, signal.SIGKILL)
+    left = end_leftovers(place)
+    StateFile(place).file.unlink(missing_ok=True)
+    if left:
+        print(f"Ended what was left: {', '.join(left)}")
+    print("Presence is down." if pid is not None or left else "Presence is not running.")
+    return 0
+
+
+def status(place: Workplace) -> int:
+    """Print one line a component."""
+    if supervisor_pid(place) is None:
+        print("Presence is not running (start it with: make up).")
+        return 0
+    state = StateFile(place).read()
+    print(f"Presence is {state.phase}: {state.url}")
+    for name, (word, when) in state.components.items():
+        pid = read_pid_file(place.run / f"{name}.pid")
+        again = state.restarts.get(name, 0)
+        print(
+            f"  {name:<18} {word:<10} {_ago(when):>6}  {f'pid {pid}' if pid else '':<11}"
+            f"{f' restarted {again} times' if again else ''}".rstrip()
+        )
+    return 0
+
+
+def logs(place: Workplace, name: str | None, follow_on: bool) -> int:
+    """Show the end of one log or of all; with -f go on until Ctrl-C."""
+    files = [place.log_file(name)] if name else sorted(place.log.glob("*.log"))
+    missing = [file for file in files if not file.exists()]
+    if missing or not files:
+        known = ", ".join(sorted(file.stem for file in place.log.glob("*.log"))) or "none yet"
+        raise SetupError(f"There is no log {name or ''} in {place.log}; there are: {known}")
+    lines = "-n100" if name else "-n20"
+    tail_program = shutil.which("tail") or "tail"
+    os.execv(tail_program, ["tail", lines, *(["-F"] if follow_on else []), *map(str, files)])  # noqa: S606
+
+
+def psql(place: Workplace, arguments: list[str]) -> int:
+    """Open the replica's database as its owner."""
+    program = find(PSQL)
+    if program is None:
+        raise SetupError(missing_text([PSQL]))
+    os.execv(program, ["psql", running_state(place).database_url, *arguments])  # noqa: S606
+
+
+def migrate(place: Workplace) -> int:
+    """Bring the running stack's schema to the newest revision; `up` does so by itself."""
+    environment = {**os.environ, "PRESENCE_DATABASE_URL": running_state(place).database_url}
+    command = [sys.executable, "-m", "alembic", "-c", "alembic/alembic.ini", "upgrade", "head"]
+    return subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode
+
+
+def running_state(place: Workplace) -> State:
+    """The state of a stack that runs. Raises SetupError where none does."""
+    if supervisor_pid(place) is None:
+        raise SetupError("Presence is not running: start it with make up")
+    return StateFile(place).read()
+
+
+def restart(place: Workplace, name: str) -> int:
+    """Stop and start one component."""
+    known = running_state(place).components
+    if name not in known:
+        raise SetupError(f"There is no component {name}; there are: {', '.join(known)}")
+    asked = time.time()
+    (place.run / "restart").mkdir(exist_ok=True)
+    (place.run / "restart" / name).touch()
+    signal_process(supervisor_pid(place), signal.SIGHUP)
+    if not wait_for(lambda: _is_ready_since(StateFile(place).read(), name, asked), 150):
+        raise SetupError(f"{name} was not ready after 150 seconds: see {place.log_file(name)}")
+    print(f"{name} is ready again.")
+    return 0
+
+
+def supervisor_pid(place: Workplace) -> int | None:
+    """The living supervisor of this folder."""
+    return read_pid_file(place.run / "supervisor.pid")
+
+
+def signal_process(pid: int | None, number: signal.Signals) -> None:
+    """Signal a process that may be gone already."""
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
+    """Whether the condition came true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def _is_ready_since(state: State, name: str, moment: float) -> bool:
+    word, when = state.components[name]
+    return word == "ready" and when >= moment
+
+
+def _ago(when: float) -> str:
+    seconds = int(time.time() - when)
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
+
+
+def run(arguments: list[str]) -> int:
+    """Carry out one command. Raises SetupError."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.local", description="The local stack, without Docker.")
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("name", nargs="?", help="a component, for logs and restart")
+    parser.add_argument("-f", "--follow", action="store_true", help="logs: go on showing what is added")
+    given, rest = parser.parse_known_args(arguments)
+    place = Workplace(root())
+    match given.command:
+        case "up":
+            return up(place)
+        case "down":
+            return down(place)
+        case "status":
+            return status(place)
+        case "logs":
+            return logs(place, given.name, given.follow)
+        case "psql":
+            return psql(place, [word for word in (given.name, *rest) if word])
+        case "migrate":
+            return migrate(place)
+        case "restart" if given.name:
+            return restart(place, given.name)
+        case "supervise":
+            from deploy.local.supervisor import main as supervise
+
+            return supervise(place, public_port())
+        case _:
+            raise SetupError("Say which component: python -m deploy.local restart NAME")
+
+
+def main(arguments: list[str]) -> int:
+    """The command line: errors that a person can mend are printed as they are."""
+    try:
+        return run(arguments)
+    except SetupError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1

@@ -1,0 +1,121 @@
+"""Fills the demo primary. What is there already is left as it is, so a developer's changes outlive a restart."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from deploy.local.primary.content import FIRST, Post, posts
+
+SCHEMA = Path(__file__).with_name("schema.sql")
+
+POST_COLUMNS = (
+    *("author", "permlink", "block", "votes", "voteweight", "promote", "paid", "type", "rating", "ratings", "raters"),
+    *("nsfw", "sensitive", "hidden", "featured", "flagged", "flag_reason", "moderated_by", "moderated_at"),
+    *("license", "tags"),
+)
+DOCUMENTS_BY_ID = (
+    # id, title, content, creator, is_public, is_deleted
+    (123, "Opening night: running order", "# Running order\n\n1. Doors\n2. Welcome\n3. Walk", "bob", False, False),
+    (124, "House rules", "Be kind. Mute when you are not talking. No recording without asking.", "bob", True, False),
+    (125, "Lighting plan", "Warm from the left, nothing from above.", "alice", False, False),
+    (126, "Thrown away", "An old plan.", "alice", True, True),
+)
+DOCUMENTS_BY_NAME = (
+    # owner, permlink, document_name, is_public
+    ("bob", "shared-draft", "A shared draft", False),
+    ("alice", "open-notes", "Open notes", True),
+    ("carol", "private-journal", "Private journal", False),
+)
+PERMISSIONS_BY_ID = ((123, "alice", "comment", "bob"), (125, "bob", "edit", "alice"), (125, "dave", "read", "alice"))
+PERMISSIONS_BY_NAME = (
+    # owner, permlink, account, permission_type, can_read, can_edit, granted_by
+    ("bob", "shared-draft", "alice", "editable", True, True, "bob"),
+    ("bob", "shared-draft", "dave", "readonly", True, False, "bob"),
+)
+PRESENCE_PERMISSIONS = (
+    ("post", "bob/sculpture-hall", "alice", "moderate"),
+    ("post", "alice/my-360-photo", "bob", "moderate"),
+    ("post", "carol/not-for-you", "dave", "access"),
+    ("community", "hive-123456", "dave", "admin"),
+)
+
+
+async def seed(url: str) -> int:
+    """Make the tables and rows that are missing; returns how many posts there are now. Raises asyncpg's errors."""
+    connection = await asyncpg.connect(url)
+    try:
+        async with connection.transaction():
+            await connection.execute(SCHEMA.read_text())
+            await _insert(connection, "posts", POST_COLUMNS, [_post_row(post) for post in posts()])
+            await _seed_documents(connection)
+            await _insert(
+                connection,
+                "presence_permissions",
+                ("space_type", "space_id", "user_account", "permission"),
+                PRESENCE_PERMISSIONS,
+            )
+        return int(await connection.fetchval("SELECT count(*) FROM posts"))
+    finally:
+        await connection.close()
+
+
+async def _seed_documents(connection: "asyncpg.Connection[Any]") -> None:
+    documents, permissions = "collaboration_documents", "collaboration_permissions"
+    by_id = ("id", "title", "content", "creator", "is_public", "is_deleted")
+    by_name = ("owner", "permlink", "document_name", "is_public")
+    await _insert(connection, documents, (*by_id, *TIMES), [(*row, *_times(row[0])) for row in DOCUMENTS_BY_ID])
+    # Ids of the other shape are taken from the sequence: keep them clear of the fixed ones.
+    await connection.execute(
+        "SELECT setval('collaboration_documents_id_seq', greatest((SELECT max(id) FROM collaboration_documents), 1000))"
+    )
+    await _insert(
+        connection,
+        documents,
+        (*by_name, "last_activity", *TIMES),
+        [(*row, _times(day)[0], *_times(day)) for day, row in enumerate(DOCUMENTS_BY_NAME)],
+    )
+    await _insert(
+        connection, permissions, ("document_id", "user_account", "permission", "granted_by"), PERMISSIONS_BY_ID
+    )
+    await _insert(
+        connection,
+        permissions,
+        ("owner", "permlink", "account", "permission_type", "can_read", "can_edit", "granted_by"),
+        PERMISSIONS_BY_NAME,
+    )
+
+
+TIMES = ("updated_at", "created_at")
+
+
+def _times(day: int) -> tuple[Any, Any]:
+    created = FIRST + timedelta(days=day)
+    return created + timedelta(hours=5), created
+
+
+async def _insert(
+    connection: "asyncpg.Connection[Any]", table: str, columns: tuple[str, ...], rows: "list[Any] | tuple[Any, ...]"
+) -> None:
+    """Insert the rows that are not there yet. Table and columns are constants of this module."""
+    places = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
+    statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608
+    await connection.executemany(statement, rows)
+
+
+def _post_row(post: Post) -> tuple[Any, ...]:
+    """A post's values in the order of POST_COLUMNS."""
+    values: dict[str, Any] = {
+        name: getattr(post, name)
+        for name in POST_COLUMNS
+        if name not in ("raters", "ratings", "flagged", "moderated_at", "tags")
+    }
+    values |= {
+        "raters": ",".join(account for account, _ in post.raters) or None,
+        "ratings": len(post.raters),
+        "flagged": post.flag_reason is not None,
+        "moderated_at": post.created + timedelta(days=1) if post.moderated_by else None,
+        "tags": list(post.tags),
+    }
+    return tuple(values[name] for name in POST_COLUMNS)

@@ -1,0 +1,55 @@
+"""A private Caddy in front of the stack: plain HTTP on the one public port, loopback only."""
+
+from pathlib import Path
+
+from deploy.local.guardian import REPOSITORY, Guardian
+from deploy.local.packages import CADDY, ensure, find
+from deploy.local.ports import has_ipv6_loopback
+from deploy.local.probes import exchange
+from deploy.local.processes import Launch
+from deploy.local.servers.base import Process, plain_environment
+from deploy.local.workplace import Workplace
+
+CADDYFILE = REPOSITORY / "deploy" / "caddy" / "Caddyfile"
+
+
+class Caddy(Process):
+    """Caddy with the repository's Caddyfile. `upstreams`: ports of the gateway and of the realtime replicas r1, r2."""
+
+    programs = (CADDY,)
+    stop_seconds = 8.0
+
+    def __init__(self, place: Workplace, guardian: Guardian, port: int, upstreams: tuple[int, int, int]) -> None:
+        super().__init__("caddy", place, guardian)
+        self.port = port
+        self.upstreams = upstreams
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    def prepare(self) -> None:
+        ensure(self.programs)
+        self.folder.mkdir(exist_ok=True)
+
+    def launch(self) -> Launch:
+        command = (str(find(CADDY)), "run", "--config", str(CADDYFILE), "--adapter", "caddyfile")
+        return Launch(command, self.folder, caddy_environment(self.folder, self.port, self.upstreams))
+
+    async def is_ready(self) -> bool:
+        return await exchange(self.port, b"OPTIONS * HTTP/1.0\r\n\r\n") != b""
+
+
+def caddy_environment(folder: Path, port: int, upstreams: tuple[int, int, int]) -> dict[str, str]:
+    """What the Caddyfile's placeholders stand for here; Caddy's own files stay in `folder`."""
+    gateway, first, second = (f"127.0.0.1:{upstream}" for upstream in upstreams)
+    return plain_environment(
+        HOME=str(folder),
+        XDG_DATA_HOME=str(folder),
+        XDG_CONFIG_HOME=str(folder),
+        PRESENCE_SITE=f"http://:{port}",
+        PRESENCE_BIND="127.0.0.1 [::1]" if has_ipv6_loopback() else "127.0.0.1",
+        PRESENCE_GATEWAY=gateway,
+        PRESENCE_REALTIME_R1=first,
+        PRESENCE_REALTIME_R2=second,
+    )

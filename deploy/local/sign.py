@@ -1,0 +1,37 @@
+"""`python -m deploy.local.sign ACCOUNT`: sign a login challenge as Hive Keychain would.
+
+The challenge comes from --challenge or from standard input, as text or as the whole JSON answer of
+POST /api/auth/challenge. Prints the signature, 130 hex digits.
+"""
+
+import argparse
+import json
+import sys
+
+from deploy.local.keys import PASSWORD, private_key, sign
+
+
+def challenge_text(given: str) -> str:
+    """The text to sign: the `challenge` of a JSON object, or what was given, without the shell's last newline."""
+    text = given.removesuffix("\n")
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return text
+    return str(answer["challenge"]) if isinstance(answer, dict) and "challenge" in answer else text
+
+
+def main() -> None:
+    """Read, sign, print."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.local.sign", description="Sign as Hive Keychain would.")
+    parser.add_argument("account", help="one of the test accounts: alice, bob, carol, dave")
+    parser.add_argument("--challenge", help="the text to sign; default: standard input")
+    parser.add_argument("--password", default=PASSWORD, help="the account's password (default: the test accounts')")
+    parser.add_argument("--role", default="posting", help="whose key: posting (default), active, owner, memo")
+    given = parser.parse_args()
+    text = challenge_text(given.challenge if given.challenge is not None else sys.stdin.read())
+    print(sign(text, private_key(given.account, given.role, given.password)))
+
+
+if __name__ == "__main__":
+    main()

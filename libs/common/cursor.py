@@ -1,0 +1,23 @@
+"""Opaque page cursors: what a query needs to go on, as URL-safe text."""
+
+import base64
+import binascii
+from typing import Any
+
+import msgspec
+
+from libs.common.errors import INVALID_INPUT, PresenceError
+
+
+def encode(*position: Any) -> str:
+    """A cursor for a keyset position of JSON values."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(position)).decode().rstrip("=")
+
+
+def decode[Position](cursor: str, form: type[Position]) -> Position:
+    """The position, checked against its tuple type. Raises `invalid_input` for a cursor we did not make."""
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=form)
+    except (binascii.Error, ValueError) as error:
+        text = "The cursor is not one of ours; begin again without it."
+        raise PresenceError(INVALID_INPUT, text, {"fields": {"cursor": ["Malformed."]}}) from error

@@ -1,0 +1,29 @@
+"""`space_activity`: what happened where, written from the log's events."""
+
+from sqlalchemy.dialects.postgresql import insert
+
+from libs.common.contracts.log import LoggedEvent
+from libs.common.db.engine import Database
+from libs.common.db.models.spaces import SpaceActivity
+
+
+class ActivityRecorder:
+    """A consumer of every event; a row's `event_id` is unique, so a second delivery changes nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def on_event(self, event: LoggedEvent) -> None:
+        kind, _, who = event.actor.partition(":")
+        statement = insert(SpaceActivity).values(
+            event_id=event.id,
+            space_type=event.space_type,
+            space_id=event.space_id,
+            subspace=event.subspace,
+            activity=event.name,
+            user_account=who if kind == "account" else None,
+            actor=event.actor,
+            occurred_at=event.occurred_at,
+        )
+        async with self._database.transaction() as connection:
+            await connection.execute(statement.on_conflict_do_nothing(index_elements=[SpaceActivity.event_id]))

@@ -1,0 +1,25 @@
+"""Reading the log for replicas and clients that missed something."""
+
+from libs.common.bus.base import Caller
+from libs.common.contracts.log import Events, EventsSince, HeadNumbers, Heads
+from libs.common.db.engine import Database
+from libs.common.db.event_log import read_after, read_head, read_heads
+from libs.common.spaces import SpaceKey
+
+
+class HistoryHandlers:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def events_since(self, _: Caller, request: EventsSince) -> Events:
+        space = SpaceKey.parse(request.space_type, request.space_id)
+        async with self._database.read(snapshot=True) as connection:
+            head = await read_head(connection, space)
+            return Events(await read_after(connection, space, request.after_seq, request.limit), head)
+
+    async def heads(self, _: Caller, request: Heads) -> HeadNumbers:
+        """0 for a space where nothing has happened yet."""
+        spaces = [SpaceKey.from_text(text) for text in request.spaces]
+        async with self._database.read() as connection:
+            found = await read_heads(connection, spaces)
+        return HeadNumbers({str(space): found.get(space, 0) for space in spaces})

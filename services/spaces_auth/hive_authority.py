@@ -1,0 +1,80 @@
+"""Did the holder of an account's posting key sign this text?
+
+Keychain's `requestSignBuffer` signs SHA-256 of the UTF-8 text and gives a 65-byte compact recoverable
+signature in hex. The key is recovered from it (wax, Hive's own primitive, which is not input-safe:
+hence the gate) and looked up in the account's posting authority on the chain.
+"""
+
+import hashlib
+import re
+from typing import Any
+
+import msgspec
+import wax
+from redis.asyncio import Redis
+
+from libs.common import cache
+from libs.common.errors import UNAUTHORIZED, PresenceError
+from libs.common.hive import HiveClient, HiveError
+
+AUTHORITY_SECONDS = 60
+_SIGNATURE = re.compile(r"(?:1f|2[0-2])[0-9a-f]{128}")  # header byte 31..34: recovery id, compressed key
+_foundation = wax.create_wax_foundation()
+
+
+class Authority(msgspec.Struct, frozen=True):
+    """An account's posting authority: key → weight, and the sum that suffices."""
+
+    threshold: int
+    keys: dict[str, int]
+
+    def allows(self, key: str) -> bool:
+        return self.keys.get(key, 0) >= self.threshold > 0
+
+
+def recover_key(text: str, signature: str) -> str:
+    """The public key (`STM...`) whose private half signed `text`. Raises `unauthorized`."""
+    if not _SIGNATURE.fullmatch(signature.lower()):
+        raise PresenceError(UNAUTHORIZED, "A signature is 130 hexadecimal digits, as requestSignBuffer gives them.")
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    try:
+        return str(_foundation.get_public_key_from_signature(digest, signature.lower()))
+    except Exception as error:  # wax raises whatever its C++ side meets
+        raise PresenceError(UNAUTHORIZED, "The signature is not valid.") from error
+
+
+class HiveAuthority:
+    """Posting authorities, cached for a minute; a key that does not match is looked up afresh once."""
+
+    def __init__(self, hive: HiveClient, redis: Redis) -> None:
+        self._hive, self._redis = hive, redis
+
+    async def require_posting_key(self, account: str, key: str) -> None:
+        """Return if `key` alone satisfies the account's posting authority, else raise `unauthorized`."""
+        cached = await self._cached(account)
+        if cached and cached.allows(key):
+            return
+        if not (await self._fetch(account)).allows(key):
+            raise PresenceError(UNAUTHORIZED, f"The text was not signed with {account}'s posting key.")
+
+    async def _cached(self, account: str) -> Authority | None:
+        with cache.redis_unavailable():
+            stored = await self._redis.get(cache.authority(account))
+        return msgspec.json.decode(stored, type=Authority) if stored else None
+
+    async def _fetch(self, account: str) -> Authority:
+        try:
+            found = await self._hive.call("condenser_api.get_accounts", [[account]])
+        except HiveError as error:
+            raise PresenceError(UNAUTHORIZED, f"Hive does not know {account}.") from error
+        if not found:
+            raise PresenceError(UNAUTHORIZED, f"There is no Hive account {account}.")
+        authority = _posting(found[0])
+        with cache.redis_unavailable():
+            await self._redis.set(cache.authority(account), msgspec.json.encode(authority), ex=AUTHORITY_SECONDS)
+        return authority
+
+
+def _posting(account: Any) -> Authority:
+    posting = account["posting"]
+    return Authority(int(posting["weight_threshold"]), {str(key): int(weight) for key, weight in posting["key_auths"]})

@@ -1,0 +1,83 @@
+"""Admission to a space, decided from the replica alone."""
+
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+
+from libs.common import access, cache
+from libs.common.access import Action, Role
+from libs.common.bus.base import Caller
+from libs.common.contracts.spaces import Authorization, Authorize, Join, Joined
+from libs.common.db.engine import Database
+from libs.common.errors import SPACE_FULL, PresenceError
+from libs.common.identity import Identity, guest_identity
+from libs.common.ids import new_id
+from libs.common.spaces import SpaceKey
+from libs.common.tokens import Admission
+from services.spaces_auth import live
+from services.spaces_auth import spaces_repository as repository
+from services.spaces_auth.keys import SigningKeys
+from services.spaces_auth.settings import Settings
+from services.spaces_auth.spaces import summary
+from services.spaces_auth.turn import Turn
+
+
+class JoinHandlers:
+    def __init__(self, settings: Settings, database: Database, redis: Redis, keys: SigningKeys, turn: Turn) -> None:
+        self._settings, self._database, self._redis = settings, database, redis
+        self._keys, self._turn = keys, turn
+        self._websocket_url = _websocket_url(settings.public_url)
+
+    async def join(self, caller: Caller, request: Join) -> Joined:
+        """Admit the caller, or raise `not_found`, `banned`, `forbidden` or `space_full`.
+
+        Who shows no token is admitted as a new guest; the admission is that guest's token.
+        """
+        space = SpaceKey.parse(request.space_type, request.space_id)
+        identity = caller.identity if caller.identity.token_id else guest_identity(new_id())
+        # The epoch is read before the policy: a ban between the two makes the admission old, not the ban late.
+        with cache.redis_unavailable():
+            epoch = await cache.read_epoch(self._redis, space)
+        async with self._database.read() as connection:
+            standing = await access.look(connection, identity, space, self._settings.operators)
+            standing.require(Action.ENTER)
+            content = await repository.content_of(connection, space)
+        used, total = await live.count(self._redis, space), standing.settings["max_users"]
+        if used >= total and standing.role < Role.MODERATOR:
+            raise PresenceError(SPACE_FULL, details={"capacity": {"used": used, "total": total}})
+        turn, role = self._turn.issue(identity), standing.role.label
+        return Joined(
+            success=True,
+            space=summary(standing, content, used),
+            subspace=request.subspace,
+            role=standing.role.label,
+            session_token=await self._admission(
+                identity, Admission(space, request.subspace, standing.role.label, epoch)
+            ),
+            turn_credentials=turn,
+            ice_servers=turn.iceServers,
+            websocket_url=self._websocket_url,
+            capacity=live.capacity(used, total),
+        )
+
+    async def _admission(self, identity: Identity, admission: Admission) -> str:
+        signer = await self._keys.signer()
+        token, _ = signer.sign(identity, self._settings.admission_seconds, admission)
+        return token
+
+    async def authorize(self, caller: Caller, request: Authorize) -> Authorization:
+        """The same decision for realtime, at the moment a socket enters."""
+        space = SpaceKey.parse(request.space_type, request.space_id)
+        with cache.redis_unavailable():
+            epoch = await cache.read_epoch(self._redis, space)
+        async with self._database.read() as connection:
+            standing = await access.look(connection, caller.identity, space, self._settings.operators)
+        standing.require(Action.ENTER)
+        settings = dict(standing.settings)
+        return Authorization(standing.role.label, epoch, settings["max_users"], settings)
+
+
+def _websocket_url(public_url: str) -> str:
+    """`https://host` → `wss://host`: what `io(...)` takes; Socket.IO's path is its default."""
+    parts = urlsplit(public_url)
+    return f"{'wss' if parts.scheme == 'https' else 'ws'}://{parts.netloc}"

@@ -1,0 +1,49 @@
+"""Who is in a space now, read from the live state that realtime keeps in Redis."""
+
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from libs.common import cache
+from libs.common.contracts.spaces import Capacity, ConnectedUser
+from libs.common.spaces import SpaceKey
+
+MOST_ACTIVE = 1000  # spaces that "sort=active" can put first
+
+
+class MemberRecord(msgspec.Struct):
+    """What we read of realtime's member record (`services/realtime/roster.py` writes it)."""
+
+    user_account: str | None
+    display_name: str
+    guest: bool
+    subspace: str
+
+
+async def active_spaces(redis: Redis) -> dict[SpaceKey, int]:
+    """Spaces by sockets, most first; none while Redis is away, since a list without counts is better than no list."""
+    try:
+        found = await redis.zrevrange(cache.ACTIVE, 0, MOST_ACTIVE - 1, withscores=True)
+    except (RedisError, OSError):
+        return {}
+    rows = cast("list[tuple[bytes, float]]", found)
+    return {SpaceKey.from_text(name.decode()): int(count) for name, count in rows}
+
+
+async def connected_users(redis: Redis, space: SpaceKey) -> list[ConnectedUser]:
+    with cache.redis_unavailable():
+        stored: list[Any] = await redis.hvals(cache.members(space))
+    records = [msgspec.json.decode(value, type=MemberRecord) for value in stored]
+    return [ConnectedUser(r.user_account, r.display_name, r.guest, r.subspace) for r in records]
+
+
+async def count(redis: Redis, space: SpaceKey) -> int:
+    """Sockets in the space. Raises `unavailable` while Redis is away."""
+    with cache.redis_unavailable():
+        return int(await redis.hlen(cache.members(space)))
+
+
+def capacity(used: int, total: int) -> Capacity:
+    return Capacity(used, total, max(total - used, 0))

@@ -1,0 +1,109 @@
+"""Login and what follows: tokens, refresh with reuse detection, logout."""
+
+import hashlib
+import secrets
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+
+from libs.common import cache
+from libs.common.bus.base import Caller
+from libs.common.clock import now
+from libs.common.contracts.auth import (
+    Challenge,
+    ChallengeRequest,
+    Empty,
+    GuestRequest,
+    GuestSession,
+    Jwks,
+    Login,
+    Me,
+    Refresh,
+    Session,
+)
+from libs.common.db.engine import Database
+from libs.common.errors import UNAUTHORIZED, PresenceError
+from libs.common.identity import Identity, guest_identity
+from libs.common.ids import new_id
+from services.spaces_auth import sessions_repository as repository
+from services.spaces_auth.challenge import Challenges
+from services.spaces_auth.hive_authority import HiveAuthority, recover_key
+from services.spaces_auth.keys import SigningKeys
+from services.spaces_auth.settings import Settings
+
+
+class LoginHandlers:
+    """Everything that makes or ends a token."""
+
+    def __init__(
+        self, settings: Settings, database: Database, redis: Redis, keys: SigningKeys, authority: HiveAuthority
+    ) -> None:
+        self._settings, self._database, self._redis = settings, database, redis
+        self._keys, self._authority = keys, authority
+        host = urlsplit(settings.public_url).netloc
+        self._challenges = Challenges(redis, host, settings.challenge_seconds)
+
+    async def challenge(self, _: Caller, request: ChallengeRequest) -> Challenge:
+        return Challenge(*await self._challenges.issue(request.account))
+
+    async def login(self, _: Caller, request: Login) -> Session:
+        """Tokens for who signed the challenge. The challenge is spent whatever the outcome."""
+        await self._challenges.spend(request.account, request.challenge)
+        key = recover_key(request.challenge, request.signature)
+        await self._authority.require_posting_key(request.account, key)
+        return await self._open_session(request.account, new_id())
+
+    async def guest(self, _: Caller, request: GuestRequest) -> GuestSession:
+        identity = guest_identity(new_id(), request.display_name)
+        token, said = (await self._keys.signer()).sign(identity, self._settings.guest_token_seconds)
+        return GuestSession(token, identity.id, identity.display_name, _moment(said.expires_at))
+
+    async def refresh(self, _: Caller, request: Refresh) -> Session:
+        """New tokens for an unused refresh token; a used one ends the login it came from."""
+        token_hash = _hash(request.refresh_token)
+        async with self._database.transaction() as connection:
+            row = await repository.use_refresh_token(connection, token_hash)
+            stolen = row is not None and row.used_before
+            if row is not None and stolen:
+                await repository.revoke_family(connection, row.family_id)
+        if row is None or stolen:
+            raise PresenceError(UNAUTHORIZED, "The refresh token is unknown, used or has run out; log in again.")
+        return await self._open_session(row.account, row.family_id)
+
+    async def logout(self, caller: Caller, _: Empty) -> Empty:
+        """Nothing happens for a caller without a token."""
+        identity = caller.identity
+        if identity.token_id:
+            longest = max(self._settings.token_seconds, self._settings.guest_token_seconds)
+            with cache.redis_unavailable():
+                await self._redis.set(cache.denied(identity.token_id), "1", ex=longest)
+        if identity.session_id:
+            async with self._database.transaction() as connection:
+                await repository.revoke_family(connection, identity.session_id)
+        return Empty()
+
+    async def me(self, caller: Caller, _: Empty) -> Me:
+        identity = caller.identity
+        guest_id = identity.id if identity.guest and identity.token_id else None
+        return Me(identity.kind, identity.account, guest_id, identity.display_name, identity.operator)
+
+    async def jwks(self, _: Caller, __: Empty) -> Jwks:
+        return Jwks(await self._keys.jwks())
+
+    async def _open_session(self, account: str, family_id: str) -> Session:
+        identity = Identity("account", account, account, session_id=family_id)
+        token, said = (await self._keys.signer()).sign(identity, self._settings.token_seconds)
+        refresh_token = secrets.token_urlsafe(32)
+        expires = now() + timedelta(seconds=self._settings.refresh_seconds)
+        async with self._database.transaction() as connection:
+            await repository.add_refresh_token(connection, _hash(refresh_token), family_id, account, expires)
+        return Session(token, refresh_token, _moment(said.expires_at), account)
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _moment(unix_seconds: int) -> datetime:
+    return datetime.fromtimestamp(unix_seconds, UTC)

@@ -1,0 +1,60 @@
+"""SQL on `presence_sessions`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.expression import literal_column
+
+from libs.common.contracts.spaces import PresenceChange
+from libs.common.db.models.spaces import PresenceSession
+
+
+async def ensure_sessions(connection: AsyncConnection, changes: Sequence[PresenceChange]) -> set[str]:
+    """A row for each session, its `last_activity` moved on; the ids of those that are new.
+
+    A session that ended stays ended, whatever arrives late.
+    """
+    if not changes:
+        return set()
+    statement = insert(PresenceSession).values([_values(change) for change in changes])
+    statement = statement.on_conflict_do_update(
+        index_elements=[PresenceSession.id],
+        set_={"last_activity": statement.excluded.last_activity},
+        where=PresenceSession.left_at.is_(None),
+    )
+    # xmax is 0 in a row that was just inserted, not updated (PostgreSQL's system columns).
+    returning = statement.returning(PresenceSession.id, (literal_column("xmax") == literal_column("0")).label("new"))
+    return {row.id for row in await connection.execute(returning) if row.new}
+
+
+async def end_sessions(connection: AsyncConnection, changes: Sequence[PresenceChange]) -> set[str]:
+    """End the sessions that are not ended yet; their ids."""
+    ended: set[str] = set()
+    for change in changes:
+        statement = (
+            update(PresenceSession)
+            .where(PresenceSession.id == change.session_id, PresenceSession.left_at.is_(None))
+            .values(left_at=change.at, last_activity=None, leave_reason=change.reason)
+            .returning(PresenceSession.id)
+        )
+        ended |= set((await connection.execute(statement)).scalars())
+    return ended
+
+
+def _values(change: PresenceChange) -> dict[str, Any]:
+    return {
+        "id": change.session_id,
+        "space_type": change.space_type,
+        "space_id": change.space_id,
+        "subspace": change.subspace,
+        "socket_id": change.socket_id,
+        "replica_id": change.replica_id,
+        "user_account": change.user_account,
+        "guest_id": change.guest_id,
+        "display_name": change.display_name,
+        "joined_at": change.at,
+        "last_activity": change.at,
+    }

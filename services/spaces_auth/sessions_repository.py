@@ -1,0 +1,43 @@
+"""SQL on refresh tokens."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common.clock import now
+from libs.common.db.models.auth import RefreshToken
+
+
+@dataclass(frozen=True, slots=True)
+class UsedToken:
+    account: str
+    family_id: str
+    used_before: bool
+
+
+async def add_refresh_token(
+    connection: AsyncConnection, token_hash: bytes, family_id: str, account: str, expires_at: datetime
+) -> None:
+    await connection.execute(
+        insert(RefreshToken).values(token_hash=token_hash, family_id=family_id, account=account, expires_at=expires_at)
+    )
+
+
+async def use_refresh_token(connection: AsyncConnection, token_hash: bytes) -> UsedToken | None:
+    """Mark the token used, under its row's lock; None for one unknown, revoked or run out."""
+    statement = select(RefreshToken.account, RefreshToken.family_id, RefreshToken.used_at).where(
+        RefreshToken.token_hash == token_hash, RefreshToken.revoked_at.is_(None), RefreshToken.expires_at > now()
+    )
+    row = (await connection.execute(statement.with_for_update())).one_or_none()
+    if row is None:
+        return None
+    mark = update(RefreshToken).where(RefreshToken.token_hash == token_hash, RefreshToken.used_at.is_(None))
+    await connection.execute(mark.values(used_at=now()))
+    return UsedToken(row.account, row.family_id, row.used_at is not None)
+
+
+async def revoke_family(connection: AsyncConnection, family_id: str) -> None:
+    statement = update(RefreshToken).where(RefreshToken.family_id == family_id, RefreshToken.revoked_at.is_(None))
+    await connection.execute(statement.values(revoked_at=now()))

@@ -1,0 +1,27 @@
+"""Settings of spaces_auth."""
+
+from dataclasses import dataclass
+
+from libs.common.hive import HiveSettings
+from libs.common.settings import SecretSettings, setting
+
+
+@dataclass(frozen=True)
+class Settings(HiveSettings, SecretSettings):
+    token_seconds: int = setting("PRESENCE_TOKEN_SECONDS", 3600, "Life of an account's identity token.")
+    guest_token_seconds: int = setting("PRESENCE_GUEST_TOKEN_SECONDS", 86_400, "Life of a guest's token.")
+    refresh_seconds: int = setting("PRESENCE_REFRESH_SECONDS", 2_592_000, "Life of a refresh token.")
+    admission_seconds: int = setting("PRESENCE_ADMISSION_SECONDS", 7200, "Life of an admission to one space.")
+    challenge_seconds: int = setting("PRESENCE_CHALLENGE_SECONDS", 300, "How long a login challenge may be answered.")
+    turn_secret: str = setting(
+        "TURN_SECRET", "", "The secret shared with coturn (static-auth-secret); empty gives STUN only."
+    )
+    turn_seconds: int = setting("PRESENCE_TURN_SECONDS", 3600, "Life of TURN credentials.")
+    stun_uris: tuple[str, ...] = setting(
+        "PRESENCE_STUN_URIS", ["stun:localhost:3478"], "STUN servers that clients are told of."
+    )
+    turn_uris: tuple[str, ...] = setting(
+        "PRESENCE_TURN_URIS",
+        ["turn:localhost:3478?transport=udp", "turn:localhost:3478?transport=tcp"],
+        "TURN servers that clients with a token are told of.",
+    )

@@ -1,0 +1,307 @@
+"""Real servers for the tests: one set a run, in a temporary folder, on free ports; none is left afterwards.
+
+A pytest plugin. What a run needs is seen from the fixtures that its tests ask for, and boots in the background while
+the first tests run (RabbitMQ takes eight seconds). A server that cannot be had fails the tests; nothing is skipped.
+
+One a run:      servers, postgres_server, redis_server, rabbitmq_server, caddy_server, hive_url, run_stack
+A fresh one a test: database_url (migrated), empty_database_url, primary_url (seeded), amqp_url, redis_url
+"""
+
+import asyncio
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+from deploy.local.components import Service, own_environment
+from deploy.local.databases import drop_database, make_database, make_role
+from deploy.local.guardian import REPOSITORY, Guardian
+from deploy.local.packages import ensure
+from deploy.local.ports import free_port
+from deploy.local.primary import seed
+from deploy.local.servers.base import Process
+from deploy.local.servers.caddy import Caddy
+from deploy.local.servers.postgres import Postgres
+from deploy.local.servers.rabbitmq import RabbitMQ
+from deploy.local.servers.redis import Redis
+from deploy.local.stack import ALEMBIC, Stack
+from deploy.local.workplace import Workplace
+
+OWNER, PASSWORD = "replica_user", "test"
+REDIS_DATABASES = 512
+MIGRATED, SEEDED = "template_migrated", "template_primary"
+
+type RunStack = Callable[..., AbstractAsyncContextManager[Stack]]
+
+
+class Servers:
+    """The run's servers. Each boots at its first use, or before when `boot` is told."""
+
+    def __init__(self) -> None:
+        self.place = Workplace(Path(tempfile.mkdtemp(prefix="presence-test-")) / "stack")
+        self.guardian = Guardian()
+        place, guardian = self.place, self.guardian
+        self._hive_port = free_port()
+        hive = ("-m", "deploy.local.hive_node", str(self._hive_port))
+        self._servers: dict[str, Process] = {
+            "postgres": Postgres(place, guardian, free_port(), durable=False),
+            "redis": Redis(place, guardian, free_port(), REDIS_DATABASES),
+            "rabbitmq": RabbitMQ(place, guardian, (free_port(), free_port(), free_port()), free_port()),
+            "caddy": Caddy(place, guardian, free_port(), (free_port(), free_port(), free_port())),
+            "hive": Service("hive", place, guardian, hive, own_environment(), (self._hive_port, "/")),
+        }
+        self._threads = ThreadPoolExecutor(max_workers=len(self._servers))
+        self._booting: dict[str, Future[None]] = {}
+        self._templates: dict[str, asyncio.Task[None]] = {}
+        self._numbers = itertools.count(1)
+
+    def boot(self, name: str) -> None:
+        """Start a server in the background, once."""
+        ensure(program for server in self._servers.values() for program in server.programs)
+        if name not in self._booting:
+            self._booting[name] = self._threads.submit(lambda: asyncio.run(self._servers[name].start()))
+
+    def _ready(self, name: str) -> Process:
+        self.boot(name)
+        self._booting[name].result()
+        return self._servers[name]
+
+    @property
+    def postgres(self) -> Postgres:
+        server = self._ready("postgres")
+        assert isinstance(server, Postgres)
+        return server
+
+    @property
+    def redis(self) -> Redis:
+        server = self._ready("redis")
+        assert isinstance(server, Redis)
+        return server
+
+    @property
+    def rabbitmq(self) -> RabbitMQ:
+        server = self._ready("rabbitmq")
+        assert isinstance(server, RabbitMQ)
+        return server
+
+    @property
+    def caddy(self) -> Caddy:
+        server = self._ready("caddy")
+        assert isinstance(server, Caddy)
+        return server
+
+    @property
+    def hive_url(self) -> str:
+        self._ready("hive")
+        return f"http://127.0.0.1:{self._hive_port}"
+
+    async def new_database(self, *, migrated: bool = True) -> str:
+        """The URL of a fresh database of the role that owns the replica."""
+        template = await self._template(MIGRATED, self._migrate) if migrated and ALEMBIC.exists() else None
+        return await self._copy(template)
+
+    async def new_primary(self) -> str:
+        """The URL of a fresh demo primary."""
+        return await self._copy(await self._template(SEEDED, seed))
+
+    def new_redis_database(self) -> str:
+        """The URL of an empty numbered key space. Channels of pub/sub are shared by all of them."""
+        url = f"redis://127.0.0.1:{self.redis.port}/{next(self._numbers) % REDIS_DATABASES}"
+        with redis.Redis.from_url(url) as connection:
+            connection.flushdb()
+        return url
+
+    def new_vhost(self) -> str:
+        """The URL of a fresh virtual host of the broker."""
+        return self.rabbitmq.add_vhost(f"test-{next(self._numbers)}")
+
+    def url_of(self, database: str) -> str:
+        return self.postgres.url_of(OWNER, PASSWORD, database)
+
+    async def _copy(self, template: str | None) -> str:
+        name = f"test_{next(self._numbers)}"
+        await make_role(self.postgres, OWNER, PASSWORD, creates_roles=True)
+        await make_database(self.postgres, name, OWNER, template)
+        return self.url_of(name)
+
+    async def _template(self, name: str, fill: "Callable[[str], object]") -> str:
+        """Make a database once and fill it; fresh ones are copies of it (0.1 s instead of seconds)."""
+        if name not in self._templates:
+            self._templates[name] = asyncio.create_task(self._make_template(name, fill))
+        await self._templates[name]
+        return name
+
+    async def _make_template(self, name: str, fill: "Callable[[str], object]") -> None:
+        await make_role(self.postgres, OWNER, PASSWORD, creates_roles=True)
+        await make_database(self.postgres, name, OWNER)
+        filled = fill(self.url_of(name))
+        if asyncio.iscoroutine(filled):
+            await filled
+
+    def _migrate(self, url: str) -> None:
+        command = [sys.executable, "-m", "alembic", "-c", str(ALEMBIC), "upgrade", "head"]
+        environment = {**own_environment(), "PRESENCE_DATABASE_URL": url}
+        done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"alembic upgrade head failed:\n{done.stdout}{done.stderr}"
+
+    def end(self) -> None:
+        """Kill all servers and delete their data."""
+        for name in self._booting:
+            asyncio.run(self._servers[name].kill())
+        self._threads.shutdown(cancel_futures=True)
+        for name in self._booting:
+            asyncio.run(self._servers[name].kill())  # one whose boot was under way
+        self.guardian.close()
+        self.place.remove()
+        shutil.rmtree(self.place.root.parent, ignore_errors=True)
+
+
+# Fixture → the server that it needs; `run_stack` and its like need several.
+NEEDED = {
+    "postgres_server": ("postgres",),
+    "database_url": ("postgres",),
+    "empty_database_url": ("postgres",),
+    "primary_url": ("postgres",),
+    "redis_server": ("redis",),
+    "redis_url": ("redis",),
+    "rabbitmq_server": ("rabbitmq",),
+    "amqp_url": ("rabbitmq",),
+    "caddy_server": ("caddy",),
+    "hive_url": ("hive",),
+    "run_stack": ("postgres", "redis", "rabbitmq", "hive"),
+}
+_OF_RUN = pytest.StashKey[Servers]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Boot what the collected tests will ask for, all at once, before the first of them runs."""
+    if session.config.option.collectonly:
+        return
+    fixtures = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    needed = {server for fixture in fixtures & NEEDED.keys() for server in NEEDED[fixture]}
+    if needed:
+        servers = _of(session.config)
+        for name in sorted(needed):
+            servers.boot(name)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the servers; also after Ctrl-C and internal errors."""
+    servers = config.stash.get(_OF_RUN, None)
+    if servers is not None:
+        servers.end()
+
+
+def _of(config: pytest.Config) -> Servers:
+    if _OF_RUN not in config.stash:
+        config.stash[_OF_RUN] = Servers()
+    return config.stash[_OF_RUN]
+
+
+@pytest.fixture(scope="session")
+def servers(pytestconfig: pytest.Config) -> Servers:
+    """All servers of the run; for tests that want more than one fresh thing."""
+    return _of(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(servers: Servers) -> Postgres:
+    """PostgreSQL, fsync off; `await stop()`, `start()` and `kill()` are allowed when the test leaves it started."""
+    return servers.postgres
+
+
+@pytest.fixture(scope="session")
+def redis_server(servers: Servers) -> Redis:
+    return servers.redis
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(servers: Servers) -> RabbitMQ:
+    return servers.rabbitmq
+
+
+@pytest.fixture(scope="session")
+def caddy_server(servers: Servers) -> Caddy:
+    """Caddy with the repository's Caddyfile; a test serves on its `upstreams` (ports of gateway, r1, r2)."""
+    return servers.caddy
+
+
+@pytest.fixture(scope="session")
+def hive_url(servers: Servers) -> str:
+    """The stand-in Hive node."""
+    return servers.hive_url
+
+
+@pytest.fixture
+async def database_url(servers: Servers) -> AsyncIterator[str]:
+    """A fresh database with the newest schema."""
+    url = await servers.new_database()
+    yield url
+    await drop_database(servers.postgres, url.rpartition("/")[2])
+
+
+@pytest.fixture
+async def empty_database_url(servers: Servers) -> AsyncIterator[str]:
+    """A fresh database without any table, for the tests of the migrations."""
+    url = await servers.new_database(migrated=False)
+    yield url
+    await drop_database(servers.postgres, url.rpartition("/")[2])
+
+
+@pytest.fixture
+async def primary_url(servers: Servers) -> AsyncIterator[str]:
+    """A fresh demo primary."""
+    url = await servers.new_primary()
+    yield url
+    await drop_database(servers.postgres, url.rpartition("/")[2])
+
+
+@pytest.fixture
+def amqp_url(servers: Servers) -> Iterator[str]:
+    """A fresh virtual host."""
+    url = servers.new_vhost()
+    yield url
+    servers.rabbitmq.remove_vhost(url.rpartition("/")[2])
+
+
+@pytest.fixture
+def redis_url(servers: Servers) -> str:
+    """An empty key space."""
+    return servers.new_redis_database()
+
+
+@pytest.fixture(scope="session")
+def run_stack(servers: Servers) -> RunStack:
+    """All six services as processes behind Caddy, on the run's servers with a fresh database, primary, virtual host
+    and key space: `async with run_stack(PRESENCE_SYNC_INTERVAL_SECONDS="1") as stack:`. Nothing is left afterwards.
+    """
+
+    @asynccontextmanager
+    async def run(**settings: str) -> AsyncIterator[Stack]:
+        environ = {
+            **os.environ,
+            "PRESENCE_DATABASE_URL": await servers.new_database(),
+            "PRESENCE_PRIMARY_URL": await servers.new_primary(),
+            "PRESENCE_AMQP_URL": servers.new_vhost(),
+            "PRESENCE_REDIS_URL": servers.new_redis_database(),
+            **settings,
+        }
+        root = Path(tempfile.mkdtemp(prefix="presence-stack-"))
+        stack = Stack(root, public_port=free_port(), environ=environ)
+        try:
+            await stack.start()
+            yield stack
+        finally:
+            await stack.stop()
+            stack.place.remove()
+
+    return run
