@@ -463,7 +463,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_webhook_deliveries_due",
         "webhook_deliveries",
-        ["next_attempt_at"],
+        ["subscription_id", "next_attempt_at"],
         postgresql_where=sa.text("status = 'pending'"),
     )
     op.create_index(

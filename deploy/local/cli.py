@@ -36,7 +36,7 @@ def public_port() -> int:
 
 
 def root() -> Path:
-    """The stack's folder: PRESENCE_LOCAL_DIR, default .local; with another one a second stack can run beside the first."""
+    """The stack's folder: PRESENCE_LOCAL_DIR, default .local. With another one a second stack runs beside the first."""
     return REPOSITORY / (os.environ.get("PRESENCE_LOCAL_DIR") or ".local")
 
 

@@ -17,6 +17,7 @@ from deploy.local.guardian import Guardian, end_all, group_exists, signal_group,
 from deploy.local.workplace import Workplace
 
 POLL_SECONDS = 0.05
+BURIAL_SECONDS = 0.3
 LOG_LIMIT_BYTES = 5_000_000
 
 
@@ -94,11 +95,12 @@ class Child:
             await self._finish(self._process)
 
     async def _finish(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
+        """Kill the group until its leader is gone; the others need a moment at most (init may be slow to bury them)."""
+        signal_group(process.pid, signal.SIGKILL)
+        await asyncio.to_thread(process.wait)
+        deadline = time.monotonic() + BURIAL_SECONDS
+        while group_exists(process.pid) and time.monotonic() < deadline:
             signal_group(process.pid, signal.SIGKILL)
-            if process.poll() is not None and not group_exists(process.pid):
-                break
             await asyncio.sleep(POLL_SECONDS)
         self._guardian.forget(process.pid)
         self._pid_file.unlink(missing_ok=True)

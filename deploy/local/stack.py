@@ -76,7 +76,6 @@ class Stack:
         environ: Mapping[str, str] | None = None,
         durable: bool = True,
         services: Mapping[str, tuple[tuple[str, ...], Mapping[str, str]]] = SERVICES,
-        progress: Progress = lambda _name, _state: None,
     ) -> None:
         self.place = Workplace(root)
         self.public_port = public_port
@@ -92,8 +91,8 @@ class Stack:
         self._rabbitmq = RabbitMQ(self.place, self._guardian, broker_ports)
         self.settings = self._settings()
         self.components = {component.name: component for component in self._components()}
-        self._order = Order(self.components, NEEDS, progress)
-        self._progress = progress
+        self.progress: Progress = lambda _name, _word: None  # who wants to know sets it before the start
+        self._order = Order(self.components, NEEDS, lambda name, word: self.progress(name, word))
 
     async def start(self) -> None:
         """Install what is missing, start everything in order, return when all of it is ready.
@@ -103,7 +102,7 @@ class Stack:
         require_free(self.public_port, "PRESENCE_PORT")
         processes = [component for component in self.components.values() if isinstance(component, Process)]
         programs = [program for process in processes for program in process.programs]
-        await asyncio.to_thread(ensure, programs, lambda text: self._progress("packages", text))
+        await asyncio.to_thread(ensure, programs, lambda text: self.progress("packages", text))
         await self._order.start()
 
     async def stop(self) -> None:

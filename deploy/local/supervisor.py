@@ -11,7 +11,6 @@ import signal
 import time
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from deploy.local.errors import SetupError
 from deploy.local.processes import end_leftovers, write_pid_file
@@ -44,8 +43,9 @@ class Attempts:
 class Supervisor:
     """One stack, watched. `stop` may be set from anywhere in its loop."""
 
-    def __init__(self, root: Path, public_port: int, stack: Stack | None = None) -> None:
-        self.stack = stack or Stack(root, public_port=public_port, progress=self.note)
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        stack.progress = self.note
         self.stop = asyncio.Event()
         self._state_file = StateFile(self.stack.place)
         self._state = begun(self.stack.url, self.stack.settings["PRESENCE_DATABASE_URL"])
@@ -154,7 +154,7 @@ async def supervise(place: Workplace, public_port: int) -> int:
     for name in end_leftovers(place):
         say(f"ended {name}, left by a supervisor that was killed")
     write_pid_file(place.run / "supervisor.pid", os.getpid())
-    supervisor = Supervisor(place.root, public_port)
+    supervisor = Supervisor(Stack(place.root, public_port=public_port))
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, supervisor.stop.set)
     loop.add_signal_handler(signal.SIGINT, supervisor.stop.set)

@@ -115,6 +115,9 @@ class EdgeSettings(CommonSettings):
     operators: tuple[str, ...] = setting(
         "PRESENCE_OPERATORS", [], "Hive accounts that may do everything, comma-separated."
     )
+    rate_limit_factor: float = setting(
+        "PRESENCE_RATE_LIMIT_FACTOR", 1.0, "Multiplies every rate limit; 0 switches them off (load tests)."
+    )
     operator_token: str = setting(
         "PRESENCE_OPERATOR_TOKEN",
         "",

@@ -50,10 +50,8 @@ class JoinHandlers:
             success=True,
             space=summary(standing, content, used),
             subspace=request.subspace,
-            role=standing.role.label,
-            session_token=await self._admission(
-                identity, Admission(space, request.subspace, standing.role.label, epoch)
-            ),
+            role=role,
+            session_token=await self._admission(identity, Admission(space, request.subspace, role, epoch)),
             turn_credentials=turn,
             ice_servers=turn.iceServers,
             websocket_url=self._websocket_url,

@@ -118,7 +118,7 @@ class Postgres(Process):
     def _check_version(self) -> None:
         major = (self.cluster / "PG_VERSION").read_text().strip()
         if self._binary("postgres", major) is None:
-            here = self._major(self._binary("postgres"))
+            here = self._major(find(POSTGRES))
             raise SetupError(
                 f"The database in {self.cluster} was made by PostgreSQL {major}, this machine has {here}: install "
                 f"postgresql-{major}, or start afresh with: rm -rf {self.folder}"

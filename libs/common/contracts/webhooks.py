@@ -6,21 +6,27 @@ from typing import Annotated
 
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Http, Limit, Operation
-from libs.common.contracts.schema import Cursor, Id, PageSize, SpaceId, SpaceType, text
+from libs.common.contracts.schema import ClientId, Cursor, Id, PageSize, SpaceId, SpaceType, text
 
+EVENTS = ("chat", "join", "leave", "document_edit", "comment", "reaction", "moderation")
+"""Names that the contract promises; one may subscribe to each, whether or not this version has an event for it."""
 WebhookUrl = Annotated[str, text(2048, pattern=r"https?://\S+")]
 Secret = Annotated[str, text(256, 8)]
 
 
 @dataclass(frozen=True)
 class Subscribe:
-    """`events` are webhook names (chat, join, leave, ...); without `secret` the server makes one."""
+    """`events` are webhook names (chat, join, leave, ...); without `secret` the server makes one.
+
+    `client_message_id` makes a retry safe: the same one gives the same subscription, and the same secret.
+    """
 
     space_type: SpaceType
     space_id: SpaceId
     webhook_url: WebhookUrl
     events: list[Annotated[str, text(32)]]
     secret: Secret | None = None
+    client_message_id: ClientId | None = None
 
 
 @dataclass(frozen=True)

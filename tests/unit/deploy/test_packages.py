@@ -1,5 +1,6 @@
 """What is missing is installed where we may, and otherwise said in one sentence with both ways out."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -50,10 +51,10 @@ def test_the_highest_version_of_a_program_is_found(tmp_path: Path) -> None:
 def test_daemons_are_forbidden_while_apt_runs_and_the_machines_own_policy_comes_back(tmp_path: Path) -> None:
     policy = tmp_path / "policy-rc.d"
     policy.write_text("the machine's own")
-    with pytest.raises(ZeroDivisionError), daemons_forbidden(policy):
+    with contextlib.suppress(SetupError), daemons_forbidden(policy):
         assert "exit 101" in policy.read_text()
         assert policy.stat().st_mode & 0o111
-        raise ZeroDivisionError
+        raise SetupError
     assert policy.read_text() == "the machine's own"
     assert list(tmp_path.iterdir()) == [policy]
 

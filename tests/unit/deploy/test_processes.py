@@ -1,10 +1,10 @@
 """Our processes end with everything they started, and no process that is not ours is ever ended."""
 
-import asyncio
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -45,14 +45,15 @@ def stubborn(tmp_path: Path) -> Launch:
     return Launch((sys.executable, str(script)), tmp_path, dict(os.environ))
 
 
-async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
+def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
-async def grandchild_of(child: Child) -> int:
-    await until(lambda: child.log.read_text().strip())
+def grandchild_of(child: Child) -> int:
+    until(lambda: child.log.read_text().strip())
     return int(child.log.read_text())
 
 
@@ -61,20 +62,19 @@ async def test_a_child_that_ignores_sigterm_is_killed_with_what_it_started(
 ) -> None:
     child = Child("stubborn", place, guardian)
     child.start(stubborn)
-    grandchild = await grandchild_of(child)
+    grandchild = grandchild_of(child)
     await child.stop(grace_seconds=0.2)
     assert not child.alive
     assert child.exit_code == -signal.SIGKILL
-    await until(lambda: started(grandchild) is None)
+    until(lambda: started(grandchild) is None)
     assert not list(place.run.glob("*.pid"))
 
 
-async def test_leftovers_of_a_killed_supervisor_are_ended(place: Workplace, stubborn: Launch) -> None:
-    left = subprocess.Popen(stubborn.command, start_new_session=True, stdout=subprocess.DEVNULL)
+def test_leftovers_of_a_killed_supervisor_are_ended(place: Workplace) -> None:
+    left = subprocess.Popen(["sleep", "100"], start_new_session=True)
     write_pid_file(place.run / "left.pid", left.pid)
-    names = await asyncio.to_thread(end_leftovers, place)
-    assert names == ["left"]
-    assert left.wait(10) == -signal.SIGKILL
+    assert end_leftovers(place) == ["left"]
+    assert left.wait(10) == -signal.SIGTERM
     assert not list(place.run.glob("*.pid"))
 
 
@@ -96,23 +96,23 @@ def test_a_damaged_pid_file_is_stale(place: Workplace, damage: str) -> None:
     assert end_leftovers(place) == []
 
 
-async def test_the_children_of_a_process_that_is_killed_do_not_outlive_it(tmp_path: Path) -> None:
+def test_the_children_of_a_process_that_is_killed_do_not_outlive_it(place: Workplace) -> None:
     script = f"""
 import os, sys, time
 from pathlib import Path
 from deploy.local.guardian import Guardian
 from deploy.local.processes import Child, Launch
 from deploy.local.workplace import Workplace
-child = Child("child", Workplace(Path({str(tmp_path)!r}) / "stack"), Guardian())
+child = Child("child", Workplace(Path({str(place.root)!r})), Guardian())
 child.start(Launch(("sleep", "100"), Path("/"), dict(os.environ)))
 print(child.pid, flush=True)
 time.sleep(100)
 """
     owner = subprocess.Popen([sys.executable, "-c", script], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
-    child = int(await asyncio.to_thread(owner.stdout.readline))
+    child = int(owner.stdout.readline())
     assert started(child) is not None
     owner.kill()
-    await until(lambda: started(child) is None)
+    until(lambda: started(child) is None)
     owner.wait()
     owner.stdout.close()

@@ -1,0 +1,176 @@
+"""What the two public edges share: who is calling, from where, and how often they may.
+
+Edges hold no database: tokens are verified against the JWKS that spaces_auth answers with, the deny
+list and the rate limits are in Redis.
+"""
+
+import hmac
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from limits import RateLimitItemPerSecond, WindowStats
+from limits.aio.storage import MemoryStorage, RedisStorage, Storage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from redis.exceptions import RedisError
+
+from libs.common import cache
+from libs.common.bus.base import Bus, Caller
+from libs.common.contracts import auth
+from libs.common.contracts.registry import Operation
+from libs.common.contracts.schema import has_field
+from libs.common.errors import FORBIDDEN, RATE_LIMITED, UNAUTHORIZED, PresenceError
+from libs.common.identity import Identity, guest_identity, service_identity
+from libs.common.ids import new_id
+from libs.common.settings import EdgeSettings
+from libs.common.tokens import Token, Verifier
+
+_log = structlog.get_logger(__name__)
+REDIS_REST = 2.0  # seconds for which local buckets serve after Redis failed
+FOREVER = 2**53
+
+
+class Gatekeeper:
+    """From a bearer token to a `Token`."""
+
+    def __init__(self, bus: Bus, redis: cache.RedisClient, settings: EdgeSettings, name: str) -> None:
+        self._bus, self._redis, self._settings = bus, redis, settings
+        self._me = service_identity(name)
+        self._verifier = Verifier(settings.public_url, self._fetch_jwks)
+
+    async def _fetch_jwks(self) -> dict[str, Any]:
+        found = await self._bus.call(auth.jwks, auth.Empty(), Caller(self._me, new_id()))
+        return {"keys": found.keys}
+
+    async def identify(self, bearer: str) -> Token:
+        """Nothing, or the front end's `:alice`, is a guest without a token, and never `alice`.
+
+        Raises `unauthorized` or `session_expired` for anything else that cannot be verified.
+        """
+        if not bearer or bearer.startswith(":"):
+            return Token(guest_identity(new_id()), FOREVER)
+        if self._is_operator_token(bearer):
+            return Token(Identity("service", "operator", "operator", operator=True), FOREVER)
+        token = await self._verifier.verify(bearer)
+        await self._require_not_denied(token)
+        identity = token.identity
+        if identity.account in self._settings.operators:
+            return replace(token, identity=replace(identity, operator=True))
+        return token
+
+    def _is_operator_token(self, bearer: str) -> bool:
+        expected = self._settings.operator_token
+        return bool(expected) and hmac.compare_digest(bearer.encode(), expected.encode())
+
+    async def _require_not_denied(self, token: Token) -> None:
+        """A token that was logged out is refused. While Redis is away it passes: reads stay open, and what
+        writes of consequence (joins, logins) needs Redis itself."""
+        try:
+            denied = await self._redis.redis.exists(cache.denied(token.identity.token_id or ""))
+        except (RedisError, OSError):
+            return
+        if denied:
+            raise PresenceError(UNAUTHORIZED, "This token was logged out.")
+
+
+def client_address(peer: str, forwarded_for: str | None, trusted: Iterable[str]) -> str:
+    """The client's address: the last `X-Forwarded-For` entry if the peer is our proxy, else the peer."""
+    try:
+        from_proxy = any(ip_address(peer) in ip_network(network) for network in trusted)
+    except ValueError:
+        return peer
+    if not (from_proxy and forwarded_for):
+        return peer
+    claimed = forwarded_for.rsplit(",", 1)[-1].strip()
+    try:
+        return str(ip_address(claimed))
+    except ValueError:
+        return peer
+
+
+def allowed_origins(settings: EdgeSettings) -> list[str]:
+    """The configured ones and the public URL's own."""
+    parts = urlsplit(settings.public_url)
+    return list(dict.fromkeys([f"{parts.scheme}://{parts.netloc}", *settings.allowed_origins]))
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What is left of a limit: `remaining` calls, `reset` seconds until some come back."""
+
+    limit: int
+    remaining: int
+    reset: int
+    exceeded: bool
+
+    def error(self) -> PresenceError:
+        """`rate_limited`, with when to come back."""
+        return PresenceError(RATE_LIMITED, details={"retry_after": max(self.reset, 1)})
+
+    def headers(self) -> dict[str, str]:
+        """The IETF draft's `RateLimit-*` fields, and `Retry-After` once it is exceeded (RFC 9110)."""
+        shown = {
+            "RateLimit-Limit": str(self.limit),
+            "RateLimit-Remaining": str(self.remaining),
+            "RateLimit-Reset": str(self.reset),
+        }
+        return {**shown, "Retry-After": str(max(self.reset, 1))} if self.exceeded else shown
+
+
+class RateLimits:
+    """Sliding windows in Redis, shared by all edges; in this process alone while Redis is away.
+
+    `factor` multiplies every operation's limit; 0 switches limits off.
+    """
+
+    def __init__(self, redis_url: str, factor: float) -> None:
+        self._factor = factor
+        self._shared = SlidingWindowCounterRateLimiter(_redis_storage(redis_url))
+        self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._local_until = float("-inf")
+
+    async def spend(self, operation: Operation[Any, Any], identity: Identity, address: str) -> Budget:
+        """Take one call from the caller's budget. Whoever shows no token shares their address's."""
+        calls = round(operation.limit.calls * self._factor)
+        if calls <= 0:
+            return Budget(0, 0, 0, exceeded=False)
+        who = identity.key if identity.token_id or identity.operator else f"address:{address}"
+        item = RateLimitItemPerSecond(calls, operation.limit.seconds)
+        within, stats = await self._hit(item, operation.name, who)
+        reset = max(round(stats.reset_time - time.time()), 0)
+        return Budget(calls, max(stats.remaining, 0), reset, exceeded=not within)
+
+    async def _hit(self, item: RateLimitItemPerSecond, *key: str) -> tuple[bool, WindowStats]:
+        if time.monotonic() >= self._local_until:
+            try:
+                return await self._shared.hit(item, *key), await self._shared.get_window_stats(item, *key)
+            except (RedisError, OSError) as error:
+                _log.warning("rate limits are local while Redis is away", error=repr(error))
+                self._local_until = time.monotonic() + REDIS_REST
+        return await self._local.hit(item, *key), await self._local.get_window_stats(item, *key)
+
+
+def _redis_storage(url: str) -> Storage:
+    return RedisStorage(f"async+{url}", implementation="redispy", socket_timeout=cache.TIMEOUT)
+
+
+def require_admitted(token: Token, data: Mapping[str, Any]) -> None:
+    """An admission opens its own space only. Raises `forbidden` for a request about another."""
+    if token.admission and "space_id" in data:
+        named = f"{data.get('space_type')}:{data.get('space_id')}"
+        if named != str(token.admission.space):
+            raise PresenceError(FORBIDDEN, "This token is for another space; use the one of your login.")
+
+
+def with_client_id(request: type, data: dict[str, Any], key: str | None = None) -> dict[str, Any]:
+    """Give a command its idempotency key: the client's own, its `Idempotency-Key`, or one made here.
+
+    The edge may send a command twice (the broker may fail between), and both must be the same command.
+    """
+    if has_field(request, "client_message_id") and data.get("client_message_id") is None:
+        return {**data, "client_message_id": key or new_id()}
+    return data

@@ -1,0 +1,36 @@
+"""Wiring of the gateway."""
+
+from libs.common.bus.base import Bus
+from libs.common.bus.rabbit import RabbitBus
+from libs.common.cache import RedisClient
+from libs.common.contracts import default_registry
+from libs.common.contracts.registry import Registry
+from libs.common.edge import Gatekeeper, RateLimits, allowed_origins
+from libs.common.service import Service
+from services.gateway.asyncapi import asyncapi_document
+from services.gateway.health import Health
+from services.gateway.openapi import openapi_document
+from services.gateway.pages import Pages
+from services.gateway.routes import Routes
+from services.gateway.server import HttpServer
+from services.gateway.settings import Settings
+
+
+def build(settings: Settings, bus: Bus | None = None, registry: Registry | None = None) -> Service:
+    """The service; `bus` replaces RabbitMQ in tests, `registry` adds to what the product declares."""
+    registry = registry or default_registry()
+    bus = bus or RabbitBus(settings.amqp_url, "gateway")
+    redis = RedisClient(settings.redis_url)
+    gatekeeper = Gatekeeper(bus, redis, settings, "gateway")
+    limits = RateLimits(settings.redis_url, settings.rate_limit_factor)
+
+    server = HttpServer(settings.http_host, settings.http_port, allowed_origins(settings))
+    Routes(registry, bus, gatekeeper, limits, settings.trusted_proxies).add_to(server.app.router)
+    Health(bus, redis).add_to(server.app.router)
+    documents = {
+        "/openapi.json": openapi_document(registry, settings.public_url),
+        "/asyncapi.json": asyncapi_document(registry, settings.public_url),
+    }
+    Pages(documents, settings.node_modules).add_to(server.app.router)
+
+    return Service("gateway", [redis, bus, server])

@@ -1,0 +1,91 @@
+"""`/health` and `/api/health`: public, and both say whether the replica is current."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from redis.exceptions import RedisError
+
+from libs.common import cache
+from libs.common.bus.base import Bus, Caller
+from libs.common.contracts import content, log
+from libs.common.contracts.auth import Empty
+from libs.common.contracts.schema import dump
+from libs.common.errors import PresenceError
+from libs.common.identity import Identity
+from libs.common.ids import new_id
+
+_ME = Identity("service", "gateway", "gateway", operator=True)
+PATIENCE = 2.0  # seconds for a component to answer
+
+
+class Health:
+    def __init__(self, bus: Bus, redis: cache.RedisClient) -> None:
+        self._bus, self._redis = bus, redis
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        router.add_get("/health", self._short)
+        router.add_get("/api/health", self._full)
+
+    async def _short(self, _: web.Request) -> web.Response:
+        """200 while this gateway serves; `sync.current` says how the replica is."""
+        sync = await self._sync()
+        return web.json_response({"status": "ok", "sync": {"current": bool(sync and sync["current"])}})
+
+    async def _full(self, _: web.Request) -> web.Response:
+        """503 when a component that clients need is away."""
+        redis, database, sync, sessions = await asyncio.gather(
+            _timed(self._ping_redis()), _timed(self._ping_database()), self._sync(), self._sessions()
+        )
+        components = {"redis": redis, "rabbitmq": {"ok": self._bus.ready}, "database": database}
+        healthy = all(component["ok"] for component in components.values())
+        body = {
+            "status": "ok" if healthy else "degraded",
+            "components": components,
+            "sync": sync or {"current": False, "tables": []},
+            "sessions": sessions,
+        }
+        return web.json_response(body, status=200 if healthy else 503)
+
+    async def _ping_redis(self) -> None:
+        await self._redis.redis.ping()
+
+    async def _ping_database(self) -> None:
+        """Through spaces_auth: the gateway reaches no database itself."""
+        await self._bus.call(log.heads, log.Heads(["global:lobby"]), Caller(_ME, new_id()), timeout=PATIENCE)
+
+    async def _sync(self) -> dict[str, Any] | None:
+        """The status sync_worker left in Redis, or its own answer; None when neither is to be had."""
+        try:
+            stored = await self._redis.redis.get(cache.SYNC_STATUS)
+        except (RedisError, OSError):
+            stored = None
+        if stored:
+            found: dict[str, Any] = msgspec.json.decode(stored)
+            return found
+        try:
+            status = await self._bus.call(content.sync_status, Empty(), Caller(_ME, new_id()), timeout=PATIENCE)
+        except PresenceError:
+            return None
+        return dump(status)
+
+    async def _sessions(self) -> int | None:
+        """Sockets in all spaces; None while Redis is away."""
+        try:
+            counts: Any = await self._redis.redis.zrange(cache.ACTIVE, 0, -1, withscores=True)
+        except (RedisError, OSError):
+            return None
+        return int(sum(score for _, score in counts))
+
+
+async def _timed(check: Awaitable[None]) -> dict[str, Any]:
+    """`{ok, milliseconds}`, or `{ok: false, error}`."""
+    started = time.monotonic()
+    try:
+        await check
+    except (PresenceError, RedisError, OSError) as error:
+        return {"ok": False, "error": error.text if isinstance(error, PresenceError) else "away"}
+    return {"ok": True, "milliseconds": round((time.monotonic() - started) * 1000, 1)}

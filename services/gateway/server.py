@@ -1,0 +1,106 @@
+"""The HTTP server: CORS, request ids and errors are the same for every route."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from libs.common.errors import INTERNAL, INVALID_INPUT, NOT_FOUND, TOO_LARGE, ErrorCode, PresenceError
+from libs.common.ids import new_id
+from libs.common.metrics import HTTP_REQUESTS
+
+_log = structlog.get_logger(__name__)
+MAX_BODY = 64 * 1024  # bytes
+DRAIN_SECONDS = 5.0  # a keep-alive connection may linger that long while the server stops
+REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
+OPERATION: web.RequestKey[str] = web.RequestKey("operation", str)
+_EXPOSED = "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-Id"
+_ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, X-Account, X-Challenge, X-Pubkey, X-Signature"
+_KINDS = {400: INVALID_INPUT, 404: NOT_FOUND, 413: TOO_LARGE}
+
+type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class HttpServer:
+    """A component around an aiohttp application; routes are added to `app` before it starts."""
+
+    def __init__(self, host: str, port: int, origins: Sequence[str]) -> None:
+        self._host, self._port = host, port
+        self.app = web.Application(client_max_size=MAX_BODY, middlewares=[_cors(frozenset(origins)), _errors])
+        self._runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=DRAIN_SECONDS)
+
+    async def start(self) -> None:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+
+def _cors(origins: frozenset[str]) -> Any:
+    """Answer preflights, and name the origin in every answer to one of ours (Fetch standard)."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        origin = request.headers.get("Origin")
+        preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        response = web.Response(status=204) if preflight else await handler(request)
+        response.headers["Vary"] = "Origin"
+        if origin in origins:
+            response.headers["Access-Control-Allow-Origin"] = origin or ""
+            response.headers["Access-Control-Allow-Credentials"] = "true"
+            response.headers["Access-Control-Expose-Headers"] = _EXPOSED
+            if preflight:
+                response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, PATCH, DELETE"
+                response.headers["Access-Control-Allow-Headers"] = _ALLOWED_HEADERS
+                response.headers["Access-Control-Max-Age"] = "600"
+        return response
+
+    return middleware
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every failure becomes the contract's error body; every answer carries its request id."""
+    request[REQUEST_ID] = new_id()
+    started = time.monotonic()
+    with structlog.contextvars.bound_contextvars(request_id=request[REQUEST_ID]):
+        response = await _answer(request, handler)
+    response.headers["X-Request-Id"] = request[REQUEST_ID]
+    operation = request.get(OPERATION, "none")
+    HTTP_REQUESTS.labels(operation, response.status).observe(time.monotonic() - started)
+    return response
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except PresenceError as error:
+        return error_response(request, error)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return error_response(request, _from_http(error))
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        _log.exception("request failed", path=request.path)
+        return error_response(request, PresenceError(INTERNAL))
+
+
+def _from_http(error: web.HTTPException) -> PresenceError:
+    if error.status == 405:
+        allowed = ", ".join(getattr(error, "allowed_methods", ()))
+        return PresenceError(ErrorCode("method_not_allowed", f"Use {allowed} here.", 405))
+    kind = _KINDS.get(error.status, ErrorCode("invalid_input", error.reason, error.status))
+    text = "There is nothing at this path; see /docs." if kind is NOT_FOUND else ""
+    return PresenceError(kind, text)
+
+
+def error_response(request: web.Request, error: PresenceError) -> web.Response:
+    body = {**error.to_wire(), "request_id": request[REQUEST_ID]}
+    headers = {"WWW-Authenticate": "Bearer"} if error.kind.status == 401 else {}
+    return web.json_response(body, status=error.kind.status, headers=headers)

@@ -1,0 +1,56 @@
+"""Wiring of one realtime replica."""
+
+from collections.abc import Iterable
+
+from libs.common.bus.base import Bus
+from libs.common.bus.rabbit import RabbitBus
+from libs.common.cache import RedisClient
+from libs.common.contracts import default_registry
+from libs.common.contracts.registry import Registry
+from libs.common.edge import Gatekeeper, RateLimits, allowed_origins
+from libs.common.ids import new_id
+from libs.common.service import Service
+from libs.common.spaces import SpaceKey
+from services.realtime.broadcast import Broadcast
+from services.realtime.draining import Farewell
+from services.realtime.entering import Entering
+from services.realtime.fanout import Fanout
+from services.realtime.lease import Lease
+from services.realtime.poses import PoseTicker
+from services.realtime.presence import Presence
+from services.realtime.reporter import Reporter
+from services.realtime.server import Server, SocketHttp
+from services.realtime.settings import Settings
+from services.realtime.sockets import Sockets
+from services.realtime.wire import Member
+
+
+def build(settings: Settings, bus: Bus | None = None, registry: Registry | None = None) -> Service:
+    """The service; `bus` replaces RabbitMQ in tests, `registry` adds to what the product declares.
+
+    `replica` names this process's life, so that a restarted one does not renew a dead one's lease.
+    """
+    registry = registry or default_registry()
+    life = new_id()[-4:]
+    replica = f"{settings.replica_id}-{life}"
+    bus = bus or RabbitBus(settings.amqp_url, f"realtime {replica}")
+    redis = RedisClient(settings.redis_url)
+
+    server = Server(settings.replica_id, life, allowed_origins(settings))
+    presence = Presence(redis.redis, replica, settings.lease_seconds)
+    broadcast = Broadcast(server, registry)
+    fanout = Fanout(replica, redis, bus, presence, broadcast, settings.gap_seconds, settings.head_seconds)
+    poses = PoseTicker(redis.redis, fanout, replica, settings.tick_seconds)
+
+    def members() -> Iterable[tuple[SpaceKey, Member]]:
+        return [(s.place.space, s.place.member) for s in sockets.sessions.values() if s.place]
+
+    reporter = Reporter(bus, replica, members)
+    entering = Entering(replica, bus, fanout, presence, broadcast, reporter, poses)
+    lease = Lease(presence, reporter, settings.lease_seconds, entering.register_again)
+    gatekeeper = Gatekeeper(bus, redis, settings, "realtime")
+    limits = RateLimits(settings.redis_url, settings.rate_limit_factor)
+    sockets = Sockets(server, registry, bus, gatekeeper, limits, entering, poses, settings.trusted_proxies)
+    http = SocketHttp(server, settings.http_host, settings.http_port)
+
+    return Service("realtime", [redis, fanout, bus, reporter, lease, poses, http, Farewell(server, sockets)])

@@ -1,0 +1,29 @@
+"""Before this replica stops: tell its sockets, then let them go one by one, so that nobody is lost."""
+
+import asyncio
+
+import socketio
+
+from services.realtime.broadcast import NAMESPACES
+from services.realtime.sockets import Sockets
+
+RETRY_AFTER = 1  # seconds; the other replicas are up
+
+
+class Farewell:
+    """The last component to start and the first to drain."""
+
+    def __init__(self, server: socketio.AsyncServer, sockets: Sockets) -> None:
+        self._server, self._sockets = server, sockets
+
+    async def start(self) -> None:
+        """Nothing to do."""
+
+    async def drain(self) -> None:
+        for namespace in NAMESPACES:
+            await self._server.emit("server-draining", {"retryAfter": RETRY_AFTER}, namespace=namespace)
+        sessions = list(self._sockets.sessions.values())
+        await asyncio.gather(*(self._server.disconnect(s.sid, namespace=s.namespace) for s in sessions))
+
+    async def stop(self) -> None:
+        """Nothing to do."""

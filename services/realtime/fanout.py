@@ -1,0 +1,336 @@
+"""Spaces that this replica holds: what arrives on a space's channel reaches its sockets, in order.
+
+Each held space is one worker with one inbox, so that entering, joins, leaves and durable events are
+handled one after the other. Durable events are put in `seq` order: a hole is waited for briefly, then
+fetched from the log; what was had already is dropped.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+from redis.exceptions import RedisError
+
+from libs.common import cache
+from libs.common.bus.base import Bus, BusUnavailable, Caller
+from libs.common.clock import now, rfc3339
+from libs.common.contracts import log
+from libs.common.contracts.log import EventsSince, Heads, LoggedEvent
+from libs.common.contracts.presence import Position
+from libs.common.errors import UNAVAILABLE, PresenceError
+from libs.common.identity import service_identity
+from libs.common.ids import new_id
+from libs.common.metrics import GAPS
+from libs.common.spaces import SpaceKey
+from services.realtime import wire
+from services.realtime.broadcast import Broadcast
+from services.realtime.channels import Channels
+from services.realtime.presence import Presence
+from services.realtime.sessions import Session
+from services.realtime.wire import Joined, Left, Logged, Member, Poses
+
+_log = structlog.get_logger(__name__)
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """A socket's snapshot is ready: send it with `tell`, then let the socket hear the space."""
+
+    session: Session
+    seq: int
+    tell: Callable[[Sequence[Member]], Awaitable[None]]
+    done: asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The log's newest number, as somebody saw it."""
+
+    seq: int
+
+
+class Resync:
+    """Messages may have been missed: read everything again."""
+
+
+type Item = wire.Message | Enter | Head | Resync
+
+
+class HeldSpace:
+    """One space on this replica. Everything but `put` runs in its own worker."""
+
+    def __init__(self, key: SpaceKey, replica: str, bus: Bus, presence: Presence, broadcast: Broadcast, gap: float):
+        self.key = key
+        self.holders = 0
+        self.sessions: dict[str, Session] = {}
+        self._replica, self._bus, self._presence, self._broadcast, self._gap = replica, bus, presence, broadcast, gap
+        self._inbox: asyncio.Queue[Item] = asyncio.Queue()
+        self._roster: dict[str, Member] = {}
+        self._version = 0
+        self._seq = 0
+        self._ahead: dict[int, LoggedEvent] = {}
+        self._gap_timer: asyncio.TimerHandle | None = None
+
+    def put(self, item: Item) -> None:
+        self._inbox.put_nowait(item)
+
+    @property
+    def has_elsewhere(self) -> bool:
+        """Whether another replica has members here too."""
+        return any(member.replica != self._replica for member in self._roster.values())
+
+    async def open(self) -> None:
+        """Read where the space stands; the channel is already subscribed, so nothing falls between."""
+        caller = Caller(service_identity("realtime"), new_id())
+        found = await self._bus.call(log.heads, Heads([str(self.key)]), caller)
+        self._seq = found.heads[str(self.key)]
+        roll = await self._presence.roll(self.key)
+        self._roster, self._version = roll.members, roll.version
+
+    async def run(self) -> None:
+        """Handle the inbox for ever; a failure costs one item."""
+        while True:
+            item = await self._inbox.get()
+            try:
+                await self._handle(item)
+            except PresenceError as error:
+                _log.warning("space waits", space=str(self.key), item=type(item).__name__, error=str(error))
+                if isinstance(item, Head | Resync):
+                    asyncio.get_running_loop().call_later(self._gap * 10, self.put, item)
+            except Exception:
+                _log.exception("space failed to handle", space=str(self.key), item=type(item).__name__)
+
+    async def _handle(self, item: Item) -> None:
+        if isinstance(item, Poses):
+            await self._on_poses(item)
+        elif isinstance(item, Logged):
+            await self._on_logged(item.event)
+        elif isinstance(item, Joined | Left):
+            await self._on_presence(item)
+        elif isinstance(item, Enter):
+            await self._on_enter(item)
+        elif isinstance(item, Head):
+            await self._on_head(item.seq)
+        else:
+            await self._resync()
+
+    # Presence: the roster decides, so nobody is announced twice.
+
+    async def _on_presence(self, item: Joined | Left) -> None:
+        if item.version <= self._version:
+            return
+        missed = item.version > self._version + 1
+        self._version = item.version
+        if missed:
+            await self._resync_roster()
+        elif isinstance(item, Joined):
+            await self._add(item.member)
+        else:
+            await self._remove(item.socket_id, item.reason, item.timestamp)
+
+    async def _add(self, member: Member) -> None:
+        if member.socket_id not in self._roster:
+            await self._broadcast.send(self.key, member.subspace, "user-joined", member.joined(), skip=member.socket_id)
+        self._roster[member.socket_id] = member
+
+    async def _remove(self, socket_id: str, reason: str, timestamp: str) -> None:
+        member = self._roster.pop(socket_id, None)
+        if member:
+            left = member.left(reason, timestamp)
+            await self._broadcast.send(self.key, member.subspace, "user-left", left, skip=socket_id)
+
+    async def _resync_roster(self) -> None:
+        roll = await self._presence.roll(self.key)
+        for socket_id in self._roster.keys() - roll.members.keys():
+            await self._remove(socket_id, "lost", rfc3339(now()))
+        for member in roll.members.values():
+            await self._add(member)
+        self._version = roll.version
+
+    async def _resync(self) -> None:
+        await self._resync_roster()
+        await self._fetch_gap()
+
+    async def _on_poses(self, item: Poses) -> None:
+        """Latest wins; a newcomer finds everyone where they are now."""
+        for pose in item.poses:
+            member = self._roster.get(pose.socket_id)
+            position = pose.entity_data.get("position")
+            if member and position:
+                member.position = msgspec.convert(position, Position)
+            await self._broadcast.send(self.key, item.subspace, "aframe-update", pose, skip=pose.socket_id)
+
+    # Durable events.
+
+    async def _on_logged(self, event: LoggedEvent) -> None:
+        if event.seq <= self._seq:
+            return
+        self._ahead[event.seq] = event
+        await self._deliver_in_order()
+        if self._ahead and self._gap_timer is None:
+            self._gap_timer = asyncio.get_running_loop().call_later(self._gap, self._gap_is_due)
+
+    def _gap_is_due(self) -> None:
+        self._gap_timer = None
+        if self._ahead:
+            self.put(Head(max(self._ahead)))
+
+    async def _on_head(self, seq: int) -> None:
+        if seq > self._seq:
+            await self._fetch_gap()
+
+    async def _fetch_gap(self) -> None:
+        """Everything after what was delivered, from the log."""
+        fetched = await self._events_since(self._seq)
+        if fetched:
+            GAPS.inc()
+        self._ahead |= {event.seq: event for event in fetched}
+        await self._deliver_in_order()
+
+    async def _events_since(self, after_seq: int) -> list[LoggedEvent]:
+        """All pages up to the head."""
+        events: list[LoggedEvent] = []
+        while True:
+            after = events[-1].seq if events else after_seq
+            caller = Caller(service_identity("realtime"), new_id())
+            request = EventsSince(self.key.space_type, self.key.space_id, after, PAGE)
+            page = await self._bus.call(log.events_since, request, caller)
+            events += page.events
+            if len(page.events) < PAGE:
+                return events
+
+    async def _deliver_in_order(self) -> None:
+        while event := self._ahead.pop(self._seq + 1, None):
+            self._seq = event.seq
+            await self._broadcast.event(self.key, event, self.sessions.values())
+        self._ahead = {seq: event for seq, event in self._ahead.items() if seq > self._seq}
+
+    # Entering.
+
+    async def _on_enter(self, item: Enter) -> None:
+        """Snapshot, then what came after it, then live: all in this worker's order."""
+        session, place = item.session, item.session.place
+        if place is None or place.space != self.key:  # it left while it was entering
+            item.done.cancel()
+            return
+        others = [
+            member
+            for member in self._roster.values()
+            if member.subspace == place.subspace and member.socket_id != session.sid
+        ]
+        await item.tell(others)
+        await self._broadcast.admit(session, item.seq)
+        if not item.done.done():
+            item.done.set_result(None)
+
+    async def missed_since(self, after_seq: int, until: int, subspace: str) -> list[LoggedEvent]:
+        """Durable events a client missed between its last number and its snapshot's."""
+        return [
+            event
+            for event in await self._events_since(after_seq)
+            if event.seq <= until and event.subspace in (None, subspace)
+        ]
+
+
+class Fanout:
+    """The spaces held by this replica, and the shared durable queue that feeds their channels."""
+
+    def __init__(
+        self, replica: str, redis: cache.RedisClient, bus: Bus, presence: Presence, broadcast: Broadcast,
+        gap: float, head_seconds: float,
+    ) -> None:  # fmt: skip
+        self._replica, self._redis, self._bus = replica, redis, bus
+        self._presence, self._broadcast, self._gap, self._head_seconds = presence, broadcast, gap, head_seconds
+        self.channels = Channels(redis.redis, replica, self._resync_all)
+        self.spaces: dict[SpaceKey, HeldSpace] = {}
+        self._opened: dict[SpaceKey, asyncio.Task[None]] = {}
+        self._workers: dict[SpaceKey, asyncio.Task[None]] = {}
+        self._head_task: asyncio.Task[None] | None = None
+        bus.subscribe("realtime", self.relay)
+
+    async def start(self) -> None:
+        await self.channels.start()
+        self._head_task = asyncio.create_task(self._compare_heads_forever())
+
+    async def stop(self) -> None:
+        tasks = [*self._workers.values(), *self._opened.values()]
+        for task in [*tasks, *([self._head_task] if self._head_task else [])]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.channels.stop()
+
+    @property
+    def ready(self) -> bool:
+        return self.channels.ready
+
+    async def relay(self, event: LoggedEvent) -> None:
+        """From the durable queue to the space's channel; the queue is acknowledged after that."""
+        space = SpaceKey(event.space_type, event.space_id)
+        with cache.redis_unavailable():
+            await self._redis.redis.publish(cache.wire(space), wire.encode(Logged(event)))
+
+    async def hold(self, key: SpaceKey) -> HeldSpace:
+        """The space, open; every `hold` needs its `release`. Raises `unavailable`."""
+        space = self.spaces.get(key)
+        if space is None:
+            space = self.spaces[key] = HeldSpace(
+                key, self._replica, self._bus, self._presence, self._broadcast, self._gap
+            )
+            self._opened[key] = asyncio.create_task(self._open(space))
+        space.holders += 1
+        try:
+            await asyncio.shield(self._opened[key])
+        except BaseException:
+            await self.release(space)
+            raise
+        return space
+
+    async def _open(self, space: HeldSpace) -> None:
+        def receive(data: bytes) -> None:
+            message = wire.decode(data)
+            if not (isinstance(message, Poses) and message.replica == self._replica):
+                space.put(message)
+
+        try:
+            await self.channels.subscribe(cache.wire(space.key), receive)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise PresenceError(UNAVAILABLE, "Live state is away for a moment.") from error
+        await space.open()
+        self._workers[space.key] = asyncio.create_task(space.run())
+
+    async def release(self, space: HeldSpace) -> None:
+        """Give up a hold; with the last one the channel goes."""
+        space.holders -= 1
+        if space.holders or self.spaces.get(space.key) is not space:
+            return
+        del self.spaces[space.key]
+        self._opened.pop(space.key).cancel()
+        worker = self._workers.pop(space.key, None)
+        if worker:
+            worker.cancel()
+        await self.channels.unsubscribe(cache.wire(space.key))
+
+    def _resync_all(self) -> None:
+        for space in self.spaces.values():
+            space.put(Resync())
+
+    async def _compare_heads_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._head_seconds)
+            try:
+                await self._compare_heads()
+            except (BusUnavailable, PresenceError) as error:
+                _log.debug("heads not compared", error=str(error))
+
+    async def _compare_heads(self) -> None:
+        names = [str(key) for key in self.spaces]
+        for start in range(0, len(names), PAGE):
+            caller = Caller(service_identity("realtime"), new_id())
+            found = await self._bus.call(log.heads, Heads(names[start : start + PAGE]), caller)
+            for name, seq in found.heads.items():
+                space = self.spaces.get(SpaceKey.from_text(name))
+                if space:
+                    space.put(Head(seq))

@@ -1,0 +1,55 @@
+"""This replica's lease, and the sweep of those who lost theirs."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from libs.common.errors import PresenceError
+from services.realtime.presence import Presence
+from services.realtime.reporter import Reporter
+
+_log = structlog.get_logger(__name__)
+SWEEP_SECONDS = 1.0
+
+
+class Lease:
+    """Renewed three times in its length. `register_again` puts this replica's members back when it had run out."""
+
+    def __init__(
+        self, presence: Presence, reporter: Reporter, seconds: float, register_again: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._presence, self._reporter = presence, reporter
+        self._interval = min(seconds / 3, SWEEP_SECONDS)
+        self._register_again = register_again
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        with contextlib.suppress(PresenceError):
+            await self._presence.renew()
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        with contextlib.suppress(PresenceError):
+            await self._presence.release()
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval)
+            try:
+                await self._beat()
+            except PresenceError as error:
+                _log.warning("lease not renewed", error=str(error))
+            except Exception:
+                _log.exception("lease failed")
+
+    async def _beat(self) -> None:
+        if not await self._presence.renew():
+            await self._register_again()
+        for space, member in await self._presence.sweep():
+            _log.info("swept a member of a dead replica", space=str(space), socket_id=member.socket_id)
+            self._reporter.report("leave", space, member, "lost")

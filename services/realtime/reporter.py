@@ -1,0 +1,84 @@
+"""Telling spaces_auth who came, went and is still here: batched once a second, tried until taken."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from libs.common.bus.base import Bus, Caller
+from libs.common.clock import now
+from libs.common.contracts import spaces
+from libs.common.contracts.spaces import PresenceChange, RecordPresence
+from libs.common.errors import PresenceError
+from libs.common.identity import service_identity
+from libs.common.ids import new_id
+from libs.common.spaces import SpaceKey
+from services.realtime.wire import Member
+
+_log = structlog.get_logger(__name__)
+FLUSH_SECONDS = 1.0
+HEARTBEAT_SECONDS = 60.0
+BATCH = 500
+
+
+class Reporter:
+    """`members` gives this replica's members for the heartbeat."""
+
+    def __init__(self, bus: Bus, replica: str, members: Callable[[], Iterable[tuple[SpaceKey, Member]]]) -> None:
+        self._bus, self._replica, self._members = bus, replica, members
+        self._waiting: list[PresenceChange] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._flush_forever()), asyncio.create_task(self._beat_forever())]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(PresenceError):
+            await self._flush()
+
+    def report(self, kind: str, space: SpaceKey, member: Member, reason: str | None = None) -> None:
+        """`kind` is join, leave or heartbeat."""
+        self._waiting.append(
+            PresenceChange(
+                session_id=member.session_id,
+                kind=kind,
+                space_type=space.space_type,
+                space_id=space.space_id,
+                subspace=member.subspace,
+                socket_id=member.socket_id,
+                replica_id=member.replica,
+                user_account=member.user_account,
+                guest_id=member.guest_id,
+                display_name=member.display_name,
+                at=now(),
+                reason=reason,
+            )
+        )
+
+    async def _flush_forever(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            try:
+                await self._flush()
+            except PresenceError as error:
+                _log.warning("presence report waits", changes=len(self._waiting), error=str(error))
+            except Exception:
+                _log.exception("presence report failed")
+
+    async def _flush(self) -> None:
+        """Send in order; what is not taken stays first in line."""
+        while self._waiting:
+            batch = self._waiting[:BATCH]
+            caller = Caller(service_identity("realtime"), new_id())
+            await self._bus.call(spaces.record_presence, RecordPresence(batch), caller)
+            del self._waiting[: len(batch)]
+
+    async def _beat_forever(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            for space, member in self._members():
+                self.report("heartbeat", space, member)

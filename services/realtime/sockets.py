@@ -1,0 +1,180 @@
+"""What clients may send: the product's own signals by hand, the registry's operations by one rule.
+
+Every event is acked with `{ok: true, ...}` or `{ok: false, error, code}`; a failure is also told by
+`space-error` or `chat-error`. A socket's commands are carried out in the order in which it sent them;
+its poses pass them.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import socketio
+import structlog
+
+from libs.common.bus.base import Bus
+from libs.common.contracts.presence import MAX_AVATAR_BYTES, AframeUpdate, JoinSpace
+from libs.common.contracts.registry import Operation, Registry, Socket
+from libs.common.contracts.schema import dump, has_field, load
+from libs.common.edge import Gatekeeper, RateLimits, client_address, require_admitted, with_client_id
+from libs.common.errors import FORBIDDEN, INTERNAL, INVALID_INPUT, RATE_LIMITED, PresenceError
+from libs.common.metrics import SOCKETS
+from services.realtime.broadcast import NAMESPACES
+from services.realtime.entering import Entering
+from services.realtime.poses import PoseTicker
+from services.realtime.sessions import MAX_WAITING, Session
+
+_log = structlog.get_logger(__name__)
+
+type Command = Callable[[Session, Any], Awaitable[dict[str, Any]]]
+
+
+class Sockets:
+    """The sockets of this replica, by id."""
+
+    def __init__(
+        self, server: socketio.AsyncServer, registry: Registry, bus: Bus, gatekeeper: Gatekeeper, limits: RateLimits,
+        entering: Entering, poses: PoseTicker, trusted_proxies: tuple[str, ...],
+    ) -> None:  # fmt: skip
+        self._server, self._bus, self._gatekeeper, self._limits = server, bus, gatekeeper, limits
+        self._entering, self._poses, self._trusted = entering, poses, trusted_proxies
+        self.sessions: dict[str, Session] = {}
+        for namespace in NAMESPACES:
+            self._register(namespace, registry)
+
+    def _register(self, namespace: str, registry: Registry) -> None:
+        async def connect(sid: str, environ: dict[str, Any], auth: Any = None) -> None:
+            await self._connect(namespace, sid, environ, auth)
+
+        self._server.on("connect", connect, namespace=namespace)
+        self._server.on("disconnect", self._disconnect, namespace=namespace)
+        self._server.on("aframe-update", self._aframe_update, namespace=namespace)
+        self._server.on("time", self._time, namespace=namespace)
+        commands: dict[str, Command] = {"join-space": self._join_space, "leave-space": self._leave_space}
+        for operation, binding in registry.bound(Socket):
+            if isinstance(operation, Operation):
+                commands[binding.event] = self._bus_command(operation, binding)
+        for event, command in commands.items():
+            self._server.on(event, self._in_turn(event, command), namespace=namespace)
+
+    # Connecting.
+
+    async def _connect(self, namespace: str, sid: str, environ: dict[str, Any], auth: Any) -> None:
+        request = environ["aiohttp.request"]
+        address = client_address(request.remote or "", request.headers.get("X-Forwarded-For"), self._trusted)
+        claimed = auth.get("token") if isinstance(auth, dict) else None
+        try:
+            token = await self._gatekeeper.identify(claimed if isinstance(claimed, str) else "")
+        except PresenceError as error:
+            raise socketio.exceptions.ConnectionRefusedError(error.text, error.to_wire()) from error
+        self.sessions[sid] = Session(sid, namespace, token, address)
+        SOCKETS.set(len(self.sessions))
+        _log.info("Socket connected", sid=sid, identity=token.identity.key)
+
+    async def _disconnect(self, sid: str, reason: str) -> None:
+        session = self.sessions.pop(sid, None)
+        if session is None:
+            return
+        SOCKETS.set(len(self.sessions))
+        _log.info("Socket disconnected", sid=sid, reason=reason)
+        async with session.turn:  # after a join that is still under way
+            await self._entering.leave(session, "disconnected")
+
+    # Signals.
+
+    async def _time(self, _sid: str, *_: Any) -> dict[str, Any]:
+        return {"ok": True, "time": time.time_ns() // 1_000_000}
+
+    async def _aframe_update(self, sid: str, *arguments: Any) -> dict[str, Any]:
+        session = self.sessions.get(sid)
+        if session is None:
+            return _failed(PresenceError(FORBIDDEN))
+        try:
+            if session.place is None:
+                raise PresenceError(FORBIDDEN, "Join a space first.")
+            self._poses.put(session.place, _convert(arguments, AframeUpdate))
+        except PresenceError as error:
+            await self._tell_error(session, "aframe-update", error)
+            return _failed(error)
+        return {"ok": True}
+
+    # Commands.
+
+    def _in_turn(self, event: str, command: Command) -> Any:
+        async def run(sid: str, *arguments: Any) -> dict[str, Any]:
+            session = self.sessions.get(sid)
+            if session is None:
+                return _failed(PresenceError(FORBIDDEN))
+            try:
+                return {"ok": True, **await self._carry_out(session, command, arguments)}
+            except PresenceError as error:
+                await self._tell_error(session, event, error)
+                return _failed(error)
+            except Exception:
+                _log.exception("command failed", event_name=event, sid=sid)
+                return _failed(PresenceError(INTERNAL))
+
+        return run
+
+    async def _carry_out(self, session: Session, command: Command, arguments: tuple[Any, ...]) -> dict[str, Any]:
+        if session.waiting >= MAX_WAITING:
+            raise PresenceError(RATE_LIMITED, "Too many commands at once; wait for their acks.")
+        session.waiting += 1
+        try:
+            async with session.turn:
+                return await command(session, arguments[0] if arguments else {})
+        finally:
+            session.waiting -= 1
+
+    async def _tell_error(self, session: Session, event: str, error: PresenceError) -> None:
+        name = "chat-error" if event.startswith("chat") else "space-error"
+        await self._server.emit(name, error.to_wire(), to=session.sid, namespace=session.namespace)
+
+    async def _join_space(self, session: Session, data: Any) -> dict[str, Any]:
+        request = _convert((data,), JoinSpace)
+        if len(msgspec.json.encode(request.avatar_data)) > MAX_AVATAR_BYTES:
+            raise PresenceError(INVALID_INPUT, f"avatar_data is at most {MAX_AVATAR_BYTES} bytes of JSON.")
+        if request.token is not None:
+            session.token = await self._gatekeeper.identify(request.token)
+        return await self._entering.enter(session, request)
+
+    async def _leave_space(self, session: Session, _: Any) -> dict[str, Any]:
+        await self._entering.leave(session, "left")
+        return {}
+
+    def _bus_command(self, operation: Operation[Any, Any], binding: Socket) -> Command:
+        async def command(session: Session, data: Any) -> dict[str, Any]:
+            if not isinstance(data, dict):
+                raise PresenceError(INVALID_INPUT, "The payload must be an object.")
+            renamed = {binding.rename.get(name, name): value for name, value in data.items()}
+            request = with_client_id(operation.request, {**renamed, **_where(operation, session)})
+            require_admitted(session.token, request)
+            caller = session.caller()
+            budget = await self._limits.spend(operation, caller.identity, session.address)
+            if budget.exceeded:
+                raise budget.error()
+            return dump(await self._bus.call(operation, load(operation.request, request), caller))
+
+        return command
+
+
+def _where(operation: Operation[Any, Any], session: Session) -> dict[str, Any]:
+    """A command on a space is about the one the socket is in, whatever it says."""
+    if not has_field(operation.request, "space_id"):
+        return {}
+    if session.place is None:
+        raise PresenceError(FORBIDDEN, "Join a space first.")
+    space = session.place.space
+    return {"space_type": space.space_type, "space_id": space.space_id, "subspace": session.place.subspace}
+
+
+def _convert[T](arguments: tuple[Any, ...], form: type[T]) -> T:
+    try:
+        return msgspec.convert(arguments[0] if arguments else {}, form)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise PresenceError(INVALID_INPUT, str(error)) from error
+
+
+def _failed(error: PresenceError) -> dict[str, Any]:
+    return {"ok": False, **error.to_wire()}

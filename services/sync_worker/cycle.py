@@ -1,0 +1,139 @@
+"""One cycle: every table once, by one worker at a time. It records what goes wrong and never raises it."""
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+import structlog
+from redis.asyncio import Redis
+
+from libs.common.db.engine import Database
+from libs.common.errors import PresenceError
+from libs.common.metrics import SYNC_RUNS, SYNC_SKIPPED
+from services.sync_worker import repository, revocations
+from services.sync_worker.reconcile import TooManyDeletes, reconcile
+from services.sync_worker.replicate import Pass
+from services.sync_worker.source import Primary, PrimaryAway, Source
+from services.sync_worker.status import is_fresh, publish_status, read_status, unknown_status
+from services.sync_worker.tables import TABLES, MissingTable, Table
+
+_log = structlog.get_logger(__name__)
+ALL_TABLES = frozenset(table.name for table in TABLES)
+
+
+class Outcome(StrEnum):
+    DONE = "done"
+    FAILED = "failed"  # in part at least; the errors are in sync_state and in the log
+    LEFT_TO_OTHER = "left_to_other"  # another worker is at it, or has just done it
+
+
+class Trigger(StrEnum):
+    NOW = "now"  # the process has started, or the last cycle failed
+    CLOCK = "clock"  # an interval has passed; needless if another worker's cycle was just now
+    DEMAND = "demand"  # somebody waits for a whole cycle that begins now
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """What a cycle needs. `interval` in seconds."""
+
+    source: Source
+    database: Database
+    redis: Redis
+    interval: float
+    guard_percent: float
+
+    async def run(self, trigger: Trigger, tables: Collection[str] = ALL_TABLES) -> Outcome:
+        """Bring the named tables up to date with the primary, and publish the status."""
+        try:
+            outcome = await self._run_alone(trigger, tables)
+        except PresenceError as error:
+            _log.warning("cycle failed", error=str(error))
+            outcome = Outcome.FAILED
+        except Exception:
+            _log.exception("cycle failed")
+            outcome = Outcome.FAILED
+        return outcome if await self._publish() else Outcome.FAILED
+
+    async def _run_alone(self, trigger: Trigger, tables: Collection[str]) -> Outcome:
+        wait = trigger is Trigger.DEMAND
+        async with repository.lock(self.database, repository.CYCLE_LOCK, wait=wait) as ours:
+            if not ours or (trigger is Trigger.CLOCK and await is_fresh(self.database, self.interval / 2)):
+                return Outcome.LEFT_TO_OTHER
+            failed = not await self._settle()  # what a killed worker may have left
+            failed |= not await self._sync([table for table in TABLES if table.name in tables])
+            return Outcome.FAILED if failed else Outcome.DONE
+
+    async def _sync(self, tables: Collection[Table]) -> bool:
+        """Every table over one connection; whether all went well."""
+        try:
+            async with self.source.connect() as primary:
+                return all([await self._sync_one(table, primary) for table in tables])
+        except PrimaryAway as error:
+            _log.warning("primary is away", error=str(error))
+            for table in tables:
+                await self._record(table, str(error))
+            return False
+
+    async def _sync_one(self, table: Table, primary: Primary) -> bool:
+        """One table; a failure is recorded and leaves the others alone."""
+        started = time.monotonic()
+        error: str | None = None
+        try:
+            await self._replicate(table, primary, started)
+        except TooManyDeletes as stopped:
+            error = str(stopped)
+            _log.error("deletes stopped", table=table.name, error=error)
+            await self._record(table, error, begin_again=True)
+        except (PrimaryAway, MissingTable, PresenceError) as expected:
+            error = str(expected)
+            _log.warning("table failed", table=table.name, error=error)
+            await self._record(table, error)
+        except Exception as unexpected:
+            error = f"{type(unexpected).__name__}: {unexpected}"
+            _log.exception("table failed", table=table.name)
+            await self._record(table, error)
+        SYNC_RUNS.labels(table.name, "error" if error else "ok").observe(time.monotonic() - started)
+        return await self._settle() and error is None
+
+    async def _replicate(self, table: Table, primary: Primary, started: float) -> None:
+        done = Pass(table, await primary.columns(table.name), primary, self.database)
+        await done.run()
+        deleted = await reconcile(done, primary, self.database, self.guard_percent)
+        progress = done.progress
+        SYNC_SKIPPED.labels(table.name).set(progress.skipped)
+        _log.info(
+            "table synced",
+            table=table.name,
+            read=progress.read,
+            changed=progress.changed,
+            deleted=deleted,
+            skipped=progress.skipped,
+            seconds=round(time.monotonic() - started, 3),
+        )
+
+    async def _record(self, table: Table, error: str, *, begin_again: bool = False) -> None:
+        async with self.database.transaction() as connection:
+            await repository.fail(connection, table.name, error, begin_again=begin_again)
+
+    async def _settle(self) -> bool:
+        """Raise the epochs of spaces where access was taken away; they stay owed while Redis is away."""
+        try:
+            await revocations.settle(self.database, self.redis)
+        except PresenceError as error:
+            _log.warning("access epochs wait", error=str(error))
+            return False
+        return True
+
+    async def _publish(self) -> bool:
+        try:
+            status = await read_status(self.database, self.interval)
+        except PresenceError as error:
+            status = unknown_status(str(error))
+        try:
+            await publish_status(self.redis, status)
+        except PresenceError as error:
+            _log.warning("status not published", error=str(error))
+            return False
+        return True

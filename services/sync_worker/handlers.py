@@ -1,0 +1,35 @@
+"""What sync_worker answers on the bus."""
+
+from libs.common.bus.base import Caller
+from libs.common.contracts.auth import Empty
+from libs.common.contracts.content import SyncRequest, SyncStatus
+from libs.common.db.engine import Database
+from libs.common.errors import INVALID_INPUT, PresenceError
+from services.sync_worker.cycle import ALL_TABLES
+from services.sync_worker.schedule import Schedule
+from services.sync_worker.status import read_status
+
+
+class SyncHandlers:
+    """`interval` in seconds: the time between two cycles."""
+
+    def __init__(self, schedule: Schedule, database: Database, interval: float) -> None:
+        self._schedule, self._database, self._interval = schedule, database, interval
+
+    async def sync_status(self, _: Caller, __: Empty) -> SyncStatus:
+        return await read_status(self._database, self._interval)
+
+    async def sync_now(self, _: Caller, request: SyncRequest) -> SyncStatus:
+        """What went wrong in the cycle is in the status, table by table."""
+        await self._schedule.run_now(_tables(request))
+        return await read_status(self._database, self._interval)
+
+
+def _tables(request: SyncRequest) -> frozenset[str]:
+    if request.table is None:
+        return ALL_TABLES
+    if request.table not in ALL_TABLES:
+        names = ", ".join(sorted(ALL_TABLES))
+        details = {"fields": {"table": [f"Use one of {names}."]}}
+        raise PresenceError(INVALID_INPUT, "No table of that name is replicated.", details)
+    return frozenset({request.table})

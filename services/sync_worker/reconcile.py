@@ -1,0 +1,71 @@
+"""Deletes: rows of the replica that the primary no longer has, or no longer has in a form that counts.
+
+After a pass the replica holds every row the pass saw. If it holds no more than that, there is nothing
+to delete; only otherwise are its rows looked up at the primary, one page of keys after the other. So
+an unchanged row costs no write, and a row that came back in the meantime is not deleted.
+"""
+
+from collections.abc import Sequence
+
+from libs.common.db.engine import Database
+from services.sync_worker import repository, revocations
+from services.sync_worker.replicate import Pass, understand
+from services.sync_worker.source import Primary
+from services.sync_worker.tables import Key
+
+A_FEW = 10  # rows; so many may always go, whatever share of a small table they are
+
+
+class TooManyDeletes(Exception):
+    """The primary lacks so much that it is more likely broken than right."""
+
+
+async def reconcile(done: Pass, primary: Primary, database: Database, guard_percent: float) -> int:
+    """Delete what the primary no longer has and mark the pass complete; how many rows went.
+
+    Raises `TooManyDeletes`, and then nothing is deleted.
+    """
+    table, progress = done.table, done.progress
+    async with database.read() as connection:
+        rows = await repository.count(connection, table)
+    gone = await _gone(done, primary, database) if rows != progress.seen else []
+    _guard(len(gone), rows, guard_percent)
+    async with database.transaction() as connection:
+        for start in range(0, len(gone), table.page):
+            batch = gone[start : start + table.page]
+            await revocations.remember(connection, [table.space_of(key) for key in batch])
+            await repository.remove(connection, table, batch)
+        await repository.complete(connection, table.name, rows - len(gone), progress.started_at)
+    return len(gone)
+
+
+def _guard(gone: int, rows: int, percent: float) -> None:
+    if gone > A_FEW and gone > rows * percent / 100:
+        raise TooManyDeletes(
+            f"would delete {gone} of {rows} rows, more than {percent:g} %; nothing was deleted. "
+            "If the primary is right: PRESENCE_SYNC_DELETE_GUARD_PERCENT=100 python -m services.sync_worker --once"
+        )
+
+
+async def _gone(done: Pass, primary: Primary, database: Database) -> list[Key]:
+    gone: list[Key] = []
+    after: Key | None = None
+    while True:
+        async with database.read() as connection:
+            keys = await repository.keys_after(connection, done.table, after, done.table.page)
+        if not keys:
+            return gone
+        present = await _present(done, primary, keys)
+        gone += [key for key in keys if key not in present]
+        after = keys[-1]
+
+
+async def _present(done: Pass, primary: Primary, keys: Sequence[Key]) -> set[Key]:
+    """Those of the replica's keys for which the primary has a row that counts."""
+    present: set[Key] = set()
+    for shape in done.shapes:
+        wanted = [located for key in keys if (located := shape.locate(key))]
+        if wanted:
+            groups = await primary.find(done.table.name, shape, done.columns, wanted)
+            present |= understand(done.table, shape, groups).records.keys()
+    return present

@@ -1,0 +1,170 @@
+"""All SQL of sync_worker on the replica."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import String, cast, delete, func, literal_column, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common.db.engine import Database
+from libs.common.db.models.content import Post, SyncState
+from services.sync_worker.tables import Key, Record, Table
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+CYCLE_LOCK = 0x53594E43  # "SYNC": whoever holds it runs the cycle
+TITLES_LOCK = 0x5449544C  # "TITL": whoever holds it asks Hive
+LOCK_WAIT_SECONDS = 60
+LONGEST_ERROR = 500  # characters
+OWED_EPOCHS = "access_epochs"  # a row of sync_state that is no table: spaces whose epoch is still to be raised
+
+
+@asynccontextmanager
+async def lock(database: Database, number: int, *, wait: bool) -> "AsyncIterator[bool]":
+    """Hold an advisory lock for the block; False if another worker holds it and we do not `wait`.
+
+    It belongs to a transaction, so it goes with the connection when the process dies. A wait that
+    lasts longer than LOCK_WAIT_SECONDS raises `unavailable`.
+    """
+    async with database.transaction() as connection:
+        if wait:
+            await connection.execute(text(f"SET LOCAL statement_timeout = '{LOCK_WAIT_SECONDS}s'"))
+            await connection.execute(select(func.pg_advisory_xact_lock(number)))
+            yield True
+        else:
+            yield (await connection.execute(select(func.pg_try_advisory_xact_lock(number)))).scalar_one()
+
+
+async def known(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> dict[Key, Mapping[str, Any]]:
+    """The replica's rows of those keys: hash and what decides about access."""
+    columns = [_column(table, name) for name in (*table.key, *table.watched, "row_hash")]
+    found = await connection.execute(select(*columns).where(_among(table, keys)))
+    return {table.key_of(row): row for row in map(dict, found.mappings())}
+
+
+async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[Record]) -> None:
+    """Insert or overwrite; columns that `rows` do not name (titles) stay as they are."""
+    statement = insert(table.model)
+    overwrite = {name: statement.excluded[name] for name in rows[0] if name not in table.key}
+    statement = statement.on_conflict_do_update(index_elements=table.key, set_={**overwrite, "synced_at": func.now()})
+    await connection.execute(statement, list(rows))
+
+
+async def remove(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> None:
+    await connection.execute(delete(table.model).where(_among(table, keys)))
+
+
+async def count(connection: AsyncConnection, table: Table) -> int:
+    return (await connection.execute(select(func.count()).select_from(table.model))).scalar_one()
+
+
+async def keys_after(connection: AsyncConnection, table: Table, after: Key | None, limit: int) -> list[Key]:
+    """The replica's next keys, in its own order."""
+    columns = [_column(table, name) for name in table.key]
+    statement = select(*columns).order_by(*columns).limit(limit)
+    if after:
+        statement = statement.where(tuple_(*columns) > tuple_(*after))
+    return [tuple(row) for row in await connection.execute(statement)]
+
+
+def _column(table: Table, name: str) -> Any:
+    return getattr(table.model, name)
+
+
+def _among(table: Table, keys: Sequence[Key]) -> Any:
+    return tuple_(*(_column(table, name) for name in table.key)).in_(keys)
+
+
+async def watermark(connection: AsyncConnection, table: str) -> dict[str, Any] | None:
+    """Where the table's scan stands; None between scans."""
+    statement = select(SyncState.watermark).where(SyncState.table_name == table)
+    return (await connection.execute(statement)).scalar_one_or_none()
+
+
+async def save_watermark(connection: AsyncConnection, table: str, position: Mapping[str, Any] | None) -> None:
+    await _save_state(connection, table, watermark=position)
+
+
+async def complete(connection: AsyncConnection, table: str, rows: int, as_of: datetime) -> None:
+    """The table equals the primary as it was then: no scan under way, no error."""
+    await _save_state(connection, table, watermark=None, row_count=rows, last_run_at=as_of, last_error=None)
+
+
+async def fail(connection: AsyncConnection, table: str, error: str, *, begin_again: bool = False) -> None:
+    """Say what stopped the table's run. The next run goes on where it stood, or begins again."""
+    position = {"watermark": None} if begin_again else {}
+    await _save_state(connection, table, last_error=error[:LONGEST_ERROR], **position)
+
+
+async def _save_state(connection: AsyncConnection, table: str, **values: Any) -> None:
+    statement = insert(SyncState).values(table_name=table, **values)
+    statement = statement.on_conflict_do_update(
+        index_elements=[SyncState.table_name], set_={**values, "updated_at": func.now()}
+    )
+    await connection.execute(statement)
+
+
+async def states(connection: AsyncConnection) -> dict[str, Mapping[str, Any]]:
+    """Every row of sync_state, by table."""
+    columns = (SyncState.table_name, SyncState.row_count, SyncState.last_run_at, SyncState.last_error)
+    return {row["table_name"]: dict(row) for row in (await connection.execute(select(*columns))).mappings()}
+
+
+async def owe_epochs(connection: AsyncConnection, spaces: Sequence[str]) -> None:
+    """Remember, in the transaction that takes access away, that these spaces' epochs must be raised."""
+    statement = insert(SyncState).values(table_name=OWED_EPOCHS, watermark={"spaces": list(spaces)})
+    added = SyncState.watermark["spaces"].op("||")(statement.excluded.watermark["spaces"])
+    merged = func.jsonb_build_object("spaces", added)
+    await connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[SyncState.table_name], set_={"watermark": merged, "updated_at": func.now()}
+        )
+    )
+
+
+async def owed_epochs(connection: AsyncConnection) -> list[str]:
+    """The spaces remembered, locked until the transaction ends."""
+    statement = select(SyncState.watermark).where(SyncState.table_name == OWED_EPOCHS).with_for_update()
+    owed = (await connection.execute(statement)).scalar_one_or_none()
+    return list(dict.fromkeys(owed["spaces"])) if owed else []
+
+
+async def settle_epochs(connection: AsyncConnection) -> None:
+    """All that was remembered is done."""
+    await connection.execute(
+        update(SyncState).where(SyncState.table_name == OWED_EPOCHS).values(watermark={"spaces": []})
+    )
+
+
+async def posts_without_title(connection: AsyncConnection, limit: int, excluding: Sequence[Key]) -> list[Key]:
+    """The newest posts that Hive was not asked about yet."""
+    authors, permlinks = ([key[place] for key in excluding] for place in (0, 1))
+    pairs = func.unnest(_texts(authors), _texts(permlinks)).table_valued("author", "permlink")
+    statement = (
+        select(Post.author, Post.permlink)
+        .where(
+            Post.title.is_(None),
+            ~select(literal_column("1"))
+            .select_from(pairs)
+            .where(pairs.c.author == Post.author, pairs.c.permlink == Post.permlink)
+            .exists(),
+        )
+        .order_by(Post.block.desc().nulls_last(), Post.author, Post.permlink)
+        .limit(limit)
+    )
+    return [(row.author, row.permlink) for row in await connection.execute(statement)]
+
+
+def _texts(values: Sequence[str]) -> Any:
+    return cast(list(values), ARRAY(String))
+
+
+async def save_title(
+    connection: AsyncConnection, key: Key, title: str, description: str, created: datetime | None
+) -> None:
+    statement = update(Post).where(Post.author == key[0], Post.permlink == key[1])
+    await connection.execute(statement.values(title=title, description=description, created_at=created))

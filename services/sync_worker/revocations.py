@@ -1,0 +1,53 @@
+"""Access that the primary took away: which spaces it concerns, and raising their epochs.
+
+The spaces are remembered in the transaction that takes the access away and forgotten once their epochs
+are raised, so neither a killed worker nor a Redis that is away leaves anybody in. This is the one
+place that knows them.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common import cache
+from libs.common.db.engine import Database
+from libs.common.spaces import SpaceKey
+from services.sync_worker import repository
+from services.sync_worker.tables import Table
+
+_log = structlog.get_logger(__name__)
+
+
+def loses_access(table: Table, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool:
+    """Whether somebody may do less after `old` became `new`; None stands for no row."""
+    if old is None:
+        return False
+    if new is None or old.get("creator") != new.get("creator"):
+        return True
+    return table.openness(new) < table.openness(old)
+
+
+async def remember(connection: AsyncConnection, spaces: Iterable[SpaceKey]) -> None:
+    """Call in the transaction that takes the access away."""
+    affected = sorted({str(space) for space in spaces})
+    if affected:
+        await repository.owe_epochs(connection, affected)
+
+
+async def settle(database: Database, redis: Redis) -> list[SpaceKey]:
+    """Raise the epochs that are owed; the spaces concerned. Raises `unavailable`, and then all stay owed.
+
+    An epoch may be raised twice, which costs one more authorisation and no more.
+    """
+    async with database.transaction() as connection:
+        spaces = [SpaceKey.from_text(name) for name in await repository.owed_epochs(connection)]
+        if spaces:
+            with cache.redis_unavailable():
+                for space in spaces:
+                    await cache.raise_epoch(redis, space)
+            await repository.settle_epochs(connection)
+            _log.info("access taken away", spaces=[str(space) for space in spaces[:20]], count=len(spaces))
+    return spaces

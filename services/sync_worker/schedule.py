@@ -1,0 +1,88 @@
+"""When cycles run: at once after a start, then every interval, sooner after a failure, and on demand."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable
+
+import structlog
+
+from services.sync_worker.cycle import ALL_TABLES, Cycle, Outcome, Trigger
+
+_log = structlog.get_logger(__name__)
+FIRST_RETRY = 2.0  # seconds after a failed cycle; doubled by each further failure, up to the interval
+
+
+class Schedule:
+    """A component that runs cycles one after the other. `after_cycle` is called behind each."""
+
+    def __init__(self, cycle: Cycle, after_cycle: Callable[[], None] = lambda: None) -> None:
+        self._cycle, self._after_cycle = cycle, after_cycle
+        self._wanted: list[tuple[frozenset[str], asyncio.Future[Outcome]]] = []
+        self._wake = asyncio.Event()
+        self._failures = 0
+        self._due = 0.0  # on the monotonic clock
+        self._next = Trigger.NOW
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Give up the cycle under way; the next one goes on where it stood."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for _, waiting in self._wanted:
+            waiting.cancel()
+
+    @property
+    def ready(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    async def run_now(self, tables: frozenset[str] = ALL_TABLES) -> Outcome:
+        """Wait for a whole cycle over `tables` that begins after this call."""
+        waiting: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._wanted.append((tables, waiting))
+        self._wake.set()
+        return await waiting
+
+    async def _run(self) -> None:
+        while True:
+            await self._run_one()
+            self._after_cycle()
+            await self._pause()
+
+    async def _run_one(self) -> None:
+        """A cycle over what is wanted, or over everything when nobody waits."""
+        self._wake.clear()
+        served, self._wanted = self._wanted, []
+        tables = frozenset[str]().union(*(tables for tables, _ in served)) if served else ALL_TABLES
+        started = time.monotonic()
+        outcome = await self._cycle.run(Trigger.DEMAND if served else self._next, tables)
+        for _, waiting in served:
+            if not waiting.done():
+                waiting.set_result(outcome)
+        if tables == ALL_TABLES or outcome is Outcome.FAILED:
+            self._plan(started, outcome)
+
+    def _plan(self, started: float, outcome: Outcome) -> None:
+        """When the next cycle over everything is due."""
+        if outcome is Outcome.FAILED:
+            self._due, self._next = started + self._backoff(), Trigger.NOW
+            self._failures += 1
+        else:
+            self._due, self._next = started + self._cycle.interval, Trigger.CLOCK
+            self._failures = 0
+
+    def _backoff(self) -> float:
+        # Spread, so that several workers do not retry in step.
+        doubled = FIRST_RETRY * 2.0 ** min(self._failures, 20) * random.uniform(0.8, 1.2)  # noqa: S311
+        return min(self._cycle.interval, doubled)
+
+    async def _pause(self) -> None:
+        """Until the next cycle is due or wanted."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(self._due - time.monotonic(), 0.0)):
+                await self._wake.wait()

@@ -1,0 +1,36 @@
+"""Settings of sync_worker."""
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from libs.common.hive import HiveSettings
+from libs.common.settings import DatabaseSettings, setting
+
+
+@dataclass(frozen=True)
+class Settings(HiveSettings, DatabaseSettings):
+    primary_url: str = setting(
+        "PRESENCE_PRIMARY_URL", "", "PostgreSQL of the primary (postgresql://...); wins over DB_PRIMARY_*."
+    )
+    primary_host: str = setting("DB_PRIMARY_HOST", "", "Host of the primary, where PRESENCE_PRIMARY_URL is not set.")
+    primary_port: int = setting("DB_PRIMARY_PORT", 5432, "Port of the primary.")
+    primary_name: str = setting("DB_PRIMARY_NAME", "dlux", "Database of the primary.")
+    primary_user: str = setting("DB_PRIMARY_USER", "presence_readwrite", "Login at the primary; reading suffices.")
+    primary_password: str = setting("DB_PRIMARY_PASSWORD", "", "Password at the primary.")
+    interval: float = setting("PRESENCE_SYNC_INTERVAL_SECONDS", 60.0, "Seconds from one sync cycle to the next.")
+    delete_guard: float = setting(
+        "PRESENCE_SYNC_DELETE_GUARD_PERCENT",
+        5.0,
+        "A cycle that would delete more of a table than this stops and says so; 100 lets it.",
+    )
+    titles_per_cycle: int = setting(
+        "PRESENCE_SYNC_TITLES_PER_CYCLE", 500, "How many posts' titles and texts are fetched from Hive after a cycle."
+    )
+
+    @property
+    def primary_dsn(self) -> str:
+        """Where the primary is; empty if nobody said."""
+        if self.primary_url or not self.primary_host:
+            return self.primary_url
+        login = f"{quote(self.primary_user, safe='')}:{quote(self.primary_password, safe='')}"
+        return f"postgresql://{login}@{self.primary_host}:{self.primary_port}/{quote(self.primary_name, safe='')}"

@@ -1,0 +1,60 @@
+"""How current the replica is: for operators, for `/health` and for Prometheus."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from libs.common import cache
+from libs.common.clock import now
+from libs.common.contracts.content import SyncStatus, TableStatus
+from libs.common.contracts.schema import dump
+from libs.common.db.engine import Database
+from libs.common.metrics import SYNC_LAG
+from services.sync_worker import repository
+from services.sync_worker.tables import TABLES
+
+INTERVALS = 3  # a table whose last complete run began longer ago than this is behind
+
+
+async def read_status(database: Database, interval: float) -> SyncStatus:
+    """The status, from sync_state. `interval` in seconds. Raises `unavailable`."""
+    return await _read(database, INTERVALS * interval)
+
+
+async def is_fresh(database: Database, seconds: float) -> bool:
+    """Whether every table's last run was complete, without error and not longer ago. Raises `unavailable`."""
+    return (await _read(database, seconds)).current
+
+
+async def _read(database: Database, longest_lag: float) -> SyncStatus:
+    async with database.read() as connection:
+        states = await repository.states(connection)
+    moment = now()
+    tables = [_table(table.name, states.get(table.name, {}), moment) for table in TABLES]
+    return SyncStatus(all(_is_current(table, longest_lag) for table in tables), tables)
+
+
+def _table(name: str, state: Mapping[str, Any], moment: datetime) -> TableStatus:
+    last_run = state.get("last_run_at")
+    lag = (moment - last_run).total_seconds() if last_run else None
+    return TableStatus(name, state.get("row_count", 0), last_run, lag, state.get("last_error"))
+
+
+def _is_current(table: TableStatus, longest_lag: float) -> bool:
+    return table.last_error is None and table.lag_seconds is not None and table.lag_seconds < longest_lag
+
+
+def unknown_status(error: str) -> SyncStatus:
+    """What can be said while our own database is away."""
+    return SyncStatus(False, [TableStatus(table.name, 0, None, None, error) for table in TABLES])
+
+
+async def publish_status(redis: Redis, status: SyncStatus) -> None:
+    """Show the status to Prometheus and leave it in Redis for the edges. Raises `unavailable`."""
+    for table in status.tables:
+        SYNC_LAG.labels(table.table).set(float("nan") if table.lag_seconds is None else table.lag_seconds)
+    with cache.redis_unavailable():
+        await redis.set(cache.SYNC_STATUS, msgspec.json.encode(dump(status)), ex=cache.SYNC_STATUS_SECONDS)

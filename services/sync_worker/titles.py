@@ -1,0 +1,137 @@
+"""What only Hive knows of a post: title, text and time. Fetched behind the cycles, which never wait for it."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import structlog
+
+from libs.common.db.engine import Database
+from libs.common.errors import PresenceError
+from libs.common.hive import HiveClient, HiveError
+from services.sync_worker import repository
+from services.sync_worker.tables import LONGEST_TITLE, Key
+from services.sync_worker.values import moment
+
+_log = structlog.get_logger(__name__)
+AT_ONCE = 8  # questions to Hive
+ASK_AGAIN = 3600.0  # seconds after a node said that it does not know a post
+LONGEST_DESCRIPTION = 500  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What is kept of a Hive post. `description` is plain enough to show: the author's own, or the text's beginning."""
+
+    title: str
+    description: str
+    created: datetime | None
+
+
+class Titles:
+    """A component that fills in, after each cycle, what the newest posts lack; at most `per_cycle` of them."""
+
+    def __init__(
+        self, database: Database, hive: HiveClient, per_cycle: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._database, self._hive, self._per_cycle, self._clock = database, hive, per_cycle, clock
+        self._unknown: dict[Key, float] = {}  # posts that Hive does not know → when to ask again
+        self._due = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def fill_soon(self) -> None:
+        """A cycle is over."""
+        self._due.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            await self.fill_or_later()
+
+    async def fill_or_later(self) -> None:
+        """`fill`; what goes wrong is logged, and the next cycle's turn tries again."""
+        try:
+            await self.fill()
+        except PresenceError as error:
+            _log.warning("titles wait", error=str(error))
+        except Exception:
+            _log.exception("titles failed")
+
+    async def fill(self) -> int:
+        """Fetch what is lacking, newest posts first; how many were filled in. Raises `unavailable`."""
+        async with repository.lock(self._database, repository.TITLES_LOCK, wait=False) as ours:
+            return await self._fill() if ours else 0
+
+    async def _fill(self) -> int:
+        present = self._clock()
+        self._unknown = {key: again for key, again in self._unknown.items() if again > present}
+        async with self._database.read() as connection:
+            keys = await repository.posts_without_title(connection, self._per_cycle, list(self._unknown))
+        filled = 0
+        for start in range(0, len(keys), AT_ONCE):
+            filled += await self._fill_some(keys[start : start + AT_ONCE])
+        if keys:
+            _log.info("titles fetched", filled=filled, unknown=len(keys) - filled)
+        return filled
+
+    async def _fill_some(self, keys: Sequence[Key]) -> int:
+        """Ask for all of `keys` and keep what came, also when Hive goes away half-way."""
+        answers = await asyncio.gather(*(self._ask(key) for key in keys), return_exceptions=True)
+        texts = {key: answer for key, answer in zip(keys, answers, strict=True) if isinstance(answer, Texts)}
+        async with self._database.transaction() as connection:
+            for key, found in texts.items():
+                await repository.save_title(connection, key, found.title, found.description, found.created)
+        for key, answer in zip(keys, answers, strict=True):
+            if isinstance(answer, BaseException):
+                raise answer
+            if answer is None:
+                self._unknown[key] = self._clock() + ASK_AGAIN
+        return len(texts)
+
+    async def _ask(self, key: Key) -> Texts | None:
+        """The texts of a post; None if Hive does not know it."""
+        try:
+            answer = await self._hive.call("bridge.get_post", {"author": key[0], "permlink": key[1]})
+        except HiveError:
+            return None
+        return read_post(answer, fallback=key[1])
+
+
+def read_post(post: Any, fallback: str) -> Texts | None:
+    """The texts in an answer of `bridge.get_post` (Hive's docs; times are UTC without saying so)."""
+    if not isinstance(post, dict):
+        return None
+    title = _clean(post.get("title"))[:LONGEST_TITLE] or fallback
+    description = _clean(_metadata(post.get("json_metadata")).get("description")) or _clean(post.get("body"))
+    created = moment(post.get("created"))
+    return Texts(title, description[:LONGEST_DESCRIPTION], created.astimezone(UTC) if created else None)
+
+
+def _metadata(value: Any) -> dict[str, Any]:
+    """`json_metadata` is written by anybody: an object, its text, or nonsense."""
+    if isinstance(value, str):
+        try:
+            value = msgspec.json.decode(value)
+        except msgspec.MsgspecError:
+            return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _clean(value: Any) -> str:
+    """A text that PostgreSQL takes: no NUL, no half of a surrogate pair."""
+    if not isinstance(value, str):
+        return ""
+    return value.replace("\x00", "").encode("utf-8", "replace").decode().strip()

@@ -1,0 +1,50 @@
+"""Wiring of webhook_dispatcher."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from libs.common import clock as system_clock
+from libs.common.bus.base import Bus
+from libs.common.bus.rabbit import RabbitBus
+from libs.common.contracts import default_registry, webhooks
+from libs.common.contracts.registry import Registry
+from libs.common.db.engine import Database
+from libs.common.sealing import Sealer
+from libs.common.service import Service
+from services.webhook_dispatcher.delivery import Deliverer
+from services.webhook_dispatcher.guard import Guard, Resolver
+from services.webhook_dispatcher.handlers import WebhookHandlers
+from services.webhook_dispatcher.planner import CONSUMER, Planner
+from services.webhook_dispatcher.retention import Pruner
+from services.webhook_dispatcher.sender import Sender
+from services.webhook_dispatcher.settings import Settings
+
+
+def build(
+    settings: Settings,
+    bus: Bus | None = None,
+    *,
+    registry: Registry | None = None,
+    clock: Callable[[], datetime] = system_clock.now,
+) -> Service:
+    """The service; `bus` replaces RabbitMQ in tests, `registry` what there is to subscribe to."""
+    bus = bus or RabbitBus(settings.amqp_url, "webhook_dispatcher")
+    registry = registry or default_registry()
+    database = Database(settings.database_url, "webhook_dispatcher", settings.database_pool)
+    sealer = Sealer(settings.secret_key)
+    resolver = Resolver(settings.webhook_concurrency)
+    guard = Guard(settings.webhook_allowed_networks, require_https=settings.webhook_require_https, resolver=resolver)
+    sender = Sender(guard, resolver, settings.webhook_timeout)
+    deliverer = Deliverer(database, sender, sealer, settings, clock)
+    planner = Planner(database, registry, deliverer.wake, clock)
+    handlers = WebhookHandlers(database, sealer, guard, registry, settings)
+
+    bus.serve(webhooks.subscribe, handlers.subscribe)
+    bus.serve(webhooks.list_subscriptions, handlers.list_subscriptions)
+    bus.serve(webhooks.get_subscription, handlers.get_subscription)
+    bus.serve(webhooks.unsubscribe, handlers.unsubscribe)
+    bus.serve(webhooks.list_deliveries, handlers.list_deliveries)
+    bus.subscribe(CONSUMER, planner.plan)
+
+    # The bus starts last and drains first, so that what it planned can still go out.
+    return Service("webhook_dispatcher", [database, sender, deliverer, Pruner(database, clock), bus])

@@ -1,0 +1,148 @@
+"""One function for each operation of webhooks. What is not the caller's own is `not_found`, but to operators."""
+
+import uuid
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common import access, cursor
+from libs.common.access import Action
+from libs.common.bus.base import Caller
+from libs.common.contracts.auth import Empty
+from libs.common.contracts.registry import Registry, Webhook
+from libs.common.contracts.webhooks import (
+    EVENTS,
+    Deliveries,
+    ListDeliveries,
+    NewSubscription,
+    Subscribe,
+    Subscription,
+    SubscriptionId,
+    Subscriptions,
+)
+from libs.common.db.engine import Database
+from libs.common.errors import CONFLICT, FORBIDDEN, INVALID_INPUT, NOT_FOUND, PresenceError
+from libs.common.identity import Identity
+from libs.common.ids import is_id, new_id
+from libs.common.sealing import Sealer
+from libs.common.spaces import SpaceKey
+from services.webhook_dispatcher import repository, signing
+from services.webhook_dispatcher.guard import Guard
+from services.webhook_dispatcher.settings import Settings
+
+_IDS = uuid.UUID("6f0c2b0e-52a5-4f0b-9d0c-6d3a2d1f7c55")  # namespace of ids made from a client's key
+
+
+class WebhookHandlers:
+    """Subscriptions belong to the account that made them."""
+
+    def __init__(
+        self, database: Database, sealer: Sealer, guard: Guard, registry: Registry, settings: Settings
+    ) -> None:
+        self._database, self._sealer, self._guard, self._settings = database, sealer, guard, settings
+        self._events = list(dict.fromkeys([*EVENTS, *(binding.event for _, binding in registry.bound(Webhook))]))
+
+    async def subscribe(self, caller: Caller, request: Subscribe) -> NewSubscription:
+        """Store a subscription; the same request under the same client id is answered with the first one's.
+
+        Raises `invalid_input`, `conflict` when the quota is used up, and what the space's policy says.
+        """
+        space = SpaceKey.parse(request.space_type, request.space_id)
+        account = _account_of(caller.identity)
+        events = self._known(request.events)
+        await self._guard.check(request.webhook_url)
+        subscription_id = _id_for(account, request)
+        async with self._database.transaction() as connection:
+            await self._require_subscribe(connection, caller.identity, space)
+            await repository.lock_account(connection, account)
+            stored = await repository.subscription(connection, subscription_id)
+            if stored is None:
+                await self._require_room(connection, caller.identity, account)
+                draft = self._draft(subscription_id, space, account, request, events)
+                stored = await repository.insert_subscription(connection, draft)
+            sealed = await repository.sealed_secret(connection, stored.id)
+        made_here = request.secret is None
+        return NewSubscription(stored, signing.secret_of(self._sealer.open(sealed, stored.id)) if made_here else None)
+
+    def _draft(
+        self, subscription_id: str, space: SpaceKey, account: str, request: Subscribe, events: list[str]
+    ) -> dict[str, Any]:
+        """The row of a new subscription."""
+        key = signing.key_of(request.secret or signing.make_secret())
+        return {
+            "id": subscription_id,
+            "space_type": space.space_type,
+            "space_id": space.space_id,
+            "webhook_url": request.webhook_url,
+            "events": events,
+            "secret_sealed": self._sealer.seal(key, subscription_id),
+            "created_by": account,
+        }
+
+    def _known(self, names: list[str]) -> list[str]:
+        """`names`, each once. Raises `invalid_input` for none, and for one that no event has."""
+        unknown = [name for name in names if name not in self._events]
+        if names and not unknown:
+            return list(dict.fromkeys(names))
+        problem = f"Unknown: {', '.join(unknown[:10])}." if unknown else "Name at least one."
+        text = f"{problem} There are {', '.join(self._events)}."
+        raise PresenceError(INVALID_INPUT, f"events: {text}", {"fields": {"events": [text]}})
+
+    async def _require_subscribe(self, connection: AsyncConnection, identity: Identity, space: SpaceKey) -> None:
+        standing = await access.look(connection, identity, space, self._settings.operators)
+        standing.require(Action.SUBSCRIBE)
+
+    async def _require_room(self, connection: AsyncConnection, identity: Identity, account: str) -> None:
+        limit = self._settings.webhook_subscriptions
+        if self._is_operator(identity) or await repository.count_subscriptions(connection, account) < limit:
+            return
+        raise PresenceError(CONFLICT, f"You have {limit} webhooks, the most there may be.", {"limit": limit})
+
+    async def list_subscriptions(self, caller: Caller, _: Empty) -> Subscriptions:
+        """The caller's, newest first; everybody's for an operator."""
+        account = None if self._is_operator(caller.identity) else _account_of(caller.identity)
+        async with self._database.read() as connection:
+            return Subscriptions(await repository.subscriptions(connection, account))
+
+    async def get_subscription(self, caller: Caller, request: SubscriptionId) -> Subscription:
+        async with self._database.read() as connection:
+            return await self._own(connection, caller.identity, request.id)
+
+    async def unsubscribe(self, caller: Caller, request: SubscriptionId) -> Empty:
+        """Remove it, and with it what is pending."""
+        async with self._database.transaction() as connection:
+            stored = await self._own(connection, caller.identity, request.id)
+            await repository.delete_subscription(connection, stored.id)
+        return Empty()
+
+    async def list_deliveries(self, caller: Caller, request: ListDeliveries) -> Deliveries:
+        """A page, newest first."""
+        before = cursor.decode(request.cursor, tuple[str])[0] if request.cursor else None
+        if before is not None and not is_id(before):
+            raise PresenceError(INVALID_INPUT, "The cursor is not one of ours.", {"fields": {"cursor": ["Malformed."]}})
+        async with self._database.read() as connection:
+            stored = await self._own(connection, caller.identity, request.id)
+            page, more = await repository.deliveries(connection, stored.id, before, request.limit)
+        return Deliveries(page, cursor.encode(page[-1].id) if more else None)
+
+    async def _own(self, connection: AsyncConnection, identity: Identity, subscription_id: str) -> Subscription:
+        stored = await repository.subscription(connection, subscription_id)
+        if stored is None or not (self._is_operator(identity) or stored.created_by == identity.account):
+            raise PresenceError(NOT_FOUND)
+        return stored
+
+    def _is_operator(self, identity: Identity) -> bool:
+        return identity.operator or identity.account in self._settings.operators
+
+
+def _account_of(identity: Identity) -> str:
+    if identity.account is None:
+        raise PresenceError(FORBIDDEN, "Webhooks belong to Hive accounts; log in with one.")
+    return identity.account
+
+
+def _id_for(account: str, request: Subscribe) -> str:
+    """The id of a request's subscription: made from the client's own id, so that a repetition meets the first."""
+    if request.client_message_id is None:
+        return new_id()
+    return str(uuid.uuid5(_IDS, f"{account} {request.client_message_id}"))

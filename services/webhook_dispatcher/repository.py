@@ -1,0 +1,236 @@
+"""All SQL of webhook_dispatcher: subscriptions, the queue of deliveries, and what became of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Integer, Select, Text, cast, delete, func, or_, select, true, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common.contracts.webhooks import Delivery, Subscription
+from libs.common.db.models.webhooks import WebhookAttempt as A
+from libs.common.db.models.webhooks import WebhookDelivery as D
+from libs.common.db.models.webhooks import WebhookSubscription as S
+from libs.common.spaces import SpaceKey
+from services.webhook_dispatcher.schedule import Verdict
+from services.webhook_dispatcher.sender import Answer
+
+MOST_LISTED = 1000  # only an operator can see more subscriptions than the quota allows
+PRUNE_BATCH = 1000
+
+_SHOWN = (
+    S.id, S.space_type, S.space_id, S.webhook_url, S.events, S.active, S.disabled_reason, S.created_by, S.created_at,
+)  # fmt: skip
+_REPORTED = (
+    D.id, D.webhook_id, D.event, D.sequence, D.status, D.attempts, D.next_attempt_at, D.last_status_code, D.last_error,
+    D.created_at,
+)  # fmt: skip
+
+
+# Subscriptions
+
+
+async def lock_account(connection: AsyncConnection, account: str) -> None:
+    """One change of an account's subscriptions at a time, until the transaction ends."""
+    await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"webhooks:{account}", 0))))
+
+
+async def count_subscriptions(connection: AsyncConnection, account: str) -> int:
+    statement = select(func.count()).where(S.created_by == account)
+    return int((await connection.execute(statement)).scalar_one())
+
+
+async def insert_subscription(connection: AsyncConnection, values: Mapping[str, Any]) -> Subscription:
+    statement = pg_insert(S).values(**values).returning(*_SHOWN)
+    return Subscription(**(await connection.execute(statement)).mappings().one())
+
+
+async def subscription(connection: AsyncConnection, subscription_id: str) -> Subscription | None:
+    row = (await connection.execute(select(*_SHOWN).where(S.id == subscription_id))).mappings().one_or_none()
+    return Subscription(**row) if row else None
+
+
+async def sealed_secret(connection: AsyncConnection, subscription_id: str) -> bytes:
+    return bytes((await connection.execute(select(S.secret_sealed).where(S.id == subscription_id))).scalar_one())
+
+
+async def subscriptions(connection: AsyncConnection, account: str | None) -> list[Subscription]:
+    """Newest first; of every account for None."""
+    statement = select(*_SHOWN).order_by(S.created_at.desc(), S.id).limit(MOST_LISTED)
+    if account is not None:
+        statement = statement.where(S.created_by == account)
+    return [Subscription(**row) for row in (await connection.execute(statement)).mappings()]
+
+
+async def delete_subscription(connection: AsyncConnection, subscription_id: str) -> None:
+    """Its deliveries and their attempts go with it."""
+    await connection.execute(delete(S).where(S.id == subscription_id))
+
+
+# Planning
+
+
+async def wanting(connection: AsyncConnection, space: SpaceKey, events: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """(id, events) of the active subscriptions of `space` that want one of `events`.
+
+    They stay locked against removal and disabling until the transaction ends, so that no delivery is
+    planned for one that is just being ended.
+    """
+    statement = (
+        select(S.id, S.events)
+        .where(S.space_type == space.space_type, S.space_id == space.space_id, S.active, S.events.overlap(events))
+        .with_for_update(read=True)
+    )
+    return [(row.id, row.events) for row in await connection.execute(statement)]
+
+
+async def insert_deliveries(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """One that is there already stays as it is."""
+    statement = pg_insert(D).on_conflict_do_nothing(constraint="uq_webhook_deliveries_event")
+    await connection.execute(statement, [dict(row) for row in rows])
+
+
+# Sending
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A delivery that this process has claimed, with what it needs of its subscription."""
+
+    id: str
+    subscription_id: str
+    webhook_id: str
+    body: bytes
+    attempts: int
+    claimed_until: datetime
+    webhook_url: str
+    space_type: str
+    space_id: str
+    created_by: str
+    secret_sealed: bytes
+    previous_secret_sealed: bytes | None
+    previous_secret_until: datetime | None
+
+
+_JOB = (
+    D.id, D.subscription_id, D.webhook_id, D.body, D.attempts, D.claimed_until, S.webhook_url, S.space_type, S.space_id,
+    S.created_by, S.secret_sealed, S.previous_secret_sealed, S.previous_secret_until,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much more this process may send: `total`, and `each` less what is `in_flight` of a subscription."""
+
+    total: int
+    each: int
+    in_flight: Mapping[str, int]
+
+
+async def claim(connection: AsyncConnection, moment: datetime, until: datetime, room: Room) -> list[Job]:
+    """Take due deliveries, the longest due first, and hold them `until`; rivals take others."""
+    taken = _due(moment, room).cte("taken")
+    statement = (
+        update(D).where(D.id == taken.c.id, S.id == D.subscription_id).values(claimed_until=until).returning(*_JOB)
+    )
+    return [Job(**row) for row in (await connection.execute(statement)).mappings()]
+
+
+def _due(moment: datetime, room: Room) -> Select[Any]:
+    """Ids of the deliveries to take: each subscription is asked for its own, so none stands behind another's."""
+    in_flight = cast(dict(room.in_flight), JSONB)[cast(S.id, Text)].astext
+    due = (
+        select(D.id, D.next_attempt_at)
+        .where(
+            D.subscription_id == S.id,
+            D.status == "pending",
+            D.next_attempt_at <= moment,
+            or_(D.claimed_until.is_(None), D.claimed_until <= moment),
+        )
+        .order_by(D.next_attempt_at)
+        .limit(room.each - func.coalesce(cast(in_flight, Integer), 0))
+        .with_for_update(skip_locked=True, of=D)
+        .lateral("due")
+    )
+    longest_due_first = select(due.c.id).select_from(S).join(due, true()).order_by(due.c.next_attempt_at)
+    return longest_due_first.where(S.active).limit(room.total)
+
+
+async def record(connection: AsyncConnection, job: Job, answer: Answer, verdict: Verdict, moment: datetime) -> None:
+    """Write down an attempt that ended at `moment`, and what follows from it.
+
+    A failure whose lease has run out changes nothing but the count: the delivery is another's by now.
+    A success always counts. A delivery that was removed meanwhile stays removed.
+    """
+    if verdict.disable:  # before the delivery, as everywhere: subscription first
+        await connection.execute(select(S.id).where(S.id == job.subscription_id).with_for_update(key_share=True))
+    row = (await connection.execute(select(D.status, D.claimed_until).where(D.id == job.id).with_for_update())).first()
+    if row is None:
+        return
+    await connection.execute(pg_insert(A).values(**_attempt(job, answer, moment)))
+    ours = row.status == "pending" and (answer.delivered or row.claimed_until == job.claimed_until)
+    changes = _changes(answer, verdict, moment) if ours else {}
+    await connection.execute(update(D).where(D.id == job.id).values(attempts=D.attempts + 1, **changes))
+    if verdict.disable:
+        await _disable(connection, job.subscription_id, verdict.disable, moment)
+
+
+def _attempt(job: Job, answer: Answer, moment: datetime) -> dict[str, Any]:
+    return {
+        "delivery_id": job.id,
+        "started_at": moment - timedelta(milliseconds=answer.duration_ms),
+        "duration_ms": answer.duration_ms,
+        "status_code": answer.status_code,
+        "error": answer.error,
+    }
+
+
+def _changes(answer: Answer, verdict: Verdict, moment: datetime) -> dict[str, Any]:
+    return {
+        "status": verdict.status,
+        "next_attempt_at": verdict.next_attempt_at,
+        "claimed_until": None,
+        "last_status_code": answer.status_code,
+        "last_error": answer.error,
+        "finished_at": None if verdict.status == "pending" else moment,
+    }
+
+
+async def _disable(connection: AsyncConnection, subscription_id: str, reason: str, moment: datetime) -> None:
+    """End the subscription and what is pending for it."""
+    await connection.execute(update(S).where(S.id == subscription_id).values(active=False, disabled_reason=reason))
+    await _bury(connection, D.subscription_id == subscription_id, reason, moment)
+
+
+async def bury(connection: AsyncConnection, delivery_id: str, reason: str, moment: datetime) -> None:
+    """Give a pending delivery up, unsent."""
+    await _bury(connection, D.id == delivery_id, reason, moment)
+
+
+async def _bury(connection: AsyncConnection, which: Any, reason: str, moment: datetime) -> None:
+    values = {"status": "dead", "next_attempt_at": None, "claimed_until": None, "last_error": reason}
+    statement = update(D).where(which, D.status == "pending").values(**values, finished_at=moment)
+    await connection.execute(statement)
+
+
+# Looking back
+
+
+async def deliveries(
+    connection: AsyncConnection, subscription_id: str, before: str | None, limit: int
+) -> tuple[list[Delivery], bool]:
+    """A page, newest first, and whether there are more. `before` is the last id of the page before."""
+    statement = select(*_REPORTED).where(D.subscription_id == subscription_id)
+    if before is not None:
+        statement = statement.where(D.id < before)
+    rows = (await connection.execute(statement.order_by(D.id.desc()).limit(limit + 1))).mappings().all()
+    return [Delivery(**row) for row in rows[:limit]], len(rows) > limit
+
+
+async def prune(connection: AsyncConnection, before: datetime) -> int:
+    """Forget a batch of deliveries that were finished before; how many they were."""
+    old = select(D.id).where(D.finished_at < before).limit(PRUNE_BATCH)
+    return (await connection.execute(delete(D).where(D.id.in_(old)))).rowcount

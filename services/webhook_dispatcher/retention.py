@@ -1,0 +1,53 @@
+"""Forgetting: deliveries that have been finished for long, and inbox marks that can no longer matter."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from libs.common.db import inbox
+from libs.common.db.engine import Database
+from libs.common.errors import PresenceError
+from services.webhook_dispatcher import repository
+from services.webhook_dispatcher.planner import CONSUMER
+
+_log = structlog.get_logger(__name__)
+KEPT = timedelta(days=30)  # after a delivery was finished
+INTERVAL = 3600.0  # seconds
+
+
+class Pruner:
+    """A component: prunes when it starts and then every hour."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+        self._database, self._clock = database, clock
+        self._loop: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._loop = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._loop:
+            self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.prune()
+            except PresenceError as error:
+                _log.warning("pruning waits", error=str(error))
+            except Exception:
+                _log.exception("pruning failed")
+            await asyncio.sleep(INTERVAL)
+
+    async def prune(self) -> None:
+        """In batches, each its own transaction, so that no lock is held for long."""
+        before = self._clock() - KEPT
+        more = True
+        while more:
+            async with self._database.transaction() as connection:
+                more = await repository.prune(connection, before) == repository.PRUNE_BATCH
+        async with self._database.transaction() as connection:
+            await inbox.prune(connection, CONSUMER)

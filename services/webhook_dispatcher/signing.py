@@ -1,0 +1,63 @@
+"""How a webhook proves where it comes from: Standard Webhooks v1, and the seed's plain HMAC.
+
+A secret's key: what follows `whsec_` is base64 of it; of any other secret the UTF-8 bytes are it.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+from collections.abc import Sequence
+from datetime import datetime
+
+from standardwebhooks import Webhook
+
+from libs.common.errors import INVALID_INPUT, PresenceError
+
+VERSION = "0.1.0"  # of the distribution; a test compares it with pyproject.toml
+USER_AGENT = f"DLUX-Presence-Webhook/{VERSION}"
+PREFIX = "whsec_"
+_KEY_BYTES = 32
+_STANDARD_LENGTHS = range(24, 65)  # bytes, as Standard Webhooks has it
+
+
+def make_secret() -> str:
+    """A fresh secret as its subscriber is shown it."""
+    return secret_of(os.urandom(_KEY_BYTES))
+
+
+def secret_of(key: bytes) -> str:
+    """The `whsec_` form of a key."""
+    return PREFIX + base64.b64encode(key).decode()
+
+
+def key_of(secret: str) -> bytes:
+    """The HMAC key of a secret. Raises `invalid_input` for a `whsec_` that no library would take."""
+    if not secret.startswith(PREFIX):
+        return secret.encode()
+    try:
+        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) in _STANDARD_LENGTHS:
+        return key
+    text = "After whsec_ comes the base64 of 24 to 64 bytes."
+    raise PresenceError(INVALID_INPUT, text, {"fields": {"secret": [text]}})
+
+
+def headers(keys: Sequence[bytes], webhook_id: str, body: bytes, moment: datetime) -> dict[str, str]:
+    """The headers of one attempt. `keys`: the present one first, then those that still sign while it rotates.
+
+    `webhook-signature` has one entry a key (https://www.standardwebhooks.com). `X-DLUX-Signature` is
+    of the present key and covers the raw body only.
+    """
+    text = body.decode()
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": USER_AGENT,
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(int(moment.timestamp())),
+        "webhook-signature": " ".join(Webhook(key).sign(webhook_id, moment, text) for key in keys),
+        "X-DLUX-Signature": "sha256=" + hmac.new(keys[0], body, hashlib.sha256).hexdigest(),
+    }

@@ -1,0 +1,80 @@
+"""A process may die anywhere between claiming a delivery and recording it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from services.webhook_dispatcher import repository
+from services.webhook_dispatcher.delivery import LEASE_MARGIN
+from tests.integration.webhook_dispatcher.world import World, message_posted
+from tests.support.webhook_sink import HANG, WebhookSink
+
+_LEASE = {"seconds": 15 + LEASE_MARGIN.total_seconds() + 1}
+
+
+async def test_what_was_sent_but_not_recorded_is_sent_again_under_the_same_id(
+    world: World, sink: WebhookSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die(*_: Any) -> None:
+        raise OSError("killed")
+
+    async with world.dispatcher():
+        subscription = (await world.subscribe(sink.url)).subscription
+        with monkeypatch.context() as dying:
+            dying.setattr(repository, "record", die)
+            await world.bus.publish(message_posted())
+            await sink.wait_for(1)
+            await world.delivery_in("pending", subscription.id)
+    await _resent_once(world, sink, subscription.id)
+
+
+async def test_what_was_being_sent_when_the_process_ended_is_sent_again(world: World, sink: WebhookSink) -> None:
+    sink.answer(HANG, 200)
+    async with world.dispatcher(drain_seconds=0):
+        subscription = (await world.subscribe(sink.url)).subscription
+        await world.bus.publish(message_posted())
+        await sink.wait_for(1)
+    await _resent_once(world, sink, subscription.id)
+
+
+async def test_a_process_that_is_told_to_stop_sees_through_what_it_began(world: World, sink: WebhookSink) -> None:
+    sink.answer(HANG)
+    async with world.dispatcher():
+        subscription = (await world.subscribe(sink.url)).subscription
+        await world.bus.publish(message_posted())
+        await sink.wait_for(1)
+        asyncio.get_running_loop().call_soon(sink.release)  # when it is stopping already
+    rows = await world.sql("SELECT status FROM webhook_deliveries WHERE subscription_id = :id", id=subscription.id)
+    assert [row.status for row in rows] == ["delivered"]
+
+
+async def test_an_answer_that_comes_after_the_lease_counts_if_it_is_a_success(world: World, sink: WebhookSink) -> None:
+    """The first process was only slow: the second has sent the delivery again, and has failed."""
+    sink.answer(HANG, 500)
+    async with world.dispatcher():
+        subscription = (await world.subscribe(sink.url)).subscription
+        await world.bus.publish(message_posted())
+        await sink.wait_for(1)
+        world.clock.advance(**_LEASE)
+        await world.delivery_in("pending", subscription.id, attempts=1)
+        sink.release()
+        delivered = await world.delivery_in("delivered", subscription.id)
+    assert (delivered.attempts, delivered.next_attempt_at) == (2, None)
+
+
+async def _resent_once(world: World, sink: WebhookSink, subscription_id: str) -> None:
+    async with world.dispatcher():
+        await world.subscribe(f"{sink.url}/other", account="dave", events=["join"])
+        joined = {"session_id": "s", "user_account": "alice", "guest": False, "display_name": "alice"}
+        await world.bus.publish(message_posted(name="spaces.member_joined", payload=joined))
+        await sink.wait_for(1, lambda request: request.path.endswith("other"))
+        assert len(sink.received) == 2, "sent again before its lease ran out"
+        world.clock.advance(**_LEASE)
+        delivered = await world.delivery_in("delivered", subscription_id)
+    first, again = [request for request in sink.received if request.path == "/hook"]
+    assert first.webhook_id == again.webhook_id == delivered.webhook_id
+    assert first.body == again.body
+    assert delivered.attempts == 1
+    rows = await world.sql("SELECT status_code FROM webhook_attempts WHERE delivery_id = :id", id=delivered.id)
+    assert [row.status_code for row in rows] == [200]

@@ -1,0 +1,235 @@
+"""From an event on the bus to a signed POST, and what becomes of it."""
+
+import hashlib
+import hmac
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+from standardwebhooks import Webhook as Library
+
+from libs.common.clock import rfc3339
+from libs.common.contracts import default_registry, webhooks
+from libs.common.contracts.registry import Event, Registry, Webhook
+from libs.common.contracts.webhooks import EVENTS, SubscriptionId
+from libs.common.sealing import Sealer
+from services.webhook_dispatcher import signing
+from tests.integration.webhook_dispatcher.world import POST, World, caller, eventually, message_posted
+from tests.support.webhook_sink import HANG, Reply, WebhookSink
+
+
+@pytest.fixture
+async def running(world: World) -> AsyncIterator[World]:
+    async with world.dispatcher():
+        yield world
+
+
+async def test_an_event_arrives_as_the_contract_says(running: World, sink: WebhookSink) -> None:
+    await running.subscribe(sink.url)
+    event = message_posted()
+    await running.bus.publish(event)
+    (request,) = await sink.wait_for(1)
+    body = request.json
+    assert body.pop("id") == request.webhook_id
+    assert body == {
+        "type": "chat",
+        "event": "chat",
+        "space_type": "post",
+        "space_id": POST,
+        "timestamp": rfc3339(event.occurred_at),
+        "sequence": 7,
+        "data": {
+            "id": event.payload["id"],
+            "message": "Hello from VR!",
+            "user_account": "alice",
+            "subspace": "main",
+            "message_type": "text",
+        },
+    }
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["user-agent"].startswith("DLUX-Presence-Webhook/")
+
+
+async def test_a_server_made_secret_verifies_what_arrives(running: World, sink: WebhookSink) -> None:
+    secret = (await running.subscribe(sink.url)).secret
+    assert secret is not None
+    await running.bus.publish(message_posted("Grüße 👋"))
+    (request,) = await sink.wait_for(1)
+    verified = Library(secret).verify(request.body, dict(request.headers))
+    assert verified["data"]["message"] == "Grüße 👋"
+
+
+async def test_the_subscribers_own_secret_verifies_by_plain_hmac(running: World, sink: WebhookSink) -> None:
+    assert (await running.subscribe(sink.url, secret="webhook_secret")).secret is None
+    await running.bus.publish(message_posted())
+    (request,) = await sink.wait_for(1)
+    expected = hmac.new(b"webhook_secret", request.body, hashlib.sha256).hexdigest()
+    assert request.headers["x-dlux-signature"] == f"sha256={expected}"
+
+
+async def test_both_secrets_sign_while_one_rotates(running: World, sink: WebhookSink) -> None:
+    subscription = (await running.subscribe(sink.url)).subscription
+    old = signing.make_secret()
+    await running.sql(
+        "UPDATE webhook_subscriptions SET previous_secret_sealed = :sealed, previous_secret_until = :until",
+        sealed=Sealer(running.settings.secret_key).seal(signing.key_of(old), subscription.id),
+        until=running.clock() + timedelta(hours=1),
+    )
+    await running.bus.publish(message_posted())
+    (request,) = await sink.wait_for(1)
+    Library(old).verify(request.body, dict(request.headers))
+    running.clock.advance(hours=2)
+    await running.bus.publish(message_posted())
+    second = (await sink.wait_for(2))[1]
+    assert len(second.headers["webhook-signature"].split(" ")) == 1
+
+
+async def test_each_retry_has_the_same_id_and_the_same_bytes(running: World, sink: WebhookSink) -> None:
+    sink.answer(500, 503, 200)
+    subscription = (await running.subscribe(sink.url)).subscription
+    await running.bus.publish(message_posted())
+    first = await running.delivery_in("pending", subscription.id, attempts=1)
+    assert first.last_error == "HTTP 500."
+    running.clock.advance(seconds=6)
+    await running.delivery_in("pending", subscription.id, attempts=2)
+    running.clock.advance(minutes=6)
+    delivered = await running.delivery_in("delivered", subscription.id)
+    assert delivered.attempts == 3
+    assert {(request.webhook_id, request.body) for request in sink.received} == {
+        (delivered.webhook_id, sink.received[0].body)
+    }
+    assert len({request.headers["webhook-timestamp"] for request in sink.received}) == 3
+    rows = await running.sql("SELECT status_code FROM webhook_attempts ORDER BY id")
+    assert [row.status_code for row in rows] == [500, 503, 200]
+
+
+async def test_an_endpoint_that_never_answers_well_is_given_up_after_ten_attempts(
+    running: World, sink: WebhookSink
+) -> None:
+    sink.answer(500)
+    subscription = (await running.subscribe(sink.url)).subscription
+    await running.bus.publish(message_posted())
+    for attempts in range(1, 10):
+        await running.delivery_in("pending", subscription.id, attempts=attempts)
+        running.clock.advance(hours=27)
+    dead = await running.delivery_in("dead", subscription.id)
+    assert (dead.attempts, dead.next_attempt_at, len(sink.received)) == (10, None, 10)
+
+
+async def test_a_redirect_is_a_failure_and_is_not_followed(running: World, sink: WebhookSink) -> None:
+    sink.answer(Reply(302, {"Location": f"{sink.url}/elsewhere"}), 200)
+    subscription = (await running.subscribe(sink.url)).subscription
+    await running.bus.publish(message_posted())
+    delivery = await running.delivery_in("pending", subscription.id, attempts=1)
+    assert delivery.last_status_code == 302
+    assert [request.path for request in sink.received] == ["/hook"]
+
+
+async def test_retry_after_is_honoured(running: World, sink: WebhookSink) -> None:
+    sink.answer(Reply(429, {"Retry-After": "120"}), 200)
+    subscription = (await running.subscribe(sink.url)).subscription
+    await running.bus.publish(message_posted())
+    delivery = await running.delivery_in("pending", subscription.id, attempts=1)
+    assert delivery.next_attempt_at
+    assert abs(delivery.next_attempt_at - running.clock() - timedelta(seconds=120)) < timedelta(milliseconds=2)
+
+
+async def test_gone_disables_the_subscription_and_what_is_pending_for_it(running: World, sink: WebhookSink) -> None:
+    sink.answer(500, 410)
+    subscription = (await running.subscribe(sink.url)).subscription
+    await running.bus.publish(message_posted("first"))
+    await running.delivery_in("pending", subscription.id, attempts=1)
+    await running.bus.publish(message_posted("second"))
+
+    async def disabled() -> str | None:
+        stored = await running.bus.call(webhooks.get_subscription, SubscriptionId(subscription.id), caller("carol"))
+        return None if stored.active else stored.disabled_reason
+
+    assert await eventually(disabled) == "The endpoint answered 410 Gone."
+    assert [delivery.status for delivery in await running.deliveries(subscription.id)] == ["dead", "dead"]
+
+
+async def test_an_endpoint_that_hangs_is_a_failure(world: World, sink: WebhookSink) -> None:
+    sink.answer(HANG)
+    async with world.dispatcher(webhook_timeout=0.2):
+        subscription = (await world.subscribe(sink.url)).subscription
+        await world.bus.publish(message_posted())
+        delivery = await world.delivery_in("pending", subscription.id, attempts=1)
+    assert delivery.last_error == "No answer within 0.2 seconds."
+
+
+async def test_an_endpoint_that_is_not_there_is_a_failure(running: World) -> None:
+    async with WebhookSink() as gone:
+        url = gone.url
+    subscription = (await running.subscribe(url)).subscription
+    await running.bus.publish(message_posted())
+    delivery = await running.delivery_in("pending", subscription.id, attempts=1)
+    assert (delivery.last_status_code, delivery.last_error) == (None, "The host did not take the connection.")
+
+
+async def test_the_size_of_an_answer_does_not_matter(running: World, sink: WebhookSink) -> None:
+    sink.answer(Reply(200, body=bytes(5_000_000)))
+    subscription = (await running.subscribe(sink.url)).subscription
+    await running.bus.publish(message_posted())
+    await running.delivery_in("delivered", subscription.id)
+
+
+async def test_an_address_that_became_private_is_not_dialled(world: World, sink: WebhookSink) -> None:
+    async with world.dispatcher():
+        subscription = (await world.subscribe(sink.url)).subscription
+    async with world.dispatcher(webhook_allowed_networks=()):
+        await world.bus.publish(message_posted())
+        delivery = await world.delivery_in("pending", subscription.id, attempts=1)
+    assert delivery.last_error == "The address is not one that webhooks may go to."
+    assert not sink.received
+
+
+async def test_a_slow_endpoint_delays_nobody_else(world: World, sink: WebhookSink) -> None:
+    async with WebhookSink() as slow, world.dispatcher(webhook_concurrency=5, webhook_concurrency_each=4):
+        slow.answer(HANG)
+        await world.subscribe(slow.url)
+        await world.subscribe(sink.url)
+        for _ in range(20):
+            await world.bus.publish(message_posted())
+        await sink.wait_for(20)
+        assert len(slow.received) == 4
+        slow.release()
+        await slow.wait_for(20)
+
+
+async def test_two_dispatchers_share_the_work_without_repeating_any(world: World, sink: WebhookSink) -> None:
+    async with world.dispatcher(), world.dispatcher():
+        subscription = (await world.subscribe(sink.url)).subscription
+        for _ in range(40):
+            await world.bus.publish(message_posted())
+
+        async def all_delivered() -> bool | None:
+            found = await world.deliveries(subscription.id)
+            return True if [d.status for d in found] == ["delivered"] * 40 else None
+
+        await eventually(all_delivered)
+    assert len({request.webhook_id for request in sink.received}) == len(sink.received) == 40
+
+
+@dataclass(frozen=True)
+class Wave:
+    """A scratch payload."""
+
+    hand: str
+    times: int
+
+
+WAVED = Event("scratch.waved", Wave, bindings=(Webhook("wave", rename={"hand": "with"}),))
+
+
+async def test_an_event_that_is_only_declared_is_delivered(world: World, sink: WebhookSink) -> None:
+    registry = Registry([*default_registry().operations, *default_registry().events, WAVED])
+    async with world.dispatcher(registry):
+        await world.subscribe(sink.url, events=["wave"])
+        waved = message_posted(name="scratch.waved", payload={"hand": "left", "times": 3}, subspace=None)
+        await world.bus.publish(waved)
+        (request,) = await sink.wait_for(1)
+    assert request.json["event"] == "wave"
+    assert request.json["data"] == {"with": "left", "times": 3}
+    assert "wave" not in EVENTS

@@ -1,0 +1,75 @@
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from services.webhook_dispatcher import schedule
+from services.webhook_dispatcher.schedule import Verdict, judge
+from services.webhook_dispatcher.sender import Answer
+
+NOW = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
+FAILED = Answer(500, "HTTP 500.")
+
+
+def pause_after(attempts: int, answer: Answer = FAILED, factor: float = 1.0) -> timedelta:
+    verdict = judge(answer, attempts, NOW, lambda: factor)
+    assert verdict.status == "pending"
+    assert verdict.next_attempt_at
+    return verdict.next_attempt_at - NOW
+
+
+def test_success_ends_a_delivery() -> None:
+    assert judge(Answer(204, None), 3, NOW) == Verdict("delivered")
+
+
+def test_failures_are_retried_on_the_schedule() -> None:
+    pauses = [pause_after(attempts).total_seconds() for attempts in range(1, 10)]
+    assert pauses == [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]
+
+
+def test_after_the_tenth_attempt_a_delivery_is_dead() -> None:
+    assert judge(FAILED, 10, NOW) == Verdict("dead")
+
+
+def test_no_answer_is_a_failure_like_any_other() -> None:
+    assert pause_after(2, Answer(None, "No answer within 15 seconds.")) == timedelta(minutes=5)
+
+
+def test_jitter_spreads_a_pause_by_a_tenth() -> None:
+    assert pause_after(2, factor=0.9) == timedelta(seconds=270)
+    assert all(0.9 <= schedule.jitter() <= 1.1 for _ in range(100))
+
+
+def test_gone_disables_the_subscription() -> None:
+    verdict = judge(Answer(410, "HTTP 410."), 1, NOW)
+    assert verdict.status == "dead"
+    assert verdict.disable
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("120", 120),
+        (" 120 ", 120),
+        ("1", 5),  # sooner than the schedule
+        ("0", 5),
+        ("-5", 5),
+        ("soon", 5),
+        ("²", 5),
+        ("1.5", 5),
+        ("99999999999999999999", 86_400),
+        (format_datetime(NOW + timedelta(minutes=10), usegmt=True), 600),
+        ("Mon, 15 Jan 2024 10:40:00 -0000", 600),
+        (format_datetime(NOW - timedelta(days=1), usegmt=True), 5),
+        (format_datetime(NOW + timedelta(days=400), usegmt=True), 86_400),
+        ("Mon, 99 Jan 2024 10:40:00 GMT", 5),
+    ],
+)
+def test_retry_after_is_honoured_within_a_day(status: int, header: str, seconds: int) -> None:
+    answer = Answer(status, f"HTTP {status}.", retry_after=header)
+    assert pause_after(1, answer) == timedelta(seconds=seconds)
+
+
+def test_retry_after_means_nothing_on_other_answers() -> None:
+    assert pause_after(1, Answer(500, "HTTP 500.", retry_after="120")) == timedelta(seconds=5)

@@ -1,0 +1,76 @@
+import base64
+import hashlib
+import hmac
+import tomllib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from libs.common.errors import PresenceError
+from services.webhook_dispatcher import signing
+
+BODY = '{"event":"chat","data":{"message":"Grüße 👋"}}'.encode()
+MOMENT = datetime.now(UTC)
+
+
+def headers(*secrets: str, body: bytes = BODY) -> dict[str, str]:
+    return signing.headers([signing.key_of(secret) for secret in secrets], "msg_1", body, MOMENT)
+
+
+def test_a_server_made_secret_verifies_with_the_standard_library() -> None:
+    secret = signing.make_secret()
+    assert Webhook(secret).verify(BODY, headers(secret))["event"] == "chat"
+
+
+def test_an_own_secret_verifies_when_the_library_is_given_its_bytes() -> None:
+    library = Webhook(base64.b64encode(b"webhook_secret").decode())
+    assert library.verify(BODY, headers("webhook_secret"))["event"] == "chat"
+
+
+def test_an_own_standard_secret_is_taken_as_what_it_is() -> None:
+    secret = "whsec_" + base64.b64encode(b"k" * 24).decode()
+    assert Webhook(secret).verify(BODY, headers(secret))["event"] == "chat"
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_short", "whsec_!!!!", "whsec_" + "A" * 30, "whsec_ü"])
+def test_a_standard_secret_that_no_library_would_take_is_refused(secret: str) -> None:
+    with pytest.raises(PresenceError, match="24 to 64"):
+        signing.key_of(secret)
+
+
+def test_the_plain_signature_is_an_hmac_of_the_raw_body() -> None:
+    expected = hmac.new(b"webhook_secret", BODY, hashlib.sha256).hexdigest()
+    assert headers("webhook_secret")["X-DLUX-Signature"] == f"sha256={expected}"
+
+
+def test_while_a_secret_rotates_both_verify() -> None:
+    new, old = signing.make_secret(), signing.make_secret()
+    signed = headers(new, old)
+    assert len(signed["webhook-signature"].split(" ")) == 2
+    for secret in (new, old):
+        Webhook(secret).verify(BODY, signed)
+
+
+@pytest.mark.parametrize("spoilt", ["webhook-id", "webhook-timestamp"])
+def test_what_was_tampered_with_does_not_verify(spoilt: str) -> None:
+    secret = signing.make_secret()
+    signed = headers(secret)
+    signed[spoilt] = {"webhook-id": "msg_2", "webhook-timestamp": str(int(MOMENT.timestamp()) + 1)}[spoilt]
+    with pytest.raises(WebhookVerificationError):
+        Webhook(secret).verify(BODY, signed)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(secret).verify(BODY + b" ", headers(secret))
+
+
+def test_a_signature_of_long_ago_does_not_verify() -> None:
+    secret = signing.make_secret()
+    old = signing.headers([signing.key_of(secret)], "msg_1", BODY, MOMENT - timedelta(hours=1))
+    with pytest.raises(WebhookVerificationError, match="too old"):
+        Webhook(secret).verify(BODY, old)
+
+
+def test_the_user_agent_names_the_version_of_the_distribution() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    assert headers("webhook_secret")["User-Agent"] == f"DLUX-Presence-Webhook/{project['version']}"
