@@ -39,7 +39,7 @@ install_python_packages() {
     "$python" -m venv .venv
   fi
   say "installing the locked Python packages (about half a minute, once)"
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt ||
+  .venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/dev.txt ||
     fail "The Python packages could not be installed: see pip's message above; with a package index in reach, run this again."
   printf '%s\n' "$wanted" >"$stamp"
 }

@@ -79,14 +79,14 @@ def follow(place: Workplace, daemon: "subprocess.Popen[bytes] | None") -> None:
     began = time.time()
     told: set[tuple[str, str]] = set()
     while time.time() < began + START_SECONDS:
-        ended = daemon is not None and daemon.poll() is not None
+        ended = daemon is None or daemon.poll() is not None
         state = StateFile(place).read()
         tell_news(state, told, began)
         if state.phase == UP:
             return
         if state.phase == FAILED:
             raise SetupError(state.error)
-        if ended or (daemon is None and supervisor_pid(place) is None):
+        if ended and not wait_for(lambda: supervisor_pid(place) is not None, 1.0):  # another `up` may have been first
             log = place.log_file("supervisor")
             raise SetupError(f"The supervisor ended. The end of its log, {log}:\n{tail(log, 15)}")
         time.sleep(POLL_SECONDS)

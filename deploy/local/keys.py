@@ -37,6 +37,11 @@ def sign(text: str, key: PrivateKey) -> str:
     return next(signature for signature in tries if is_canonical(signature)).hex()
 
 
+def sign_text(account: str, text: str) -> str:
+    """Sign with a test account's posting key."""
+    return sign(text, private_key(account))
+
+
 def is_canonical(signature: bytes) -> bool:
     """Hive's rule: r and s have no top bit set, and no leading zero byte without need."""
     parts = (signature[1:33], signature[33:65])

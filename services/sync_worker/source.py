@@ -31,7 +31,8 @@ _SESSION = {
     "statement_timeout": f"{STATEMENT_SECONDS:.0f}s",
     "timezone": "UTC",
 }
-_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError)
+# ValueError: a malformed URL. InternalClientError: the connection was cut while asyncpg was about to use it.
+_AWAY = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class PrimaryAway(Exception):

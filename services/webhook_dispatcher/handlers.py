@@ -1,6 +1,5 @@
 """One function for each operation of webhooks. What is not the caller's own is `not_found`, but to operators."""
 
-import uuid
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,8 +29,6 @@ from services.webhook_dispatcher import repository, signing
 from services.webhook_dispatcher.guard import Guard
 from services.webhook_dispatcher.settings import Settings
 
-_IDS = uuid.UUID("6f0c2b0e-52a5-4f0b-9d0c-6d3a2d1f7c55")  # namespace of ids made from a client's key
-
 
 class WebhookHandlers:
     """Subscriptions belong to the account that made them."""
@@ -49,34 +46,33 @@ class WebhookHandlers:
         """
         space = SpaceKey.parse(request.space_type, request.space_id)
         account = _account_of(caller.identity)
-        events = self._known(request.events)
+        draft = self._draft(space, account, request)
         await self._guard.check(request.webhook_url)
-        subscription_id = _id_for(account, request)
         async with self._database.transaction() as connection:
-            await self._require_subscribe(connection, caller.identity, space)
+            standing = await access.look(connection, caller.identity, space, self._settings.operators)
+            standing.require(Action.SUBSCRIBE)
             await repository.lock_account(connection, account)
-            stored = await repository.subscription(connection, subscription_id)
+            stored = await repository.by_client_id(connection, account, request.client_message_id)
             if stored is None:
                 await self._require_room(connection, caller.identity, account)
-                draft = self._draft(subscription_id, space, account, request, events)
                 stored = await repository.insert_subscription(connection, draft)
             sealed = await repository.sealed_secret(connection, stored.id)
         made_here = request.secret is None
         return NewSubscription(stored, signing.secret_of(self._sealer.open(sealed, stored.id)) if made_here else None)
 
-    def _draft(
-        self, subscription_id: str, space: SpaceKey, account: str, request: Subscribe, events: list[str]
-    ) -> dict[str, Any]:
-        """The row of a new subscription."""
+    def _draft(self, space: SpaceKey, account: str, request: Subscribe) -> dict[str, Any]:
+        """The row of a new subscription. Raises `invalid_input`."""
+        subscription_id = new_id()
         key = signing.key_of(request.secret or signing.make_secret())
         return {
             "id": subscription_id,
             "space_type": space.space_type,
             "space_id": space.space_id,
             "webhook_url": request.webhook_url,
-            "events": events,
+            "events": self._known(request.events),
             "secret_sealed": self._sealer.seal(key, subscription_id),
             "created_by": account,
+            "client_message_id": request.client_message_id,
         }
 
     def _known(self, names: list[str]) -> list[str]:
@@ -87,10 +83,6 @@ class WebhookHandlers:
         problem = f"Unknown: {', '.join(unknown[:10])}." if unknown else "Name at least one."
         text = f"{problem} There are {', '.join(self._events)}."
         raise PresenceError(INVALID_INPUT, f"events: {text}", {"fields": {"events": [text]}})
-
-    async def _require_subscribe(self, connection: AsyncConnection, identity: Identity, space: SpaceKey) -> None:
-        standing = await access.look(connection, identity, space, self._settings.operators)
-        standing.require(Action.SUBSCRIBE)
 
     async def _require_room(self, connection: AsyncConnection, identity: Identity, account: str) -> None:
         limit = self._settings.webhook_subscriptions
@@ -139,10 +131,3 @@ def _account_of(identity: Identity) -> str:
     if identity.account is None:
         raise PresenceError(FORBIDDEN, "Webhooks belong to Hive accounts; log in with one.")
     return identity.account
-
-
-def _id_for(account: str, request: Subscribe) -> str:
-    """The id of a request's subscription: made from the client's own id, so that a repetition meets the first."""
-    if request.client_message_id is None:
-        return new_id()
-    return str(uuid.uuid5(_IDS, f"{account} {request.client_message_id}"))

@@ -53,6 +53,13 @@ async def subscription(connection: AsyncConnection, subscription_id: str) -> Sub
     return Subscription(**row) if row else None
 
 
+async def by_client_id(connection: AsyncConnection, account: str, client_id: str | None) -> Subscription | None:
+    """What the account made under this id before."""
+    statement = select(*_SHOWN).where(S.created_by == account, S.client_message_id == client_id)
+    row = (await connection.execute(statement)).mappings().one_or_none() if client_id else None
+    return Subscription(**row) if row else None
+
+
 async def sealed_secret(connection: AsyncConnection, subscription_id: str) -> bytes:
     return bytes((await connection.execute(select(S.secret_sealed).where(S.id == subscription_id))).scalar_one())
 

@@ -7,6 +7,7 @@ async with WebhookSink() as sink:
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,11 +49,11 @@ HANG = Reply(hang=True)
 
 
 class WebhookSink:
-    """Listens on a free port of `host` while the `async with` lasts."""
+    """Listens on a free port of `host` while the `async with` lasts; by https if it is given a certificate."""
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         self.received: list[Received] = []
-        self._host = host
+        self._host, self._tls = host, tls
         self._script: list[Reply] = [Reply()]
         self._changed = asyncio.Condition()
         self._released = asyncio.Event()
@@ -61,7 +62,7 @@ class WebhookSink:
 
     @property
     def url(self) -> str:
-        return f"http://{self._host}:{self.port}/hook"
+        return f"{'https' if self._tls else 'http'}://{self._host}:{self.port}/hook"
 
     def answer(self, *replies: int | Reply) -> None:
         """What the next requests get, in turn; the last holds for all that follow."""
@@ -93,7 +94,7 @@ class WebhookSink:
         app.router.add_route("*", "/{path:.*}", self._take)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, 0)
+        site = web.TCPSite(self._runner, self._host, 0, ssl_context=self._tls)
         await site.start()
         self.port = self._runner.addresses[0][1]
         return self

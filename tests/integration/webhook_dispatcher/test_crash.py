@@ -8,7 +8,7 @@ import pytest
 from services.webhook_dispatcher import repository
 from services.webhook_dispatcher.delivery import LEASE_MARGIN
 from tests.integration.webhook_dispatcher.world import World, message_posted
-from tests.support.webhook_sink import HANG, WebhookSink
+from tests.support.webhook_sink import HANG, Reply, WebhookSink
 
 _LEASE = {"seconds": 15 + LEASE_MARGIN.total_seconds() + 1}
 
@@ -49,18 +49,21 @@ async def test_a_process_that_is_told_to_stop_sees_through_what_it_began(world: 
     assert [row.status for row in rows] == ["delivered"]
 
 
-async def test_an_answer_that_comes_after_the_lease_counts_if_it_is_a_success(world: World, sink: WebhookSink) -> None:
-    """The first process was only slow: the second has sent the delivery again, and has failed."""
-    sink.answer(HANG, 500)
+@pytest.mark.parametrize(("late", "again"), [(200, 500), (500, 200)])
+async def test_of_two_processes_that_sent_the_same_the_one_that_was_answered_well_counts(
+    world: World, sink: WebhookSink, late: int, again: int
+) -> None:
+    """The first was only slow: when its answer comes, its lease has run out and the second has sent it too."""
+    sink.answer(Reply(late, hang=True), again)
     async with world.dispatcher():
         subscription = (await world.subscribe(sink.url)).subscription
         await world.bus.publish(message_posted())
         await sink.wait_for(1)
         world.clock.advance(**_LEASE)
-        await world.delivery_in("pending", subscription.id, attempts=1)
+        await world.delivery_in("delivered" if again == 200 else "pending", subscription.id, attempts=1)
         sink.release()
-        delivered = await world.delivery_in("delivered", subscription.id)
-    assert (delivered.attempts, delivered.next_attempt_at) == (2, None)
+        delivered = await world.delivery_in("delivered", subscription.id, attempts=2)
+    assert (delivered.next_attempt_at, delivered.last_status_code, delivered.last_error) == (None, 200, None)
 
 
 async def _resent_once(world: World, sink: WebhookSink, subscription_id: str) -> None:

@@ -48,6 +48,16 @@ async def test_events_that_come_again_at_the_same_time_are_planned_once(world: W
 
 
 @pytest.mark.usefixtures("subscribed")
+async def test_an_event_that_comes_again_is_not_for_those_who_subscribed_since(world: World, planner: Planner) -> None:
+    event = message_posted()
+    await planner.plan(event)
+    async with world.dispatcher():
+        await world.subscribe(URL, account="dave")
+    await planner.plan(event)
+    assert await planned(world) == 1
+
+
+@pytest.mark.usefixtures("subscribed")
 @pytest.mark.parametrize(
     "changes",
     [

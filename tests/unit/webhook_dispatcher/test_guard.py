@@ -1,5 +1,8 @@
 import socket
+import ssl
+import subprocess
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -125,6 +128,26 @@ async def test_a_proxy_of_the_environment_is_not_used(sink: WebhookSink, monkeyp
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{sink.port}")
     assert await post("http://10.0.0.1/", guard("127.0.0.0/8")) == str(AddressRefused())
     assert not sink.received
+
+
+@pytest.fixture
+def self_signed(tmp_path: Path) -> ssl.SSLContext:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")
+    files = ("-keyout", str(key), "-out", str(certificate))
+    command = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    subprocess.run([*command, *subject, *files], check=True, capture_output=True)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    return tls
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(self_signed: ssl.SSLContext) -> None:
+    async with WebhookSink(tls=self_signed) as sink:
+        error = await post(sink.url, guard("127.0.0.0/8"))
+        assert error is not None
+        assert error.startswith("TLS failed")
+        assert not sink.received
 
 
 NAMES = Names(public=["8.8.8.8"], inside=["10.0.0.1"], mixed=["10.0.0.1", "8.8.8.8"], local=["127.0.0.1"])

@@ -15,6 +15,7 @@ class WebhookSubscription(Base):
     __table_args__ = (
         Index("ix_webhook_subscriptions_space", "space_type", "space_id", postgresql_where=text("active")),
         Index("ix_webhook_subscriptions_created_by", "created_by"),
+        UniqueConstraint("created_by", "client_message_id", name="uq_webhook_subscriptions_client_id"),
     )
 
     id: Mapped[Uuid] = mapped_column(primary_key=True)
@@ -30,6 +31,7 @@ class WebhookSubscription(Base):
     active: Mapped[bool] = mapped_column(server_default=text("true"))
     disabled_reason: Mapped[str | None]
     failing_since: Mapped[datetime | None]
+    client_message_id: Mapped[str | None]
 
 
 class WebhookDelivery(Base):

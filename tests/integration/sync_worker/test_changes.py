@@ -1,0 +1,160 @@
+"""What changes at the primary arrives with the next cycle, and whoever loses access is found again."""
+
+import asyncpg
+import pytest
+
+from libs.common.cache import RedisClient
+from services.sync_worker.cycle import Outcome, Trigger
+from tests.integration.sync_worker.world import DEAD, DOCUMENTS_BY_ID, POSTS, World
+
+
+async def test_a_changed_row_arrives(world: World) -> None:
+    await world.sync()
+    await world.primary.execute("UPDATE posts SET votes = 12345, rating = 1.5 WHERE permlink = 'my-360-photo'")
+
+    await world.sync()
+
+    assert await world.replica("SELECT votes, rating FROM posts WHERE permlink = 'my-360-photo'") == [(12345, 1.5)]
+
+
+async def test_a_row_committed_late_arrives(world: World) -> None:
+    late = await asyncpg.connect(world.primary_url)
+    transaction = late.transaction()
+    await transaction.start()
+    await late.execute("INSERT INTO posts (author, permlink, block, type) VALUES ('alice', 'a-late-one', 1, '360')")
+    await late.execute(
+        "INSERT INTO collaboration_documents (title, creator, is_public, updated_at) "
+        "VALUES ('Late', 'alice', true, now() - interval '3 days')"
+    )
+    await world.sync()
+    await transaction.commit()
+    await late.close()
+
+    await world.sync()
+
+    assert await world.replica("SELECT count(*) FROM posts WHERE permlink = 'a-late-one'") == [(1,)]
+    assert await world.replica("SELECT count(*) FROM collaboration_documents WHERE title = 'Late'") == [(1,)]
+
+
+async def test_deleted_rows_go(world: World) -> None:
+    await world.sync()
+    await world.primary.execute("DELETE FROM posts WHERE author = 'alice' AND permlink = 'my-360-photo'")
+    await world.primary.execute("DELETE FROM collaboration_documents WHERE id = 124 OR permlink = 'open-notes'")
+
+    await world.sync()
+
+    assert await world.replica("SELECT count(*) FROM posts WHERE permlink = 'my-360-photo'") == [(0,)]
+    documents = "SELECT count(*) FROM collaboration_documents WHERE space_id IN ('124', 'alice/open-notes')"
+    assert await world.replica(documents) == [(0,)]
+    assert await world.epoch("post:alice/my-360-photo") == 1
+    assert await world.epoch("document:124") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "space", "raised"),
+    [
+        ("DELETE FROM collaboration_permissions WHERE document_id = 123", "document:123", 1),
+        ("UPDATE collaboration_permissions SET permission = 'read' WHERE document_id = 123", "document:123", 1),
+        ("UPDATE collaboration_permissions SET permission = 'admin' WHERE document_id = 123", "document:123", 0),
+        (
+            "UPDATE collaboration_permissions SET can_read = false, can_edit = false WHERE account = 'alice'",
+            "document:bob/shared-draft",
+            1,
+        ),
+        ("UPDATE collaboration_documents SET is_public = false WHERE id = 124", "document:124", 1),
+        ("UPDATE collaboration_documents SET is_deleted = true WHERE id = 124", "document:124", 1),
+        ("UPDATE collaboration_documents SET creator = 'carol' WHERE id = 123", "document:123", 1),
+        ("UPDATE collaboration_documents SET is_public = true WHERE id = 123", "document:123", 0),
+        ("UPDATE collaboration_documents SET content = 'New' WHERE id = 124", "document:124", 0),
+        ("UPDATE posts SET hidden = true WHERE permlink = 'sculpture-hall'", "post:bob/sculpture-hall", 1),
+        ("UPDATE posts SET flagged = true WHERE permlink = 'sculpture-hall'", "post:bob/sculpture-hall", 1),
+        ("UPDATE posts SET votes = votes + 1 WHERE permlink = 'sculpture-hall'", "post:bob/sculpture-hall", 0),
+        ("UPDATE posts SET hidden = false WHERE permlink = 'not-for-you'", "post:carol/not-for-you", 0),
+        ("DELETE FROM presence_permissions WHERE permission = 'admin'", "community:hive-123456", 1),
+        (
+            "UPDATE presence_permissions SET permission = 'access' WHERE user_account = 'alice'",
+            "post:bob/sculpture-hall",
+            1,
+        ),
+    ],
+)
+async def test_access_taken_away_raises_the_epoch_of_the_space(
+    world: World, change: str, space: str, raised: int
+) -> None:
+    await world.sync()
+    await world.primary.execute(change)
+
+    await world.sync()
+    await world.sync()
+
+    assert await world.epoch(space) == raised
+
+
+async def test_the_first_copy_raises_no_epoch(world: World) -> None:
+    await world.sync()
+
+    assert await world.redis.redis.keys("*:epoch") == []
+
+
+async def test_epochs_wait_for_redis_and_are_raised_when_it_is_back(world: World) -> None:
+    await world.sync()
+    await world.primary.execute("DELETE FROM collaboration_permissions WHERE document_id IN (123, 125)")
+    await world.primary.execute("UPDATE posts SET hidden = true WHERE permlink = 'sculpture-hall'")
+    away = RedisClient(f"redis://{DEAD}/0")
+
+    assert await world.cycle(redis=away).run(Trigger.NOW) is Outcome.FAILED
+    assert await world.replica("SELECT count(*) FROM collaboration_permissions WHERE space_id = '123'") == [(0,)]
+    assert await world.sync() is Outcome.DONE
+
+    spaces = ("document:123", "document:125", "post:bob/sculpture-hall")
+    assert [await world.epoch(space) for space in spaces] == [1, 1, 1]
+
+
+async def test_a_mass_delete_is_stopped_and_said_so_and_the_data_stays(world: World) -> None:
+    await world.sync()
+    await world.primary.execute("DELETE FROM posts WHERE author <> 'alice'")
+    await world.primary.execute("UPDATE posts SET votes = 777 WHERE permlink = 'my-360-photo'")
+    before = await world.replica("SELECT count(*) FROM posts")
+
+    assert await world.sync() is Outcome.FAILED
+    assert await world.sync() is Outcome.FAILED  # and it does not forget
+
+    assert await world.replica("SELECT count(*) FROM posts") == before
+    assert await world.replica("SELECT votes FROM posts WHERE permlink = 'my-360-photo'") == [(777,)]
+    error = await world.error_of("posts") or ""
+    assert "would delete" in error
+    assert "PRESENCE_SYNC_DELETE_GUARD_PERCENT=100" in error
+
+
+async def test_a_mass_delete_that_was_meant_goes_through_with_the_guard_open(world: World) -> None:
+    await world.sync()
+    await world.primary.execute("DELETE FROM posts WHERE author <> 'alice'")
+    await world.sync()
+    world.guard_percent = 100.0
+
+    assert await world.sync() is Outcome.DONE
+
+    assert await world.replica("SELECT DISTINCT author FROM posts") == [("alice",)]
+    assert await world.error_of("posts") is None
+
+
+async def test_a_primary_restored_after_a_mass_delete_is_followed_again(world: World) -> None:
+    await world.sync()
+    await world.primary.execute("CREATE TABLE kept AS SELECT * FROM posts; DELETE FROM posts")
+    await world.sync()
+    await world.primary.execute("INSERT INTO posts SELECT * FROM kept")
+
+    assert await world.sync() is Outcome.DONE
+
+    assert await world.replica("SELECT count(*) FROM posts") == await world.original("SELECT count(*) FROM posts")
+
+
+async def test_a_few_rows_may_go_from_a_small_table(bare_world: World) -> None:
+    await bare_world.primary.execute(POSTS + ";" + DOCUMENTS_BY_ID)
+    await bare_world.add_posts(8)
+    await bare_world.sync()
+    await bare_world.primary.execute("DELETE FROM posts")
+
+    assert await bare_world.sync() is Outcome.DONE
+
+    assert await bare_world.replica("SELECT count(*) FROM posts") == [(0,)]

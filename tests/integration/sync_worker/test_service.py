@@ -1,0 +1,183 @@
+"""The whole process: it follows the primary by itself, answers on the bus and survives what it stands on."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from deploy.local.servers.postgres import Postgres
+from deploy.local.servers.redis import Redis
+from libs.common.bus.base import Caller
+from libs.common.bus.memory import MemoryBroker, MemoryBus
+from libs.common.contracts import content
+from libs.common.contracts.auth import Empty
+from libs.common.contracts.content import SyncRequest, SyncStatus
+from libs.common.contracts.schema import load
+from libs.common.errors import INVALID_INPUT, PresenceError
+from libs.common.identity import service_identity
+from services.sync_worker.app import build
+from services.sync_worker.settings import Settings
+from tests.integration.sync_worker.world import DEAD, World, eventually
+
+CALLER = Caller(service_identity("test"), "request-1")
+PHOTO = "WHERE permlink = 'my-360-photo'"
+
+
+class Running:
+    """A service on a memory bus, and a client of it."""
+
+    def __init__(self, client: MemoryBus, service: Any) -> None:
+        self._client, self.service = client, service
+
+    async def status(self) -> SyncStatus:
+        return await self._client.call(content.sync_status, Empty(), CALLER)
+
+    async def sync_now(self, table: str | None = None) -> SyncStatus:
+        return await self._client.call(content.sync_now, SyncRequest(table), CALLER, timeout=30.0)
+
+    async def is_current(self) -> bool:
+        try:
+            return (await self.status()).current
+        except PresenceError:
+            return False
+
+
+@pytest.fixture
+def settings(world: World, database_url: str, redis_url: str, hive_url: str) -> Settings:
+    defaults = {field.name: field.metadata["default"] for field in fields(Settings)}
+    chosen = {"primary_url": world.primary_url, "database_url": database_url, "redis_url": redis_url}
+    return Settings(**{**defaults, **chosen, "hive_nodes": (hive_url,)})
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Running]:
+    broker = MemoryBroker()
+    client = MemoryBus(broker)
+    service = build(settings, bus=MemoryBus(broker))
+    await service.start()
+    try:
+        yield Running(client, service)
+    finally:
+        await service.stop()
+
+
+async def test_after_a_start_the_first_cycle_runs_at_once_and_titles_follow(world: World, settings: Settings) -> None:
+    async with running(settings) as worker:
+        await eventually(worker.is_current)
+        assert {table.table: table.rows for table in (await worker.status()).tables} == {
+            "posts": 213,
+            "collaboration_documents": 7,
+            "collaboration_permissions": 5,
+            "presence_permissions": 4,
+        }
+
+        async def titled() -> bool:
+            return await world.replica("SELECT count(*) FROM posts WHERE title IS NULL") == [(0,)]
+
+        await eventually(titled)
+        assert worker.service.not_ready() == []
+
+
+async def test_sync_now_brings_a_change_before_it_replies(world: World, settings: Settings) -> None:
+    async with running(settings) as worker:
+        await eventually(worker.is_current)
+        await world.primary.execute(f"UPDATE posts SET votes = 4711 {PHOTO}")
+
+        status = await worker.sync_now()
+
+        assert status.current
+        assert await world.replica(f"SELECT votes FROM posts {PHOTO}") == [(4711,)]
+
+
+async def test_sync_now_of_one_table_leaves_the_others(world: World, settings: Settings) -> None:
+    async with running(settings) as worker:
+        await eventually(worker.is_current)
+        await world.primary.execute(f"UPDATE posts SET votes = 4711 {PHOTO}")
+        await world.primary.execute("UPDATE collaboration_documents SET title = 'New' WHERE id = 124")
+
+        await worker.sync_now("collaboration_documents")
+
+        assert await world.replica("SELECT title FROM collaboration_documents WHERE space_id = '124'") == [("New",)]
+        assert await world.replica(f"SELECT votes FROM posts {PHOTO}") == [(182,)]
+
+
+async def test_many_who_want_a_sync_at_once_all_get_one(settings: Settings) -> None:
+    async with running(settings) as worker:
+        statuses = await asyncio.gather(*(worker.sync_now() for _ in range(20)))
+
+        assert all(status.current for status in statuses)
+
+
+async def test_an_unknown_table_is_refused(settings: Settings) -> None:
+    async with running(settings) as worker:
+        with pytest.raises(PresenceError) as refused:
+            await worker.sync_now("secrets")
+        assert refused.value.kind is INVALID_INPUT
+
+
+async def test_changes_arrive_by_the_clock_and_the_status_is_in_redis(world: World, settings: Settings) -> None:
+    async with running(replace(settings, interval=0.3)) as worker:
+        await eventually(worker.is_current)
+        await world.primary.execute(f"UPDATE posts SET votes = 4711 {PHOTO}")
+
+        async def arrived() -> bool:
+            return await world.replica(f"SELECT votes FROM posts {PHOTO}") == [(4711,)]
+
+        await eventually(arrived)
+        published = await world.redis.redis.get("sync:status")
+        status = load(SyncStatus, json.loads(published or "{}"))
+        assert status.current
+        assert [table.table for table in status.tables][0] == "posts"
+        assert 0 < await world.redis.redis.ttl("sync:status") <= 300
+
+
+async def test_losing_postgresql_and_redis_does_not_end_the_worker(
+    world: World, settings: Settings, postgres_server: Postgres, redis_server: Redis
+) -> None:
+    async with running(replace(settings, interval=0.3)) as worker:
+        await eventually(worker.is_current)
+        await postgres_server.stop()
+        await redis_server.stop()
+
+        async def says_so() -> bool:
+            return worker.service.not_ready() == ["Database"]
+
+        try:
+            await eventually(says_so)
+        finally:
+            await redis_server.start()
+            await postgres_server.start()
+        await eventually(worker.is_current)
+        status = await worker.sync_now()
+
+        assert status.current
+        assert worker.service.not_ready() == []
+
+
+async def run_once(settings: Settings, primary_url: str) -> int | None:
+    environment = {
+        **os.environ,
+        "PRESENCE_DATABASE_URL": settings.database_url,
+        "PRESENCE_REDIS_URL": settings.redis_url,
+        "PRESENCE_HIVE_NODES": settings.hive_nodes[0],
+        "PRESENCE_PRIMARY_URL": primary_url,
+    }
+    command = (sys.executable, "-m", "services.sync_worker", "--once")
+    process = await asyncio.create_subprocess_exec(*command, env=environment)
+    return await process.wait()
+
+
+async def test_once_runs_one_cycle_with_its_titles_and_exits(world: World, settings: Settings) -> None:
+    assert await run_once(settings, settings.primary_url) == 0
+
+    assert await world.replica("SELECT count(*), count(title) FROM posts") == [(213, 213)]
+
+
+async def test_once_exits_with_a_failure_when_the_primary_is_away(settings: Settings) -> None:
+    assert await run_once(settings, f"postgresql://nobody@{DEAD}/nothing") == 1

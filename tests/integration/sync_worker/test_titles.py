@@ -1,0 +1,110 @@
+"""Titles, texts and times come from Hive, behind the content and without holding it up."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from libs.common.errors import PresenceError
+from libs.common.hive import HiveClient
+from services.sync_worker import repository
+from services.sync_worker.titles import ASK_AGAIN, Titles
+from tests.integration.sync_worker.world import DEAD, World
+
+WITHOUT = "SELECT count(*) FROM posts WHERE title IS NULL"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def titles_from(
+    world: World, node: str, per_cycle: int = 500, clock: Clock | None = None
+) -> AsyncIterator[Titles]:
+    hive = HiveClient([node], 5.0)
+    await hive.start()
+    try:
+        yield Titles(world.database, hive, per_cycle, clock or Clock())
+    finally:
+        await hive.stop()
+
+
+async def test_titles_follow_the_content(world: World, hive_url: str) -> None:
+    await world.sync()
+
+    async with titles_from(world, hive_url) as titles:
+        assert await titles.fill() == 213
+
+    photo = "SELECT title, left(description, 12), created_at FROM posts WHERE permlink = 'my-360-photo'"
+    assert await world.replica(photo) == [
+        ("My 360 photo: the bridge at dawn", "Taken at 5:4", datetime(2024, 3, 1, 12, tzinfo=UTC))
+    ]
+    assert await world.replica(WITHOUT) == [(0,)]
+
+
+async def test_a_changed_post_keeps_its_title(world: World, hive_url: str) -> None:
+    await world.sync()
+    async with titles_from(world, hive_url) as titles:
+        await titles.fill()
+    await world.primary.execute("UPDATE posts SET votes = votes + 1")
+
+    await world.sync()
+
+    assert await world.replica(WITHOUT) == [(0,)]
+
+
+async def test_each_cycle_fetches_a_bounded_number_newest_first(world: World, hive_url: str) -> None:
+    await world.sync()
+
+    async with titles_from(world, hive_url, per_cycle=20) as titles:
+        assert await titles.fill() == 20
+        assert await titles.fill() == 20
+
+    newest = (
+        "SELECT bool_and(block > (SELECT max(block) FROM posts WHERE title IS NULL)) FROM posts WHERE title IS NOT NULL"
+    )
+    assert await world.replica(newest) == [(True,)]
+
+
+async def test_with_hive_away_the_content_is_there_and_titles_come_later(world: World, hive_url: str) -> None:
+    await world.sync()
+    async with titles_from(world, f"http://{DEAD}") as titles:
+        with pytest.raises(PresenceError):
+            await titles.fill()
+    assert await world.replica(WITHOUT) == [(213,)]
+
+    async with titles_from(world, hive_url) as titles:
+        await titles.fill()
+    assert await world.replica(WITHOUT) == [(0,)]
+
+
+async def test_a_post_that_hive_does_not_know_is_asked_for_again_after_a_while(world: World, hive_url: str) -> None:
+    await world.primary.execute(
+        "INSERT INTO posts (author, permlink, block, type) VALUES ('alice', 'nowhere', 1, '360')"
+    )
+    await world.sync()
+    clock = Clock()
+
+    async with titles_from(world, hive_url, clock=clock) as titles:
+        assert await titles.fill() == 213
+        assert list(titles._unknown) == [("alice", "nowhere")]
+        assert await titles.fill() == 0
+        clock.now += ASK_AGAIN
+        await titles.fill()
+        assert titles._unknown == {("alice", "nowhere"): 2 * ASK_AGAIN}
+
+
+async def test_only_one_worker_asks_hive(world: World, hive_url: str) -> None:
+    await world.sync()
+
+    async with (
+        titles_from(world, hive_url) as titles,
+        repository.lock(world.database, repository.TITLES_LOCK, wait=False),
+    ):
+        assert await titles.fill() == 0

@@ -1,0 +1,111 @@
+"""What the tests of sync_worker stand on: a primary they may change, a replica, and one cycle at a time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from sqlalchemy import text
+
+from libs.common import cache
+from libs.common.cache import RedisClient
+from libs.common.db.engine import Database
+from libs.common.spaces import SpaceKey
+from services.sync_worker.cycle import Cycle, Outcome, Trigger
+from services.sync_worker.source import Primary, Source
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+INTERVAL = 60.0
+DEAD = "127.0.0.1:9"  # the discard port: nobody listens there
+
+POSTS = """
+CREATE TABLE posts (author varchar(16), permlink varchar(255), block bigint, votes integer, type varchar(32),
+                    rating numeric, hidden boolean DEFAULT false, flagged boolean DEFAULT false,
+                    PRIMARY KEY (author, permlink))
+"""
+DOCUMENTS_BY_ID = """
+CREATE TABLE collaboration_documents (id serial PRIMARY KEY, title text, content text, creator varchar(16),
+    is_public boolean, is_deleted boolean, updated_at timestamp);
+CREATE TABLE collaboration_permissions (id serial PRIMARY KEY, document_id integer, user_account varchar(16),
+    permission varchar(16))
+"""
+DOCUMENTS_BY_NAME = """
+CREATE TABLE collaboration_documents (owner varchar(16), permlink text, document_name text, is_public boolean,
+    last_activity timestamptz, updated_at timestamptz, PRIMARY KEY (owner, permlink));
+CREATE TABLE collaboration_permissions (owner varchar(16), permlink text, account varchar(16),
+    permission_type varchar(16), can_read boolean, can_edit boolean)
+"""
+
+
+class World:
+    """A replica and its primary. `between_pages` is called before each page of the primary is read."""
+
+    def __init__(self, database: Database, redis: RedisClient, primary: "asyncpg.Connection[Any]", url: str) -> None:
+        self.database, self.redis, self.primary, self.primary_url = database, redis, primary, url
+        self.between_pages: Callable[[str], Awaitable[None]] = _nothing
+        self.guard_percent = 5.0
+
+    def stop_watching(self) -> None:
+        self.between_pages = _nothing
+
+    def cycle(self, dsn: str | None = None, redis: RedisClient | None = None) -> Cycle:
+        source = _WatchedSource(self.primary_url if dsn is None else dsn, self)
+        return Cycle(source, self.database, (redis or self.redis).redis, INTERVAL, self.guard_percent)
+
+    async def sync(self) -> Outcome:
+        return await self.cycle().run(Trigger.DEMAND)
+
+    async def replica(self, sql: str) -> list[tuple[Any, ...]]:
+        async with self.database.read() as connection:
+            return [tuple(row) for row in await connection.execute(text(sql))]
+
+    async def original(self, sql: str) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in await self.primary.fetch(sql)]
+
+    async def error_of(self, table: str) -> str | None:
+        rows = await self.replica(f"SELECT last_error FROM sync_state WHERE table_name = '{table}'")
+        return rows[0][0] if rows else None
+
+    async def epoch(self, space: str) -> int:
+        return await cache.read_epoch(self.redis.redis, SpaceKey.from_text(space))
+
+    async def add_posts(self, count: int, author: str = "mass") -> None:
+        await self.primary.execute(
+            "INSERT INTO posts (author, permlink, block, votes, type) "
+            f"SELECT '{author}', 'post-' || n, n, 0, 'blog' FROM generate_series(1, {count}) n"
+        )
+
+
+async def _nothing(_: str) -> None:
+    return None
+
+
+class _WatchedSource(Source):
+    def __init__(self, dsn: str, world: World) -> None:
+        super().__init__(dsn)
+        self._world = world
+
+    @asynccontextmanager
+    async def connect(self) -> "AsyncIterator[Primary]":
+        async with super().connect() as primary:
+            yield _WatchedPrimary(primary, self._world)
+
+
+class _WatchedPrimary(Primary):
+    def __init__(self, primary: Primary, world: World) -> None:
+        super().__init__(primary._connection)
+        self._world = world
+
+    async def page(self, table: str, *arguments: Any) -> Any:
+        await self._world.between_pages(table)
+        return await super().page(table, *arguments)
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+    """Wait until `condition` holds; fail after `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.02)
