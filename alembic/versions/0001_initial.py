@@ -398,7 +398,9 @@ def upgrade() -> None:
         sa.Column("active", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.Column("disabled_reason", sa.Text(), nullable=True),
         sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("client_message_id", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook_subscriptions")),
+        sa.UniqueConstraint("created_by", "client_message_id", name="uq_webhook_subscriptions_client_id"),
     )
     op.create_index("ix_webhook_subscriptions_created_by", "webhook_subscriptions", ["created_by"])
     op.create_index(

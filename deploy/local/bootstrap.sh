@@ -32,8 +32,8 @@ install_python_packages() {
   wanted=$(fingerprint requirements/dev.txt)
   if is_done "$stamp" "$wanted" && .venv/bin/python -c '' 2>/dev/null; then return; fi
   if ! is_python_312 .venv/bin/python; then
-    python=$(find_python) || fail "Python 3.12 was not found: install it (Debian, Ubuntu: apt-get install python3.12-venv;" \
-      "elsewhere: pyenv install 3.12, or uv python install 3.12) and run this again."
+    python=$(find_python) || fail "Python 3.12 was not found: install it (pyenv install 3.12, or uv python install 3.12, or" \
+      "your distribution's python3.12 with its venv package) and run this again."
     say "making .venv with $("$python" --version) ($python)"
     rm -rf .venv
     "$python" -m venv .venv

@@ -143,7 +143,7 @@ async def settle_epochs(connection: AsyncConnection) -> None:
 async def posts_without_title(connection: AsyncConnection, limit: int, excluding: Sequence[Key]) -> list[Key]:
     """The newest posts that Hive was not asked about yet."""
     authors, permlinks = ([key[place] for key in excluding] for place in (0, 1))
-    pairs = func.unnest(_texts(authors), _texts(permlinks)).table_valued("author", "permlink")
+    pairs = func.unnest(_texts(authors), _texts(permlinks)).table_valued("author", "permlink").render_derived()
     statement = (
         select(Post.author, Post.permlink)
         .where(

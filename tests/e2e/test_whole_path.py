@@ -91,7 +91,7 @@ async def test_the_whole_path_from_content_to_webhook(stack: Stack, rest: Rest, 
 
 def check_webhook(request: Received, secret: str, message: dict[str, Any]) -> None:
     """By the library that a consumer would use, and by the seed's own header."""
-    assert Webhook(secret).verify(request.body, request.headers)
+    assert Webhook(secret).verify(request.body, dict(request.headers))
     sent = body(request)
     assert (sent["event"], sent["type"], sent["space_type"], sent["space_id"]) == (
         "chat", "chat", "post", "bob/sculpture-hall",

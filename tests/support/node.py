@@ -69,6 +69,13 @@ class Client:
         )
         return found
 
+    async def pour(self, event: str, payloads: list[Any], window: int = 16, timeout: float = 5.0) -> list[Any]:
+        """Emit all, a window at a time, each again until it is acknowledged; the acks, in order."""
+        found: list[Any] = await self._node.ask(
+            "pour", name=self._name, event=event, payloads=payloads, window=window, timeout=timeout * 1000
+        )
+        return found
+
     async def send(self, event: str, payload: Any) -> None:
         """Emit without asking for an ack."""
         await self._node.ask("send", name=self._name, event=event, payload=payload)

@@ -28,6 +28,22 @@ const commands = {
     const socket = sockets.get(name).timeout(timeout);
     return Promise.all(payloads.map((payload) => socket.emitWithAck(event, payload).catch((error) => ({ ok: false, error: error.message }))));
   },
+  // Sends all of them, `window` at a time, each again until it is acknowledged; the acks, in order.
+  async pour({ name, event, payloads, window, timeout }) {
+    const socket = sockets.get(name).timeout(timeout);
+    const acks = [];
+    let next = 0;
+    const worker = async () => {
+      while (next < payloads.length) {
+        const number = next++;
+        do {
+          acks[number] = await socket.emitWithAck(event, payloads[number]).catch((error) => ({ ok: false, error: error.message }));
+        } while (!acks[number].ok);
+      }
+    };
+    await Promise.all(Array.from({ length: window }, worker));
+    return acks;
+  },
   send({ name, event, payload }) {
     sockets.get(name).emit(event, payload);
     return true;

@@ -120,6 +120,11 @@ class Registry:
     def events(self) -> Iterator[Event[Any]]:
         return iter(self._events.values())
 
+    @property
+    def records(self) -> Iterator[Record]:
+        """Everything, so that a registry can be made from another and a few more."""
+        yield from (*self.operations, *self.events, *self.signals)
+
     def event(self, name: str) -> Event[Any] | None:
         """The event of that name; None for one that a newer version publishes."""
         return self._events.get(name)

@@ -12,6 +12,7 @@ from libs.common.errors import UNAVAILABLE, PresenceError
 from libs.common.hive import COOL_DOWN, LARGEST_ANSWER, HiveClient, HiveError
 from tests.integration.sync_worker.world import DEAD
 
+ENDING = web.RequestKey("ending", asyncio.Event)
 type Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -20,9 +21,11 @@ class Node:
 
     def __init__(self, answer: Answer) -> None:
         self.answer, self.asked, self.url = answer, 0, ""
+        self.ending = asyncio.Event()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.asked += 1
+        request[ENDING] = self.ending
         return await self.answer(request)
 
 
@@ -33,14 +36,15 @@ async def serving(*answers: Answer) -> AsyncIterator[list[Node]]:
     try:
         yield nodes
     finally:
-        for runner in runners:
+        for node, runner in zip(nodes, runners, strict=True):
+            node.ending.set()
             await runner.cleanup()
 
 
 async def _serve(node: Node) -> web.AppRunner:
     app = web.Application()
     app.router.add_post("/", node.handle)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -67,9 +71,9 @@ async def good(request: web.Request) -> web.StreamResponse:
     )
 
 
-async def hanging(_: web.Request) -> web.StreamResponse:
-    await asyncio.Event().wait()
-    raise AssertionError
+async def hanging(request: web.Request) -> web.StreamResponse:
+    await request[ENDING].wait()
+    return web.Response()
 
 
 async def failing(_: web.Request) -> web.StreamResponse:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import fields, replace
-from typing import Any
 
 import pytest
 
@@ -21,6 +20,7 @@ from libs.common.contracts.content import SyncRequest, SyncStatus
 from libs.common.contracts.schema import load
 from libs.common.errors import INVALID_INPUT, PresenceError
 from libs.common.identity import service_identity
+from libs.common.service import Service
 from services.sync_worker.app import build
 from services.sync_worker.settings import Settings
 from tests.integration.sync_worker.world import DEAD, World, eventually
@@ -32,7 +32,7 @@ PHOTO = "WHERE permlink = 'my-360-photo'"
 class Running:
     """A service on a memory bus, and a client of it."""
 
-    def __init__(self, client: MemoryBus, service: Any) -> None:
+    def __init__(self, client: MemoryBus, service: Service) -> None:
         self._client, self.service = client, service
 
     async def status(self) -> SyncStatus:
@@ -133,7 +133,7 @@ async def test_changes_arrive_by_the_clock_and_the_status_is_in_redis(world: Wor
         published = await world.redis.redis.get("sync:status")
         status = load(SyncStatus, json.loads(published or "{}"))
         assert status.current
-        assert [table.table for table in status.tables][0] == "posts"
+        assert status.tables[0].table == "posts"
         assert 0 < await world.redis.redis.ttl("sync:status") <= 300
 
 
@@ -146,7 +146,7 @@ async def test_losing_postgresql_and_redis_does_not_end_the_worker(
         await redis_server.stop()
 
         async def says_so() -> bool:
-            return worker.service.not_ready() == ["Database"]
+            return "Database" in worker.service.not_ready()
 
         try:
             await eventually(says_so)

@@ -107,5 +107,5 @@ class _WatchedPrimary(Primary):
 async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
     """Wait until `condition` holds; fail after `seconds`."""
     async with asyncio.timeout(seconds):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110  what it waits for is in another process
             await asyncio.sleep(0.02)

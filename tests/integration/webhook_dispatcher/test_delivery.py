@@ -15,7 +15,8 @@ from libs.common.contracts.registry import Event, Registry, Webhook
 from libs.common.contracts.webhooks import EVENTS, SubscriptionId
 from libs.common.sealing import Sealer
 from services.webhook_dispatcher import signing
-from tests.integration.webhook_dispatcher.world import POST, World, caller, eventually, message_posted
+from tests.integration.webhook_dispatcher.world import POST, World, caller, message_posted
+from tests.support.waiting import eventually
 from tests.support.webhook_sink import HANG, Reply, WebhookSink
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from libs.common.bus.rabbit import RabbitBus
 from libs.common.errors import PresenceError
-from tests.integration.webhook_dispatcher.world import World, eventually, message_posted
+from tests.integration.webhook_dispatcher.world import World, message_posted
+from tests.support.waiting import eventually
 from tests.support.webhook_sink import HANG, WebhookSink
 
 

@@ -113,6 +113,11 @@ async def test_the_same_client_id_gives_the_same_subscription_and_secret(running
     assert other.subscription.id != first.subscription.id
 
 
+async def test_a_request_repeated_at_the_same_time_makes_one_subscription(running: World) -> None:
+    made = await asyncio.gather(*(running.subscribe(URL, client_message_id="key-1") for _ in range(5)))
+    assert len({(one.subscription.id, one.secret) for one in made}) == 1
+
+
 async def test_one_sees_ones_own_newest_first(running: World) -> None:
     made = [(await running.subscribe(f"{URL}/{n}")).subscription for n in range(3)]
     await running.subscribe(URL, account="dave")

@@ -1,9 +1,8 @@
 """One dispatcher on a real database and the memory bus, with what a test needs to move it."""
 
-import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,17 +21,10 @@ from libs.common.identity import Identity
 from libs.common.ids import new_id
 from services.webhook_dispatcher.app import build
 from services.webhook_dispatcher.settings import Settings
+from tests.support.waiting import eventually
 
 POST = "alice/my-360-photo"  # alice's, public
 PRIVATE = "123"  # bob's document; alice may comment
-
-
-async def eventually[Found](look: Callable[[], Awaitable[Found | None]], seconds: float = 20.0) -> Found:
-    """What `look` finds, as soon as it finds anything."""
-    async with asyncio.timeout(seconds):
-        while (found := await look()) is None:  # noqa: ASYNC110  what it looks at is in another process
-            await asyncio.sleep(0.02)
-        return found
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""One whole stack for the end-to-end tests: six services, realtime twice, behind Caddy."""
+"""One whole stack for the end-to-end and fault tests: six services, realtime twice, behind Caddy."""
 
 from collections.abc import AsyncIterator
 

@@ -1,0 +1,330 @@
+"""One suite for every bus: what `libs/common/bus/base.py` promises in words."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from libs.common.bus.base import Bus, BusUnavailable, Caller, Reject
+from libs.common.bus.memory import MemoryBroker, MemoryBus
+from libs.common.bus.rabbit import RabbitBus
+from libs.common.bus.topology import DELIVERY_LIMIT
+from libs.common.clock import now
+from libs.common.contracts.log import LoggedEvent
+from libs.common.contracts.registry import Access, Limit, Operation
+from libs.common.errors import CONFLICT, INVALID_INPUT, UNAVAILABLE, PresenceError
+from libs.common.identity import Identity
+from libs.common.ids import new_id
+from tests.support.waiting import eventually
+
+PATIENCE = 20.0
+
+
+@dataclass(frozen=True)
+class Echo:
+    text: str
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class LaterEcho:
+    """The same request as a newer version sends it."""
+
+    text: str
+    number: int = 0
+    added_later: str = "unknown to the service"
+
+
+@dataclass(frozen=True)
+class NumberEcho:
+    """What a client that misread the contract sends."""
+
+    text: int
+
+
+echo = Operation("test.echo", "chat", Echo, Echo, Access.INTERNAL, Limit(1, 1))
+later_echo = Operation("test.echo", "chat", LaterEcho, Echo, Access.INTERNAL, Limit(1, 1))
+number_echo = Operation("test.echo", "chat", NumberEcho, Echo, Access.INTERNAL, Limit(1, 1))
+ALICE = Caller(Identity("account", "alice", "alice", token_id="t"), "request-1", "203.0.113.9")
+
+type MakeBus = Callable[[], Bus]
+
+
+@pytest.fixture(params=["memory", "rabbit"])
+async def make_bus(request: pytest.FixtureRequest) -> AsyncIterator[MakeBus]:
+    """Makes buses of one installation; each is a process's."""
+    if request.param == "memory":
+        broker = MemoryBroker()
+        yield lambda: MemoryBus(broker)
+    else:
+        url = request.getfixturevalue("amqp_url")
+        yield lambda: RabbitBus(url, "conformance")
+
+
+@asynccontextmanager
+async def running(*buses: Bus) -> AsyncIterator[None]:
+    for bus in buses:
+        await bus.start()
+    await eventually(lambda: all(bus.ready for bus in buses))
+    try:
+        yield
+    finally:
+        for bus in reversed(buses):
+            await bus.stop()
+
+
+def event(seq: int = 1, **changes: Any) -> LoggedEvent:
+    made = LoggedEvent(
+        new_id(), "test.happened", "global", "lobby", None, seq, "account:alice", now(), {"n": seq}, "request-1"
+    )
+    return replace(made, **changes)
+
+
+class Collector:
+    """A consumer that remembers; `fail` is asked before each event."""
+
+    def __init__(self, fail: Callable[[LoggedEvent], Awaitable[None]] | None = None) -> None:
+        self.handled: list[LoggedEvent] = []
+        self._fail = fail
+        self._changed = asyncio.Condition()
+
+    async def __call__(self, event: LoggedEvent) -> None:
+        if self._fail:
+            await self._fail(event)
+        async with self._changed:
+            self.handled.append(event)
+            self._changed.notify_all()
+
+    async def wait_for(self, count: int) -> list[LoggedEvent]:
+        async with asyncio.timeout(PATIENCE), self._changed:
+            await self._changed.wait_for(lambda: len(self.handled) >= count)
+        return self.handled
+
+
+async def test_a_call_is_answered_with_the_caller_and_the_request(make_bus: MakeBus) -> None:
+    server, client = make_bus(), make_bus()
+    seen: list[Caller] = []
+
+    async def handler(caller: Caller, request: Echo) -> Echo:
+        seen.append(caller)
+        return Echo(request.text.upper(), request.number + 1)
+
+    server.serve(echo, handler)
+    async with running(server, client):
+        assert await client.call(echo, Echo("héllo 👋", 1), ALICE) == Echo("HÉLLO 👋", 2)
+    assert seen == [ALICE]
+
+
+async def test_the_services_error_reaches_the_caller_whole(make_bus: MakeBus) -> None:
+    server, client = make_bus(), make_bus()
+
+    async def handler(_: Caller, __: Echo) -> Echo:
+        raise PresenceError(CONFLICT, "not twice", {"why": ["because"]})
+
+    server.serve(echo, handler)
+    async with running(server, client):
+        with pytest.raises(PresenceError) as raised:
+            await client.call(echo, Echo("x"), ALICE)
+    assert (raised.value.kind, raised.value.text, raised.value.details) == (CONFLICT, "not twice", {"why": ["because"]})
+
+
+async def test_a_bug_in_a_handler_is_internal_and_tells_nothing(make_bus: MakeBus) -> None:
+    server, client = make_bus(), make_bus()
+
+    async def handler(_: Caller, __: Echo) -> Echo:
+        raise ZeroDivisionError("a secret")
+
+    server.serve(echo, handler)
+    async with running(server, client):
+        with pytest.raises(PresenceError, match="internal") as raised:
+            await client.call(echo, Echo("x"), ALICE)
+        assert "secret" not in str(raised.value)
+        with pytest.raises(PresenceError):  # and the server goes on
+            await client.call(echo, Echo("x"), ALICE)
+
+
+async def test_a_request_that_breaks_the_contract_is_refused_by_the_service(make_bus: MakeBus) -> None:
+    server, client = make_bus(), make_bus()
+
+    async def handler(_: Caller, request: Echo) -> Echo:
+        return request
+
+    server.serve(echo, handler)
+    async with running(server, client):
+        with pytest.raises(PresenceError) as raised:
+            await client.call(number_echo, NumberEcho(5), ALICE)
+    assert raised.value.kind is INVALID_INPUT
+
+
+async def test_fields_from_a_newer_version_are_ignored(make_bus: MakeBus) -> None:
+    server, client = make_bus(), make_bus()
+
+    async def handler(_: Caller, request: Echo) -> Echo:
+        return request
+
+    server.serve(echo, handler)
+    async with running(server, client):
+        assert await client.call(later_echo, LaterEcho("x"), ALICE) == Echo("x")
+
+
+async def test_no_answer_is_unavailable_and_never_a_hang(make_bus: MakeBus) -> None:
+    server, client = make_bus(), make_bus()
+
+    async def handler(_: Caller, __: Echo) -> Echo:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    server.serve(echo, handler)
+    await server.start()
+    await client.start()
+    with pytest.raises(BusUnavailable):
+        await client.call(echo, Echo("x"), ALICE, timeout=0.2)
+    await client.stop()
+
+
+async def test_without_a_server_a_call_is_unavailable(make_bus: MakeBus) -> None:
+    client = make_bus()
+    async with running(client):
+        with pytest.raises(PresenceError) as raised:
+            await client.call(echo, Echo("x"), ALICE, timeout=0.3)
+    assert raised.value.kind is UNAVAILABLE
+
+
+async def test_two_servers_share_the_calls(make_bus: MakeBus) -> None:
+    one, two, client = make_bus(), make_bus(), make_bus()
+    answered: set[str] = set()
+    both = asyncio.Event()
+
+    def handler_of(name: str) -> Callable[[Caller, Echo], Awaitable[Echo]]:
+        async def handler(_: Caller, request: Echo) -> Echo:
+            answered.add(name)
+            if len(answered) == 2:
+                both.set()
+            await asyncio.wait_for(both.wait(), PATIENCE)
+            return request
+
+        return handler
+
+    one.serve(echo, handler_of("one"))
+    two.serve(echo, handler_of("two"))
+    async with running(one, two, client):
+        await asyncio.gather(*(client.call(echo, Echo("x", n), ALICE) for n in range(8)))
+    assert answered == {"one", "two"}
+
+
+async def test_every_group_gets_every_event_and_its_members_share_them(make_bus: MakeBus) -> None:
+    publisher, one, two, other = make_bus(), make_bus(), make_bus(), make_bus()
+    first, second, lone = Collector(), Collector(), Collector()
+    one.subscribe("realtime", first)
+    two.subscribe("realtime", second)
+    other.subscribe("spaces_auth", lone)
+    events = [event(n) for n in range(1, 51)]
+    async with running(publisher, one, two, other):
+        for sent in events:
+            await publisher.publish(sent)
+        await lone.wait_for(50)
+        await eventually(lambda: len(first.handled) + len(second.handled) == 50)
+    by_seq = sorted([*first.handled, *second.handled], key=lambda e: e.seq)
+    assert by_seq == events
+    assert sorted(lone.handled, key=lambda e: e.seq) == events
+
+
+async def test_an_event_waits_for_a_group_that_is_not_there_yet(make_bus: MakeBus) -> None:
+    publisher = make_bus()
+    sent = event()
+    async with running(publisher):
+        await publisher.publish(sent)
+    late, collector = make_bus(), Collector()
+    late.subscribe("webhook_dispatcher", collector)
+    async with running(late):
+        assert await collector.wait_for(1) == [sent]
+
+
+async def test_a_temporary_failure_is_outlasted(make_bus: MakeBus) -> None:
+    bus, tries = make_bus(), 0
+
+    async def away_twice_as_often_as_the_delivery_limit(_: LoggedEvent) -> None:
+        nonlocal tries
+        tries += 1
+        if tries <= DELIVERY_LIMIT + 2:
+            raise PresenceError(UNAVAILABLE)
+
+    collector = Collector(away_twice_as_often_as_the_delivery_limit)
+    bus.subscribe("realtime", collector)
+    async with running(bus):
+        await bus.publish(event())
+        assert len(await collector.wait_for(1)) == 1
+
+
+async def test_a_poison_event_is_given_up_and_holds_nothing_up(make_bus: MakeBus) -> None:
+    bus, tries = make_bus(), 0
+
+    async def poison(incoming: LoggedEvent) -> None:
+        nonlocal tries
+        if incoming.seq == 1:
+            tries += 1
+            raise ZeroDivisionError
+
+    collector = Collector(poison)
+    bus.subscribe("realtime", collector, concurrency=1)
+    async with running(bus):
+        await bus.publish(event(1))
+        await bus.publish(event(2))
+        await collector.wait_for(1)
+        await eventually(lambda: tries == DELIVERY_LIMIT + 1)
+        await bus.publish(event(3))
+        await collector.wait_for(2)
+    assert {handled.seq for handled in collector.handled} == {2, 3}
+    assert tries == DELIVERY_LIMIT + 1
+
+
+async def test_a_rejected_event_is_not_tried_again(make_bus: MakeBus) -> None:
+    bus, tries = make_bus(), 0
+
+    async def reject(incoming: LoggedEvent) -> None:
+        nonlocal tries
+        if incoming.seq == 1:
+            tries += 1
+            raise Reject("never")
+
+    collector = Collector(reject)
+    bus.subscribe("realtime", collector)
+    async with running(bus):
+        await bus.publish(event(1))
+        await bus.publish(event(2))
+        await collector.wait_for(1)
+    assert tries == 1
+
+
+async def test_what_was_not_finished_when_a_consumer_stopped_comes_again(make_bus: MakeBus) -> None:
+    first, begun = make_bus(), asyncio.Event()
+
+    async def hangs(_: LoggedEvent) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    first.subscribe("realtime", hangs)
+    sent = event()
+    await first.start()
+    await eventually(lambda: first.ready)
+    await first.publish(sent)
+    await asyncio.wait_for(begun.wait(), PATIENCE)
+    await abandon(first)
+    second, collector = make_bus(), Collector()
+    second.subscribe("realtime", collector)
+    async with running(second):
+        assert await collector.wait_for(1) == [sent]
+
+
+async def abandon(bus: Bus) -> None:
+    """As a killed process does: the connection goes, the work is not waited for."""
+    if isinstance(bus, RabbitBus):
+        assert bus._session
+        await bus._session.connection.close()
+        assert bus._supervisor
+        bus._supervisor.cancel()
+    else:
+        await bus.stop()

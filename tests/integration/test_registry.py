@@ -1,0 +1,167 @@
+"""The registry earns its place: what is declared once appears everywhere, with no line changed elsewhere.
+
+A scratch operation and a scratch event are declared here and answered by a scratch service; gateway,
+realtime and webhook_dispatcher are the product's own, given a registry with two more records.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+
+from deploy.local.ports import free_port
+from libs.common.bus.base import Caller
+from libs.common.bus.rabbit import RabbitBus
+from libs.common.contracts import default_registry
+from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Registry, Socket, Webhook
+from libs.common.contracts.schema import SpaceId, SpaceType
+from libs.common.db.engine import Database
+from libs.common.db.event_log import EventLog
+from libs.common.service import Service
+from libs.common.settings import read
+from libs.common.spaces import SpaceKey
+from services.chat.app import build as build_chat
+from services.gateway.app import build as build_gateway
+from services.gateway.settings import Settings as GatewaySettings
+from services.realtime.app import build as build_realtime
+from services.realtime.settings import Settings as RealtimeSettings
+from services.spaces_auth.app import build as build_spaces_auth
+from services.spaces_auth.settings import Settings as SpacesAuthSettings
+from services.webhook_dispatcher.app import build as build_dispatcher
+from services.webhook_dispatcher.settings import Settings as DispatcherSettings
+from tests.support.node import Node
+from tests.support.people import Rest
+from tests.support.waiting import eventually
+from tests.support.webhook_sink import WebhookSink
+
+
+@dataclass(frozen=True)
+class Throw:
+    space_type: SpaceType
+    space_id: SpaceId
+    sides: int
+
+
+@dataclass(frozen=True)
+class Thrown:
+    sides: int
+    result: int
+
+
+throw_dice = Operation(
+    "scratch.throw_dice",
+    "scratch",
+    Throw,
+    Thrown,
+    Access.ANYONE,
+    Limit(1000, 60),
+    writes=True,
+    bindings=(
+        Http("POST", "/api/scratch/{space_type}/{space_id}/dice", status=201),
+        Socket("throw-dice", rename={"numberOfSides": "sides"}),
+    ),
+    summary="Throw a dice that everyone sees.",
+)
+dice_thrown = Event(
+    "scratch.dice_thrown",
+    Thrown,
+    bindings=(Socket("dice-thrown", rename={"result": "diceResult"}), Webhook("dice", rename={"result": "eyes"})),
+    summary="A dice was thrown.",
+)
+REGISTRY = Registry([*default_registry().records, throw_dice, dice_thrown])
+
+
+def scratch_service(amqp_url: str, database_url: str) -> Service:
+    bus, database = RabbitBus(amqp_url, "scratch"), Database(database_url, None)
+    log = EventLog(database, bus)
+
+    async def throw(caller: Caller, request: Throw) -> Thrown:
+        thrown = Thrown(request.sides, request.sides)
+        async with log.transaction() as tx:
+            await tx.append(dice_thrown, SpaceKey(request.space_type, request.space_id), caller, lambda _: thrown)
+        return thrown
+
+    bus.serve(throw_dice, throw)
+    return Service("scratch", [database, log, bus])
+
+
+@dataclass(frozen=True)
+class Product:
+    rest: Rest
+    socket_url: str
+
+
+@pytest.fixture
+async def product(
+    database_url: str, redis_url: str, amqp_url: str, hive_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Product]:
+    """Five of the product's services and the scratch one, in this process, on real servers."""
+    gateway_port, realtime_port = free_port(), free_port()
+    for name, value in {
+        "PRESENCE_DATABASE_URL": database_url,
+        "PRESENCE_REDIS_URL": redis_url,
+        "PRESENCE_AMQP_URL": amqp_url,
+        "PRESENCE_HIVE_NODES": hive_url,
+        "PRESENCE_PUBLIC_URL": f"http://localhost:{gateway_port}",
+        "PRESENCE_SECRET_KEY": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+        "PRESENCE_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PRESENCE_HTTP_PORT", str(realtime_port))
+    realtime = build_realtime(read(RealtimeSettings), registry=REGISTRY)
+    monkeypatch.setenv("PRESENCE_HTTP_PORT", str(gateway_port))
+    services = [
+        scratch_service(amqp_url, database_url),
+        build_spaces_auth(read(SpacesAuthSettings)),
+        build_chat(read(SpacesAuthSettings)),
+        build_dispatcher(read(DispatcherSettings), registry=REGISTRY),
+        realtime,
+        build_gateway(read(GatewaySettings), registry=REGISTRY),
+    ]
+    async with contextlib.AsyncExitStack() as running:
+        for service in services:
+            await service.start()
+            running.push_async_callback(service.stop)
+        await eventually(lambda: not any(service.not_ready() for service in services))
+        rest = await running.enter_async_context(Rest(f"http://localhost:{gateway_port}"))
+        yield Product(rest, f"http://localhost:{realtime_port}")
+
+
+async def test_a_declared_operation_and_event_are_everywhere(product: Product, node: Node) -> None:
+    owner = await product.rest.token("alice")
+    async with WebhookSink() as sink:
+        subscription = {"space_type": "event", "space_id": "casino", "webhook_url": sink.url, "events": ["dice"]}
+        await product.rest.post("/api/webhooks/subscribe", subscription, owner)
+        player = await node.connect("player", product.socket_url, {"transports": ["websocket"]})
+        watcher = await node.connect("watcher", product.socket_url, {"transports": ["websocket"]})
+        await player.join("event", "casino")
+        await watcher.join("event", "casino")
+
+        over_rest = await product.rest.post("/api/scratch/event/casino/dice", {"sides": 6})
+        over_socket = await player.emit("throw-dice", {"numberOfSides": 20})
+        refused = await player.emit("throw-dice", {"numberOfSides": "many"})
+
+        assert over_rest == {"sides": 6, "result": 6}
+        assert over_socket == {"ok": True, "sides": 20, "result": 20}
+        assert (refused["code"], refused["details"]["fields"].keys()) == ("invalid_input", {"sides"})
+        for client in (player, watcher):
+            seen = [await client.wait_for("dice-thrown", count=count) for count in (1, 2)]
+            assert [(event["sides"], event["diceResult"]) for event in seen] == [(6, 6), (20, 20)]
+            assert seen[0]["seq"] < seen[1]["seq"]
+        posted = [msgspec.json.decode(request.body) for request in await sink.wait_for(2)]
+        assert sorted((body["event"], body["data"]["eyes"]) for body in posted) == [("dice", 6), ("dice", 20)]
+        assert {body["sequence"] for body in posted} == {event["seq"] for event in seen}
+
+
+async def test_the_documents_name_what_is_declared(product: Product) -> None:
+    openapi: Any = await product.rest.get("/openapi.json")
+    route = openapi["paths"]["/api/scratch/{space_type}/{space_id}/dice"]["post"]
+    assert route["summary"] == throw_dice.summary
+    assert openapi["components"]["schemas"]["Thrown"]["properties"].keys() == {"sides", "result"}
+    asyncapi: Any = await product.rest.get("/asyncapi.json")
+    assert {"socket.receive.throw-dice", "socket.send.dice-thrown", "webhook.send.dice"} <= asyncapi[
+        "operations"
+    ].keys()

@@ -1,0 +1,23 @@
+"""Waiting for a condition, never for a time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+
+POLL_SECONDS = 0.02
+PATIENCE = 60.0
+
+
+async def eventually[T](ask: Callable[[], Awaitable[T] | T], seconds: float = PATIENCE) -> T:
+    """What `ask` gives as soon as it is true. Raises `AssertionError` with the last answer when late."""
+    answer: T | None = None
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                asked = ask()
+                answer = await asked if isawaitable(asked) else asked
+                if answer:
+                    return answer
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        raise AssertionError(f"not within {seconds:g} s; the last answer was {answer!r}") from None
