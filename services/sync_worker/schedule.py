@@ -35,7 +35,7 @@ class Schedule:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         for _, waiting in self._wanted:
-            waiting.cancel()
+            _answer(waiting, None)
 
     @property
     def ready(self) -> bool:
@@ -55,15 +55,18 @@ class Schedule:
             await self._pause()
 
     async def _run_one(self) -> None:
-        """A cycle over what is wanted, or over everything when nobody waits."""
+        """A cycle over what is wanted, or over everything when that is due."""
         self._wake.clear()
         served, self._wanted = self._wanted, []
-        tables = frozenset[str]().union(*(tables for tables, _ in served)) if served else ALL_TABLES
         started = time.monotonic()
-        outcome = await self._cycle.run(Trigger.DEMAND if served else self._next, tables)
-        for _, waiting in served:
-            if not waiting.done():
-                waiting.set_result(outcome)
+        wanted = frozenset[str]().union(*(tables for tables, _ in served))
+        tables = ALL_TABLES if started >= self._due or not wanted else wanted
+        outcome: Outcome | None = None  # remains so if the process stops in the middle
+        try:
+            outcome = await self._cycle.run(Trigger.DEMAND if served else self._next, tables)
+        finally:
+            for _, waiting in served:
+                _answer(waiting, outcome)
         if tables == ALL_TABLES or outcome is Outcome.FAILED:
             self._plan(started, outcome)
 
@@ -86,3 +89,12 @@ class Schedule:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(self._due - time.monotonic(), 0.0)):
                 await self._wake.wait()
+
+
+def _answer(waiting: "asyncio.Future[Outcome]", outcome: Outcome | None) -> None:
+    if waiting.done():
+        return
+    if outcome is None:
+        waiting.cancel()
+    else:
+        waiting.set_result(outcome)

@@ -1,16 +1,20 @@
 """Waiting for a condition, never for a time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from inspect import isawaitable
+from typing import Any
 
 POLL_SECONDS = 0.02
 PATIENCE = 60.0
 
 
-async def eventually[T](ask: Callable[[], Awaitable[T] | T], seconds: float = PATIENCE) -> T:
-    """What `ask` gives as soon as it is true. Raises `AssertionError` with the last answer when late."""
-    answer: T | None = None
+async def eventually(ask: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    """What `ask`, a function or a coroutine function, gives as soon as it is true.
+
+    Raises `AssertionError` with the last answer when late.
+    """
+    answer: Any = None
     try:
         async with asyncio.timeout(seconds):
             while True:

@@ -74,10 +74,12 @@ async def test_demands_for_one_table_do_not_put_off_the_cycle_over_all() -> None
     recorder = Recorder(0.2)
     async with scheduled(recorder) as schedule:
         await recorder.runs.get()
-        triggers = set()
-        while Trigger.CLOCK not in triggers:
+        seen: set[frozenset[str]] = set()
+        while ALL_TABLES not in seen:
             await schedule.run_now(frozenset({"posts"}))
-            triggers.add((await recorder.runs.get())[0])
+            seen.add((await recorder.runs.get())[1])
+
+        assert frozenset({"posts"}) in seen
 
 
 async def test_a_failed_cycle_is_tried_again_sooner_than_the_interval_then_ever_later() -> None:
@@ -100,8 +102,13 @@ async def test_stopping_gives_up_those_who_wait() -> None:
     recorder.free.clear()
     async with scheduled(recorder) as schedule:
         await recorder.runs.get()
-        waiting = asyncio.create_task(schedule.run_now())
+        recorder.free.set()
+        served = asyncio.create_task(schedule.run_now())
+        recorder.free.clear()
+        await recorder.runs.get()
+        later = asyncio.create_task(schedule.run_now())
         await asyncio.sleep(0)
         await schedule.stop()
 
-        assert isinstance((await asyncio.gather(waiting, return_exceptions=True))[0], asyncio.CancelledError)
+        outcomes = await asyncio.gather(served, later, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError] * 2
