@@ -56,5 +56,9 @@ lock: bootstrap ## lock the dependencies of pyproject.toml and package.json agai
 	@$(PYTHON) -m uv --version >/dev/null 2>&1 || $(PYTHON) -m pip install --quiet uv
 	@$(PYTHON) -m uv pip compile --quiet --generate-hashes --no-header --no-annotate --extra dev \
 	  --python-version 3.12 pyproject.toml -o requirements/dev.txt
+	@$(PYTHON) -m uv pip compile --quiet --generate-hashes --no-header --no-annotate --extra all \
+	  --constraint requirements/dev.txt --python-version 3.12 pyproject.toml -o requirements/production.txt
+	@echo coincurve | $(PYTHON) -m uv pip compile --quiet --generate-hashes --no-header --no-annotate \
+	  --constraint requirements/dev.txt --python-version 3.12 - -o requirements/demo.txt
 	@npm install --package-lock-only --silent
 	@deploy/local/bootstrap.sh

@@ -106,8 +106,10 @@ class HiveClient:
         return sorted(self._nodes, key=lambda node: max(self._cooling.get(node, 0.0) - now, 0.0))
 
     def _cool_down(self, node: str, method: str, error: Exception) -> None:
-        self._cooling[node] = self._clock() + COOL_DOWN
-        _log.warning("hive node failed", node=node, method=method, error=f"{type(error).__name__}: {error}")
+        now = self._clock()
+        if self._cooling.get(node, now) <= now:  # not again for each question that it fails meanwhile
+            _log.warning("hive node failed", node=node, method=method, error=f"{type(error).__name__}: {error}")
+        self._cooling[node] = now + COOL_DOWN
 
     async def _ask(self, node: str, method: str, params: Any, seconds: float) -> Any:
         question = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}

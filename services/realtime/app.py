@@ -53,4 +53,4 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     sockets = Sockets(server, registry, bus, gatekeeper, limits, entering, poses, settings.trusted_proxies)
     http = SocketHttp(server, settings.http_host, settings.http_port)
 
-    return Service("realtime", [redis, fanout, bus, reporter, lease, poses, http, Farewell(server, sockets)])
+    return Service("realtime", [redis, fanout, bus, reporter, lease, poses, Farewell(server, sockets), http])

@@ -26,6 +26,7 @@ class Channels:
         self._receivers: dict[str, Receiver] = {}
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._pubsub: PubSub | None = None
+        self._changing = asyncio.Lock()  # SUBSCRIBE and UNSUBSCRIBE reach Redis in the order they were asked for
         self._tasks: list[asyncio.Task[None]] = []
         self._heard_at = float("-inf")
         self._began = False
@@ -48,10 +49,11 @@ class Channels:
         self._receivers[channel] = receiver
         confirmed = self._waiting[channel] = asyncio.get_running_loop().create_future()
         try:
-            if self._pubsub is None:
-                raise ConnectionError("Redis is away")
-            await self._pubsub.subscribe(channel)
             async with asyncio.timeout(CONFIRM_SECONDS):
+                async with self._changing:
+                    if self._pubsub is None:
+                        raise ConnectionError("Redis is away")
+                    await self._pubsub.subscribe(channel)
                 await confirmed
         except BaseException:
             self._receivers.pop(channel, None)
@@ -60,10 +62,12 @@ class Channels:
             self._waiting.pop(channel, None)
 
     async def unsubscribe(self, channel: str) -> None:
+        """Nothing happens if somebody subscribed again in the meantime."""
         self._receivers.pop(channel, None)
-        if self._pubsub:
-            with contextlib.suppress(RedisError, OSError):
-                await self._pubsub.unsubscribe(channel)
+        async with self._changing:
+            if self._pubsub and channel not in self._receivers:
+                with contextlib.suppress(RedisError, OSError):
+                    await self._pubsub.unsubscribe(channel)
 
     async def _listen_forever(self) -> None:
         while True:
@@ -74,6 +78,8 @@ class Channels:
                     await self._listen(pubsub)
             except (RedisError, OSError, TimeoutError) as error:
                 _log.warning("live channel lost", error=repr(error))
+            except Exception:
+                _log.exception("live channel failed")
             finally:
                 self._pubsub = None
                 self._heard_at = float("-inf")

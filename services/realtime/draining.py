@@ -11,7 +11,7 @@ RETRY_AFTER = 1  # seconds; the other replicas are up
 
 
 class Farewell:
-    """The last component to start and the first to drain."""
+    """Drains after the door is shut (`SocketHttp`) and before anything that leaving needs."""
 
     def __init__(self, server: socketio.AsyncServer, sockets: Sockets) -> None:
         self._server, self._sockets = server, sockets

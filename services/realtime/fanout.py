@@ -14,12 +14,12 @@ import structlog
 from redis.exceptions import RedisError
 
 from libs.common import cache
-from libs.common.bus.base import Bus, BusUnavailable, Caller
+from libs.common.bus.base import Bus, Caller
 from libs.common.clock import now, rfc3339
 from libs.common.contracts import log
 from libs.common.contracts.log import EventsSince, Heads, LoggedEvent
 from libs.common.contracts.presence import Position
-from libs.common.errors import UNAVAILABLE, PresenceError
+from libs.common.errors import FORBIDDEN, UNAVAILABLE, PresenceError
 from libs.common.identity import service_identity
 from libs.common.ids import new_id
 from libs.common.metrics import GAPS
@@ -33,6 +33,7 @@ from services.realtime.wire import Joined, Left, Logged, Member, Poses
 
 _log = structlog.get_logger(__name__)
 PAGE = 500
+RESYNC_SECONDS = 0.5  # after a failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +97,19 @@ class HeldSpace:
             item = await self._inbox.get()
             try:
                 await self._handle(item)
-            except PresenceError as error:
-                _log.warning("space waits", space=str(self.key), item=type(item).__name__, error=str(error))
-                if isinstance(item, Head | Resync):
-                    asyncio.get_running_loop().call_later(self._gap * 10, self.put, item)
-            except Exception:
-                _log.exception("space failed to handle", space=str(self.key), item=type(item).__name__)
+            except Exception as error:
+                self._failed(item, error)
+
+    def _failed(self, item: Item, error: Exception) -> None:
+        """Whoever enters hears of it; whatever else it was, reading everything again makes it good."""
+        temporary = isinstance(error, PresenceError)
+        log = _log.warning if temporary else _log.exception
+        log("space could not handle", space=str(self.key), item=type(item).__name__, error=repr(error))
+        if isinstance(item, Enter):
+            if not item.done.done():
+                item.done.set_exception(error)
+        elif not isinstance(item, Poses):
+            asyncio.get_running_loop().call_later(RESYNC_SECONDS, self.put, Resync())
 
     async def _handle(self, item: Item) -> None:
         if isinstance(item, Poses):
@@ -213,9 +221,8 @@ class HeldSpace:
     async def _on_enter(self, item: Enter) -> None:
         """Snapshot, then what came after it, then live: all in this worker's order."""
         session, place = item.session, item.session.place
-        if place is None or place.space != self.key:  # it left while it was entering
-            item.done.cancel()
-            return
+        if place is None or place.space != self.key:
+            raise PresenceError(FORBIDDEN, "The socket left while it was entering.")
         others = [
             member
             for member in self._roster.values()
@@ -290,7 +297,11 @@ class Fanout:
 
     async def _open(self, space: HeldSpace) -> None:
         def receive(data: bytes) -> None:
-            message = wire.decode(data)
+            try:
+                message = wire.decode(data)
+            except msgspec.DecodeError as error:  # from a newer version: what it says is in the log as well
+                _log.warning("unreadable message between replicas", space=str(space.key), error=str(error))
+                return
             if not (isinstance(message, Poses) and message.replica == self._replica):
                 space.put(message)
 
@@ -322,7 +333,7 @@ class Fanout:
             await asyncio.sleep(self._head_seconds)
             try:
                 await self._compare_heads()
-            except (BusUnavailable, PresenceError) as error:
+            except PresenceError as error:
                 _log.debug("heads not compared", error=str(error))
 
     async def _compare_heads(self) -> None:

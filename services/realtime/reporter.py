@@ -10,7 +10,7 @@ from libs.common.bus.base import Bus, Caller
 from libs.common.clock import now
 from libs.common.contracts import spaces
 from libs.common.contracts.spaces import PresenceChange, RecordPresence
-from libs.common.errors import PresenceError
+from libs.common.errors import INTERNAL, PresenceError
 from libs.common.identity import service_identity
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
@@ -74,7 +74,12 @@ class Reporter:
         while self._waiting:
             batch = self._waiting[:BATCH]
             caller = Caller(service_identity("realtime"), new_id())
-            await self._bus.call(spaces.record_presence, RecordPresence(batch), caller)
+            try:
+                await self._bus.call(spaces.record_presence, RecordPresence(batch), caller)
+            except PresenceError as error:
+                if error.kind.temporary or error.kind is INTERNAL:
+                    raise
+                _log.error("presence report refused", changes=len(batch), error=str(error), details=error.details)
             del self._waiting[: len(batch)]
 
     async def _beat_forever(self) -> None:

@@ -22,6 +22,7 @@ from libs.common.errors import INVALID_INPUT, TOO_LARGE, PresenceError
 _log = structlog.get_logger(__name__)
 MAX_MESSAGE = 64 * 1024  # bytes; a larger one is refused with a reason
 MAX_BUFFER = 1024 * 1024  # bytes; a larger one ends the connection, unread
+BACKLOG = 4096  # connections that may wait to be accepted: a whole room reconnects at once
 PING_INTERVAL, PING_TIMEOUT = 25, 20  # seconds; whole ones, engineio truncates
 # An event packet with an ack id: `2`, an attachment count, a namespace, the id (Socket.IO protocol 5).
 _ACK_ID = re.compile(r"[25](?:\d+-)?(?:(/[^,]*),)?(\d+)\[")
@@ -110,10 +111,18 @@ class SocketHttp:
         app = web.Application()
         server.attach(app, "socket.io")
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._site: web.TCPSite | None = None
 
     async def start(self) -> None:
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port, backlog=4096).start()
+        self._site = web.TCPSite(self._runner, self._host, self._port, backlog=BACKLOG)
+        await self._site.start()
+
+    async def drain(self) -> None:
+        """Take no new connections: Caddy gives them to another replica."""
+        if self._site:
+            await self._site.stop()
+            self._site = None
 
     async def stop(self) -> None:
         await self._runner.cleanup()

@@ -14,6 +14,8 @@ from services.sync_worker.settings import Settings
 from services.sync_worker.source import Source
 from services.sync_worker.titles import Titles
 
+LEAST_CONNECTIONS = 5  # a cycle and the titles hold one each for their lock while they work with another
+
 
 def build(settings: Settings, bus: Bus | None = None) -> Service:
     """The service; `bus` replaces RabbitMQ in tests."""
@@ -45,7 +47,8 @@ async def run_once(settings: Settings) -> bool:
 
 
 def _stores(settings: Settings) -> tuple[Database, RedisClient]:
-    return Database(settings.database_url, "sync_worker", settings.database_pool), RedisClient(settings.redis_url)
+    pool = max(settings.database_pool, LEAST_CONNECTIONS)
+    return Database(settings.database_url, "sync_worker", pool), RedisClient(settings.redis_url)
 
 
 def _cycle(settings: Settings, database: Database, redis: RedisClient) -> Cycle:

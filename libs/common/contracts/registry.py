@@ -123,7 +123,9 @@ class Registry:
     @property
     def records(self) -> Iterator[Record]:
         """Everything, so that a registry can be made from another and a few more."""
-        yield from (*self.operations, *self.events, *self.signals)
+        yield from self._operations.values()
+        yield from self._events.values()
+        yield from self.signals
 
     def event(self, name: str) -> Event[Any] | None:
         """The event of that name; None for one that a newer version publishes."""

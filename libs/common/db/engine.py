@@ -1,18 +1,22 @@
 """The connection to PostgreSQL, as one service's role."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from libs.common.errors import UNAVAILABLE, PresenceError
 
+_log = structlog.get_logger(__name__)
 STATEMENT_TIMEOUT_MS = 10_000
 CONNECT_TIMEOUT = 5.0
+LOOK_SECONDS = 2.0  # between two looks whether the database is there
 _AWAY = (DBAPIError, OSError, TimeoutError)
 
 
@@ -42,18 +46,27 @@ class Database:
             connect_args={"server_settings": server_settings, "timeout": CONNECT_TIMEOUT},
         )
         self.ready = False
+        self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Look whether the database answers; a process may start before it does."""
-        try:
-            async with self.read() as connection:
-                await connection.execute(text("SELECT 1"))
-        except PresenceError:
-            return
-        self.ready = True
+        """A process may start before its database does; `ready` follows what is found."""
+        self._watch = asyncio.create_task(self._look_forever())
 
     async def stop(self) -> None:
+        if self._watch:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
         await self._engine.dispose()
+
+    async def _look_forever(self) -> None:
+        while True:
+            try:
+                async with self.read() as connection:
+                    await connection.execute(text("SELECT 1"))
+            except Exception as error:
+                self.ready = False
+                _log.warning("database does not answer", error=repr(error))
+            await asyncio.sleep(LOOK_SECONDS)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:

@@ -14,6 +14,7 @@ from deploy.local.servers.postgres import Postgres
 from deploy.local.servers.redis import Redis
 from libs.common.bus.base import Caller
 from libs.common.bus.memory import MemoryBroker, MemoryBus
+from libs.common.bus.rabbit import RabbitBus
 from libs.common.contracts import content
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.content import SyncRequest, SyncStatus
@@ -23,7 +24,8 @@ from libs.common.identity import service_identity
 from libs.common.service import Service
 from services.sync_worker.app import build
 from services.sync_worker.settings import Settings
-from tests.integration.sync_worker.world import DEAD, World, eventually
+from tests.integration.sync_worker.world import DEAD, World
+from tests.support.waiting import eventually
 
 CALLER = Caller(service_identity("test"), "request-1")
 PHOTO = "WHERE permlink = 'my-360-photo'"
@@ -112,6 +114,23 @@ async def test_many_who_want_a_sync_at_once_all_get_one(settings: Settings) -> N
         statuses = await asyncio.gather(*(worker.sync_now() for _ in range(20)))
 
         assert all(status.current for status in statuses)
+
+
+async def test_it_answers_over_rabbitmq(world: World, settings: Settings, amqp_url: str) -> None:
+    service, client = build(replace(settings, amqp_url=amqp_url)), RabbitBus(amqp_url, "test")
+    await service.start()
+    await client.start()
+
+    async def connected() -> bool:
+        return client.ready and not service.not_ready()
+
+    try:
+        await eventually(connected)
+        status = await client.call(content.sync_now, SyncRequest(), CALLER, timeout=30.0)
+        assert status.current
+    finally:
+        await client.stop()
+        await service.stop()
 
 
 async def test_an_unknown_table_is_refused(settings: Settings) -> None:

@@ -1,6 +1,5 @@
 """What the tests of sync_worker stand on: a primary they may change, a replica, and one cycle at a time."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -102,10 +101,3 @@ class _WatchedPrimary(Primary):
     async def page(self, table: str, *arguments: Any) -> Any:
         await self._world.between_pages(table)
         return await super().page(table, *arguments)
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
-    """Wait until `condition` holds; fail after `seconds`."""
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110  what it waits for is in another process
-            await asyncio.sleep(0.02)

@@ -90,7 +90,8 @@ class World:
                     return delivery
             return None
 
-        return await eventually(found)
+        delivery: Delivery = await eventually(found)
+        return delivery
 
     async def sql(self, statement: str, **values: Any) -> Any:
         """Run a statement as the database's owner; its rows, if it has any."""

@@ -1,0 +1,20 @@
+#!/bin/sh
+# Starts coturn with what is not in turnserver.conf: the secret (in a file, since a command line is visible to every user
+# of the host), the realm, and Caddy's certificate once there is one. Without it TURN over TLS (5349) stays closed.
+set -eu
+umask 077
+configuration=/tmp/turnserver.conf
+{
+  cat /etc/coturn/turnserver.conf
+  echo "static-auth-secret=$TURN_SECRET"
+  echo "realm=$PRESENCE_DOMAIN"
+  for certificate in /caddy/caddy/certificates/*/"$PRESENCE_DOMAIN"/"$PRESENCE_DOMAIN".crt; do
+    if [ -f "$certificate" ]; then
+      echo "cert=$certificate"
+      echo "pkey=${certificate%.crt}.key"
+      break
+    fi
+  done
+} >"$configuration"
+# shellcheck disable=SC2086 - several options in one variable
+exec turnserver -c "$configuration" ${TURN_OPTIONS:-}

@@ -1,0 +1,46 @@
+"""`python -m deploy.compose.demo primary | hive`: what the profile `demo` runs in place of data.dlux.io and of Hive.
+
+`primary` makes the database that PRESENCE_PRIMARY_URL names, on the server of PRESENCE_DATABASE_URL, fills it and ends.
+`hive` is the local stack's stand-in node, listening where other containers reach it.
+"""
+
+import asyncio
+import os
+import sys
+from urllib.parse import urlsplit
+
+import asyncpg
+from aiohttp import web
+
+from deploy.local.hive_node import application
+from deploy.local.primary import seed
+
+HIVE_PORT = 8090
+
+
+async def primary(server: str, url: str) -> None:
+    """Make and fill the database of `url`. What is there already is left as it is."""
+    name = urlsplit(url).path.removeprefix("/")
+    connection = await asyncpg.connect(server)
+    try:
+        await connection.execute(f'CREATE DATABASE "{name}"')
+    except asyncpg.DuplicateDatabaseError:
+        pass
+    finally:
+        await connection.close()
+    print(f"The demo primary holds {await seed(url)} posts.")
+
+
+def main() -> None:
+    """One word says which."""
+    match sys.argv[1:]:
+        case ["primary"]:
+            asyncio.run(primary(os.environ["PRESENCE_DATABASE_URL"], os.environ["PRESENCE_PRIMARY_URL"]))
+        case ["hive"]:
+            web.run_app(application(), port=HIVE_PORT, print=None, access_log=None)
+        case _:
+            raise SystemExit("Say `primary` or `hive`.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Cursors: ours come back as they were; anything else is invalid input and nothing worse."""
+
+import base64
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from libs.common import cursor
+from libs.common.errors import INVALID_INPUT, PresenceError
+
+
+@given(st.integers(0, 2**53))
+def test_a_position_comes_back(number: int) -> None:
+    assert cursor.decode(cursor.encode(number), tuple[cursor.Number]) == (number,)
+
+
+@given(st.text(), st.integers(0, 2**53))
+def test_a_longer_position_comes_back(word: str, number: int) -> None:
+    assert cursor.decode(cursor.encode(word, number), tuple[str, cursor.Number]) == (word, number)
+
+
+@given(st.text(max_size=600))
+@example("é")
+@example("====")
+@example("a")
+def test_any_other_text_is_invalid_input(text: str) -> None:
+    try:
+        (number,) = cursor.decode(text, tuple[cursor.Number])
+    except PresenceError as error:
+        assert error.kind is INVALID_INPUT
+        assert error.details == {"fields": {"cursor": ["Malformed."]}}
+    else:
+        assert 0 <= number <= 2**53
+
+
+def forged(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    "value", [[], [1, 2], ["1"], [1.5], [None], [True], {}, 1, [-1], [2**63], [10**400], [[[[]]]]], ids=str
+)
+def test_a_forged_position_is_invalid_input(value: object) -> None:
+    """Also a number that the database could not take."""
+    with pytest.raises(PresenceError) as raised:
+        cursor.decode(forged(value), tuple[cursor.Number])
+    assert raised.value.kind is INVALID_INPUT

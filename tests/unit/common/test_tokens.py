@@ -1,0 +1,157 @@
+"""Session tokens: signed by one key, believed from no other."""
+
+import base64
+import time
+from dataclasses import replace
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.common import tokens
+from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, ErrorCode, PresenceError
+from libs.common.identity import Identity, guest_identity
+from libs.common.spaces import SpaceKey
+from libs.common.tokens import Admission, Signer, Verifier
+
+ISSUER = "https://vr.example"
+ALICE = Identity("account", "alice", "alice", session_id="login-1")
+ADMISSION = Admission(SpaceKey("post", "bob/my-post"), "main", "visitor", 3)
+
+
+def signer(kid: str = "key-1", issuer: str = ISSUER) -> Signer:
+    return Signer(issuer, kid, Ed25519PrivateKey.generate())
+
+
+def jwks(*signers: Signer) -> dict[str, Any]:
+    return {"keys": [_jwk(one) for one in signers]}
+
+
+def _jwk(one: Signer) -> dict[str, Any]:
+    x = base64.urlsafe_b64encode(one.key.public_key().public_bytes_raw()).decode().rstrip("=")
+    return {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": one.kid, "x": x}
+
+
+class Jwks:
+    """What spaces_auth answers, and how often it was asked."""
+
+    def __init__(self, *signers: Signer) -> None:
+        self.signers, self.asked = list(signers), 0
+
+    async def fetch(self) -> dict[str, Any]:
+        self.asked += 1
+        return jwks(*self.signers)
+
+
+OURS = signer()
+
+
+def verifier(*signers: Signer) -> Verifier:
+    return Verifier(ISSUER, Jwks(*(signers or (OURS,))).fetch)
+
+
+async def refused(encoded: str, kind: ErrorCode = UNAUTHORIZED) -> None:
+    with pytest.raises(PresenceError) as raised:
+        await verifier().verify(encoded)
+    assert raised.value.kind is kind
+
+
+async def test_a_token_says_who_signed_in_and_with_which_login() -> None:
+    encoded, said = OURS.sign(ALICE, 60)
+    found = await verifier().verify(encoded)
+    assert found == said
+    assert (found.identity.account, found.identity.session_id, found.admission) == ("alice", "login-1", None)
+    assert found.identity.token_id
+    assert not found.identity.operator, "no token makes an operator"
+
+
+async def test_a_guests_token_names_no_account() -> None:
+    encoded, _ = OURS.sign(guest_identity("0192", "Al"), 60)
+    identity = (await verifier().verify(encoded)).identity
+    assert (identity.account, identity.id, identity.display_name, identity.session_id) == (None, "0192", "Al (guest)", None)
+
+
+async def test_an_admission_carries_its_space_role_and_epoch() -> None:
+    encoded, _ = OURS.sign(ALICE, 60, ADMISSION)
+    found = await verifier().verify(encoded)
+    assert found.admission == ADMISSION
+    assert found.identity.session_id == "login-1"
+
+
+async def test_every_token_has_an_id_of_its_own() -> None:
+    assert OURS.sign(ALICE, 60)[1].identity.token_id != OURS.sign(ALICE, 60)[1].identity.token_id
+
+
+async def test_a_token_that_ran_out_is_session_expired() -> None:
+    await refused(OURS.sign(ALICE, -1)[0], SESSION_EXPIRED)
+
+
+async def test_another_issuers_token_is_refused() -> None:
+    await refused(replace(OURS, issuer="https://evil.example").sign(ALICE, 60)[0])
+
+
+async def test_another_key_under_our_name_is_refused() -> None:
+    await refused(signer().sign(ALICE, 60)[0])
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    issued = int(time.time())
+    good = {
+        "iss": ISSUER, "sub": "account:alice", "name": "alice", "jti": "1", "iat": issued, "exp": issued + 60,
+        "typ": "identity",
+    }  # fmt: skip
+    return {name: value for name, value in {**good, **changes}.items() if value is not None}
+
+
+async def test_alg_none_is_refused() -> None:
+    await refused(jwt.encode(claims(), None, "none", headers={"kid": "key-1"}))
+
+
+@pytest.mark.parametrize("secret", [OURS.key.public_key().public_bytes_raw() * 2, b"x" * 64])
+async def test_a_shared_secret_even_the_public_key_is_refused(secret: bytes) -> None:
+    await refused(jwt.encode(claims(), secret, "HS256", headers={"kid": "key-1"}))
+
+
+@pytest.mark.parametrize("name", ["iss", "sub", "name", "jti", "iat", "exp", "typ"])
+async def test_a_token_without_one_of_its_claims_is_refused(name: str) -> None:
+    await refused(jwt.encode(claims(**{name: None}), OURS.key, "EdDSA", headers={"kid": "key-1"}))
+
+
+@pytest.mark.parametrize("subject", ["service:gateway", "alice", "account:", "operator:x", ""])
+async def test_a_token_is_for_an_account_or_a_guest(subject: str) -> None:
+    await refused(jwt.encode(claims(sub=subject), OURS.key, "EdDSA", headers={"kid": "key-1"}))
+
+
+async def test_a_damaged_token_is_refused() -> None:
+    head, body, signature = OURS.sign(ALICE, 60)[0].split(".")
+    other = OURS.sign(guest_identity("0192"), 60)[0].split(".")[1]
+    for encoded in (f"{head}.{other}.{signature}", f"{head}.{body}.", f"{head}.{body}", f"{body}", "a" * 5000):
+        await refused(encoded)
+
+
+@given(st.text(max_size=200))
+async def test_no_text_does_worse_than_being_refused(text: str) -> None:
+    await refused(text)
+
+
+async def test_an_unknown_kid_asks_for_the_keys_once_in_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, source = signer("key-1"), signer("key-2"), Jwks()
+    source.signers = [first]
+    checks = Verifier(ISSUER, source.fetch)
+    await checks.verify(first.sign(ALICE, 60)[0])
+    await checks.verify(first.sign(ALICE, 60)[0])
+    assert source.asked == 1, "a known key is not asked for again"
+
+    source.signers = [second, first]
+    for _ in range(5):
+        with pytest.raises(PresenceError):
+            await checks.verify(signer("forged").sign(ALICE, 60)[0])
+    assert source.asked == 1
+
+    monkeypatch.setattr(tokens, "REFETCH_PAUSE", 0.0)
+    assert (await checks.verify(second.sign(ALICE, 60)[0])).identity.account == "alice"
+    assert (await checks.verify(first.sign(ALICE, 60)[0])).identity.account == "alice", "the old key still counts"
+    assert source.asked == 2

@@ -1,0 +1,51 @@
+"""What `services/realtime/server.py` changes of python-socketio was read in these versions.
+
+A failure here means: read the new source, look whether the module is still right, then write the new digest.
+"""
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import engineio
+import pytest
+import socketio
+from socketio.packet import ACK
+
+from services.realtime.server import new_socket_id
+
+READ_IN = {"python-socketio": "5.18.1", "python-engineio": "4.15.1"}
+
+
+def digest(function: Callable[..., Any]) -> str:
+    return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize(("distribution", "read"), READ_IN.items())
+def test_the_libraries_are_the_ones_that_were_read(distribution: str, read: str) -> None:
+    assert version(distribution) == read
+
+
+@pytest.mark.parametrize(
+    ("function", "read"),
+    [
+        (socketio.AsyncServer._handle_eio_message, "bef50fc0e1635921"),
+        (socketio.AsyncServer._send_packet, "a00022b42c1c29e9"),
+        (socketio.AsyncServer._engineio_server_class, "199c42bf149247e0"),
+        (engineio.AsyncServer.generate_id, "b6a591454237c0bb"),
+    ],
+)
+def test_what_is_overridden_or_called_reads_as_it_did(function: Callable[..., Any], read: str) -> None:
+    assert digest(function) == read
+
+
+def test_an_ack_is_packet_type_three_of_the_protocol() -> None:
+    assert ACK == 3
+
+
+def test_socket_ids_name_their_replica_and_never_repeat() -> None:
+    ids = {new_socket_id("r1", "life") for _ in range(1000)}
+    assert len(ids) == 1000
+    assert all(socket_id.startswith("r1-life-") for socket_id in ids)
