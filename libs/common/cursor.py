@@ -1,12 +1,14 @@
 """Opaque page cursors: what a query needs to go on, as URL-safe text."""
 
 import base64
-import binascii
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from libs.common.errors import INVALID_INPUT, PresenceError
+
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""A `seq` or an offset in a position: what a database can take, whoever made the cursor."""
 
 
 def encode(*position: Any) -> str:
@@ -15,9 +17,9 @@ def encode(*position: Any) -> str:
 
 
 def decode[Position](cursor: str, form: type[Position]) -> Position:
-    """The position, checked against its tuple type. Raises `invalid_input` for a cursor we did not make."""
+    """The position, checked against its tuple type. Raises `invalid_input` for a cursor we cannot have made."""
     try:
         return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=form)
-    except (binascii.Error, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         text = "The cursor is not one of ours; begin again without it."
         raise PresenceError(INVALID_INPUT, text, {"fields": {"cursor": ["Malformed."]}}) from error

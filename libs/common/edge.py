@@ -8,7 +8,7 @@ import hmac
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -79,17 +79,23 @@ class Gatekeeper:
 
 def client_address(peer: str, forwarded_for: str | None, trusted: Iterable[str]) -> str:
     """The client's address: the last `X-Forwarded-For` entry if the peer is our proxy, else the peer."""
-    try:
-        from_proxy = any(ip_address(peer) in ip_network(network) for network in trusted)
-    except ValueError:
-        return peer
-    if not (from_proxy and forwarded_for):
+    if not (forwarded_for and _is_in(peer, trusted)):
         return peer
     claimed = forwarded_for.rsplit(",", 1)[-1].strip()
     try:
         return str(ip_address(claimed))
     except ValueError:
         return peer
+
+
+def _is_in(peer: str, networks: Iterable[str]) -> bool:
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:  # as a dual-stack socket shows IPv4 peers
+        address = address.ipv4_mapped
+    return any(address in ip_network(network) for network in networks)
 
 
 def allowed_origins(settings: EdgeSettings) -> list[str]:

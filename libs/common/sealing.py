@@ -27,5 +27,5 @@ class Sealer:
         """Raises `SealBroken`."""
         try:
             return self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], owner.encode())
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:  # ValueError: cut off within its nonce
             raise SealBroken(f"The secret of {owner} cannot be opened; was PRESENCE_SECRET_KEY changed?") from error

@@ -65,8 +65,7 @@ class Service:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(drain_seconds):
                 for component in reversed(self._started):
-                    if isinstance(component, Drainable):
-                        await component.drain()
+                    await _drain_one(component)
         for component in reversed(self._started):
             await _stop_one(component)
         self._started.clear()
@@ -79,6 +78,15 @@ class Service:
         if len(self._started) < len(self._components):
             return ["starting"]
         return [type(c).__name__ for c in self._components if isinstance(c, Watched) and not c.ready]
+
+
+async def _drain_one(component: Component) -> None:
+    if not isinstance(component, Drainable):
+        return
+    try:
+        await component.drain()
+    except Exception:
+        _log.exception("component did not drain cleanly", component=type(component).__name__)
 
 
 async def _stop_one(component: Component) -> None:

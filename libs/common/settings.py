@@ -9,7 +9,6 @@ with `deploy/compose/.env.example`.
 """
 
 import base64
-import binascii
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -42,7 +41,7 @@ def _read_one(env: Env, declared: Any, annotation: Any) -> Any:
     readers: dict[Any, Any] = {str: env.str, int: env.int, float: env.float, bool: env.bool, tuple[str, ...]: env.list}
     name, default = declared["name"], declared["default"]
     value = readers[annotation](name) if default is REQUIRED else readers[annotation](name, default)
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(part.strip() for part in value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class SecretSettings(DatabaseSettings):
         try:
             if len(base64.b64decode(self.secret_key, validate=True)) == 32:
                 return
-        except binascii.Error:
+        except ValueError:  # not base64, or not even ASCII
             pass
         raise SettingsError("PRESENCE_SECRET_KEY must be 32 bytes in base64 (openssl rand -base64 32).")
 

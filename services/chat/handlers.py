@@ -77,7 +77,7 @@ class ChatHandlers:
     @staticmethod
     async def _bounded(connection: AsyncConnection, page: Page, request: ListMessages) -> Page:
         if request.cursor:
-            return page.before(cursor.decode(request.cursor, tuple[int])[0])
+            return page.before(cursor.decode(request.cursor, tuple[cursor.Number])[0])
         if request.before:
             return page.before(await _seq_of(connection, page.space, request.before))
         if request.after:

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from libs.common.errors import INTERNAL, INVALID_INPUT, NOT_FOUND, TOO_LARGE, ErrorCode, PresenceError
+from libs.common.errors import INTERNAL, INVALID_INPUT, METHOD_NOT_ALLOWED, NOT_FOUND, TOO_LARGE, PresenceError
 from libs.common.ids import new_id
 from libs.common.metrics import HTTP_REQUESTS
 
@@ -19,7 +19,7 @@ REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 OPERATION: web.RequestKey[str] = web.RequestKey("operation", str)
 _EXPOSED = "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-Id"
 _ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, X-Account, X-Challenge, X-Pubkey, X-Signature"
-_KINDS = {400: INVALID_INPUT, 404: NOT_FOUND, 413: TOO_LARGE}
+_KINDS = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED, 413: TOO_LARGE}  # of what aiohttp itself refuses
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -83,7 +83,7 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return error_response(request, _from_http(error))
+        return _from_http(request, error)
     except asyncio.CancelledError:
         raise
     except Exception:
@@ -91,13 +91,13 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         return error_response(request, PresenceError(INTERNAL))
 
 
-def _from_http(error: web.HTTPException) -> PresenceError:
-    if error.status == 405:
-        allowed = ", ".join(getattr(error, "allowed_methods", ()))
-        return PresenceError(ErrorCode("method_not_allowed", f"Use {allowed} here.", 405))
-    kind = _KINDS.get(error.status, ErrorCode("invalid_input", error.reason, error.status))
+def _from_http(request: web.Request, error: web.HTTPException) -> web.Response:
+    kind = _KINDS.get(error.status, INVALID_INPUT)
     text = "There is nothing at this path; see /docs." if kind is NOT_FOUND else ""
-    return PresenceError(kind, text)
+    response = error_response(request, PresenceError(kind, text))
+    if "Allow" in error.headers:
+        response.headers["Allow"] = error.headers["Allow"]
+    return response
 
 
 def error_response(request: web.Request, error: PresenceError) -> web.Response:

@@ -28,7 +28,7 @@ class SpacesHandlers:
 
     async def list_spaces(self, caller: Caller, request: ListSpaces) -> SpaceList:
         """What the caller may see; the lobby is the first item wherever the filters let it in."""
-        offset = cursor.decode(request.cursor, tuple[int])[0] if request.cursor else request.offset
+        offset = cursor.decode(request.cursor, tuple[cursor.Number])[0] if request.cursor else request.offset
         lobby = 1 if _shows_lobby(request) else 0
         here = lobby if offset == 0 else 0
         search = Search(

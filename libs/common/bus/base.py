@@ -23,8 +23,6 @@ from libs.common.contracts.registry import Operation
 from libs.common.errors import UNAVAILABLE, PresenceError
 from libs.common.identity import Identity
 
-CALL_TIMEOUT = 5.0  # seconds; an edge's client has usually given up by then
-
 
 class BusUnavailable(PresenceError):
     """The bus cannot take this now, or nobody answered in time."""
@@ -76,9 +74,12 @@ class Bus(Protocol):
         """Receive every event as a member of `group` (a row of `topology.EVENT_GROUPS`)."""
 
     async def call[Request, Reply](
-        self, operation: Operation[Request, Reply], request: Request, caller: Caller, *, timeout: float = CALL_TIMEOUT
+        self, operation: Operation[Request, Reply], request: Request, caller: Caller, *, timeout: float | None = None
     ) -> Reply:
-        """Ask and wait. Raises the answering service's `PresenceError`, or `BusUnavailable`."""
+        """Ask and wait, `operation.timeout` seconds if not told otherwise.
+
+        Raises the answering service's `PresenceError`, or `BusUnavailable`.
+        """
 
     async def publish(self, event: LoggedEvent) -> None:
         """Hand an event to every consumer group, durably. Raises `BusUnavailable`."""

@@ -10,7 +10,7 @@ from collections import defaultdict
 from typing import Any
 
 from libs.common.bus import topology
-from libs.common.bus.base import CALL_TIMEOUT, BusUnavailable, Caller, Consumer, Handler
+from libs.common.bus.base import BusUnavailable, Caller, Consumer, Handler
 from libs.common.bus.codec import answer_call, decode_answer, decode_event, encode_call, encode_event
 from libs.common.bus.delivery import Outcome, deliver
 from libs.common.contracts.log import LoggedEvent
@@ -60,7 +60,7 @@ class MemoryBus:
         self._consumers.append((group, consumer, concurrency))
 
     async def call[Request, Reply](
-        self, operation: Operation[Request, Reply], request: Request, caller: Caller, *, timeout: float = CALL_TIMEOUT
+        self, operation: Operation[Request, Reply], request: Request, caller: Caller, *, timeout: float | None = None
     ) -> Reply:
         body = encode_call(operation, request, caller)
         servers = self._broker.servers[operation.name]
@@ -68,7 +68,7 @@ class MemoryBus:
             raise BusUnavailable
         servers.append(servers.pop(0))
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout or operation.timeout):
                 answer = await answer_call(servers[-1]._handlers, body)  # noqa: SLF001  a bus like this one
         except TimeoutError as error:
             raise BusUnavailable("Nobody answered in time.") from error

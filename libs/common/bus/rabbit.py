@@ -26,7 +26,7 @@ from aio_pika.abc import (
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError, DeliveryError
 
 from libs.common.bus import topology
-from libs.common.bus.base import CALL_TIMEOUT, BusUnavailable, Caller, Consumer, Handler
+from libs.common.bus.base import BusUnavailable, Caller, Consumer, Handler
 from libs.common.bus.codec import answer_call, decode_answer, decode_event, encode_call, encode_event
 from libs.common.bus.delivery import Outcome, deliver
 from libs.common.contracts.log import LoggedEvent
@@ -108,9 +108,9 @@ class RabbitBus:
             await asyncio.gather(self._supervisor, return_exceptions=True)
 
     async def call[Request, Reply](
-        self, operation: Operation[Request, Reply], request: Request, caller: Caller, *, timeout: float = CALL_TIMEOUT
+        self, operation: Operation[Request, Reply], request: Request, caller: Caller, *, timeout: float | None = None
     ) -> Reply:
-        started = time.monotonic()
+        started, timeout = time.monotonic(), timeout or operation.timeout
         pending = _PendingCall(
             operation,
             encode_call(operation, request, caller),

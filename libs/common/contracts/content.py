@@ -55,6 +55,7 @@ sync_now = Operation(
     writes=True,
     bindings=(Http("POST", "/api/admin/sync"),),
     summary="Run a sync cycle now; the reply is the status after it.",
+    timeout=60.0,
 )
 
 RECORDS = (sync_status, sync_now)

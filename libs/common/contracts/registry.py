@@ -68,6 +68,7 @@ class Operation[Request, Reply]:
     writes: bool = False
     bindings: tuple[Http | Socket, ...] = ()
     summary: str = ""
+    timeout: float = 5.0  # seconds a caller waits for the answer, unless it says otherwise
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,9 +71,15 @@ class _Base(Schema):
     }
 
 
+def _storable(value: str) -> None:
+    """PostgreSQL keeps no NUL, and half of a surrogate pair is no UTF-8 (a header may bring one)."""
+    if "\x00" in value or (not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value)):
+        raise ValidationError("Has characters that are not text.")
+
+
 def text(maximum: int, minimum: int = 1, pattern: str | None = None) -> type[fields.String]:
     """A field type for `Annotated[str, text(...)]`: length in characters, and a pattern if given."""
-    rules: list[Any] = [validate.Length(minimum, maximum)]
+    rules: list[Any] = [validate.Length(minimum, maximum), _storable]
     if pattern:
         rules.append(validate.Regexp(re.compile(rf"(?:{pattern})\Z"), error="Malformed."))
 
