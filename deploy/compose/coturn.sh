@@ -2,8 +2,8 @@
 # Starts coturn with what is not in turnserver.conf: the secret (in a file, since a command line is visible to every user
 # of the host), the realm, and Caddy's certificate once there is one. Without it TURN over TLS (5349) stays closed.
 set -eu
-umask 077
 configuration=/tmp/turnserver.conf
+(umask 077 && : >"$configuration")
 {
   cat /etc/coturn/turnserver.conf
   echo "static-auth-secret=$TURN_SECRET"

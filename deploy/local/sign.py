@@ -1,7 +1,7 @@
 """`python -m deploy.local.sign ACCOUNT`: sign a login challenge as Hive Keychain would.
 
 The challenge comes from --challenge or from standard input, as text or as the whole JSON answer of
-POST /api/auth/challenge. Prints the signature, 130 hex digits.
+POST /api/auth/challenge. Prints the signature, 130 hex digits; with --login the body of POST /api/auth/login.
 """
 
 import argparse
@@ -28,9 +28,16 @@ def main() -> None:
     parser.add_argument("--challenge", help="the text to sign; default: standard input")
     parser.add_argument("--password", default=PASSWORD, help="the account's password (default: the test accounts')")
     parser.add_argument("--role", default="posting", help="whose key: posting (default), active, owner, memo")
+    parser.add_argument("--login", action="store_true", help="print the body of POST /api/auth/login instead")
     given = parser.parse_args()
     text = challenge_text(given.challenge if given.challenge is not None else sys.stdin.read())
-    print(sign(text, private_key(given.account, given.role, given.password)))
+    signature = sign(text, private_key(given.account, given.role, given.password))
+    print(login_body(given.account, text, signature) if given.login else signature)
+
+
+def login_body(account: str, challenge: str, signature: str) -> str:
+    """What POST /api/auth/login takes, as JSON."""
+    return json.dumps({"account": account, "challenge": challenge, "signature": signature})
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """AsyncAPI 3.0 from the registry: what travels on a socket, and what webhooks are sent."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -29,9 +30,26 @@ def asyncapi_document(registry: Registry, public_url: str) -> dict[str, Any]:
 
 
 def _hot_schemas(registry: Registry) -> dict[str, Any]:
-    payloads = {signal.payload for signal in registry.signals}
+    """Components of the signals' structs, under the names that `_REF` refers to."""
+    payloads = [signal.payload for signal in registry.signals]
     _, found = msgspec.json.schema_components(payloads, ref_template=_REF)
     return {f"{name}Signal": schema for name, schema in found.items()}
+
+
+def _envelope(event: str, data: dict[str, Any]) -> dict[str, Any]:
+    """The body of a webhook, as `webhook_dispatcher` plans it (docs: webhooks)."""
+    text = {"type": "string"}
+    properties = {
+        "id": text,
+        "type": {"const": event},
+        "event": {"const": event},
+        "space_type": text,
+        "space_id": text,
+        "timestamp": {"type": "string", "format": "date-time"},
+        "sequence": {"type": "integer"},
+        "data": data,
+    }
+    return {"type": "object", "required": list(properties), "properties": properties}
 
 
 class _Document:
@@ -42,9 +60,7 @@ class _Document:
         self.operations: dict[str, Any] = {}
         self._channel_of: dict[str, str] = {}
         self._spec, self._plugin = schemas()
-        self._hot = msgspec.json.schema_components([signal.payload for signal in registry.signals], ref_template=_REF)[
-            1
-        ]
+        self._hot = _hot_schemas(registry)
         for record, socket in registry.bound(Socket):
             sent = isinstance(record, Operation)
             payload = record.request if isinstance(record, Operation) else record.payload
@@ -52,7 +68,8 @@ class _Document:
             self._add("socket", socket.event, direction, self._schema(payload), record.summary)
         for record, webhook in registry.bound(Webhook):
             if isinstance(record, Event):
-                self._add("webhook", webhook.event, "send", self._schema(record.payload), record.summary)
+                body = _envelope(webhook.event, self._renamed(record.payload, webhook.rename))
+                self._add("webhook", webhook.event, "send", body, record.summary)
         for signal in registry.signals:
             self._add_signal(signal)
 
@@ -65,11 +82,22 @@ class _Document:
         names = [name for name, where in self._channel_of.items() if where == channel]
         return {name: {"$ref": f"#/components/messages/{name}"} for name in names}
 
-    def _schema(self, payload: type) -> dict[str, Any]:
+    @property
+    def _converter(self) -> Any:
         if self._plugin.converter is None:
             raise RuntimeError("apispec's plugin was not initialised")
-        resolved: dict[str, Any] = self._plugin.converter.resolve_nested_schema(schema_for(payload))  # type: ignore[no-untyped-call]
+        return self._plugin.converter
+
+    def _schema(self, payload: type) -> dict[str, Any]:
+        resolved: dict[str, Any] = self._converter.resolve_nested_schema(schema_for(payload))
         return resolved
+
+    def _renamed(self, payload: type, rename: Mapping[str, str]) -> dict[str, Any]:
+        """The payload's schema, in place, its fields under the names that subscribers see."""
+        described: dict[str, Any] = self._converter.schema2jsonschema(schema_for(payload))
+        properties = {rename.get(name, name): field for name, field in described["properties"].items()}
+        required = [rename.get(name, name) for name in described.get("required", [])]
+        return {**described, "properties": properties, "required": required}
 
     def _add_signal(self, signal: Signal[Any]) -> None:
         direction = "receive" if signal.sent_by == "client" else "send"

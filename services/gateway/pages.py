@@ -24,7 +24,7 @@ class Pages:
         self._files = {
             "/": _WEB / "index.html",
             "/docs": _WEB / "docs.html",
-            **{f"/web/{file.name}": file for file in _WEB.iterdir() if file.suffix in {".js", ".css"}},
+            **{f"/web/{file.name}": file for file in _WEB.iterdir() if file.suffix in {".js", ".css", ".svg"}},
             "/web/socket.io.min.js": Path(node_modules) / _CLIENT,
         }
 

@@ -11,7 +11,7 @@ from wax import create_wax_foundation
 
 from deploy.local.guardian import REPOSITORY
 from deploy.local.keys import ACCOUNTS, PASSWORD, is_canonical, private_key, public_key, sign
-from deploy.local.sign import challenge_text
+from deploy.local.sign import challenge_text, login_body
 
 TEXT = "presence login\naccount: alice\nnonce: 3f9a"
 
@@ -65,3 +65,8 @@ def test_the_command_prints_what_keychain_would_return() -> None:
     command = [sys.executable, "-m", "deploy.local.sign", "alice"]
     done = subprocess.run(command, input=f"{TEXT}\n", capture_output=True, text=True, cwd=REPOSITORY, check=True)
     assert done.stdout == sign(TEXT, private_key("alice")) + "\n"
+
+
+def test_the_body_of_a_login_carries_what_was_signed() -> None:
+    body = json.loads(login_body("alice", TEXT, "ab" * 65))
+    assert body == {"account": "alice", "challenge": TEXT, "signature": "ab" * 65}
