@@ -38,9 +38,9 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
 
     server = Server(settings.replica_id, life, allowed_origins(settings))
     presence = Presence(redis.redis, replica, settings.lease_seconds)
-    broadcast = Broadcast(server, registry)
-    fanout = Fanout(replica, redis, bus, presence, broadcast, settings.gap_seconds, settings.head_seconds)
-    poses = PoseTicker(redis.redis, fanout, replica, settings.tick_seconds)
+    broadcast = Broadcast(registry)
+    poses = PoseTicker(redis.redis, broadcast, replica, settings.tick_seconds)
+    fanout = Fanout(replica, redis, bus, presence, broadcast, poses, settings.gap_seconds, settings.head_seconds)
 
     def members() -> Iterable[tuple[SpaceKey, Member]]:
         return [(s.place.space, s.place.member) for s in sockets.sessions.values() if s.place]

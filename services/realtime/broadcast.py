@@ -1,87 +1,97 @@
-"""Writing to sockets. The one place that knows how a broadcast leaves this process."""
+"""What a space's sockets are told: which packets, to whom."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
-import socketio
-
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Registry, Socket
-from libs.common.metrics import DELIVERIES
 from libs.common.spaces import SpaceKey
+from services.realtime.frames import Outgoing
+from services.realtime.room import Room, write
 from services.realtime.sessions import Session
-
-NAMESPACES = ("/", "/socket.io/")  # the seed's `io('wss://host/socket.io/')` asks for the second
-
-
-def room(space: SpaceKey, subspace: str) -> str:
-    return f"{space}:{subspace}"
 
 
 class Broadcast:
-    """Sends to rooms of python-socketio; a room is a space's subspace."""
+    """The rooms of this replica; a room is a space's subspace."""
 
-    def __init__(self, server: socketio.AsyncServer, registry: Registry) -> None:
-        self._server = server
+    def __init__(self, registry: Registry) -> None:
+        self._rooms: dict[tuple[SpaceKey, str], Room] = defaultdict(Room)
         self._bindings = {
             event.name: [binding for binding in event.bindings if isinstance(binding, Socket)]
             for event in registry.events
         }
 
-    async def send(self, space: SpaceKey, subspace: str, event: str, payload: Any, *, skip: str | None = None) -> None:
-        """An ephemeral event to everyone in a subspace."""
-        data = msgspec.to_builtins(payload)
-        DELIVERIES.labels(event).inc()
-        for namespace in NAMESPACES:
-            await self._server.emit(event, data, room=room(space, subspace), skip_sid=skip, namespace=namespace)
+    def room(self, space: SpaceKey, subspace: str) -> Room | None:
+        """None where this replica has nobody."""
+        return self._rooms.get((space, subspace))
 
-    async def event(self, space: SpaceKey, event: LoggedEvent, sessions: Iterable[Session]) -> None:
+    def send(self, space: SpaceKey, subspace: str, event: str, payload: Any, *, skip: str | None = None) -> None:
+        """An ephemeral event to everyone in a subspace."""
+        room = self.room(space, subspace)
+        if room:
+            room.post(Outgoing(event, payload), skip)
+
+    def event(self, space: SpaceKey, event: LoggedEvent, sessions: Iterable[Session]) -> None:
         """A durable event to everyone it concerns, but those whose snapshot already holds it."""
         concerned = [s for s in sessions if s.place and event.subspace in (None, s.place.subspace)]
-        for name, data in self.rendered(event):
-            DELIVERIES.labels(name).inc()
-            for session in concerned:
+        rooms: dict[str, bool] = {}  # subspace → whether everyone in its room gets the event
+        early: list[Session] = []
+        for session in concerned:
+            place = session.place
+            if place and place.early is not None:
+                early.append(session)
+            elif place:
+                rooms[place.subspace] = rooms.get(place.subspace, True) and place.after_seq < event.seq
+        for packet in self.rendered(event):
+            for session in early:
                 if session.place and session.place.early is not None:
-                    session.place.early.append((event.seq, name, data))
-            await self._to_rooms(space, event, name, data, concerned)
+                    session.place.early.append((event.seq, packet))
+            for subspace, everyone in rooms.items():
+                self._to_room(space, subspace, event.seq, packet, everyone=everyone)
 
-    async def _to_rooms(
-        self, space: SpaceKey, event: LoggedEvent, name: str, data: dict[str, Any], concerned: list[Session]
-    ) -> None:
-        skip = [s.sid for s in concerned if s.place and s.place.after_seq >= event.seq]
-        subspaces = {s.place.subspace for s in concerned if s.place}
-        for subspace in subspaces:
-            for namespace in NAMESPACES:
-                await self._server.emit(name, data, room=room(space, subspace), skip_sid=skip, namespace=namespace)
+    def _to_room(self, space: SpaceKey, subspace: str, seq: int, packet: Outgoing, *, everyone: bool) -> None:
+        room = self.room(space, subspace)
+        if room and everyone:
+            room.post(packet)
+        elif room:
+            room.flush()  # what was posted before comes first
+            for session in room.sessions:
+                if session.place and session.place.after_seq < seq:
+                    self.to_one(session, packet)
 
-    def rendered(self, event: LoggedEvent) -> list[tuple[str, dict[str, Any]]]:
+    def rendered(self, event: LoggedEvent) -> list[Outgoing]:
         """The socket events that the registry binds to a logged event, each with its `seq`."""
         return [
-            (binding.event, {**_renamed(event.payload, binding), "seq": event.seq})
+            Outgoing(binding.event, {**_renamed(event.payload, binding), "seq": event.seq})
             for binding in self._bindings.get(event.name, ())
         ]
 
-    async def admit(self, session: Session, seq: int) -> None:
+    def admit(self, session: Session, seq: int) -> None:
         """Send what came while the socket was entering, then let it hear the room."""
         place = session.place
         if place is None:
             return
-        for number, name, data in place.early or ():
+        for number, packet in place.early or ():
             if number > seq:
-                await self.to_one(session, name, data)
+                self.to_one(session, packet)
         place.early, place.after_seq = None, seq
-        await self._server.enter_room(session.sid, room(place.space, place.subspace), namespace=session.namespace)
+        self._rooms[place.space, place.subspace].add(session)
 
-    async def expel(self, session: Session) -> None:
+    def expel(self, session: Session) -> None:
         """The socket hears the room no more."""
-        if session.place:
-            name = room(session.place.space, session.place.subspace)
-            await self._server.leave_room(session.sid, name, namespace=session.namespace)
+        place = session.place
+        room = place and self.room(place.space, place.subspace)
+        if place and room:
+            room.flush()  # what was said while it was here, it hears
+            room.remove(session)
+            if not len(room):
+                del self._rooms[place.space, place.subspace]
 
-    async def to_one(self, session: Session, event: str, payload: Any) -> None:
-        data = msgspec.to_builtins(payload)
-        await self._server.emit(event, data, to=session.sid, namespace=session.namespace)
+    @staticmethod
+    def to_one(session: Session, packet: Outgoing) -> None:
+        """To one socket, at once."""
+        write(session, packet.frame(session.namespace), ((packet, None),))
 
 
 def _renamed(payload: dict[str, Any], binding: Socket) -> dict[str, Any]:

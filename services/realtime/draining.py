@@ -4,7 +4,7 @@ import asyncio
 
 import socketio
 
-from services.realtime.broadcast import NAMESPACES
+from services.realtime.frames import NAMESPACES
 from services.realtime.sockets import Sockets
 
 RETRY_AFTER = 1  # seconds; the other replicas are up

@@ -19,11 +19,14 @@ from libs.common.metrics import MEMBERS
 from libs.common.spaces import SpaceKey, check_subspace
 from services.realtime.broadcast import Broadcast
 from services.realtime.fanout import Enter, Fanout, HeldSpace
+from services.realtime.frames import Outgoing
 from services.realtime.poses import PoseTicker
 from services.realtime.presence import Presence
 from services.realtime.reporter import Reporter
 from services.realtime.sessions import Place, Session
 from services.realtime.wire import Member
+
+POSE_BATCH = "pose-batch"  # the feature of clients that take a tick's poses as one `aframe-batch`
 
 
 class Entering:
@@ -60,7 +63,7 @@ class Entering:
         self, session: Session, space: HeldSpace, request: JoinSpace, authorization: Authorization
     ) -> dict[str, Any]:
         member = _member(session, self._replica, request)
-        session.place = Place(space.key, member)
+        session.place = Place(space.key, member, batches=POSE_BATCH in request.features)
         space.sessions[session.sid] = session  # from here on it collects durable events
         epoch = await self._presence.join(space.key, member, authorization.max_users)
         if epoch != authorization.epoch:  # a ban or a change of settings while it was entering
@@ -81,12 +84,12 @@ class Entering:
             missed = await space.missed_since(request.after_seq, snapshot.seq, request.subspace)
         told: dict[str, Any] = {}
 
-        async def tell(others: Sequence[Member]) -> None:
+        def tell(others: Sequence[Member]) -> None:
             told.update(_space_joined(space.key, request.subspace, authorization, snapshot, others))
-            await self._broadcast.to_one(session, "space-joined", told)
+            self._broadcast.to_one(session, Outgoing("space-joined", told))
             for event in missed:
-                for name, data in self._broadcast.rendered(event):
-                    await self._broadcast.to_one(session, name, data)
+                for packet in self._broadcast.rendered(event):
+                    self._broadcast.to_one(session, packet)
 
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         space.put(Enter(session, snapshot.seq, tell, done))
@@ -108,9 +111,9 @@ class Entering:
         place = session.place
         if place is None:
             return
-        await self._broadcast.expel(session)
+        self._broadcast.expel(session)
         session.place = None
-        self._poses.drop(session.sid)
+        self._poses.drop(place.space, place.subspace, session.sid)
         MEMBERS.dec()
         self._reporter.report("leave", place.space, place.member, reason)
         space = self._fanout.spaces.get(place.space)

@@ -6,7 +6,7 @@ fetched from the log; what was had already is dropped.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -18,7 +18,6 @@ from libs.common.bus.base import Bus, Caller
 from libs.common.clock import now, rfc3339
 from libs.common.contracts import log
 from libs.common.contracts.log import EventsSince, Heads, LoggedEvent
-from libs.common.contracts.presence import Position
 from libs.common.errors import FORBIDDEN, UNAVAILABLE, PresenceError
 from libs.common.identity import service_identity
 from libs.common.ids import new_id
@@ -27,6 +26,7 @@ from libs.common.spaces import SpaceKey
 from services.realtime import wire
 from services.realtime.broadcast import Broadcast
 from services.realtime.channels import Channels
+from services.realtime.poses import PoseTicker
 from services.realtime.presence import Presence
 from services.realtime.sessions import Session
 from services.realtime.wire import Joined, Left, Logged, Member, Poses
@@ -42,7 +42,7 @@ class Enter:
 
     session: Session
     seq: int
-    tell: Callable[[Sequence[Member]], Awaitable[None]]
+    tell: Callable[[Sequence[Member]], None]
     done: asyncio.Future[None]
 
 
@@ -63,11 +63,15 @@ type Item = wire.Message | Enter | Head | Resync
 class HeldSpace:
     """One space on this replica. Everything but `put` runs in its own worker."""
 
-    def __init__(self, key: SpaceKey, replica: str, bus: Bus, presence: Presence, broadcast: Broadcast, gap: float):
+    def __init__(
+        self, key: SpaceKey, replica: str, bus: Bus, presence: Presence, broadcast: Broadcast, poses: PoseTicker,
+        gap: float,
+    ) -> None:  # fmt: skip
         self.key = key
         self.holders = 0
         self.sessions: dict[str, Session] = {}
-        self._replica, self._bus, self._presence, self._broadcast, self._gap = replica, bus, presence, broadcast, gap
+        self._replica, self._bus, self._presence = replica, bus, presence
+        self._broadcast, self._poses, self._gap = broadcast, poses, gap
         self._inbox: asyncio.Queue[Item] = asyncio.Queue()
         self._roster: dict[str, Member] = {}
         self._version = 0
@@ -78,11 +82,6 @@ class HeldSpace:
     def put(self, item: Item) -> None:
         self._inbox.put_nowait(item)
 
-    @property
-    def has_elsewhere(self) -> bool:
-        """Whether another replica has members here too."""
-        return any(member.replica != self._replica for member in self._roster.values())
-
     async def open(self) -> None:
         """Read where the space stands; the channel is already subscribed, so nothing falls between."""
         caller = Caller(service_identity("realtime"), new_id())
@@ -90,6 +89,12 @@ class HeldSpace:
         self._seq = found.heads[str(self.key)]
         roll = await self._presence.roll(self.key)
         self._roster, self._version = roll.members, roll.version
+        self._share_poses()
+
+    def _share_poses(self) -> None:
+        """Poses go to the channel only while another replica has members here."""
+        elsewhere = any(member.replica != self._replica for member in self._roster.values())
+        self._poses.share(self.key, shared=elsewhere)
 
     async def run(self) -> None:
         """Handle the inbox for ever; a failure costs one item."""
@@ -113,13 +118,13 @@ class HeldSpace:
 
     async def _handle(self, item: Item) -> None:
         if isinstance(item, Poses):
-            await self._on_poses(item)
+            self._on_poses(item)
         elif isinstance(item, Logged):
             await self._on_logged(item.event)
         elif isinstance(item, Joined | Left):
             await self._on_presence(item)
         elif isinstance(item, Enter):
-            await self._on_enter(item)
+            self._on_enter(item)
         elif isinstance(item, Head):
             await self._on_head(item.seq)
         else:
@@ -135,41 +140,40 @@ class HeldSpace:
         if missed:
             await self._resync_roster()
         elif isinstance(item, Joined):
-            await self._add(item.member)
+            self._add(item.member)
         else:
-            await self._remove(item.socket_id, item.reason, item.timestamp)
+            self._remove(item.socket_id, item.reason, item.timestamp)
 
-    async def _add(self, member: Member) -> None:
+    def _add(self, member: Member) -> None:
         if member.socket_id not in self._roster:
-            await self._broadcast.send(self.key, member.subspace, "user-joined", member.joined(), skip=member.socket_id)
+            self._broadcast.send(self.key, member.subspace, "user-joined", member.joined(), skip=member.socket_id)
         self._roster[member.socket_id] = member
+        self._share_poses()
 
-    async def _remove(self, socket_id: str, reason: str, timestamp: str) -> None:
+    def _remove(self, socket_id: str, reason: str, timestamp: str) -> None:
         member = self._roster.pop(socket_id, None)
         if member:
             left = member.left(reason, timestamp)
-            await self._broadcast.send(self.key, member.subspace, "user-left", left, skip=socket_id)
+            self._broadcast.send(self.key, member.subspace, "user-left", left, skip=socket_id)
+            self._poses.drop(self.key, member.subspace, socket_id)
+            self._share_poses()
 
     async def _resync_roster(self) -> None:
         roll = await self._presence.roll(self.key)
         for socket_id in self._roster.keys() - roll.members.keys():
-            await self._remove(socket_id, "lost", rfc3339(now()))
+            self._remove(socket_id, "lost", rfc3339(now()))
         for member in roll.members.values():
-            await self._add(member)
+            self._add(member)
         self._version = roll.version
 
     async def _resync(self) -> None:
         await self._resync_roster()
         await self._fetch_gap()
 
-    async def _on_poses(self, item: Poses) -> None:
-        """Latest wins; a newcomer finds everyone where they are now."""
-        for pose in item.poses:
-            member = self._roster.get(pose.socket_id)
-            position = pose.entity_data.get("position")
-            if member and position:
-                member.position = msgspec.convert(position, Position)
-            await self._broadcast.send(self.key, item.subspace, "aframe-update", pose, skip=pose.socket_id)
+    def _on_poses(self, item: Poses) -> None:
+        """Those of members only: a pose may be overtaken by its member's leaving."""
+        item.poses = [pose for pose in item.poses if pose.socket_id in self._roster]
+        self._poses.take(self.key, item)
 
     # Durable events.
 
@@ -213,25 +217,28 @@ class HeldSpace:
     async def _deliver_in_order(self) -> None:
         while event := self._ahead.pop(self._seq + 1, None):
             self._seq = event.seq
-            await self._broadcast.event(self.key, event, self.sessions.values())
+            self._broadcast.event(self.key, event, self.sessions.values())
         self._ahead = {seq: event for seq, event in self._ahead.items() if seq > self._seq}
 
     # Entering.
 
-    async def _on_enter(self, item: Enter) -> None:
+    def _on_enter(self, item: Enter) -> None:
         """Snapshot, then what came after it, then live: all in this worker's order."""
         session, place = item.session, item.session.place
         if place is None or place.space != self.key:
             raise PresenceError(FORBIDDEN, "The socket left while it was entering.")
-        others = [
-            member
-            for member in self._roster.values()
-            if member.subspace == place.subspace and member.socket_id != session.sid
-        ]
-        await item.tell(others)
-        await self._broadcast.admit(session, item.seq)
+        item.tell(self._others(place.subspace, session.sid))
+        self._broadcast.admit(session, item.seq)
+        self._poses.welcome(session)
         if not item.done.done():
             item.done.set_result(None)
+
+    def _others(self, subspace: str, socket_id: str) -> list[Member]:
+        """Everyone else in the subspace, where they are now."""
+        others = [m for m in self._roster.values() if m.subspace == subspace and m.socket_id != socket_id]
+        for member in others:
+            member.position = self._poses.position_of(self.key, subspace, member.socket_id) or member.position
+        return others
 
     async def missed_since(self, after_seq: int, until: int, subspace: str) -> list[LoggedEvent]:
         """Durable events a client missed between its last number and its snapshot's."""
@@ -247,10 +254,11 @@ class Fanout:
 
     def __init__(
         self, replica: str, redis: cache.RedisClient, bus: Bus, presence: Presence, broadcast: Broadcast,
-        gap: float, head_seconds: float,
+        poses: PoseTicker, gap: float, head_seconds: float,
     ) -> None:  # fmt: skip
         self._replica, self._redis, self._bus = replica, redis, bus
-        self._presence, self._broadcast, self._gap, self._head_seconds = presence, broadcast, gap, head_seconds
+        self._presence, self._broadcast, self._poses = presence, broadcast, poses
+        self._gap, self._head_seconds = gap, head_seconds
         self.channels = Channels(redis.redis, replica, self._resync_all)
         self.spaces: dict[SpaceKey, HeldSpace] = {}
         self._opened: dict[SpaceKey, asyncio.Task[None]] = {}
@@ -284,7 +292,7 @@ class Fanout:
         space = self.spaces.get(key)
         if space is None:
             space = self.spaces[key] = HeldSpace(
-                key, self._replica, self._bus, self._presence, self._broadcast, self._gap
+                key, self._replica, self._bus, self._presence, self._broadcast, self._poses, self._gap
             )
             self._opened[key] = asyncio.create_task(self._open(space))
         space.holders += 1
@@ -322,6 +330,7 @@ class Fanout:
         worker = self._workers.pop(space.key, None)
         if worker:
             worker.cancel()
+        self._poses.close(space.key)
         await self.channels.unsubscribe(cache.wire(space.key))
 
     def _resync_all(self) -> None:

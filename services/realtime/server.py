@@ -1,12 +1,10 @@
 """The Socket.IO server: python-socketio on aiohttp, with what we change of it in this one module.
 
-Read from python-socketio 5.18.1 and engineio 4.15: `AsyncServer._handle_eio_message` (one Engine.IO
-message) and `engineio.AsyncServer.generate_id` (made to be overridden).
+Read from python-socketio 5.18.1: `AsyncServer._handle_eio_message`, one Engine.IO message.
 `tests/unit/realtime/test_library_seams.py` fails when they change.
 """
 
 import re
-import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +16,7 @@ from aiohttp import web
 from socketio.packet import ACK
 
 from libs.common.errors import INVALID_INPUT, TOO_LARGE, PresenceError
+from services.realtime.engine import engine_class
 
 _log = structlog.get_logger(__name__)
 MAX_MESSAGE = 64 * 1024  # bytes; a larger one is refused with a reason
@@ -43,11 +42,6 @@ class Json:
             raise ValueError("nested too deeply") from error
 
 
-def new_socket_id(replica_id: str, life: str) -> str:
-    """`r1-5f3a-…`: Caddy finds the replica by the first part; the second tells its lives apart."""
-    return f"{replica_id}-{life}-{secrets.token_urlsafe(12)}"
-
-
 class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library is untyped
     """Refuses what it cannot read with the contract's error, and goes on."""
 
@@ -67,13 +61,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library is unty
         )
 
     def _engineio_server_class(self) -> type[engineio.AsyncServer]:
-        replica_id, life = self._name
-
-        class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
-            def generate_id(self) -> str:
-                return new_socket_id(replica_id, life)
-
-        return EngineServer
+        return engine_class(*self._name)
 
     async def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:
         if len(data) > MAX_MESSAGE:

@@ -1,16 +1,21 @@
 """What this replica knows of each of its sockets."""
 
 import asyncio
+import time
 from dataclasses import dataclass, field
-from typing import Any
 
 from libs.common.bus.base import Caller
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Token
+from services.realtime.engine import DirectSocket
+from services.realtime.frames import Outgoing
 from services.realtime.wire import Member
 
 MAX_WAITING = 64  # commands of one socket that may wait for their turn
+MOST_POSES = 100  # updates a second of one socket; what is more is overtaken anyway
+MAX_BACKLOG = 1024 * 1024  # bytes an account's socket may leave unread
+MAX_GUEST_BACKLOG = 64 * 1024  # and a guest's
 
 
 @dataclass(slots=True)
@@ -22,12 +27,28 @@ class Place:
 
     space: SpaceKey
     member: Member
+    batches: bool = False  # it asked for the feature `pose-batch`
     after_seq: int = 0
-    early: list[tuple[int, str, dict[str, Any]]] | None = field(default_factory=list)
+    early: list[tuple[int, Outgoing]] | None = field(default_factory=list)
 
     @property
     def subspace(self) -> str:
         return self.member.subspace
+
+
+@dataclass(slots=True)
+class PoseBudget:
+    """How many poses of a socket are looked at in a second."""
+
+    second: int = 0
+    spent: int = 0
+
+    def exceeded(self) -> bool:
+        second = int(time.monotonic())
+        if second != self.second:
+            self.second, self.spent = second, 0
+        self.spent += 1
+        return self.spent > MOST_POSES
 
 
 @dataclass(slots=True)
@@ -36,11 +57,18 @@ class Session:
 
     sid: str
     namespace: str
+    engine: DirectSocket
     token: Token
     address: str
     place: Place | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: int = 0
+    poses: PoseBudget = field(default_factory=PoseBudget)
 
     def caller(self) -> Caller:
         return Caller(self.token.identity, new_id(), self.address)
+
+    @property
+    def max_backlog(self) -> int:
+        """Bytes it may leave unread before it is dropped."""
+        return MAX_BACKLOG if self.token.identity.account else MAX_GUEST_BACKLOG

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from libs.common.contracts.log import LoggedEvent
-from libs.common.contracts.presence import PoseOut, Position, UserJoined, UserLeft
+from libs.common.contracts.presence import Position, UserJoined, UserLeft
 
 
 class Member(msgspec.Struct):
@@ -56,12 +56,20 @@ class Logged(msgspec.Struct, tag="logged"):
     event: LoggedEvent
 
 
+class PoseWire(msgspec.Struct, array_like=True):
+    """`data` is the client's `entityData`, as JSON that nobody on the way has to read."""
+
+    socket_id: str
+    user_account: str | None
+    data: msgspec.Raw
+
+
 class Poses(msgspec.Struct, tag="poses"):
-    """The latest poses of one replica's members in one subspace, since its last tick."""
+    """The poses of one replica's members in one subspace that changed since its last tick."""
 
     replica: str
     subspace: str
-    poses: list[PoseOut]
+    poses: list[PoseWire]
 
 
 type Message = Joined | Left | Logged | Poses

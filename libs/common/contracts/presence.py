@@ -53,6 +53,7 @@ class JoinSpace(Struct, rename=_CAMEL):
     avatar_data: Any = None
     token: Annotated[str, Meta(max_length=4096)] | None = None
     after_seq: Annotated[int, Meta(ge=0)] | None = None
+    features: Annotated[list[str], Meta(max_length=16)] = []
 
 
 class AframeUpdate(Struct, omit_defaults=True):
@@ -61,6 +62,18 @@ class AframeUpdate(Struct, omit_defaults=True):
     position: Position | UnsetType = UNSET
     rotation: Rotation | UnsetType = UNSET
     entities: Annotated[dict[str, Any], Meta(max_length=MAX_ENTITIES)] | UnsetType = UNSET
+
+    def merged(self, newer: "AframeUpdate") -> "AframeUpdate":
+        """This with what `newer` says; entities by their id."""
+        entities = newer.entities if newer.entities else self.entities
+        if self.entities and newer.entities:
+            together = {**self.entities, **newer.entities}
+            entities = dict(list(together.items())[-MAX_ENTITIES:])  # the newest
+        return AframeUpdate(
+            newer.position if newer.position is not UNSET else self.position,
+            newer.rotation if newer.rotation is not UNSET else self.rotation,
+            entities,
+        )
 
 
 class UserJoined(Struct, rename=_CAMEL):
@@ -109,6 +122,14 @@ class PoseOut(Struct, rename=_CAMEL):
     timestamp: str
 
 
+class PoseBatch(Struct):
+    """`t` is Unix time in milliseconds; `poses` are pairs of socketId and entityData; `gone` have left."""
+
+    t: int
+    poses: list[tuple[str, dict[str, Any]]]
+    gone: list[str]
+
+
 class Nothing(Struct):
     """An empty object."""
 
@@ -127,6 +148,7 @@ RECORDS = (
     Signal("user-joined", UserJoined, "server", "Someone entered."),
     Signal("user-left", UserLeft, "server", "Someone left."),
     Signal("aframe-update", PoseOut, "server", "Someone's latest pose."),
+    Signal("aframe-batch", PoseBatch, "server", "The latest poses of a tick, for the feature `pose-batch`."),
     Signal("space-error", SpaceError, "server", "A command concerning the space failed."),
     Signal("chat-error", SpaceError, "server", "A command concerning chat failed."),
 )

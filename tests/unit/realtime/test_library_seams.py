@@ -12,9 +12,11 @@ from typing import Any
 import engineio
 import pytest
 import socketio
+from engineio.async_drivers.aiohttp import WebSocket
+from engineio.async_socket import AsyncSocket
 from socketio.packet import ACK
 
-from services.realtime.server import new_socket_id
+from services.realtime.engine import new_socket_id
 
 READ_IN = {"python-socketio": "5.18.1", "python-engineio": "4.15.1"}
 
@@ -34,6 +36,13 @@ def test_the_libraries_are_the_ones_that_were_read(distribution: str, read: str)
         (socketio.AsyncServer._handle_eio_message, "bef50fc0e1635921"),
         (socketio.AsyncServer._send_packet, "a00022b42c1c29e9"),
         (socketio.AsyncServer._engineio_server_class, "199c42bf149247e0"),
+        (engineio.AsyncServer._handle_connect, "5bd7edc1d1ae115a"),
+        (AsyncSocket._websocket_handler, "27f120df4d717a24"),
+        (AsyncSocket.send, "0437276ccba7ab09"),
+        (AsyncSocket.close, "faa2e93902543244"),
+        (AsyncSocket.receive, "a91ae36ec2fb5340"),
+        (AsyncSocket.check_ping_timeout, "77616d5ca7809257"),
+        (WebSocket.__call__, "71f9a94476d737c3"),
         (engineio.AsyncServer.generate_id, "b6a591454237c0bb"),
     ],
 )
