@@ -6,6 +6,7 @@ Redis Cluster. Keys of a replica carry `{replica:id}`.
 | key | type | holds | lives |
 |---|---|---|---|
 | `{space}:members` | hash | socket id → member record (JSON) | while anyone is there |
+| `{space}:entities` | hash | entity id → spawned entity (JSON) | while its owner is there |
 | `{space}:version` | string | presence version, raised by every join and leave | for ever |
 | `{space}:epoch` | string | access epoch, raised by bans, revocations, settings | for ever |
 | `{space}:wire` | channel | frames between replicas: presence, poses, durable events | - |
@@ -13,7 +14,7 @@ Redis Cluster. Keys of a replica carry `{replica:id}`.
 | `presence:active` | sorted set | space → sockets in it; the popular-spaces cache | - |
 | `{replica:id}:spaces` | set | spaces where the replica has members | while the replica lives |
 | `auth:challenge:*` | string | nonce of a login challenge → account | 5 min, spent once |
-| `auth:denied:*` | string | `jti` of a logged-out token | until it would have expired |
+| `auth:denied:*` | string | `jti` of a logged-out token, `sid` of its login | until the last token would have expired |
 | `hive:authority:*` | string | an account's posting authority (JSON) | 60 s |
 | `sync:status` | string | the replica's status, as `/health` shows it (JSON) | 300 s |
 | `LIMITS:*` | the `limits` library's | rate-limit windows | their window |
@@ -25,6 +26,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from libs.common.errors import UNAVAILABLE, PresenceError
+from libs.common.identity import Identity
 from libs.common.spaces import SpaceKey
 
 REPLICAS = "presence:replicas"
@@ -47,6 +49,10 @@ def epoch(space: SpaceKey) -> str:
     return f"{{{space}}}:epoch"
 
 
+def entities(space: SpaceKey) -> str:
+    return f"{{{space}}}:entities"
+
+
 def wire(space: SpaceKey) -> str:
     return f"{{{space}}}:wire"
 
@@ -59,8 +65,13 @@ def challenge(nonce: str) -> str:
     return f"auth:challenge:{nonce}"
 
 
-def denied(token_id: str) -> str:
-    return f"auth:denied:{token_id}"
+def denied(token_or_session_id: str) -> str:
+    return f"auth:denied:{token_or_session_id}"
+
+
+def denials(identity: Identity) -> list[str]:
+    """Keys, each of which denies the token: its own, and that of the login it came from."""
+    return [denied(name) for name in (identity.token_id, identity.session_id) if name]
 
 
 def authority(account: str) -> str:

@@ -14,13 +14,18 @@ from libs.common.spaces import SpaceKey
 from services.realtime.broadcast import Broadcast
 from services.realtime.draining import Farewell
 from services.realtime.entering import Entering
+from services.realtime.entities import Entities
+from services.realtime.expiry import Expiry
 from services.realtime.fanout import Fanout
 from services.realtime.lease import Lease
 from services.realtime.poses import PoseTicker
 from services.realtime.presence import Presence
+from services.realtime.publisher import Publisher
+from services.realtime.relay import Relays
 from services.realtime.reporter import Reporter
 from services.realtime.server import Server, SocketHttp
 from services.realtime.settings import Settings
+from services.realtime.signals import Signals
 from services.realtime.sockets import Sockets
 from services.realtime.wire import Member
 
@@ -50,7 +55,13 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     lease = Lease(presence, reporter, settings.lease_seconds, entering.register_again)
     gatekeeper = Gatekeeper(bus, redis, settings, "realtime")
     limits = RateLimits(settings.redis_url, settings.rate_limit_factor)
-    sockets = Sockets(server, registry, bus, gatekeeper, limits, entering, poses, settings.trusted_proxies)
+    publisher = Publisher(redis.redis)
+    relays = Relays(fanout, broadcast, publisher, replica)
+    signals = Signals(relays, poses, Entities(relays), presence, gatekeeper)
+    sockets = Sockets(server, registry, bus, gatekeeper, limits, entering, signals, settings)
+    expiry = Expiry(server, sockets)
     http = SocketHttp(server, settings.http_host, settings.http_port)
 
-    return Service("realtime", [redis, fanout, bus, reporter, lease, poses, Farewell(server, sockets), http])
+    return Service(
+        "realtime", [redis, fanout, bus, reporter, lease, publisher, poses, expiry, Farewell(server, sockets), http]
+    )

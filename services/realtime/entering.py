@@ -10,7 +10,7 @@ from libs.common.bus.base import Bus
 from libs.common.clock import now, rfc3339
 from libs.common.contracts import chat, spaces
 from libs.common.contracts.chat import GetSnapshot, Snapshot
-from libs.common.contracts.presence import JoinSpace, SpaceJoined
+from libs.common.contracts.presence import EntityEventOut, JoinSpace, SpaceJoined
 from libs.common.contracts.schema import dump
 from libs.common.contracts.spaces import Authorization, Authorize
 from libs.common.edge import require_admitted
@@ -63,11 +63,11 @@ class Entering:
         self, session: Session, space: HeldSpace, request: JoinSpace, authorization: Authorization
     ) -> dict[str, Any]:
         member = _member(session, self._replica, request)
-        session.place = Place(space.key, member, batches=POSE_BATCH in request.features)
+        session.place = Place(space.key, member, authorization, batches=POSE_BATCH in request.features)
         space.sessions[session.sid] = session  # from here on it collects durable events
         epoch = await self._presence.join(space.key, member, authorization.max_users)
         if epoch != authorization.epoch:  # a ban or a change of settings while it was entering
-            authorization = await self._authorize(session, space.key)
+            authorization = session.place.authorization = await self._authorize(session, space.key)
         self._reporter.report("join", space.key, member)
         snapshot_request = GetSnapshot(space.key.space_type, space.key.space_id, request.subspace)
         snapshot = await self._bus.call(chat.snapshot, snapshot_request, session.caller())
@@ -84,8 +84,8 @@ class Entering:
             missed = await space.missed_since(request.after_seq, snapshot.seq, request.subspace)
         told: dict[str, Any] = {}
 
-        def tell(others: Sequence[Member]) -> None:
-            told.update(_space_joined(space.key, request.subspace, authorization, snapshot, others))
+        def tell(others: Sequence[Member], entities: Sequence[EntityEventOut]) -> None:
+            told.update(_space_joined(space.key, request.subspace, authorization, snapshot, others, entities))
             self._broadcast.to_one(session, Outgoing("space-joined", told))
             for event in missed:
                 for packet in self._broadcast.rendered(event):
@@ -160,7 +160,12 @@ def _member(session: Session, replica: str, request: JoinSpace) -> Member:
 
 
 def _space_joined(
-    key: SpaceKey, subspace: str, authorization: Authorization, snapshot: Snapshot, others: Sequence[Member]
+    key: SpaceKey,
+    subspace: str,
+    authorization: Authorization,
+    snapshot: Snapshot,
+    others: Sequence[Member],
+    entities: Sequence[EntityEventOut],
 ) -> dict[str, Any]:
     joined = SpaceJoined(
         success=True,
@@ -170,7 +175,7 @@ def _space_joined(
         role=authorization.role,
         seq=snapshot.seq,
         users=[member.joined() for member in others],
-        entities=[],
+        entities=list(entities),
         messages=[dump(message) for message in snapshot.messages],
         settings=authorization.settings,
         timestamp=rfc3339(now()),

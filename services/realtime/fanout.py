@@ -18,6 +18,7 @@ from libs.common.bus.base import Bus, Caller
 from libs.common.clock import now, rfc3339
 from libs.common.contracts import log
 from libs.common.contracts.log import EventsSince, Heads, LoggedEvent
+from libs.common.contracts.presence import AvatarUpdated, EntityEventOut
 from libs.common.errors import FORBIDDEN, UNAVAILABLE, PresenceError
 from libs.common.identity import service_identity
 from libs.common.ids import new_id
@@ -26,10 +27,12 @@ from libs.common.spaces import SpaceKey
 from services.realtime import wire
 from services.realtime.broadcast import Broadcast
 from services.realtime.channels import Channels
+from services.realtime.frames import Outgoing
 from services.realtime.poses import PoseTicker
 from services.realtime.presence import Presence
 from services.realtime.sessions import Session
-from services.realtime.wire import Joined, Left, Logged, Member, Poses
+from services.realtime.space_entities import REMOVE, SPAWN, SpaceEntities
+from services.realtime.wire import Joined, Left, Logged, Member, Poses, Relay
 
 _log = structlog.get_logger(__name__)
 PAGE = 500
@@ -42,7 +45,7 @@ class Enter:
 
     session: Session
     seq: int
-    tell: Callable[[Sequence[Member]], None]
+    tell: Callable[[Sequence[Member], Sequence[EntityEventOut]], None]
     done: asyncio.Future[None]
 
 
@@ -69,6 +72,8 @@ class HeldSpace:
     ) -> None:  # fmt: skip
         self.key = key
         self.holders = 0
+        self.is_shared = False
+        self.entities = SpaceEntities()
         self.sessions: dict[str, Session] = {}
         self._replica, self._bus, self._presence = replica, bus, presence
         self._broadcast, self._poses, self._gap = broadcast, poses, gap
@@ -89,12 +94,18 @@ class HeldSpace:
         self._seq = found.heads[str(self.key)]
         roll = await self._presence.roll(self.key)
         self._roster, self._version = roll.members, roll.version
-        self._share_poses()
+        self.entities.load(await self._presence.entities(self.key))
+        self._look_elsewhere()
 
-    def _share_poses(self) -> None:
-        """Poses go to the channel only while another replica has members here."""
-        elsewhere = any(member.replica != self._replica for member in self._roster.values())
-        self._poses.share(self.key, shared=elsewhere)
+    def _look_elsewhere(self) -> None:
+        """Ephemeral events go to the channel only while another replica has members here."""
+        self.is_shared = any(member.replica != self._replica for member in self._roster.values())
+        self._poses.share(self.key, shared=self.is_shared)
+
+    def has_member(self, socket_id: str, subspace: str) -> bool:
+        """Whether that socket, of whatever replica, is in the subspace."""
+        member = self._roster.get(socket_id)
+        return member is not None and member.subspace == subspace
 
     async def run(self) -> None:
         """Handle the inbox for ever; a failure costs one item."""
@@ -121,6 +132,8 @@ class HeldSpace:
             self._on_poses(item)
         elif isinstance(item, Logged):
             await self._on_logged(item.event)
+        elif isinstance(item, Relay):
+            self._on_relay(item)
         elif isinstance(item, Joined | Left):
             await self._on_presence(item)
         elif isinstance(item, Enter):
@@ -148,7 +161,7 @@ class HeldSpace:
         if member.socket_id not in self._roster:
             self._broadcast.send(self.key, member.subspace, "user-joined", member.joined(), skip=member.socket_id)
         self._roster[member.socket_id] = member
-        self._share_poses()
+        self._look_elsewhere()
 
     def _remove(self, socket_id: str, reason: str, timestamp: str) -> None:
         member = self._roster.pop(socket_id, None)
@@ -156,7 +169,8 @@ class HeldSpace:
             left = member.left(reason, timestamp)
             self._broadcast.send(self.key, member.subspace, "user-left", left, skip=socket_id)
             self._poses.drop(self.key, member.subspace, socket_id)
-            self._share_poses()
+            self.entities.drop_of(socket_id)
+            self._look_elsewhere()
 
     async def _resync_roster(self) -> None:
         roll = await self._presence.roll(self.key)
@@ -174,6 +188,27 @@ class HeldSpace:
         """Those of members only: a pose may be overtaken by its member's leaving."""
         item.poses = [pose for pose in item.poses if pose.socket_id in self._roster]
         self._poses.take(self.key, item)
+
+    def _on_relay(self, item: Relay) -> None:
+        """From a member on another replica."""
+        self._note(item)
+        packet = Outgoing(item.event, item.payload)
+        if item.to is None:
+            room = self._broadcast.room(self.key, item.subspace)
+            if room:
+                room.post(packet, item.sender)
+        elif session := self.sessions.get(item.to):
+            self._broadcast.to_one(session, packet)
+
+    def _note(self, item: Relay) -> None:
+        """What later joiners are to see of it."""
+        if item.event == "entity-event" and item.to is None:
+            event = msgspec.json.decode(item.payload, type=EntityEventOut)
+            if event.name in (SPAWN, REMOVE):
+                self.entities.apply(item.subspace, event)
+        elif item.event == "avatar-updated" and item.sender in self._roster:
+            updated = msgspec.json.decode(item.payload, type=AvatarUpdated)
+            self._roster[item.sender].avatar_data = updated.avatar_data
 
     # Durable events.
 
@@ -227,7 +262,7 @@ class HeldSpace:
         session, place = item.session, item.session.place
         if place is None or place.space != self.key:
             raise PresenceError(FORBIDDEN, "The socket left while it was entering.")
-        item.tell(self._others(place.subspace, session.sid))
+        item.tell(self._others(place.subspace, session.sid), self.entities.shown(place.subspace))
         self._broadcast.admit(session, item.seq)
         self._poses.welcome(session)
         if not item.done.done():
@@ -310,7 +345,7 @@ class Fanout:
             except msgspec.DecodeError as error:  # from a newer version: what it says is in the log as well
                 _log.warning("unreadable message between replicas", space=str(space.key), error=str(error))
                 return
-            if not (isinstance(message, Poses) and message.replica == self._replica):
+            if not (isinstance(message, Poses | Relay) and message.replica == self._replica):
                 space.put(message)
 
         try:

@@ -14,7 +14,7 @@ from libs.common.clock import now, rfc3339
 from libs.common.errors import SPACE_FULL, PresenceError
 from libs.common.spaces import SpaceKey
 from services.realtime import wire
-from services.realtime.wire import Member
+from services.realtime.wire import Entity, Member
 
 _NEXT_VERSION = """
 local function next_version(key)
@@ -135,7 +135,28 @@ class Presence:
                 args=[cache.wire(space), reason, rfc3339(now()), *socket_ids],
             )
             await self._show_count(space, used)
-        return [wire.decode_member(member) for member in gone]
+            members = [wire.decode_member(member) for member in gone]
+            await self._drop_entities(space, {member.socket_id for member in members})
+        return members
+
+    async def _drop_entities(self, space: SpaceKey, owners: set[str]) -> None:
+        """Entities go with their owner."""
+        owned = [name for name, entity in (await self.entities(space)).items() if entity.owner in owners]
+        if owned:
+            removed: Any = self._redis.hdel(cache.entities(space), *owned)
+            await removed
+
+    async def entities(self, space: SpaceKey) -> dict[str, Entity]:
+        """Spawned entities by id, all subspaces."""
+        with cache.redis_unavailable():
+            found: Any = self._redis.hgetall(cache.entities(space))
+            return {name.decode(): wire.decode_entity(value) for name, value in (await found).items()}
+
+    async def update(self, space: SpaceKey, member: Member) -> None:
+        """Write a member's record again; nothing is announced."""
+        with cache.redis_unavailable():
+            written: Any = self._redis.hset(cache.members(space), member.socket_id, wire.encode(member))
+            await written
 
     async def _show_count(self, space: SpaceKey, used: int) -> None:
         """Keep the popular-spaces set: by value, so that a lost or repeated update does not add up."""

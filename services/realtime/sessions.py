@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, field
 
 from libs.common.bus.base import Caller
+from libs.common.contracts.spaces import Authorization
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Token
@@ -13,7 +14,7 @@ from services.realtime.frames import Outgoing
 from services.realtime.wire import Member
 
 MAX_WAITING = 64  # commands of one socket that may wait for their turn
-MOST_POSES = 100  # updates a second of one socket; what is more is overtaken anyway
+MOST_SIGNALS = 100  # a second, of one socket
 MAX_BACKLOG = 1024 * 1024  # bytes an account's socket may leave unread
 MAX_GUEST_BACKLOG = 64 * 1024  # and a guest's
 
@@ -27,6 +28,7 @@ class Place:
 
     space: SpaceKey
     member: Member
+    authorization: Authorization
     batches: bool = False  # it asked for the feature `pose-batch`
     after_seq: int = 0
     early: list[tuple[int, Outgoing]] | None = field(default_factory=list)
@@ -37,9 +39,10 @@ class Place:
 
 
 @dataclass(slots=True)
-class PoseBudget:
-    """How many poses of a socket are looked at in a second."""
+class Budget:
+    """How many signals of a socket are looked at in a second; `most` of 0 is no limit."""
 
+    most: int
     second: int = 0
     spent: int = 0
 
@@ -48,7 +51,7 @@ class PoseBudget:
         if second != self.second:
             self.second, self.spent = second, 0
         self.spent += 1
-        return self.spent > MOST_POSES
+        return 0 < self.most < self.spent
 
 
 @dataclass(slots=True)
@@ -60,10 +63,10 @@ class Session:
     engine: DirectSocket
     token: Token
     address: str
+    budget: Budget
     place: Place | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: int = 0
-    poses: PoseBudget = field(default_factory=PoseBudget)
 
     def caller(self) -> Caller:
         return Caller(self.token.identity, new_id(), self.address)

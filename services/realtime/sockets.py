@@ -5,7 +5,6 @@ Every event is acked with `{ok: true, ...}` or `{ok: false, error, code}`; a fai
 its poses pass them.
 """
 
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -15,7 +14,7 @@ import socketio
 import structlog
 
 from libs.common.bus.base import Bus
-from libs.common.contracts.presence import MAX_AVATAR_BYTES, AframeUpdate, JoinSpace
+from libs.common.contracts.presence import AframeUpdate, EntityEvent, JoinSpace
 from libs.common.contracts.registry import Operation, Registry, Socket
 from libs.common.contracts.schema import dump, has_field, load
 from libs.common.edge import Gatekeeper, RateLimits, client_address, require_admitted, with_client_id
@@ -24,14 +23,15 @@ from libs.common.metrics import SOCKETS
 from services.realtime.broadcast import Broadcast
 from services.realtime.entering import Entering
 from services.realtime.frames import DEFAULT_NAMESPACE, NAMESPACES, Outgoing
-from services.realtime.poses import PoseTicker
 from services.realtime.server import MAX_MESSAGE
-from services.realtime.sessions import MAX_WAITING, Session
+from services.realtime.sessions import MAX_WAITING, MOST_SIGNALS, Budget, Session
+from services.realtime.settings import Settings
+from services.realtime.signals import Handler, Signals, check_avatar
 
 _log = structlog.get_logger(__name__)
 
 _POSE = '42["aframe-update",'
-_decode_pose = msgspec.json.Decoder(AframeUpdate).decode
+type HotRow = tuple[str, Callable[[str], Any], Callable[[Session, Any], None]]
 
 type Command = Callable[[Session, Any], Awaitable[dict[str, Any]]]
 
@@ -41,10 +41,15 @@ class Sockets:
 
     def __init__(
         self, server: socketio.AsyncServer, registry: Registry, bus: Bus, gatekeeper: Gatekeeper, limits: RateLimits,
-        entering: Entering, poses: PoseTicker, trusted_proxies: tuple[str, ...],
+        entering: Entering, signals: Signals, settings: Settings,
     ) -> None:  # fmt: skip
         self._server, self._bus, self._gatekeeper, self._limits = server, bus, gatekeeper, limits
-        self._entering, self._poses, self._trusted = entering, poses, trusted_proxies
+        self._entering, self._signals, self._trusted = entering, signals, settings.trusted_proxies
+        self._most_signals = round(MOST_SIGNALS * settings.rate_limit_factor)
+        self._hot_table: tuple[HotRow, ...] = (
+            (_POSE, msgspec.json.Decoder(AframeUpdate).decode, signals.take_pose),
+            ('42["entity-event",', msgspec.json.Decoder(EntityEvent).decode, signals.relay_entity_event),
+        )
         self.sessions: dict[str, Session] = {}
         for namespace in NAMESPACES:
             self._register(namespace, registry)
@@ -55,8 +60,8 @@ class Sockets:
 
         self._server.on("connect", connect, namespace=namespace)
         self._server.on("disconnect", self._disconnect, namespace=namespace)
-        self._server.on("aframe-update", self._aframe_update, namespace=namespace)
-        self._server.on("time", self._time, namespace=namespace)
+        for event, (form, handler) in self._signals.table.items():
+            self._server.on(event, self._signal(event, form, handler), namespace=namespace)
         commands: dict[str, Command] = {"join-space": self._join_space, "leave-space": self._leave_space}
         for operation, binding in registry.bound(Socket):
             if isinstance(operation, Operation):
@@ -75,7 +80,7 @@ class Sockets:
         except PresenceError as error:
             raise socketio.exceptions.ConnectionRefusedError(error.text, error.to_wire()) from error
         engine = self._server.eio.sockets[self._server.manager.eio_sid_from_sid(sid, namespace)]
-        session = self.sessions[sid] = Session(sid, namespace, engine, token, address)
+        session = self.sessions[sid] = Session(sid, namespace, engine, token, address, Budget(self._most_signals))
         if namespace == DEFAULT_NAMESPACE:
             engine.hot = partial(self._hot, session)
         SOCKETS.set(len(self.sessions))
@@ -93,32 +98,34 @@ class Sockets:
     # Signals.
 
     def _hot(self, session: Session, text: str) -> bool:
-        """A pose without an ack, on the shortest way. Whatever is wrong with it, the long way answers."""
-        if session.place is None or not text.startswith(_POSE) or len(text) > MAX_MESSAGE:
+        """A signal without an ack, on the shortest way. Whatever is wrong with it, the long way answers."""
+        if session.place is None or len(text) > MAX_MESSAGE:
             return False
-        if session.poses.exceeded():
-            return True  # only the latest counts, and another is near
-        try:
-            self._poses.put(session.place, _decode_pose(text[len(_POSE) : -1]))
-        except (msgspec.MsgspecError, RecursionError):
-            return False
-        return True
+        for start, decode, take in self._hot_table:
+            if text.startswith(start):
+                if session.budget.exceeded():
+                    return start == _POSE  # the latest pose counts, and another is near
+                try:
+                    take(session, decode(text[len(start) : -1]))
+                except (msgspec.MsgspecError, RecursionError, PresenceError):
+                    return False
+                return True
+        return False
 
-    async def _time(self, _sid: str, *_: Any) -> dict[str, Any]:
-        return {"ok": True, "time": time.time_ns() // 1_000_000}
+    def _signal(self, event: str, form: type, handler: Handler) -> Any:
+        async def run(sid: str, *arguments: Any) -> dict[str, Any]:
+            session = self.sessions.get(sid)
+            if session is None:
+                return _failed(PresenceError(FORBIDDEN))
+            try:
+                if session.budget.exceeded():
+                    raise PresenceError(RATE_LIMITED, f"At most {MOST_SIGNALS} signals a second.")
+                return {"ok": True, **await handler(session, _convert(arguments, form))}
+            except PresenceError as error:
+                self._tell_error(session, event, error)
+                return _failed(error)
 
-    async def _aframe_update(self, sid: str, *arguments: Any) -> dict[str, Any]:
-        session = self.sessions.get(sid)
-        if session is None:
-            return _failed(PresenceError(FORBIDDEN))
-        try:
-            if session.place is None:
-                raise PresenceError(FORBIDDEN, "Join a space first.")
-            self._poses.put(session.place, _convert(arguments, AframeUpdate))
-        except PresenceError as error:
-            self._tell_error(session, "aframe-update", error)
-            return _failed(error)
-        return {"ok": True}
+        return run
 
     # Commands.
 
@@ -144,7 +151,7 @@ class Sockets:
         session.waiting += 1
         try:
             async with session.turn:
-                return await command(session, arguments[0] if arguments else {})
+                return await command(session, _first(arguments))
         finally:
             session.waiting -= 1
 
@@ -154,8 +161,7 @@ class Sockets:
 
     async def _join_space(self, session: Session, data: Any) -> dict[str, Any]:
         request = _convert((data,), JoinSpace)
-        if len(msgspec.json.encode(request.avatar_data)) > MAX_AVATAR_BYTES:
-            raise PresenceError(INVALID_INPUT, f"avatar_data is at most {MAX_AVATAR_BYTES} bytes of JSON.")
+        check_avatar(request.avatar_data)
         if request.token is not None:
             session.token = await self._gatekeeper.identify(request.token)
         return await self._entering.enter(session, request)
@@ -191,10 +197,16 @@ def _where(operation: Operation[Any, Any], session: Session) -> dict[str, Any]:
 
 
 def _convert[T](arguments: tuple[Any, ...], form: type[T]) -> T:
+    """The first argument as its struct. It is encoded again, since some structs keep JSON as it is."""
     try:
-        return msgspec.convert(arguments[0] if arguments else {}, form)
-    except (msgspec.ValidationError, RecursionError) as error:
+        return msgspec.json.decode(msgspec.json.encode(_first(arguments)), type=form)
+    except (msgspec.MsgspecError, TypeError, RecursionError) as error:
         raise PresenceError(INVALID_INPUT, str(error)) from error
+
+
+def _first(arguments: tuple[Any, ...]) -> Any:
+    """A client that sends nothing, or null, means an empty object."""
+    return {} if not arguments or arguments[0] is None else arguments[0]
 
 
 def _failed(error: PresenceError) -> dict[str, Any]:

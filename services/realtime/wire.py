@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from libs.common.contracts.log import LoggedEvent
-from libs.common.contracts.presence import Position, UserJoined, UserLeft
+from libs.common.contracts.presence import EntityEventOut, Position, UserJoined, UserLeft
 
 
 class Member(msgspec.Struct):
@@ -72,8 +72,31 @@ class Poses(msgspec.Struct, tag="poses"):
     poses: list[PoseWire]
 
 
-type Message = Joined | Left | Logged | Poses
+class Entity(msgspec.Struct):
+    """A spawned entity, as the `{space}:entities` hash holds it. `event` is what its spawn was."""
+
+    owner: str  # socket id
+    subspace: str
+    event: EntityEventOut
+
+
+class Relay(msgspec.Struct, tag="relay"):
+    """An ephemeral event of a member, on its way to the others in the subspace, or to one of them.
+
+    `payload` is what clients get, as JSON that nobody on the way has to read.
+    """
+
+    replica: str
+    subspace: str
+    event: str
+    payload: msgspec.Raw
+    sender: str
+    to: str | None = None
+
+
+type Message = Joined | Left | Logged | Poses | Relay
 
 encode = msgspec.json.Encoder().encode
-decode = msgspec.json.Decoder(Joined | Left | Logged | Poses).decode
+decode = msgspec.json.Decoder(Joined | Left | Logged | Poses | Relay).decode
+decode_entity = msgspec.json.Decoder(Entity).decode
 decode_member = msgspec.json.Decoder(Member).decode

@@ -6,7 +6,7 @@ for each that a client may send.
 
 from typing import Annotated, Any
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from libs.common.contracts.registry import Signal
 
@@ -76,6 +76,54 @@ class AframeUpdate(Struct, omit_defaults=True):
         )
 
 
+class EntityEvent(Struct):
+    """Something that must not be merged with what came before: a spawn, a removal, a move in a game.
+
+    `spawn` and `remove` name their entity in `data.id`; a spawned entity is in later joiners' snapshot until it
+    is removed or its owner leaves. With `to`, a socket id of the same space, only that one hears of it.
+    """
+
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    data: Raw
+    to: Annotated[str, Meta(max_length=64)] | None = None
+
+
+class EntityEventOut(Struct, rename=_CAMEL):
+    socket_id: str
+    user_account: str | None
+    name: str
+    data: Raw
+
+
+class Typing(Struct):
+    typing: bool = True
+
+
+class TypingOut(Struct, rename=_CAMEL):
+    socket_id: str
+    user_account: str | None
+    display_name: str
+    typing: bool
+
+
+class AvatarUpdate(Struct):
+    """At most `MAX_AVATAR_BYTES` of JSON."""
+
+    avatar_data: Any
+
+
+class AvatarUpdated(Struct, rename=_CAMEL):
+    socket_id: str
+    user_account: str | None
+    avatar_data: Any
+
+
+class AuthRefresh(Struct):
+    """A new token for the same identity; the socket stays where it is."""
+
+    token: Annotated[str, Meta(max_length=4096)]
+
+
 class UserJoined(Struct, rename=_CAMEL):
     """`userAccount` is null for a guest."""
 
@@ -134,6 +182,12 @@ class Nothing(Struct):
     """An empty object."""
 
 
+class Draining(Struct, rename={"retry_after": "retryAfter"}):
+    """In seconds."""
+
+    retry_after: int
+
+
 class SpaceError(Struct):
     error: str
     code: str
@@ -143,12 +197,20 @@ RECORDS = (
     Signal("join-space", JoinSpace, "client", "Enter a space; the ack and `space-joined` carry the snapshot."),
     Signal("leave-space", Nothing, "client", "Leave the space this socket is in."),
     Signal("aframe-update", AframeUpdate, "client", "One's pose; only the latest counts."),
+    Signal("entity-event", EntityEvent, "client", "Relayed to the others in order, never merged."),
+    Signal("chat-typing", Typing, "client", "One is writing, or stopped."),
+    Signal("avatar-update", AvatarUpdate, "client", "One's avatar changed."),
+    Signal("auth-refresh", AuthRefresh, "client", "A new token, before the old one runs out."),
     Signal("time", Nothing, "client", "Acked with `{ok, time}`: the server's clock in milliseconds."),
     Signal("space-joined", SpaceJoined, "server", "The snapshot of the space just entered."),
     Signal("user-joined", UserJoined, "server", "Someone entered."),
     Signal("user-left", UserLeft, "server", "Someone left."),
     Signal("aframe-update", PoseOut, "server", "Someone's latest pose."),
     Signal("aframe-batch", PoseBatch, "server", "The latest poses of a tick, for the feature `pose-batch`."),
+    Signal("entity-event", EntityEventOut, "server", "What someone sent, in the order in which they did."),
+    Signal("chat-typing", TypingOut, "server", "Someone is writing, or stopped."),
+    Signal("avatar-updated", AvatarUpdated, "server", "Someone's avatar changed."),
+    Signal("server-draining", Draining, "server", "This server restarts; the socket will be closed and may reconnect."),
     Signal("space-error", SpaceError, "server", "A command concerning the space failed."),
     Signal("chat-error", SpaceError, "server", "A command concerning chat failed."),
 )

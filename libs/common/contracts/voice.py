@@ -1,10 +1,22 @@
-"""TURN credentials for WebRTC (the TURN REST API draft: HMAC over `expiry:account`)."""
+"""Voice and screens: TURN credentials (the TURN REST API draft), and the signalling of WebRTC between two sockets."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from libs.common.contracts.auth import Empty
-from libs.common.contracts.registry import Access, Http, Limit, Operation
+from libs.common.contracts.registry import Access, Http, Limit, Operation, Signal
+
+SocketId = Annotated[str, Meta(max_length=64)]
+Media = Literal["voice", "screen"]
+_CAMEL = {
+    "target_socket_id": "targetSocketId",
+    "from_socket_id": "fromSocketId",
+    "from_user": "fromUser",
+    "socket_id": "socketId",
+    "user_account": "userAccount",
+}
 
 
 @dataclass(frozen=True)
@@ -33,4 +45,60 @@ turn_credentials = Operation(
     summary="Short-lived TURN credentials; STUN only without a token.",
 )
 
-RECORDS = (turn_credentials,)
+
+class Offer(Struct, rename=_CAMEL):
+    """An SDP offer for one socket in the same space (JSEP, RFC 9429). `media` is voice or screen."""
+
+    target_socket_id: SocketId
+    offer: Raw
+    media: Media = "voice"
+
+
+class Answer(Struct, rename=_CAMEL):
+    target_socket_id: SocketId
+    answer: Raw
+    media: Media = "voice"
+
+
+class IceCandidate(Struct, rename=_CAMEL):
+    target_socket_id: SocketId
+    candidate: Raw
+    media: Media = "voice"
+
+
+class Signalled(Struct, rename=_CAMEL, omit_defaults=True):
+    """What the target receives: the same, and who it is from."""
+
+    from_socket_id: str
+    from_user: str | None
+    media: str
+    offer: Raw | UnsetType = UNSET
+    answer: Raw | UnsetType = UNSET
+    candidate: Raw | UnsetType = UNSET
+
+
+class VoiceState(Struct):
+    """Whether one's microphone takes part, and what it does."""
+
+    enabled: bool
+    muted: bool = False
+    speaking: bool = False
+    screen: bool = False
+
+
+class VoiceStateOut(VoiceState, rename=_CAMEL, kw_only=True):
+    socket_id: str
+    user_account: str | None
+
+
+RECORDS = (
+    turn_credentials,
+    Signal("webrtc-offer", Offer, "client", "To one socket in the same space."),
+    Signal("webrtc-answer", Answer, "client", "To one socket in the same space."),
+    Signal("webrtc-ice-candidate", IceCandidate, "client", "To one socket in the same space."),
+    Signal("voice-state", VoiceState, "client", "One's microphone and screen, for the others."),
+    Signal("webrtc-offer", Signalled, "server", "An offer from someone in the same space."),
+    Signal("webrtc-answer", Signalled, "server", "An answer from someone in the same space."),
+    Signal("webrtc-ice-candidate", Signalled, "server", "A candidate from someone in the same space."),
+    Signal("voice-state", VoiceStateOut, "server", "Someone's microphone and screen."),
+)

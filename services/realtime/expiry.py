@@ -1,0 +1,44 @@
+"""Tokens run out on live sockets too: without `auth-refresh` in time the socket is told why and closed."""
+
+import asyncio
+import time
+
+import socketio
+import structlog
+
+from libs.common.errors import SESSION_EXPIRED, PresenceError
+from libs.common.metrics import DROPPED
+from services.realtime.broadcast import Broadcast
+from services.realtime.frames import Outgoing
+from services.realtime.sessions import Session
+from services.realtime.sockets import Sockets
+
+_log = structlog.get_logger(__name__)
+LOOK_SECONDS = 1.0
+
+
+class Expiry:
+    def __init__(self, server: socketio.AsyncServer, sockets: Sockets) -> None:
+        self._server, self._sockets = server, sockets
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            now = time.time()
+            for session in [s for s in self._sockets.sessions.values() if s.token.expires_at <= now]:
+                await self._expire(session)
+
+    async def _expire(self, session: Session) -> None:
+        _log.info("Socket expired", sid=session.sid)
+        DROPPED.labels("session_expired").inc()
+        Broadcast.to_one(session, Outgoing("space-error", PresenceError(SESSION_EXPIRED).to_wire()))
+        await self._server.disconnect(session.sid, namespace=session.namespace)

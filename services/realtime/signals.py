@@ -1,0 +1,153 @@
+"""The product's own signals, one function each: what a member says to the others and nobody keeps.
+
+A handler returns what its ack adds to `{ok: true}`, or raises `PresenceError`. Those that may be refused
+beyond validation say so; whatever a payload leaves out is validated by its struct in the contract.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from libs.common.contracts import presence, voice
+from libs.common.contracts.presence import MAX_AVATAR_BYTES, AframeUpdate, AuthRefresh, EntityEvent, Nothing
+from libs.common.edge import Gatekeeper
+from libs.common.errors import FORBIDDEN, INVALID_INPUT, PresenceError
+from services.realtime.entities import Entities
+from services.realtime.poses import PoseTicker
+from services.realtime.presence import Presence
+from services.realtime.relay import Relays
+from services.realtime.sessions import Place, Session
+
+type Handler = Callable[[Session, Any], Awaitable[dict[str, Any]]]
+
+
+def check_avatar(avatar_data: Any) -> None:
+    """Raises `invalid_input` for one that is too large."""
+    if len(msgspec.json.encode(avatar_data)) > MAX_AVATAR_BYTES:
+        raise PresenceError(INVALID_INPUT, f"avatar_data is at most {MAX_AVATAR_BYTES} bytes of JSON.")
+
+
+class Signals:
+    """`table` maps an event name to its payload's struct and its handler."""
+
+    def __init__(
+        self, relays: Relays, poses: PoseTicker, entities: Entities, presence_state: Presence, gatekeeper: Gatekeeper
+    ) -> None:
+        self._relays, self._poses, self._entities = relays, poses, entities
+        self._presence, self._gatekeeper = presence_state, gatekeeper
+        self.table: dict[str, tuple[type, Handler]] = {
+            "time": (Nothing, self.time),
+            "aframe-update": (AframeUpdate, self.aframe_update),
+            "entity-event": (EntityEvent, self.entity_event),
+            "chat-typing": (presence.Typing, self.chat_typing),
+            "avatar-update": (presence.AvatarUpdate, self.avatar_update),
+            "auth-refresh": (AuthRefresh, self.auth_refresh),
+            "voice-state": (voice.VoiceState, self.voice_state),
+            "webrtc-offer": (voice.Offer, self.webrtc),
+            "webrtc-answer": (voice.Answer, self.webrtc),
+            "webrtc-ice-candidate": (voice.IceCandidate, self.webrtc),
+        }
+
+    async def time(self, _: Session, __: Nothing) -> dict[str, Any]:
+        """The server's clock, Unix time in milliseconds."""
+        return {"time": time.time_ns() // 1_000_000}
+
+    async def aframe_update(self, session: Session, update: AframeUpdate) -> dict[str, Any]:
+        self.take_pose(session, update)
+        return {}
+
+    def take_pose(self, session: Session, update: AframeUpdate) -> None:
+        self._poses.put(_place(session), update)
+
+    async def entity_event(self, session: Session, event: EntityEvent) -> dict[str, Any]:
+        self.relay_entity_event(session, event)
+        return {}
+
+    def relay_entity_event(self, session: Session, event: EntityEvent) -> None:
+        """Raises `invalid_input` or `conflict` for a spawn that cannot be kept, `not_found` for `to`."""
+        place = _place(session)
+        member = place.member
+        told = presence.EntityEventOut(member.socket_id, member.user_account, event.name, event.data)
+        if event.to is not None:
+            self._relays.to_one(place, event.to, "entity-event", told)
+        elif not self._entities.keep(place, told):
+            self._relays.to_others(place, "entity-event", told)
+
+    async def chat_typing(self, session: Session, typing: presence.Typing) -> dict[str, Any]:
+        place = _place(session)
+        member = place.member
+        told = presence.TypingOut(member.socket_id, member.user_account, member.display_name, typing.typing)
+        self._relays.to_others(place, "chat-typing", told)
+        return {}
+
+    async def avatar_update(self, session: Session, update: presence.AvatarUpdate) -> dict[str, Any]:
+        """Also what later joiners see. Raises `unavailable` while Redis is away."""
+        place = _place(session)
+        check_avatar(update.avatar_data)
+        place.member.avatar_data = update.avatar_data
+        await self._presence.update(place.space, place.member)
+        told = presence.AvatarUpdated(place.member.socket_id, place.member.user_account, update.avatar_data)
+        self._relays.to_others(place, "avatar-updated", told)
+        return {}
+
+    async def auth_refresh(self, session: Session, refresh: AuthRefresh) -> dict[str, Any]:
+        """Raises `forbidden` for another identity's token, `unauthorized` or `session_expired` for a bad one."""
+        token = await self._gatekeeper.identify(refresh.token)
+        if token.identity.key != session.token.identity.key:
+            raise PresenceError(FORBIDDEN, "The token is another identity's; connect with it instead.")
+        session.token = token
+        return {"expires_at": token.expires_at}
+
+    async def voice_state(self, session: Session, state: voice.VoiceState) -> dict[str, Any]:
+        """Raises `forbidden` where voice is switched off."""
+        place = _place(session)
+        if state.enabled or state.screen:
+            _require_voice(place)
+        member = place.member
+        told = voice.VoiceStateOut(
+            state.enabled,
+            state.muted,
+            state.speaking,
+            state.screen,
+            socket_id=member.socket_id,
+            user_account=member.user_account,
+        )
+        self._relays.to_others(place, "voice-state", told)
+        return {}
+
+    async def webrtc(self, session: Session, signal: voice.Offer | voice.Answer | voice.IceCandidate) -> dict[str, Any]:
+        """To one socket in the same space. Raises `not_found` for any other, `forbidden` where voice is off."""
+        place = _place(session)
+        _require_voice(place)
+        told = voice.Signalled(place.member.socket_id, place.member.user_account, signal.media)
+        event = _carry(signal, told)
+        self._relays.to_one(place, signal.target_socket_id, event, told)
+        return {}
+
+
+def _carry(signal: voice.Offer | voice.Answer | voice.IceCandidate, told: voice.Signalled) -> str:
+    """Copy what is carried, unread; the name of its event."""
+    if isinstance(signal, voice.Offer):
+        told.offer = signal.offer
+        return "webrtc-offer"
+    if isinstance(signal, voice.Answer):
+        told.answer = signal.answer
+        return "webrtc-answer"
+    told.candidate = signal.candidate
+    return "webrtc-ice-candidate"
+
+
+def _place(session: Session) -> Place:
+    if session.place is None:
+        raise PresenceError(FORBIDDEN, "Join a space first.")
+    return session.place
+
+
+def _require_voice(place: Place) -> None:
+    if not place.authorization.settings["voice_enabled"] and place.authorization.role not in _MAY_SPEAK_ALWAYS:
+        raise PresenceError(FORBIDDEN, "Voice is switched off in this space.")
+
+
+_MAY_SPEAK_ALWAYS = {"moderator", "owner", "operator"}

@@ -1,0 +1,99 @@
+"""The cork: order kept, one write a socket, a slow socket costs only itself."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+import msgspec
+
+from libs.common.identity import guest_identity
+from libs.common.tokens import Token
+from services.realtime.engine import DirectSocket
+from services.realtime.frames import Outgoing
+from services.realtime.room import Room
+from services.realtime.sessions import MAX_GUEST_BACKLOG, Budget, Session
+from tests.unit.realtime.test_blobs import payloads
+
+
+class Engine:
+    """Stands where a `DirectSocket` stands and remembers what is written."""
+
+    def __init__(self, *, backlog: int = 0, polls: bool = False) -> None:
+        self.transport = None if polls else object()
+        self.backlog = backlog
+        self.writes: list[bytes] = []
+        self.queued: list[str] = []
+        self.dropped = False
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+
+    def write_parts(self, parts: Sequence[bytes]) -> None:
+        self.writes.append(b"".join(parts))
+
+    def queue_message(self, text: str) -> None:
+        self.queued.append(text)
+
+    def drop(self) -> None:
+        self.dropped = True
+
+
+def member(room: Room, sid: str, engine: Engine, namespace: str = "/") -> Engine:
+    token = Token(guest_identity(sid), 2**40)
+    room.add(Session(sid, namespace, cast("DirectSocket", engine), token, "127.0.0.1", Budget(0)))
+    return engine
+
+
+def heard(engine: Engine) -> list[Any]:
+    texts = [payload.removeprefix(b"42").removeprefix(b"/socket.io/,") for payload in payloads(b"".join(engine.writes))]
+    return [msgspec.json.decode(text)[1] for text in texts]
+
+
+async def test_what_gathers_in_a_turn_is_one_write_in_order() -> None:
+    room = Room()
+    engines = [member(room, f"s{n}", Engine()) for n in range(3)]
+    for number in range(10):
+        room.post(Outgoing("e", number))
+    assert all(engine.writes == [] for engine in engines)
+    await asyncio.sleep(0)
+    for engine in engines:
+        assert (len(engine.writes), heard(engine)) == (1, list(range(10)))
+
+
+async def test_a_sender_is_left_out_of_its_own_only() -> None:
+    room = Room()
+    one, two = member(room, "one", Engine()), member(room, "two", Engine(), "/socket.io/")
+    room.post(Outgoing("e", "from one"), skip="one")
+    room.post(Outgoing("e", "from two"), skip="two")
+    room.post(Outgoing("e", "from elsewhere"))
+    room.flush()
+    assert heard(one) == ["from two", "from elsewhere"]
+    assert heard(two) == ["from one", "from elsewhere"]
+
+
+async def test_whoever_comes_later_hears_nothing_from_before() -> None:
+    room = Room()
+    early = member(room, "early", Engine())
+    room.post(Outgoing("e", 1))
+    late = member(room, "late", Engine())
+    room.post(Outgoing("e", 2))
+    room.flush()
+    assert (heard(early), heard(late)) == ([1, 2], [2])
+
+
+async def test_a_polling_socket_gets_each_as_text() -> None:
+    room = Room()
+    polls = member(room, "polls", Engine(polls=True))
+    room.post(Outgoing("e", 1))
+    room.post(Outgoing("e", 2))
+    room.flush()
+    assert polls.queued == ['2["e",1]', '2["e",2]']
+
+
+async def test_a_socket_that_leaves_too_much_unread_is_dropped_and_the_others_go_on() -> None:
+    room = Room()
+    slow, fine = member(room, "slow", Engine(backlog=MAX_GUEST_BACKLOG + 1)), member(room, "fine", Engine())
+    room.post(Outgoing("e", 1))
+    room.flush()
+    assert (slow.dropped, slow.writes) == (True, [])
+    assert (fine.dropped, heard(fine)) == (False, [1])
