@@ -28,6 +28,7 @@ from engineio.packet import CLOSE, MESSAGE, NOOP, PING, PONG, UPGRADE, Packet
 
 _log = structlog.get_logger(__name__)
 TEXT, BINARY = 1, 2  # opcodes (RFC 6455, 5.2)
+LAST_SECONDS = 2.0  # a dropped connection has for its last bytes
 MAX_QUEUED = 1024  # packets that may wait for a client that polls
 _closing: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
 
@@ -114,10 +115,13 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
         else:
             self.drop()
 
-    def drop(self) -> None:
-        """End the connection now; what is buffered is thrown away."""
-        if self.transport:
-            self.transport.abort()
+    def drop(self, farewell: bytes = b"") -> None:
+        """End the connection. Whoever still reads gets `farewell` (whole frames) within `LAST_SECONDS`."""
+        transport, self.transport = self.transport, None
+        if transport and not transport.is_closing():
+            transport.write(farewell)
+            transport.close()
+            asyncio.get_running_loop().call_later(LAST_SECONDS, transport.abort)
         _in_background(self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR))
 
     async def send(self, pkt: Packet) -> None:

@@ -86,7 +86,9 @@ class Entering:
 
         def tell(others: Sequence[Member], entities: Sequence[EntityEventOut]) -> None:
             told.update(_space_joined(space.key, request.subspace, authorization, snapshot, others, entities))
-            self._broadcast.to_one(session, Outgoing("space-joined", told))
+            packet = Outgoing("space-joined", told)
+            session.snapshot_bytes = len(packet.frame(session.namespace))
+            self._broadcast.to_one(session, packet)
             for event in missed:
                 for packet in self._broadcast.rendered(event):
                     self._broadcast.to_one(session, packet)

@@ -12,12 +12,15 @@ from itertools import chain
 
 import structlog
 
+from libs.common.errors import TOO_SLOW, PresenceError
 from libs.common.metrics import DELIVERIES, DROPPED
 from services.realtime.frames import Outgoing
 from services.realtime.sessions import Session
 
 _log = structlog.get_logger(__name__)
 LONGEST_CORK = 0.020  # seconds
+
+_TOO_SLOW = Outgoing("space-error", PresenceError(TOO_SLOW).to_wire())
 
 type Pending = Sequence[tuple[Outgoing, str | None]]
 
@@ -87,9 +90,9 @@ def write(session: Session, data: bytes, packets: Pending) -> None:
     if engine.transport is None:
         for packet, _ in packets:
             engine.queue_message(packet.text(session.namespace))
-    elif engine.backlog > session.max_backlog:
+    elif session.is_too_slow(engine.backlog):
         _log.warning("Socket dropped: too slow", sid=session.sid, backlog=engine.backlog)
         DROPPED.labels("too_slow").inc()
-        engine.drop()
+        engine.drop(_TOO_SLOW.frame(session.namespace))
     else:
         engine.write(data)

@@ -24,6 +24,7 @@ class Engine:
         self.writes: list[bytes] = []
         self.queued: list[str] = []
         self.dropped = False
+        self.farewell: list[bytes] = []
 
     def write(self, data: bytes) -> None:
         self.writes.append(data)
@@ -34,8 +35,9 @@ class Engine:
     def queue_message(self, text: str) -> None:
         self.queued.append(text)
 
-    def drop(self) -> None:
+    def drop(self, farewell: bytes = b"") -> None:
         self.dropped = True
+        self.farewell = payloads(farewell)
 
 
 def member(room: Room, sid: str, engine: Engine, namespace: str = "/") -> Engine:
@@ -96,4 +98,5 @@ async def test_a_socket_that_leaves_too_much_unread_is_dropped_and_the_others_go
     room.post(Outgoing("e", 1))
     room.flush()
     assert (slow.dropped, slow.writes) == (True, [])
+    assert b"too_slow" in slow.farewell[0]
     assert (fine.dropped, heard(fine)) == (False, [1])
