@@ -21,6 +21,7 @@ from libs.common.edge import Gatekeeper, RateLimits, client_address, require_adm
 from libs.common.errors import FORBIDDEN, INTERNAL, INVALID_INPUT, RATE_LIMITED, PresenceError
 from libs.common.metrics import SOCKETS
 from services.realtime.broadcast import Broadcast
+from services.realtime.engine import frame
 from services.realtime.entering import Entering
 from services.realtime.frames import DEFAULT_NAMESPACE, NAMESPACES, Outgoing
 from services.realtime.server import MAX_MESSAGE
@@ -30,7 +31,8 @@ from services.realtime.signals import Handler, Signals, check_avatar
 
 _log = structlog.get_logger(__name__)
 
-_POSE = '42["aframe-update",'
+LONGEST_ACK_ID = 20  # digits
+_POSE = '["aframe-update",'
 type HotRow = tuple[str, Callable[[str], Any], Callable[[Session, Any], None]]
 
 type Command = Callable[[Session, Any], Awaitable[dict[str, Any]]]
@@ -48,7 +50,7 @@ class Sockets:
         self._most_signals = round(MOST_SIGNALS * settings.rate_limit_factor)
         self._hot_table: tuple[HotRow, ...] = (
             (_POSE, msgspec.json.Decoder(AframeUpdate).decode, signals.take_pose),
-            ('42["entity-event",', msgspec.json.Decoder(EntityEvent).decode, signals.relay_entity_event),
+            ('["entity-event",', msgspec.json.Decoder(EntityEvent).decode, signals.relay_entity_event),
         )
         self.sessions: dict[str, Session] = {}
         for namespace in NAMESPACES:
@@ -98,17 +100,23 @@ class Sockets:
     # Signals.
 
     def _hot(self, session: Session, text: str) -> bool:
-        """A signal without an ack, on the shortest way. Whatever is wrong with it, the long way answers."""
-        if session.place is None or len(text) > MAX_MESSAGE:
+        """A hot signal on the shortest way. Whatever is wrong with it, the long way answers."""
+        bracket = text.find("[", 2, 2 + LONGEST_ACK_ID)
+        ack_id = text[2:bracket]
+        if session.place is None or len(text) > MAX_MESSAGE or not text.startswith("42") or bracket < 0:
+            return False
+        if ack_id and not ack_id.isdecimal():
             return False
         for start, decode, take in self._hot_table:
-            if text.startswith(start):
+            if text.startswith(start, bracket):
                 if session.budget.exceeded():
-                    return start == _POSE  # the latest pose counts, and another is near
+                    return start == _POSE and not ack_id  # the latest pose counts, and another is near
                 try:
-                    take(session, decode(text[len(start) : -1]))
+                    take(session, decode(text[bracket + len(start) : -1]))
                 except (msgspec.MsgspecError, RecursionError, PresenceError):
                     return False
+                if ack_id:
+                    session.engine.write(frame(f'43{ack_id}[{{"ok":true}}]'.encode()))
                 return True
         return False
 
