@@ -18,6 +18,7 @@ from services.realtime.entities import Entities
 from services.realtime.expiry import Expiry
 from services.realtime.fanout import Fanout
 from services.realtime.lease import Lease
+from services.realtime.naf import Naf
 from services.realtime.poses import PoseTicker
 from services.realtime.presence import Presence
 from services.realtime.publisher import Publisher
@@ -57,11 +58,13 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     limits = RateLimits(settings.redis_url, settings.rate_limit_factor)
     publisher = Publisher(redis.redis)
     relays = Relays(fanout, broadcast, publisher, replica)
-    signals = Signals(relays, poses, Entities(relays), presence, gatekeeper)
-    sockets = Sockets(server, registry, bus, gatekeeper, limits, entering, signals, settings)
+    naf = Naf(bus, entering, relays, fanout)
+    signals = Signals(relays, poses, Entities(relays), presence, gatekeeper, naf)
+    sockets = Sockets(server, registry, bus, gatekeeper, limits, entering, signals, naf, settings)
     expiry = Expiry(server, sockets)
     http = SocketHttp(server, settings.http_host, settings.http_port)
 
     return Service(
-        "realtime", [redis, fanout, bus, reporter, lease, publisher, poses, expiry, Farewell(server, sockets), http]
+        "realtime",
+        [redis, fanout, bus, reporter, lease, publisher, poses, expiry, Farewell(server, sockets), http],
     )

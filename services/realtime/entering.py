@@ -18,8 +18,9 @@ from libs.common.ids import new_id
 from libs.common.metrics import MEMBERS
 from libs.common.spaces import SpaceKey, check_subspace
 from services.realtime.broadcast import Broadcast
-from services.realtime.fanout import Enter, Fanout, HeldSpace
+from services.realtime.fanout import Fanout
 from services.realtime.frames import Outgoing
+from services.realtime.held_space import Enter, HeldSpace
 from services.realtime.poses import PoseTicker
 from services.realtime.presence import Presence
 from services.realtime.reporter import Reporter

@@ -12,8 +12,9 @@ from libs.common.errors import NOT_FOUND, PresenceError
 from libs.common.spaces import SpaceKey
 from services.realtime import wire
 from services.realtime.broadcast import Broadcast
-from services.realtime.fanout import Fanout, HeldSpace
+from services.realtime.fanout import Fanout
 from services.realtime.frames import Outgoing
+from services.realtime.held_space import HeldSpace
 from services.realtime.publisher import Publisher
 from services.realtime.sessions import Place
 

@@ -30,6 +30,7 @@ class Place:
     member: Member
     authorization: Authorization
     batches: bool = False  # it asked for the feature `pose-batch`
+    speaks_naf: bool = False  # it came through networked-aframe's `joinRoom`
     after_seq: int = 0
     early: list[tuple[int, Outgoing]] | None = field(default_factory=list)
 

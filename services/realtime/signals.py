@@ -15,6 +15,7 @@ from libs.common.contracts.presence import MAX_AVATAR_BYTES, AframeUpdate, AuthR
 from libs.common.edge import Gatekeeper
 from libs.common.errors import FORBIDDEN, INVALID_INPUT, PresenceError
 from services.realtime.entities import Entities
+from services.realtime.naf import Naf
 from services.realtime.poses import PoseTicker
 from services.realtime.presence import Presence
 from services.realtime.relay import Relays
@@ -33,12 +34,15 @@ class Signals:
     """`table` maps an event name to its payload's struct and its handler."""
 
     def __init__(
-        self, relays: Relays, poses: PoseTicker, entities: Entities, presence_state: Presence, gatekeeper: Gatekeeper
-    ) -> None:
+        self, relays: Relays, poses: PoseTicker, entities: Entities, presence_state: Presence, gatekeeper: Gatekeeper,
+        naf: Naf,
+    ) -> None:  # fmt: skip
         self._relays, self._poses, self._entities = relays, poses, entities
         self._presence, self._gatekeeper = presence_state, gatekeeper
         self.table: dict[str, tuple[type, Handler]] = {
             "time": (Nothing, self.time),
+            "send": (presence.NafPacket, naf.send),
+            "broadcast": (presence.NafPacket, naf.broadcast),
             "aframe-update": (AframeUpdate, self.aframe_update),
             "entity-event": (EntityEvent, self.entity_event),
             "chat-typing": (presence.Typing, self.chat_typing),

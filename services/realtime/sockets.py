@@ -14,7 +14,7 @@ import socketio
 import structlog
 
 from libs.common.bus.base import Bus
-from libs.common.contracts.presence import AframeUpdate, EntityEvent, JoinSpace
+from libs.common.contracts.presence import AframeUpdate, EntityEvent, JoinSpace, NafRoom
 from libs.common.contracts.registry import Operation, Registry, Socket
 from libs.common.contracts.schema import dump, has_field, load
 from libs.common.edge import Gatekeeper, RateLimits, client_address, require_admitted, with_client_id
@@ -24,6 +24,7 @@ from services.realtime.broadcast import Broadcast
 from services.realtime.engine import frame
 from services.realtime.entering import Entering
 from services.realtime.frames import DEFAULT_NAMESPACE, NAMESPACES, Outgoing
+from services.realtime.naf import Naf
 from services.realtime.server import MAX_MESSAGE
 from services.realtime.sessions import MAX_WAITING, MOST_SIGNALS, Budget, Session
 from services.realtime.settings import Settings
@@ -43,10 +44,11 @@ class Sockets:
 
     def __init__(
         self, server: socketio.AsyncServer, registry: Registry, bus: Bus, gatekeeper: Gatekeeper, limits: RateLimits,
-        entering: Entering, signals: Signals, settings: Settings,
+        entering: Entering, signals: Signals, naf: Naf, settings: Settings,
     ) -> None:  # fmt: skip
         self._server, self._bus, self._gatekeeper, self._limits = server, bus, gatekeeper, limits
-        self._entering, self._signals, self._trusted = entering, signals, settings.trusted_proxies
+        self._entering, self._signals, self._naf = entering, signals, naf
+        self._trusted = settings.trusted_proxies
         self._most_signals = round(MOST_SIGNALS * settings.rate_limit_factor)
         self._hot_table: tuple[HotRow, ...] = (
             (_POSE, msgspec.json.Decoder(AframeUpdate).decode, signals.take_pose),
@@ -64,7 +66,11 @@ class Sockets:
         self._server.on("disconnect", self._disconnect, namespace=namespace)
         for event, (form, handler) in self._signals.table.items():
             self._server.on(event, self._signal(event, form, handler), namespace=namespace)
-        commands: dict[str, Command] = {"join-space": self._join_space, "leave-space": self._leave_space}
+        commands: dict[str, Command] = {
+            "join-space": self._join_space,
+            "leave-space": self._leave_space,
+            "joinRoom": self._join_room,
+        }
         for operation, binding in registry.bound(Socket):
             if isinstance(operation, Operation):
                 commands[binding.event] = self._bus_command(operation, binding)
@@ -173,6 +179,9 @@ class Sockets:
         if request.token is not None:
             session.token = await self._gatekeeper.identify(request.token)
         return await self._entering.enter(session, request)
+
+    async def _join_room(self, session: Session, data: Any) -> dict[str, Any]:
+        return await self._naf.join_room(session, _convert((data,), NafRoom))
 
     async def _leave_space(self, session: Session, _: Any) -> dict[str, Any]:
         await self._entering.leave(session, "left")

@@ -16,6 +16,7 @@ from services.spaces_auth.join import JoinHandlers
 from services.spaces_auth.keys import SigningKeys
 from services.spaces_auth.login import LoginHandlers
 from services.spaces_auth.presence import PresenceHandlers
+from services.spaces_auth.rooms import RoomHandlers
 from services.spaces_auth.settings import Settings
 from services.spaces_auth.spaces import SpacesHandlers
 from services.spaces_auth.turn import Turn
@@ -48,6 +49,7 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     bus.serve(spaces.get_space, finding.get_space)
     bus.serve(spaces.join, joining.join)
     bus.serve(spaces.authorize, joining.authorize)
+    bus.serve(spaces.resolve_room, RoomHandlers(database).resolve)
     bus.serve(spaces.record_presence, recording.record)
     bus.serve(voice.turn_credentials, turn.credentials)
     bus.serve(log.events_since, history.events_since)

@@ -182,6 +182,41 @@ class Nothing(Struct):
     """An empty object."""
 
 
+class NafRoom(Struct):
+    """networked-aframe's `joinRoom`."""
+
+    room: Annotated[str, Meta(max_length=400)]
+
+
+class NafPacket(Struct):
+    """networked-aframe's `send` and `broadcast`: relayed in order, never merged, `data` as it is."""
+
+    type: Annotated[str, Meta(max_length=64)]
+    data: Raw
+    to: Annotated[str, Meta(max_length=64)] | None = None
+
+
+class NafPacketOut(Struct, rename={"sender": "from"}, omit_defaults=True):
+    """`from` is stamped by the server."""
+
+    sender: str
+    type: str
+    data: Raw
+    to: str | None = None
+
+
+class NafConnected(Struct, rename={"joined_time": "joinedTime"}):
+    """Unix time in milliseconds."""
+
+    joined_time: int
+
+
+class NafOccupants(Struct):
+    """Socket ids and when each joined, Unix time in milliseconds."""
+
+    occupants: dict[str, int]
+
+
 class Draining(Struct, rename={"retry_after": "retryAfter"}):
     """In seconds."""
 
@@ -201,6 +236,9 @@ RECORDS = (
     Signal("chat-typing", Typing, "client", "One is writing, or stopped."),
     Signal("avatar-update", AvatarUpdate, "client", "One's avatar changed."),
     Signal("auth-refresh", AuthRefresh, "client", "A new token, before the old one runs out."),
+    Signal("joinRoom", NafRoom, "client", "networked-aframe: enter a space by its room name."),
+    Signal("send", NafPacket, "client", "networked-aframe: to one occupant."),
+    Signal("broadcast", NafPacket, "client", "networked-aframe: to all others."),
     Signal("time", Nothing, "client", "Acked with `{ok, time}`: the server's clock in milliseconds."),
     Signal("space-joined", SpaceJoined, "server", "The snapshot of the space just entered."),
     Signal("user-joined", UserJoined, "server", "Someone entered."),
@@ -210,6 +248,10 @@ RECORDS = (
     Signal("entity-event", EntityEventOut, "server", "What someone sent, in the order in which they did."),
     Signal("chat-typing", TypingOut, "server", "Someone is writing, or stopped."),
     Signal("avatar-updated", AvatarUpdated, "server", "Someone's avatar changed."),
+    Signal("connectSuccess", NafConnected, "server", "networked-aframe: the room was entered."),
+    Signal("occupantsChanged", NafOccupants, "server", "networked-aframe: who is in the room."),
+    Signal("send", NafPacketOut, "server", "networked-aframe: from one occupant to this one."),
+    Signal("broadcast", NafPacketOut, "server", "networked-aframe: from one occupant to all others."),
     Signal("server-draining", Draining, "server", "This server restarts; the socket will be closed and may reconnect."),
     Signal("space-error", SpaceError, "server", "A command concerning the space failed."),
     Signal("chat-error", SpaceError, "server", "A command concerning chat failed."),

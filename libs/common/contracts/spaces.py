@@ -118,6 +118,20 @@ class Authorization:
 
 
 @dataclass(frozen=True)
+class ResolveRoom:
+    """A networked-aframe room: a space key, or `author-permlink-subspace`."""
+
+    room: Annotated[str, text(400)]
+
+
+@dataclass(frozen=True)
+class Room:
+    space_type: str
+    space_id: str
+    subspace: str
+
+
+@dataclass(frozen=True)
 class PresenceChange:
     """One socket joining, leaving or still being there. `session_id` makes it idempotent."""
 
@@ -199,6 +213,15 @@ authorize = Operation(
     Limit(6000, 60),
     summary="May this identity be in this space, and under what settings.",
 )
+resolve_room = Operation(
+    "spaces.resolve_room",
+    "spaces_auth",
+    ResolveRoom,
+    Room,
+    Access.INTERNAL,
+    Limit(6000, 60),
+    summary="Which space a networked-aframe room name means.",
+)
 record_presence = Operation(
     "spaces.record_presence",
     "spaces_auth",
@@ -223,4 +246,4 @@ member_left = Event(
     summary="Someone left a space.",
 )
 
-RECORDS = (list_spaces, get_space, join, authorize, record_presence, member_joined, member_left)
+RECORDS = (list_spaces, get_space, join, authorize, resolve_room, record_presence, member_joined, member_left)
