@@ -173,16 +173,17 @@ async def test_fields_from_a_newer_version_are_ignored(make_bus: MakeBus) -> Non
 async def test_no_answer_is_unavailable_and_never_a_hang(make_bus: MakeBus) -> None:
     server, client = make_bus(), make_bus()
 
-    async def handler(_: Caller, __: Echo) -> Echo:
-        await asyncio.Event().wait()
-        raise AssertionError
+    enough = asyncio.Event()
+
+    async def handler(_: Caller, request: Echo) -> Echo:
+        await enough.wait()
+        return request
 
     server.serve(echo, handler)
-    await server.start()
-    await client.start()
-    with pytest.raises(BusUnavailable):
-        await client.call(echo, Echo("x"), ALICE, timeout=0.2)
-    await client.stop()
+    async with running(server, client):
+        with pytest.raises(BusUnavailable):
+            await client.call(echo, Echo("x"), ALICE, timeout=0.2)
+        enough.set()
 
 
 async def test_without_a_server_a_call_is_unavailable(make_bus: MakeBus) -> None:
@@ -326,5 +327,7 @@ async def abandon(bus: Bus) -> None:
         await bus._session.connection.close()
         assert bus._supervisor
         bus._supervisor.cancel()
+        for task in bus._working:
+            task.cancel()
     else:
         await bus.stop()
