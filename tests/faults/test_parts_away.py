@@ -1,0 +1,94 @@
+"""What docs/operations.md says of each backing service that goes and comes back, and of a replica that is stopped."""
+
+from typing import Any
+
+from deploy.local.servers.postgres import Postgres
+from deploy.local.servers.redis import Redis
+from deploy.local.stack import Stack
+from tests.support.node import Client, Node
+from tests.support.people import Rest
+from tests.support.waiting import eventually
+
+WEBSOCKET_ONLY = {"transports": ["websocket"]}
+
+
+async def a_pair(stack: Stack, node: Node, space: str) -> tuple[Client, Client]:
+    near = await node.connect_to("r1", f"near {space}", stack.url, WEBSOCKET_ONLY)
+    far = await node.connect_to("r2", f"far {space}", stack.url, WEBSOCKET_ONLY)
+    await near.join("event", space)
+    await far.join("event", space)
+    await near.wait_for("user-joined", lambda user: user["socketId"] == far.sid)
+    return near, far
+
+
+async def connected(rest: Rest, space: str) -> int:
+    status, body, _ = await rest.ask("GET", f"/api/spaces/event/{space}")
+    return len(body["connected_users"]) if status == 200 else 0
+
+
+async def says(client: Client, content: str) -> Any:
+    """Send until it is acknowledged, as a client does; the message."""
+
+    async def tried() -> Any:
+        ack = await client.emit("chat-message", {"content": content, "client_message_id": content})
+        return ack.get("message")
+
+    return await eventually(tried)
+
+
+async def test_redis_gone_and_back(stack: Stack, rest: Rest, node: Node, redis_server: Redis) -> None:
+    near, far = await a_pair(stack, node, "redis-gone")
+    await redis_server.stop()
+    try:
+        refused = await near.emit("join-space", {"spaceType": "event", "spaceId": "elsewhere"})
+        assert refused["code"] == "unavailable"
+        status, body, _ = await rest.ask("POST", "/api/spaces/event/redis-gone/join", {})
+        assert (status, body["code"]) == (503, "unavailable")
+        during = await says(near, "said while Redis was away")
+    finally:
+        await redis_server.start()
+    for client in (near, far):
+        assert await client.wait_for("chat-message") == during
+    await eventually(lambda: connected(rest, "redis-gone"), seconds=30)
+    newcomer = await node.connect("newcomer", stack.url, WEBSOCKET_ONLY)
+
+    async def sees_both() -> bool:
+        ack = await newcomer.emit("join-space", {"spaceType": "event", "spaceId": "redis-gone"})
+        return ack["ok"] and {user["socketId"] for user in ack["users"]} == {near.sid, far.sid}
+
+    await eventually(sees_both)
+    await near.send("aframe-update", {"position": {"x": 5, "y": 0, "z": 0}})
+    await far.wait_for("aframe-update", lambda pose: pose["socketId"] == near.sid)
+    after = await says(far, "and after")
+    for client in (near, far):
+        await client.wait_for("chat-message", lambda m: m["id"] == after["id"])
+        assert client.received("disconnect") == [], "sockets stayed up"
+        assert [m["content"] for m in client.received("chat-message")] == ["said while Redis was away", "and after"]
+
+
+async def test_postgres_gone_and_back(stack: Stack, rest: Rest, node: Node, postgres_server: Postgres) -> None:
+    near, far = await a_pair(stack, node, "postgres-gone")
+    await postgres_server.stop()
+    try:
+        refused = await near.emit("chat-message", {"content": "nowhere to keep it", "client_message_id": "kept"})
+        assert refused["code"] == "unavailable"
+        assert (await rest.ask("GET", "/api/health"))[0] == 503
+        await near.send("aframe-update", {"position": {"x": 1, "y": 2, "z": 3}})
+        await far.wait_for("aframe-update", lambda pose: pose["socketId"] == near.sid)
+    finally:
+        await postgres_server.start()
+    message = await says(near, "kept")
+    assert await far.wait_for("chat-message") == message
+    assert near.received("disconnect") == far.received("disconnect") == []
+
+
+async def test_a_replica_that_is_stopped_says_so_and_nobody_waits_for_a_lease(stack: Stack, node: Node) -> None:
+    near, far = await a_pair(stack, node, "draining")
+    before = near.sid
+    await stack.stop_one("r1")
+    try:
+        assert (await near.wait_for("server-draining"))["retryAfter"] > 0
+        left = await far.wait_for("user-left")
+        assert (left["socketId"], left["reason"]) == (before, "disconnected"), "it left; its server was not lost"
+    finally:
+        await stack.start_one("r1")
