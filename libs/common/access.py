@@ -39,7 +39,12 @@ class Action(StrEnum):
     MODERATE = "moderate"
     CONFIGURE = "configure"
     SUBSCRIBE = "subscribe"  # webhooks
+    COMMENT = "comment"  # on a document
+    RESOLVE = "resolve"  # another's comment
 
+
+_MAY_EDIT = ("edit", "admin")
+_MAY_COMMENT = ("comment", *_MAY_EDIT)
 
 DEFAULT_SETTINGS: Mapping[str, Any] = {
     "chat_enabled": True,
@@ -64,6 +69,7 @@ class Standing:
     banned: bool
     muted: bool
     settings: Mapping[str, Any]
+    document_permission: str | None = None  # read, comment, edit or admin, as the document names this account
 
     @property
     def may_see(self) -> bool:
@@ -85,6 +91,20 @@ class Standing:
             self._require_role(Role.MODERATOR)
         elif action is Action.SUBSCRIBE:
             self._require_role(Role.VISITOR if self.public else Role.MODERATOR)
+        elif action is Action.COMMENT:
+            self._require_comment()
+        elif action is Action.RESOLVE and self.document_permission not in _MAY_EDIT:
+            self._require_role(Role.MODERATOR)
+
+    def _require_comment(self) -> None:
+        """A public document takes comments from every account, a private one from those it lets comment or edit."""
+        if self.role >= Role.MODERATOR:
+            return
+        self._require_role(Role.VISITOR)
+        if self.muted:
+            raise PresenceError(MUTED)
+        if not self.public and self.document_permission not in _MAY_COMMENT:
+            raise PresenceError(FORBIDDEN, "The document may be read here, but not commented on.")
 
     def _require_chat(self) -> None:
         if self.role >= Role.MODERATOR:
@@ -116,6 +136,8 @@ SELECT content.owner, content.public,
     WHERE r.space_type = :space_type AND r.space_id = :space_id AND r.account = :account) AS given_here,
   (SELECT 2 FROM collaboration_permissions d
     WHERE :space_type = 'document' AND d.space_id = :space_id AND d.account = :account) AS named_in_document,
+  (SELECT permission FROM collaboration_permissions d
+    WHERE :space_type = 'document' AND d.space_id = :space_id AND d.account = :account) AS document_permission,
   ARRAY(SELECT kind FROM space_sanctions s
     WHERE s.space_type = :space_type AND s.space_id = :space_id AND s.lifted_at IS NULL
       AND (s.expires_at IS NULL OR s.expires_at > now())
@@ -154,6 +176,7 @@ async def look(
         banned="ban" in sanctions,
         muted="mute" in sanctions,
         settings=settings,
+        document_permission=row.document_permission if row else None,
     )
 
 
@@ -161,8 +184,13 @@ def _known(stored: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in (stored or {}).items() if name in DEFAULT_SETTINGS}
 
 
+def is_operator(identity: Identity, operators: tuple[str, ...]) -> bool:
+    """Whether `identity` stands above every space."""
+    return identity.operator or (identity.account is not None and identity.account in operators)
+
+
 def _role(identity: Identity, row: Any, operators: tuple[str, ...]) -> Role:
-    if identity.operator or (identity.account and identity.account in operators):
+    if is_operator(identity, operators):
         return Role.OPERATOR
     if identity.account is None:
         return Role.GUEST

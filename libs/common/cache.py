@@ -17,6 +17,7 @@ Redis Cluster. Keys of a replica carry `{replica:id}`.
 | `auth:denied:*` | string | `jti` of a logged-out token, `sid` of its login | until the last token would have expired |
 | `hive:authority:*` | string | an account's posting authority (JSON) | 60 s |
 | `sync:status` | string | the replica's status, as `/health` shows it (JSON) | 300 s |
+| `presence:accounts` | channel | socket events for one account's sockets, wherever they are (`ToAccount`) | - |
 | `LIMITS:*` | the `limits` library's | rate-limit windows | their window |
 """
 
@@ -31,7 +32,7 @@ from libs.common.spaces import SpaceKey
 
 REPLICAS = "presence:replicas"
 ACTIVE = "presence:active"
-ACCOUNT_CHANNEL = "account:"
+ACCOUNTS = "presence:accounts"
 TIMEOUT = 3.0  # seconds for a command; an edge's caller waits five
 SYNC_STATUS = "sync:status"
 SYNC_STATUS_SECONDS = 300

@@ -64,13 +64,16 @@ class Gatekeeper:
 
     def _is_operator_token(self, bearer: str) -> bool:
         expected = self._settings.operator_token
-        return bool(expected) and hmac.compare_digest(bearer.encode(), expected.encode())
+        return bool(expected) and hmac.compare_digest(bearer.encode(errors="surrogatepass"), expected.encode())
 
     async def _require_not_denied(self, token: Token) -> None:
-        """A token that was logged out is refused. While Redis is away it passes: reads stay open, and what
-        writes of consequence (joins, logins) needs Redis itself."""
+        """A token that was logged out is refused, and so is every other of its login.
+
+        While Redis is away it passes: reads stay open, and what writes of consequence (joins, logins) needs
+        Redis itself.
+        """
         try:
-            denied = await self._redis.redis.exists(cache.denied(token.identity.token_id or ""))
+            denied = await self._redis.redis.exists(*cache.denials(token.identity))
         except (RedisError, OSError):
             return
         if denied:
@@ -118,7 +121,12 @@ class Budget:
         return PresenceError(RATE_LIMITED, details={"retry_after": max(self.reset, 1)})
 
     def headers(self) -> dict[str, str]:
-        """The IETF draft's `RateLimit-*` fields, and `Retry-After` once it is exceeded (RFC 9110)."""
+        """The IETF draft's `RateLimit-*` fields, and `Retry-After` once it is exceeded (RFC 9110).
+
+        None at all where limits are off.
+        """
+        if not self.limit:
+            return {}
         shown = {
             "RateLimit-Limit": str(self.limit),
             "RateLimit-Remaining": str(self.remaining),

@@ -62,10 +62,10 @@ class _Document:
         self._spec, self._plugin = schemas()
         self._hot = _hot_schemas(registry)
         for record, socket in registry.bound(Socket):
-            sent = isinstance(record, Operation)
-            payload = record.request if isinstance(record, Operation) else record.payload
-            direction = "receive" if sent else "send"
-            self._add("socket", socket.event, direction, self._schema(payload), record.summary)
+            if isinstance(record, Operation):
+                self._add("socket", socket.event, "receive", self._schema(record.request), record.summary)
+            else:
+                self._add("socket", socket.event, "send", self._seen(record.payload, socket.rename), record.summary)
         for record, webhook in registry.bound(Webhook):
             if isinstance(record, Event):
                 body = _envelope(webhook.event, self._renamed(record.payload, webhook.rename))
@@ -92,8 +92,11 @@ class _Document:
         resolved: dict[str, Any] = self._converter.resolve_nested_schema(schema_for(payload))
         return resolved
 
+    def _seen(self, payload: type, rename: Mapping[str, str]) -> dict[str, Any]:
+        return self._renamed(payload, rename) if rename else self._schema(payload)
+
     def _renamed(self, payload: type, rename: Mapping[str, str]) -> dict[str, Any]:
-        """The payload's schema, in place, its fields under the names that subscribers see."""
+        """The payload's schema, in place, its fields under the names that clients see."""
         described: dict[str, Any] = self._converter.schema2jsonschema(schema_for(payload))
         properties = {rename.get(name, name): field for name, field in described["properties"].items()}
         required = [rename.get(name, name) for name in described.get("required", [])]

@@ -63,8 +63,7 @@ class Health:
             stored = await self._redis.redis.get(cache.SYNC_STATUS)
         except (RedisError, OSError):
             stored = None
-        if stored:
-            found: dict[str, Any] = msgspec.json.decode(stored)
+        if stored and (found := _readable(stored)):
             return found
         try:
             status = await self._bus.call(content.sync_status, Empty(), Caller(_ME, new_id()), timeout=PATIENCE)
@@ -79,6 +78,15 @@ class Health:
         except (RedisError, OSError):
             return None
         return int(sum(score for _, score in counts))
+
+
+def _readable(stored: bytes | str) -> dict[str, Any] | None:
+    """None for what another version left: health must not break on it."""
+    try:
+        found = msgspec.json.decode(stored, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return None
+    return found if isinstance(found.get("current"), bool) else None
 
 
 async def _timed(check: Awaitable[None]) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from aiohttp import web
 from libs.common.bus.base import Bus, Caller
 from libs.common.contracts.registry import Access, Http, Operation, Registry
 from libs.common.contracts.schema import dump, from_query, load
-from libs.common.edge import Budget, Gatekeeper, RateLimits, client_address, require_admitted, with_client_id
+from libs.common.edge import Gatekeeper, RateLimits, client_address, require_admitted, with_client_id
 from libs.common.errors import FORBIDDEN, INVALID_INPUT, UNAUTHORIZED, PresenceError
 from libs.common.identity import Identity
 from services.gateway.server import OPERATION, REQUEST_ID, error_response
 
 _GREEDY = ("space_id", "document_id")  # may hold a slash: `bob/my-post`, raw or percent-encoded
-_BEARER = re.compile(r"Bearer\s+(.*)", re.IGNORECASE | re.DOTALL)
+_BEARER = re.compile(r"(?:Bearer(?:\s+|$))?(.*)", re.IGNORECASE | re.DOTALL)
 
 
 class Routes:
@@ -50,13 +50,18 @@ class Routes:
             _require_access(operation.access, token.identity)
             address = client_address(request.remote or "", request.headers.get("X-Forwarded-For"), self._trusted)
             budget = await self._limits.spend(operation, token.identity, address)
-            if budget.exceeded:
-                return _limited(request, budget)
-            data = await _read(request, operation)
-            require_admitted(token, data)
-            caller = Caller(token.identity, request[REQUEST_ID], address)
-            reply = await self._bus.call(operation, load(operation.request, data), caller)
-            return web.json_response(body=_encode(dump(reply)), status=binding.status, headers=budget.headers())
+            try:
+                if budget.exceeded:
+                    raise budget.error()
+                data = await _read(request, operation)
+                require_admitted(token, data)
+                caller = Caller(token.identity, request[REQUEST_ID], address)
+                reply = await self._bus.call(operation, load(operation.request, data), caller)
+                response = web.json_response(body=_encode(dump(reply)), status=binding.status)
+            except PresenceError as error:
+                response = error_response(request, error)
+            response.headers.update(budget.headers())
+            return response
 
         return handle
 
@@ -75,8 +80,9 @@ def _pattern(path: str) -> str:
 
 
 def _bearer(request: web.Request) -> str:
+    """The token; a header of another scheme is no token either, and goes whole to be refused as such."""
     match = _BEARER.fullmatch(request.headers.get("Authorization", "").strip())
-    return match[1].strip() if match else ""
+    return match[1] if match else ""
 
 
 def _require_access(access: Access, identity: Identity) -> None:
@@ -86,19 +92,21 @@ def _require_access(access: Access, identity: Identity) -> None:
         raise PresenceError(UNAUTHORIZED if identity.guest else FORBIDDEN, "This is for operators.")
 
 
-def _limited(request: web.Request, budget: Budget) -> web.Response:
-    response = error_response(request, budget.error())
-    response.headers.update(budget.headers())
-    return response
-
-
 async def _read(request: web.Request, operation: Operation[Any, Any]) -> dict[str, Any]:
     """Query, body and path as one object; the path wins. JSON is read whatever the Content-Type says."""
     data: dict[str, Any] = from_query(operation.request, request.query)
     if request.method != "GET":
-        data.update(_object(await request.read()))
+        data.update(_object(await _body(request)))
     data.update(request.match_info)
     return with_client_id(operation.request, data, request.headers.get("Idempotency-Key"))
+
+
+async def _body(request: web.Request) -> bytes:
+    """Unpacked; a body that is not packed as its Content-Encoding says is the client's mistake."""
+    try:
+        return await request.read()
+    except web.RequestPayloadError as error:
+        raise PresenceError(INVALID_INPUT, "The body could not be read.") from error
 
 
 def _object(body: bytes) -> Mapping[str, Any]:

@@ -9,6 +9,8 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
+from libs.common.background import Background
+
 _log = structlog.get_logger(__name__)
 CONFIRM_SECONDS = 3.0
 PROBE_SECONDS = 2.0  # how often a nonce is sent through, to prove that the subscription lives
@@ -27,7 +29,7 @@ class Channels:
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._pubsub: PubSub | None = None
         self._changing = asyncio.Lock()  # SUBSCRIBE and UNSUBSCRIBE reach Redis in the order they were asked for
-        self._tasks: list[asyncio.Task[None]] = []
+        self._background = Background()
         self._heard_at = float("-inf")
         self._began = False
 
@@ -37,12 +39,10 @@ class Channels:
         return asyncio.get_running_loop().time() - self._heard_at < SILENCE_SECONDS
 
     async def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._listen_forever()), asyncio.create_task(self._probe_forever())]
+        self._background.begin(self._listen_forever(), self._probe_forever())
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.end()
 
     async def subscribe(self, channel: str, receiver: Receiver) -> None:
         """Return once Redis confirmed. Raises `RedisError`, `OSError` or `TimeoutError`."""

@@ -6,6 +6,7 @@ import time
 import socketio
 import structlog
 
+from libs.common.background import Background
 from libs.common.errors import SESSION_EXPIRED, PresenceError
 from libs.common.metrics import DROPPED
 from services.realtime.broadcast import Broadcast
@@ -20,15 +21,13 @@ LOOK_SECONDS = 1.0
 class Expiry:
     def __init__(self, server: socketio.AsyncServer, sockets: Sockets) -> None:
         self._server, self._sockets = server, sockets
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        self._background.begin(self._run())
 
     async def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.end()
 
     async def _run(self) -> None:
         while True:

@@ -7,6 +7,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from libs.common import cache
+from libs.common.background import Background
 from libs.common.bus.base import Bus, Caller
 from libs.common.contracts import log
 from libs.common.contracts.log import Heads, LoggedEvent
@@ -41,18 +42,19 @@ class Fanout:
         self.spaces: dict[SpaceKey, HeldSpace] = {}
         self._opened: dict[SpaceKey, asyncio.Task[None]] = {}
         self._workers: dict[SpaceKey, asyncio.Task[None]] = {}
-        self._head_task: asyncio.Task[None] | None = None
+        self._background = Background()
         bus.subscribe("realtime", self.relay)
 
     async def start(self) -> None:
         await self.channels.start()
-        self._head_task = asyncio.create_task(self._compare_heads_forever())
+        self._background.begin(self._compare_heads_forever())
 
     async def stop(self) -> None:
         tasks = [*self._workers.values(), *self._opened.values()]
-        for task in [*tasks, *([self._head_task] if self._head_task else [])]:
+        for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._background.end()
         await self.channels.stop()
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from libs.common.background import Background
 from libs.common.errors import PresenceError
 from services.realtime.presence import Presence
 from services.realtime.reporter import Reporter
@@ -23,17 +24,15 @@ class Lease:
         self._presence, self._reporter = presence, reporter
         self._interval = min(seconds / 3, SWEEP_SECONDS)
         self._register_again = register_again
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     async def start(self) -> None:
         with contextlib.suppress(PresenceError):
             await self._presence.renew()
-        self._task = asyncio.create_task(self._run())
+        self._background.begin(self._run())
 
     async def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.end()
         with contextlib.suppress(PresenceError):
             await self._presence.release()
 

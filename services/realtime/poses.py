@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from libs.common import cache
+from libs.common.background import Background
 from libs.common.clock import now, rfc3339
 from libs.common.contracts.presence import AframeUpdate, Position
 from libs.common.metrics import POSE_TICK
@@ -77,7 +78,7 @@ class PoseTicker:
         self._redis, self._broadcast, self._replica, self._tick = redis, broadcast, replica, tick_seconds
         self._rooms: dict[tuple[SpaceKey, str], PoseRoom] = {}
         self._shared: set[SpaceKey] = set()  # spaces where other replicas have members too
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     def put(self, place: Place, update: AframeUpdate) -> None:
         """Partial updates add up: absent fields keep their last value, entities merge by id."""
@@ -126,12 +127,10 @@ class PoseTicker:
         return self._rooms.setdefault((space, subspace), PoseRoom())
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        self._background.begin(self._run())
 
     async def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.end()
 
     async def _run(self) -> None:
         """Ticks never take more than half of the time: under load they come later, each with more."""

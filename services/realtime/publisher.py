@@ -13,6 +13,7 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 
 from libs.common import cache
+from libs.common.background import Background
 from libs.common.spaces import SpaceKey
 from services.realtime import wire
 
@@ -25,7 +26,7 @@ class Publisher:
         self._redis = redis
         self._waiting: list[Callable[[Pipeline], object]] = []
         self._woken = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     def put(self, space: SpaceKey, message: wire.Message) -> None:
         """Send it soon, after everything that was put before."""
@@ -47,12 +48,10 @@ class Publisher:
             self._woken.set()
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        self._background.begin(self._run())
 
     async def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.end()
 
     async def _run(self) -> None:
         while True:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
+from libs.common.background import Background
 from libs.common.bus.base import Bus, Caller
 from libs.common.clock import now
 from libs.common.contracts import spaces
@@ -28,15 +29,13 @@ class Reporter:
     def __init__(self, bus: Bus, replica: str, members: Callable[[], Iterable[tuple[SpaceKey, Member]]]) -> None:
         self._bus, self._replica, self._members = bus, replica, members
         self._waiting: list[PresenceChange] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._background = Background()
 
     async def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._flush_forever()), asyncio.create_task(self._beat_forever())]
+        self._background.begin(self._flush_forever(), self._beat_forever())
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.end()
         with contextlib.suppress(PresenceError):
             await self._flush()
 

@@ -14,7 +14,7 @@ import wax
 from redis.asyncio import Redis
 
 from libs.common import cache
-from libs.common.errors import UNAUTHORIZED, PresenceError
+from libs.common.errors import UNAUTHORIZED, UNAVAILABLE, PresenceError
 from libs.common.hive import HiveClient, HiveError
 
 AUTHORITY_SECONDS = 60
@@ -30,6 +30,18 @@ class Authority(msgspec.Struct, frozen=True):
 
     def allows(self, key: str) -> bool:
         return self.keys.get(key, 0) >= self.threshold > 0
+
+
+class _Posting(msgspec.Struct):
+    weight_threshold: int
+    key_auths: list[tuple[str, int]]
+
+
+class _Account(msgspec.Struct):
+    """What we read of an account as condenser_api shows it."""
+
+    name: str
+    posting: _Posting
 
 
 def recover_key(text: str, signature: str) -> str:
@@ -69,12 +81,18 @@ class HiveAuthority:
             raise PresenceError(UNAUTHORIZED, f"Hive does not know {account}.") from error
         if not found:
             raise PresenceError(UNAUTHORIZED, f"There is no Hive account {account}.")
-        authority = _posting(found[0])
+        authority = _posting(account, found)
         with cache.redis_unavailable():
             await self._redis.set(cache.authority(account), msgspec.json.encode(authority), ex=AUTHORITY_SECONDS)
         return authority
 
 
-def _posting(account: Any) -> Authority:
-    posting = account["posting"]
-    return Authority(int(posting["weight_threshold"]), {str(key): int(weight) for key, weight in posting["key_auths"]})
+def _posting(account: str, found: Any) -> Authority:
+    """The account's authority. An answer that is not of it is a node's fault, and no answer."""
+    try:
+        (described,) = msgspec.convert(found, tuple[_Account])
+    except msgspec.ValidationError as error:
+        raise PresenceError(UNAVAILABLE, "The Hive node's answer makes no sense.") from error
+    if described.name != account:
+        raise PresenceError(UNAVAILABLE, "The Hive node's answer is of another account.")
+    return Authority(described.posting.weight_threshold, dict(described.posting.key_auths))

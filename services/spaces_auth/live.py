@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 
 from libs.common import cache
 from libs.common.contracts.spaces import Capacity, ConnectedUser
+from libs.common.errors import PresenceError
 from libs.common.spaces import SpaceKey
 
 MOST_ACTIVE = 1000  # spaces that "sort=active" can put first
@@ -29,7 +30,15 @@ async def active_spaces(redis: Redis) -> dict[SpaceKey, int]:
     except (RedisError, OSError):
         return {}
     rows = cast("list[tuple[bytes, float]]", found)
-    return {SpaceKey.from_text(name.decode()): int(count) for name, count in rows}
+    return {space: int(count) for name, count in rows if (space := _readable(name))}
+
+
+def _readable(name: bytes) -> SpaceKey | None:
+    """None for a space of a form that this version does not know: it must not cost everybody the list."""
+    try:
+        return SpaceKey.from_text(name.decode())
+    except (PresenceError, UnicodeDecodeError):
+        return None
 
 
 async def connected_users(redis: Redis, space: SpaceKey) -> list[ConnectedUser]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common import cache
 from libs.common.bus.base import Caller
@@ -26,6 +27,7 @@ from libs.common.db.engine import Database
 from libs.common.errors import UNAUTHORIZED, PresenceError
 from libs.common.identity import Identity, guest_identity
 from libs.common.ids import new_id
+from libs.common.tokens import Signer
 from services.spaces_auth import sessions_repository as repository
 from services.spaces_auth.challenge import Challenges
 from services.spaces_auth.hive_authority import HiveAuthority, recover_key
@@ -52,7 +54,9 @@ class LoginHandlers:
         await self._challenges.spend(request.account, request.challenge)
         key = recover_key(request.challenge, request.signature)
         await self._authority.require_posting_key(request.account, key)
-        return await self._open_session(request.account, new_id())
+        signer = await self._keys.signer()
+        async with self._database.transaction() as connection:
+            return await self._open_session(connection, signer, request.account, new_id())
 
     async def guest(self, _: Caller, request: GuestRequest) -> GuestSession:
         identity = guest_identity(new_id(), request.display_name)
@@ -61,23 +65,23 @@ class LoginHandlers:
 
     async def refresh(self, _: Caller, request: Refresh) -> Session:
         """New tokens for an unused refresh token; a used one ends the login it came from."""
-        token_hash = _hash(request.refresh_token)
+        signer = await self._keys.signer()  # before the transaction: it may need a connection of its own
         async with self._database.transaction() as connection:
-            row = await repository.use_refresh_token(connection, token_hash)
-            stolen = row is not None and row.used_before
-            if row is not None and stolen:
+            row = await repository.use_refresh_token(connection, _hash(request.refresh_token))
+            if row is not None and not row.used_before:
+                # In this transaction: a thief's use of the same token waits for it, and then revokes this one too.
+                return await self._open_session(connection, signer, row.account, row.family_id)
+            if row is not None:
                 await repository.revoke_family(connection, row.family_id)
-        if row is None or stolen:
-            raise PresenceError(UNAUTHORIZED, "The refresh token is unknown, used or has run out; log in again.")
-        return await self._open_session(row.account, row.family_id)
+        raise PresenceError(UNAUTHORIZED, "The refresh token is unknown, used or has run out; log in again.")
 
     async def logout(self, caller: Caller, _: Empty) -> Empty:
-        """Nothing happens for a caller without a token."""
-        identity = caller.identity
-        if identity.token_id:
-            longest = max(self._settings.token_seconds, self._settings.guest_token_seconds)
-            with cache.redis_unavailable():
-                await self._redis.set(cache.denied(identity.token_id), "1", ex=longest)
+        """End the token and its whole login. Nothing happens for a caller without a token."""
+        identity, settings = caller.identity, self._settings
+        longest = max(settings.token_seconds, settings.guest_token_seconds, settings.admission_seconds)
+        with cache.redis_unavailable():
+            for key in cache.denials(identity):
+                await self._redis.set(key, "1", ex=longest)
         if identity.session_id:
             async with self._database.transaction() as connection:
                 await repository.revoke_family(connection, identity.session_id)
@@ -91,13 +95,12 @@ class LoginHandlers:
     async def jwks(self, _: Caller, __: Empty) -> Jwks:
         return Jwks(await self._keys.jwks())
 
-    async def _open_session(self, account: str, family_id: str) -> Session:
+    async def _open_session(self, connection: AsyncConnection, signer: Signer, account: str, family_id: str) -> Session:
         identity = Identity("account", account, account, session_id=family_id)
-        token, said = (await self._keys.signer()).sign(identity, self._settings.token_seconds)
+        token, said = signer.sign(identity, self._settings.token_seconds)
         refresh_token = secrets.token_urlsafe(32)
         expires = now() + timedelta(seconds=self._settings.refresh_seconds)
-        async with self._database.transaction() as connection:
-            await repository.add_refresh_token(connection, _hash(refresh_token), family_id, account, expires)
+        await repository.add_refresh_token(connection, _hash(refresh_token), family_id, account, expires)
         return Session(token, refresh_token, _moment(said.expires_at), account)
 
 

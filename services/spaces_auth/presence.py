@@ -15,6 +15,7 @@ from libs.common.contracts.spaces import (
 from libs.common.db.event_log import EventLog, Fact
 from libs.common.spaces import SpaceKey
 from services.spaces_auth import presence_repository as repository
+from services.spaces_auth.presence_repository import Stay
 
 
 class PresenceHandlers:
@@ -23,19 +24,35 @@ class PresenceHandlers:
 
     async def record(self, caller: Caller, request: RecordPresence) -> Recorded:
         """Idempotent by session id: a batch that comes twice changes nothing the second time."""
-        changes = {(c.session_id, c.kind): c for c in request.changes}
-        last = {c.session_id: c for c in request.changes}
-        left = [c for c in changes.values() if c.kind == "leave"]
+        stays = _stays(request.changes)
+        left = [stay.end for stay in stays if stay.end]
         async with self._log.transaction() as tx:
-            entered = await repository.ensure_sessions(tx.connection, list(last.values()))
+            entered = await repository.ensure_sessions(tx.connection, stays)
             ended = await repository.end_sessions(tx.connection, left)
-            facts = [*_facts(last.values(), entered, joined=True), *_facts(left, ended, joined=False)]
+            begun = [stay.begin for stay in stays]
+            facts = [*_facts(begun, entered, joined=True), *_facts(left, ended, joined=False)]
             await tx.append_all(facts, caller)
         return Recorded(len(facts))
 
 
+def _stays(changes: Iterable[PresenceChange]) -> list[Stay]:
+    """What the changes say of each session, whatever their order; sorted, so that two batches cannot deadlock."""
+    by_session: dict[str, list[PresenceChange]] = {}
+    for change in changes:
+        by_session.setdefault(change.session_id, []).append(change)
+    return [_stay(by_session[session_id]) for session_id in sorted(by_session)]
+
+
+def _stay(changes: list[PresenceChange]) -> Stay:
+    """It begins with its join; where that is not among them, with the first thing known of it."""
+    in_time = sorted(changes, key=lambda change: change.at)
+    by_kind = {change.kind: change for change in in_time}
+    return Stay(by_kind.get("join", in_time[0]), by_kind.get("leave"), in_time[-1].at)
+
+
 def _facts(changes: Iterable[PresenceChange], news: set[str], *, joined: bool) -> Sequence[Fact[Visit]]:
     event = member_joined if joined else member_left
+    news_in_time = sorted((change for change in changes if change.session_id in news), key=lambda change: change.at)
     return [
         Fact(
             event,
@@ -44,8 +61,7 @@ def _facts(changes: Iterable[PresenceChange], news: set[str], *, joined: bool) -
             partial(_visit, change, joined),
             actor=_actor(change),
         )
-        for change in changes
-        if change.session_id in news
+        for change in news_in_time
     ]
 
 

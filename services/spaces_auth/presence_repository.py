@@ -1,9 +1,11 @@
 """SQL on `presence_sessions`."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import literal_column
@@ -12,17 +14,26 @@ from libs.common.contracts.spaces import PresenceChange
 from libs.common.db.models.spaces import PresenceSession
 
 
-async def ensure_sessions(connection: AsyncConnection, changes: Sequence[PresenceChange]) -> set[str]:
-    """A row for each session, its `last_activity` moved on; the ids of those that are new.
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """What a batch knows of one session; `end` is its leave, if it has left."""
+
+    begin: PresenceChange
+    end: PresenceChange | None
+    last_seen: datetime
+
+
+async def ensure_sessions(connection: AsyncConnection, stays: Sequence[Stay]) -> set[str]:
+    """A row for each session, its `last_activity` moved on and never back; the ids of those that are new.
 
     A session that ended stays ended, whatever arrives late.
     """
-    if not changes:
+    if not stays:
         return set()
-    statement = insert(PresenceSession).values([_values(change) for change in changes])
+    statement = insert(PresenceSession).values([_values(stay) for stay in stays])
     statement = statement.on_conflict_do_update(
         index_elements=[PresenceSession.id],
-        set_={"last_activity": statement.excluded.last_activity},
+        set_={"last_activity": func.greatest(PresenceSession.last_activity, statement.excluded.last_activity)},
         where=PresenceSession.left_at.is_(None),
     )
     # xmax is 0 in a row that was just inserted, not updated (PostgreSQL's system columns).
@@ -44,7 +55,8 @@ async def end_sessions(connection: AsyncConnection, changes: Sequence[PresenceCh
     return ended
 
 
-def _values(change: PresenceChange) -> dict[str, Any]:
+def _values(stay: Stay) -> dict[str, Any]:
+    change = stay.begin
     return {
         "id": change.session_id,
         "space_type": change.space_type,
@@ -56,5 +68,5 @@ def _values(change: PresenceChange) -> dict[str, Any]:
         "guest_id": change.guest_id,
         "display_name": change.display_name,
         "joined_at": change.at,
-        "last_activity": change.at,
+        "last_activity": stay.last_seen,
     }

@@ -39,5 +39,8 @@ async def use_refresh_token(connection: AsyncConnection, token_hash: bytes) -> U
 
 
 async def revoke_family(connection: AsyncConnection, family_id: str) -> None:
+    """Revoke the login's tokens, also the one that a refresh under way is about to add: hence the wait for it first."""
+    family = select(RefreshToken.token_hash).where(RefreshToken.family_id == family_id)
+    await connection.execute(family.order_by(RefreshToken.token_hash).with_for_update())
     statement = update(RefreshToken).where(RefreshToken.family_id == family_id, RefreshToken.revoked_at.is_(None))
     await connection.execute(statement.values(revoked_at=now()))

@@ -33,6 +33,7 @@ class SpacesHandlers:
         here = lobby if offset == 0 else 0
         search = Search(
             account=caller.identity.account or "",
+            operator=access.is_operator(caller.identity, self._operators),
             type=request.type,
             space_type=request.space_type,
             q=request.q,
@@ -45,7 +46,7 @@ class SpacesHandlers:
             rows, total = await repository.find(connection, search, active)
             first = [await self._lobby(connection, caller, active)] if here else []
         spaces = [*first, *map(_summary_of_row, rows)]
-        more = offset + len(spaces) < total + lobby and bool(rows)
+        more = offset + len(spaces) < total + lobby and bool(spaces)
         return SpaceList(spaces, total + lobby, cursor.encode(offset + len(spaces)) if more else None)
 
     async def _lobby(self, connection: AsyncConnection, caller: Caller, active: Mapping[SpaceKey, int]) -> SpaceSummary:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
+from libs.common.background import Background
 from services.sync_worker.cycle import ALL_TABLES, Cycle, Outcome, Trigger
 
 _log = structlog.get_logger(__name__)
@@ -24,22 +25,20 @@ class Schedule:
         self._failures = 0
         self._due = 0.0  # on the monotonic clock
         self._next = Trigger.NOW
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        self._background.begin(self._run())
 
     async def stop(self) -> None:
         """Give up the cycle under way; the next one goes on where it stood."""
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.end()
         for _, waiting in self._wanted:
             _answer(waiting, None)
 
     @property
     def ready(self) -> bool:
-        return self._task is not None and not self._task.done()
+        return self._background.runs
 
     async def run_now(self, tables: frozenset[str] = ALL_TABLES) -> Outcome:
         """Wait for a whole cycle over `tables` that begins after this call."""

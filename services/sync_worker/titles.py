@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from libs.common.background import Background
 from libs.common.db.engine import Database
 from libs.common.errors import PresenceError
 from libs.common.hive import HiveClient, HiveError
@@ -41,15 +42,13 @@ class Titles:
         self._database, self._hive, self._per_cycle, self._clock = database, hive, per_cycle, clock
         self._unknown: dict[Key, float] = {}  # posts that Hive does not know → when to ask again
         self._due = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        self._background.begin(self._run())
 
     async def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.end()
 
     def fill_soon(self) -> None:
         """A cycle is over."""

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from libs.common.background import Background
 from libs.common.db import inbox
 from libs.common.db.engine import Database
 from libs.common.errors import PresenceError
@@ -22,15 +23,13 @@ class Pruner:
 
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self._database, self._clock = database, clock
-        self._loop: asyncio.Task[None] | None = None
+        self._background = Background()
 
     async def start(self) -> None:
-        self._loop = asyncio.create_task(self._run())
+        self._background.begin(self._run())
 
     async def stop(self) -> None:
-        if self._loop:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
+        await self._background.end()
 
     async def _run(self) -> None:
         while True:

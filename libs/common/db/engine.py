@@ -9,15 +9,17 @@ import msgspec
 import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from libs.common.background import Background
 from libs.common.errors import UNAVAILABLE, PresenceError
 
 _log = structlog.get_logger(__name__)
 STATEMENT_TIMEOUT_MS = 10_000
 CONNECT_TIMEOUT = 5.0
 LOOK_SECONDS = 2.0  # between two looks whether the database is there
-_AWAY = (DBAPIError, OSError, TimeoutError)
+_AWAY = (DBAPIError, PoolTimeout, OSError, TimeoutError)
 
 
 def _json(value: Any) -> str:
@@ -46,16 +48,14 @@ class Database:
             connect_args={"server_settings": server_settings, "timeout": CONNECT_TIMEOUT},
         )
         self.ready = False
-        self._watch: asyncio.Task[None] | None = None
+        self._background = Background()
 
     async def start(self) -> None:
         """A process may start before its database does; `ready` follows what is found."""
-        self._watch = asyncio.create_task(self._look_forever())
+        self._background.begin(self._look_forever())
 
     async def stop(self) -> None:
-        if self._watch:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+        await self._background.end()
         await self._engine.dispose()
 
     async def _look_forever(self) -> None:

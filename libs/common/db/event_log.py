@@ -19,6 +19,7 @@ from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.common.background import Background
 from libs.common.bus.base import Bus, BusUnavailable, Caller
 from libs.common.clock import now
 from libs.common.contracts.log import LoggedEvent
@@ -155,7 +156,7 @@ class EventLog:
     def __init__(self, database: Database, bus: Bus) -> None:
         self._database, self._bus = database, bus
         self._fresh: asyncio.Queue[LoggedEvent] = asyncio.Queue()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._background = Background()
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -167,13 +168,11 @@ class EventLog:
             self._fresh.put_nowait(event)
 
     async def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._publish_fresh()), asyncio.create_task(self._sweep_forever())]
+        self._background.begin(self._publish_fresh(), self._sweep_forever())
 
     async def stop(self) -> None:
         """What is not yet published stays in the log, and the next sweep of any process finds it."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.end()
 
     async def _publish_fresh(self) -> None:
         while True:
@@ -222,11 +221,11 @@ class EventLog:
             EVENTS_PUBLISHED.labels(path).inc(len(confirmed))
 
     async def _confirm(self, events: Sequence[LoggedEvent]) -> list[str]:
-        """Publish side by side; the ids of those the broker took."""
+        """Publish side by side; the ids of those the broker took. One that fails keeps no other from being marked."""
         outcomes = await asyncio.gather(*(self._bus.publish(event) for event in events), return_exceptions=True)
-        for outcome in outcomes:
+        for event, outcome in zip(events, outcomes, strict=True):
             if isinstance(outcome, BaseException) and not isinstance(outcome, BusUnavailable):
-                raise outcome
+                _log.error("event not published", event_id=event.id, event_name=event.name, exc_info=outcome)
         return [event.id for event, outcome in zip(events, outcomes, strict=True) if outcome is None]
 
 

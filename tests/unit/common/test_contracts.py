@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from libs.common.contracts import default_registry
 from libs.common.contracts.auth import Empty
@@ -15,7 +16,13 @@ from services.gateway.routes import Routes
 
 REGISTRY = default_registry()
 ROUTES = [(record, binding) for record, binding in REGISTRY.bound(Http) if isinstance(record, Operation)]
-EXAMPLES = {"space_type": "post", "space_id": "bob/my-post", "id": "0192e4a0-7c1e-7000-8000-000000000000"}
+EXAMPLES = {
+    "space_type": "post",
+    "space_id": "bob/my-post",
+    "id": "0192e4a0-7c1e-7000-8000-000000000000",
+    "emoji": "%F0%9F%91%8D",
+    "document_id": "bob%2Fnotes",
+}
 
 
 def operation(name: str, *bindings: Http) -> Operation[Empty, Empty]:
@@ -71,9 +78,8 @@ def test_a_post_that_writes_words_can_be_repeated() -> None:
 async def handled_by(registry: Registry, method: str, path: str) -> str | None:
     """The operation whose handler the router picks; None for none."""
     app, routes = web.Application(), Routes(registry, *[None] * 4)  # type: ignore[arg-type]
-    routes._handler = lambda operation, _: _named(operation.name)  # type: ignore[method-assign]
+    routes._handler = lambda operation, _: _named(operation.name)  # type: ignore[method-assign,assignment]
     routes.add_to(app.router)
-    from aiohttp.test_utils import make_mocked_request
 
     found = await app.router.resolve(make_mocked_request(method, path))
     return getattr(found.handler, "operation", None) if found.http_exception is None else None
@@ -95,7 +101,10 @@ async def test_every_route_leads_to_its_own_operation(space_id: str) -> None:
 
 
 async def test_a_longer_path_wins_over_a_greedy_one_whichever_is_declared_first() -> None:
-    short, long = Http("GET", "/api/spaces/{space_type}/{space_id}"), Http("GET", "/api/spaces/{space_type}/{space_id}/x")
+    short, long = (
+        Http("GET", "/api/spaces/{space_type}/{space_id}"),
+        Http("GET", "/api/spaces/{space_type}/{space_id}/x"),
+    )
     for order in ([("a", short), ("b", long)], [("b", long), ("a", short)]):
         registry = Registry(operation(name, binding) for name, binding in order)
         assert await handled_by(registry, "GET", "/api/spaces/post/bob/my-post/x") == "b"

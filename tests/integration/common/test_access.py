@@ -1,0 +1,203 @@
+"""Who may do what, as a table: each row is a person in a space, each column an action."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from libs.common import access
+from libs.common.access import DEFAULT_SETTINGS, Action
+from libs.common.errors import PresenceError
+from libs.common.ids import new_id
+from libs.common.spaces import SpaceKey
+from tests.integration.common.world import Owner, identity, owner_of
+from tests.support.servers import Servers
+
+OPERATORS = ("olivia",)
+PUBLIC, HIDDEN, FLAGGED = "post bob/public", "post bob/hidden", "post bob/flagged"
+OPEN, PRIVATE, DELETED = "document 200", "document 201", "document 202"
+LOBBY, GUESTLESS, SILENT, ABSENT = "global lobby", "event guestless", "event silent", "post bob/absent"
+NAMED = "document bob/shared-draft"
+
+CONTENT = """
+INSERT INTO posts (author, permlink, type, row_hash, hidden, flagged) VALUES
+  ('bob', 'public', '360', 'x', false, false), ('bob', 'hidden', '360', 'x', true, false),
+  ('bob', 'flagged', '360', 'x', false, true);
+INSERT INTO collaboration_documents (space_id, creator, is_public, is_deleted, row_hash) VALUES
+  ('200', 'bob', true, false, 'x'), ('201', 'bob', false, false, 'x'), ('202', 'bob', true, true, 'x'),
+  ('bob/shared-draft', 'bob', false, false, 'x');
+INSERT INTO collaboration_permissions (space_id, account, permission, row_hash) VALUES
+  ('201', 'reader', 'read', 'x'), ('202', 'reader', 'edit', 'x'), ('bob/shared-draft', 'reader', 'edit', 'x');
+INSERT INTO presence_permissions (space_type, space_id, account, permission, row_hash) VALUES
+  ('post', 'bob/public', 'mona', 'moderate', 'x'), ('post', 'bob/hidden', 'mona', 'admin', 'x'),
+  ('document', '201', 'mona', 'moderate', 'x'), ('post', 'bob/hidden', 'anna', 'access', 'x'),
+  ('event', 'silent', 'mona', 'moderate', 'x'), ('post', 'bob/absent', 'mona', 'admin', 'x');
+INSERT INTO space_roles (space_type, space_id, account, role, given_by) VALUES
+  ('document', '201', 'rolf', 'member', 'bob'), ('post', 'bob/public', 'rolf', 'moderator', 'bob'),
+  ('post', 'bob/public', 'mona', 'member', 'bob');
+INSERT INTO presence_space_settings (space_type, space_id, guests_allowed, chat_enabled) VALUES
+  ('event', 'guestless', false, true), ('event', 'silent', true, false);
+"""
+SANCTIONS = [  # space, kind, subject kind, subject, expires in hours or None, lifted
+    ("post bob/public", "ban", "account", "bannie", None, False),
+    ("post bob/public", "ban", "guest", "0192", None, False),
+    ("post bob/public", "ban", "account", "olivia", None, False),
+    ("post bob/public", "ban", "account", "lapsed", -1, False),
+    ("post bob/public", "ban", "account", "lifted", None, True),
+    ("post bob/public", "ban", "account", "later", 1, False),
+    ("post bob/public", "mute", "account", "mute-one", None, False),
+    ("post bob/public", "ban", "account", "anna", None, False),
+    ("document 201", "ban", "account", "reader2", None, False),
+]
+OK, NO, NONE, BAN, MUTE = "ok", "forbidden", "not_found", "banned", "muted"
+# who, where: role, then what becomes of enter, chat, moderate (as configure), subscribe
+TABLE: list[tuple[str, str, str, str, str, str, str]] = [
+    ("bob", PUBLIC, "owner", OK, OK, OK, OK),
+    ("bob", HIDDEN, "owner", OK, OK, OK, OK),
+    ("bob", FLAGGED, "owner", OK, OK, OK, OK),
+    ("bob", PRIVATE, "owner", OK, OK, OK, OK),
+    ("bob", NAMED, "owner", OK, OK, OK, OK),
+    ("bob", DELETED, "visitor", NONE, NONE, NONE, NONE),
+    ("bob", ABSENT, "visitor", NONE, NONE, NONE, NONE),
+    ("mona", PUBLIC, "moderator", OK, OK, OK, OK),
+    ("mona", HIDDEN, "moderator", OK, OK, OK, OK),
+    ("mona", PRIVATE, "moderator", OK, OK, OK, OK),
+    ("mona", ABSENT, "visitor", NONE, NONE, NONE, NONE),
+    ("mona", LOBBY, "visitor", OK, OK, NO, OK),
+    ("rolf", PUBLIC, "moderator", OK, OK, OK, OK),
+    ("rolf", PRIVATE, "member", OK, OK, NO, NO),
+    ("anna", HIDDEN, "member", OK, OK, NO, NO),
+    ("anna", PUBLIC, "visitor", BAN, BAN, BAN, BAN),
+    ("reader", PRIVATE, "member", OK, OK, NO, NO),
+    ("reader", NAMED, "member", OK, OK, NO, NO),
+    ("reader", OPEN, "visitor", OK, OK, NO, OK),
+    ("reader", DELETED, "visitor", NONE, NONE, NONE, NONE),
+    ("carol", PUBLIC, "visitor", OK, OK, NO, OK),
+    ("carol", OPEN, "visitor", OK, OK, NO, OK),
+    ("carol", HIDDEN, "visitor", NONE, NONE, NONE, NONE),
+    ("carol", FLAGGED, "visitor", NONE, NONE, NONE, NONE),
+    ("carol", PRIVATE, "visitor", NONE, NONE, NONE, NONE),
+    ("carol", GUESTLESS, "visitor", OK, OK, NO, OK),
+    ("carol", SILENT, "visitor", OK, NO, NO, OK),
+    ("carol", LOBBY, "visitor", OK, OK, NO, OK),
+    ("mona", SILENT, "moderator", OK, OK, OK, OK),
+    ("guest", LOBBY, "guest", OK, OK, NO, NO),
+    ("guest", OPEN, "guest", OK, OK, NO, NO),
+    ("guest", HIDDEN, "guest", NONE, NONE, NONE, NONE),
+    ("guest", PRIVATE, "guest", NONE, NONE, NONE, NONE),
+    ("guest", GUESTLESS, "guest", NO, NO, NO, NO),
+    ("guest", SILENT, "guest", OK, NO, NO, NO),
+    ("guest", PUBLIC, "guest", BAN, BAN, BAN, BAN),
+    ("anonymous", PUBLIC, "guest", OK, OK, NO, NO),
+    ("anonymous", GUESTLESS, "guest", NO, NO, NO, NO),
+    ("olivia", PUBLIC, "operator", OK, OK, OK, OK),
+    ("olivia", PRIVATE, "operator", OK, OK, OK, OK),
+    ("olivia", HIDDEN, "operator", OK, OK, OK, OK),
+    ("olivia", LOBBY, "operator", OK, OK, OK, OK),
+    ("olivia", SILENT, "operator", OK, OK, OK, OK),
+    ("olivia", DELETED, "operator", NONE, NONE, NONE, NONE),
+    ("olivia", ABSENT, "operator", NONE, NONE, NONE, NONE),
+    ("bannie", PUBLIC, "visitor", BAN, BAN, BAN, BAN),
+    ("bannie", OPEN, "visitor", OK, OK, NO, OK),
+    ("lapsed", PUBLIC, "visitor", OK, OK, NO, OK),
+    ("lifted", PUBLIC, "visitor", OK, OK, NO, OK),
+    ("later", PUBLIC, "visitor", BAN, BAN, BAN, BAN),
+    ("mute-one", PUBLIC, "visitor", OK, MUTE, NO, OK),
+    ("mute-one", OPEN, "visitor", OK, OK, NO, OK),
+    ("reader2", PRIVATE, "visitor", NONE, NONE, NONE, NONE),
+]
+
+
+@pytest.fixture(scope="module")
+async def owner(servers: Servers) -> AsyncIterator[Owner]:
+    """One database for the whole table: it only reads."""
+    async with owner_of(await servers.new_database()) as owner:
+        for statement in filter(str.strip, CONTENT.split(";")):
+            await owner.sql(statement)
+        for space, kind, subject_kind, subject, hours, lifted in SANCTIONS:
+            await sanction(owner, key(space), kind, subject_kind, subject, hours, lifted=lifted)
+        yield owner
+
+
+async def sanction(
+    owner: Owner,
+    space: SpaceKey,
+    kind: str,
+    subject_kind: str,
+    subject: str,
+    hours: int | None,
+    *,
+    lifted: bool = False,
+) -> None:
+    await owner.sql(
+        """INSERT INTO space_sanctions
+             (id, space_type, space_id, kind, subject_kind, subject, reason, imposed_by, expires_at, lifted_at)
+           VALUES (:id, :type, :space, :kind, :subject_kind, :subject, 'why', 'bob',
+             now() + make_interval(hours => cast(:hours AS int)), CASE WHEN :lifted THEN now() END)""",
+        id=new_id(), type=space.space_type, space=space.space_id, kind=kind, subject_kind=subject_kind,
+        subject=subject, hours=hours, lifted=lifted,
+    )  # fmt: skip
+
+
+def key(space: str) -> SpaceKey:
+    return SpaceKey(*space.split(" "))
+
+
+async def standing_of(owner: Owner, who: str, space: str) -> access.Standing:
+    async with owner.database.read() as connection:
+        return await access.look(connection, identity(who), key(space), OPERATORS)
+
+
+def outcome(standing: access.Standing, action: Action) -> str:
+    try:
+        standing.require(action)
+    except PresenceError as error:
+        return error.kind.code
+    return OK
+
+
+@pytest.mark.parametrize(
+    ("who", "space", "role", "enter", "chat", "moderate", "subscribe"), TABLE, ids=[f"{r[0]} in {r[1]}" for r in TABLE]
+)
+async def test_who_may_do_what(
+    owner: Owner, who: str, space: str, role: str, enter: str, chat: str, moderate: str, subscribe: str
+) -> None:
+    standing = await standing_of(owner, who, space)
+    assert standing.role.label == role
+    assert standing.may_see is (enter != NONE)
+    expected = {
+        Action.ENTER: enter, Action.CHAT: chat, Action.MODERATE: moderate, Action.CONFIGURE: moderate,
+        Action.SUBSCRIBE: subscribe,
+    }  # fmt: skip
+    assert {action: outcome(standing, action) for action in expected} == expected
+
+
+async def test_a_muted_moderator_may_still_speak(owner: Owner) -> None:
+    standing = replace(await standing_of(owner, "mona", PUBLIC), muted=True)
+    assert outcome(standing, Action.CHAT) == OK
+
+
+async def test_the_operator_token_stands_above_every_space(owner: Owner) -> None:
+    operator = replace(identity("gateway", "service"), operator=True)
+    async with owner.database.read() as connection:
+        standing = await access.look(connection, operator, key(PRIVATE))
+    assert (standing.role.label, outcome(standing, Action.CONFIGURE)) == ("operator", OK)
+
+
+async def test_a_service_without_that_stands_as_a_guest(owner: Owner) -> None:
+    async with owner.database.read() as connection:
+        standing = await access.look(connection, identity("bob", "service"), key(PRIVATE))
+    assert outcome(standing, Action.ENTER) == NONE
+
+
+async def test_a_guest_whose_id_is_an_accounts_name_is_not_that_account(owner: Owner) -> None:
+    async with owner.database.read() as connection:
+        standing = await access.look(connection, identity("bob", "guest"), key(PRIVATE))
+        assert outcome(standing, Action.ENTER) == NONE
+        standing = await access.look(connection, identity("bannie", "guest"), key(PUBLIC))
+        assert outcome(standing, Action.ENTER) == OK
+
+
+async def test_a_space_without_settings_has_the_defaults_and_others_their_own(owner: Owner) -> None:
+    assert (await standing_of(owner, "carol", PUBLIC)).settings == DEFAULT_SETTINGS
+    assert (await standing_of(owner, "carol", SILENT)).settings == {**DEFAULT_SETTINGS, "chat_enabled": False}

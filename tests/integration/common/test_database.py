@@ -1,0 +1,103 @@
+"""What a caller hears when the database cannot answer."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from libs.common.db import engine
+from libs.common.db.engine import Database
+from libs.common.errors import UNAVAILABLE, PresenceError
+from tests.integration.common.world import Proxy, proxied
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+async def database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+    monkeypatch.setattr(engine, "CONNECT_TIMEOUT", 0.2)
+    database = Database(database_url, "chat", 1)
+    yield database
+    await database.stop()
+
+
+@pytest.fixture(autouse=True)
+def short_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "LOOK_SECONDS", 0.05)
+
+
+def through(proxy: Proxy, url: str) -> str:
+    return url.replace(url.rpartition("@")[2].partition("/")[0], f"127.0.0.1:{proxy.port}")
+
+
+async def one(database: Database) -> int:
+    async with database.read() as connection:
+        return int((await connection.execute(text("SELECT 1"))).scalar_one())
+
+
+async def test_a_pool_that_is_used_up_is_unavailable(database: Database) -> None:
+    async with database.read() as connection:
+        await connection.execute(text("SELECT 1"))
+        with pytest.raises(PresenceError) as raised:
+            await one(database)
+    assert raised.value.kind is UNAVAILABLE
+    assert await one(database) == 1
+
+
+async def test_a_database_that_is_away_is_unavailable_until_it_is_back(database_url: str) -> None:
+    async with proxied(database_url) as proxy:
+        database = Database(through(proxy, database_url), "chat", 2)
+        await database.start()
+        await eventually(lambda: database.ready)
+        await proxy.close()
+        with pytest.raises(PresenceError) as raised:
+            await one(database)
+        assert raised.value.kind is UNAVAILABLE
+        assert not database.ready
+        await proxy.open()
+        await eventually(lambda: database.ready)
+        assert await one(database) == 1
+        await database.stop()
+
+
+async def test_a_process_may_start_before_its_database(database_url: str) -> None:
+    async with proxied(database_url) as proxy:
+        await proxy.close()
+        database = Database(through(proxy, database_url), "chat", 2)
+        await database.start()
+        with pytest.raises(PresenceError):
+            await one(database)
+        assert not database.ready
+        await proxy.open()
+        await eventually(lambda: database.ready)
+        await database.stop()
+
+
+async def test_a_mistake_in_a_statement_is_not_the_databases_absence(database: Database) -> None:
+    with pytest.raises(DBAPIError):
+        async with database.read() as connection:
+            await connection.execute(text("SELECT nonsense"))
+    with pytest.raises(IntegrityError):
+        async with database.transaction() as connection:
+            await connection.execute(text("INSERT INTO space_counters VALUES ('a', 'b', 1), ('a', 'b', 2)"))
+    assert await one(database) == 1
+
+
+async def test_a_read_cannot_write_and_leaves_the_next_free_to(database: Database) -> None:
+    statement = text("INSERT INTO space_counters VALUES ('global', 'lobby', 1)")
+    with pytest.raises(DBAPIError, match="read-only"):
+        async with database.read() as connection:
+            await connection.execute(statement)
+    async with database.transaction() as connection:
+        await connection.execute(statement)
+
+
+async def test_a_snapshot_sees_one_moment(database_url: str) -> None:
+    database = Database(database_url, "chat", 2)
+    count = text("SELECT count(*) FROM space_counters")
+    async with database.read(snapshot=True) as connection:
+        before = (await connection.execute(count)).scalar_one()
+        async with database.transaction() as other:
+            await other.execute(text("INSERT INTO space_counters VALUES ('global', 'lobby', 1)"))
+        assert (await connection.execute(count)).scalar_one() == before
+    await database.stop()

@@ -1,0 +1,143 @@
+"""From a bearer token to who it is, at an edge."""
+
+import base64
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from libs.common import cache
+from libs.common.bus.base import BusUnavailable, Caller
+from libs.common.bus.memory import MemoryBroker, MemoryBus
+from libs.common.cache import RedisClient
+from libs.common.contracts import auth
+from libs.common.contracts.auth import Empty, Jwks
+from libs.common.edge import FOREVER, Gatekeeper
+from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, ErrorCode, PresenceError
+from libs.common.identity import Identity
+from libs.common.settings import EdgeSettings
+from libs.common.tokens import Signer
+from tests.integration.common.world import defaults, proxied
+
+SETTINGS = defaults(EdgeSettings, operators=("olivia",), operator_token="operate!")
+SIGNER = Signer(SETTINGS.public_url, "key-1", Ed25519PrivateKey.generate())
+
+
+class Edge:
+    """A gatekeeper, and a spaces_auth that gives it the keys."""
+
+    def __init__(self, redis_url: str, settings: EdgeSettings = SETTINGS, *, keys: bool = True) -> None:
+        broker = MemoryBroker()
+        self.server, self.bus = MemoryBus(broker), MemoryBus(broker)
+        if keys:
+            self.server.serve(auth.jwks, self._jwks)
+        self.redis = RedisClient(redis_url)
+        self.gatekeeper = Gatekeeper(self.bus, self.redis, settings, "gateway")
+        self.identify = self.gatekeeper.identify
+
+    async def _jwks(self, _: Caller, __: Empty) -> Jwks:
+        x = base64.urlsafe_b64encode(SIGNER.key.public_key().public_bytes_raw()).decode().rstrip("=")
+        return Jwks([{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "key-1", "x": x}])
+
+    async def __aenter__(self) -> "Edge":
+        await self.server.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.server.stop()
+        await self.redis.stop()
+
+    async def refuses(self, bearer: str, kind: ErrorCode = UNAUTHORIZED) -> None:
+        with pytest.raises(PresenceError) as raised:
+            await self.identify(bearer)
+        assert raised.value.kind is kind
+
+
+def token(account: str = "alice", ttl: int = 60, **changes: Any) -> tuple[str, Identity]:
+    encoded, said = SIGNER.sign(Identity("account", account, account, **changes), ttl)
+    return encoded, said.identity
+
+
+@pytest.mark.parametrize("bearer", ["", ":alice", ":"])
+async def test_no_token_or_only_a_name_is_a_new_guest_each_time(redis_url: str, bearer: str) -> None:
+    async with Edge(redis_url) as edge:
+        one, two = await edge.identify(bearer), await edge.identify(bearer)
+    for found in (one, two):
+        assert (found.identity.kind, found.identity.account, found.identity.token_id) == ("guest", None, None)
+        assert "alice" not in found.identity.display_name
+        assert found.expires_at == FOREVER
+    assert one.identity.id != two.identity.id
+
+
+async def test_a_good_token_is_its_account(redis_url: str) -> None:
+    encoded, said = token()
+    async with Edge(redis_url) as edge:
+        found = (await edge.identify(encoded)).identity
+    assert found == said
+    assert (found.account, found.operator) == ("alice", False)
+
+
+async def test_an_account_named_in_the_settings_is_an_operator(redis_url: str) -> None:
+    async with Edge(redis_url) as edge:
+        assert (await edge.identify(token("olivia")[0])).identity.operator
+
+
+async def test_a_guest_cannot_be_an_operator_by_its_name(redis_url: str) -> None:
+    encoded, _ = SIGNER.sign(Identity("guest", "olivia", "olivia"), 60)
+    async with Edge(redis_url) as edge:
+        assert not (await edge.identify(encoded)).identity.operator
+
+
+async def test_the_operator_token_is_an_operator_and_nothing_near_it_is(redis_url: str) -> None:
+    async with Edge(redis_url) as edge:
+        assert (await edge.identify("operate!")).identity == Identity("service", "operator", "operator", operator=True)
+        for near in ("operate", "operate!!", "Operate!", "opérate!", "\udcff"):
+            await edge.refuses(near)
+
+
+async def test_without_an_operator_token_nobody_is_one_by_it(redis_url: str) -> None:
+    async with Edge(redis_url, defaults(EdgeSettings, operator_token="")) as edge:
+        await edge.refuses("presence-operator")
+        assert not (await edge.identify("")).identity.operator
+
+
+async def test_an_expired_token_says_so(redis_url: str) -> None:
+    async with Edge(redis_url) as edge:
+        await edge.refuses(token(ttl=-1)[0], SESSION_EXPIRED)
+
+
+@pytest.mark.parametrize("bearer", ["junk", "a.b.c", "a" * 130 + ":alice", "null", "undefined"])
+async def test_anything_else_is_unauthorized(redis_url: str, bearer: str) -> None:
+    async with Edge(redis_url) as edge:
+        await edge.refuses(bearer)
+
+
+async def test_a_token_that_was_logged_out_is_refused_and_no_other(redis_url: str) -> None:
+    encoded, said = token()
+    async with Edge(redis_url) as edge:
+        await edge.redis.redis.set(cache.denied(said.token_id or ""), "1")
+        await edge.refuses(encoded)
+        assert (await edge.identify(token()[0])).identity.account == "alice"
+
+
+async def test_every_token_of_a_login_that_was_ended_is_refused(redis_url: str) -> None:
+    """Also its admissions, which have ids of their own."""
+    async with Edge(redis_url) as edge:
+        await edge.redis.redis.set(cache.denied("login-1"), "1")
+        await edge.refuses(token(session_id="login-1")[0])
+        assert (await edge.identify(token(session_id="login-2")[0])).identity.account == "alice"
+
+
+async def test_while_redis_is_away_good_tokens_pass_and_bad_ones_do_not(redis_url: str) -> None:
+    async with proxied(redis_url) as proxy:
+        await proxy.close()
+        async with Edge(proxy.url) as edge:
+            assert (await edge.identify(token()[0])).identity.account == "alice"
+            await edge.refuses(token(ttl=-1)[0], SESSION_EXPIRED)
+
+
+async def test_while_nobody_has_the_keys_a_token_is_not_refused_but_unavailable(redis_url: str) -> None:
+    async with Edge(redis_url, keys=False) as edge:
+        with pytest.raises(BusUnavailable):
+            await edge.identify(token()[0])
+        assert (await edge.identify("")).identity.guest

@@ -1,0 +1,133 @@
+"""How often one may, on a real Redis and without it."""
+
+import asyncio
+import itertools
+import time
+
+import pytest
+
+from libs.common import edge
+from libs.common.contracts.auth import Empty
+from libs.common.contracts.registry import Access, Limit, Operation
+from libs.common.edge import Budget, RateLimits
+from libs.common.errors import RATE_LIMITED
+from libs.common.identity import Identity
+from tests.integration.common.world import account, identity, proxied
+from tests.support.waiting import eventually
+
+ALICE = account("alice")
+HERE, THERE = "203.0.113.9", "203.0.113.10"
+
+
+def operation(calls: int = 3, seconds: int = 60, name: str = "test.limited") -> Operation[Empty, Empty]:
+    return Operation(name, "chat", Empty, Empty, Access.ANYONE, Limit(calls, seconds))
+
+
+@pytest.fixture
+def limits(redis_url: str) -> RateLimits:
+    return RateLimits(redis_url, 1.0)
+
+
+async def spend(
+    limits: RateLimits, times: int, who: Identity = ALICE, address: str = HERE, *, calls: int = 3, seconds: int = 60
+) -> list[bool]:
+    """Whether each call was too much."""
+    return [(await limits.spend(operation(calls, seconds), who, address)).exceeded for _ in range(times)]
+
+
+async def test_what_is_left_is_told_until_nothing_is(limits: RateLimits) -> None:
+    budgets = [await limits.spend(operation(), ALICE, HERE) for _ in range(5)]
+    assert [budget.exceeded for budget in budgets] == [False, False, False, True, True]
+    assert [budget.remaining for budget in budgets] == [2, 1, 0, 0, 0]
+    assert all(budget.limit == 3 and 0 <= budget.reset <= 60 for budget in budgets)
+
+
+async def test_headers_name_the_limit_and_only_a_refusal_says_when_to_come_back(limits: RateLimits) -> None:
+    within = await limits.spend(operation(calls=1), ALICE, HERE)
+    assert within.headers() == {
+        "RateLimit-Limit": "1", "RateLimit-Remaining": "0", "RateLimit-Reset": str(within.reset),
+    }  # fmt: skip
+    beyond = await limits.spend(operation(calls=1), ALICE, HERE)
+    assert beyond.headers()["Retry-After"] == str(max(beyond.reset, 1))
+    error = beyond.error()
+    assert (error.kind, error.details) == (RATE_LIMITED, {"retry_after": max(beyond.reset, 1)})
+
+
+def test_a_refusal_never_says_to_come_back_at_once() -> None:
+    budget = Budget(1, 0, 0, exceeded=True)
+    assert budget.headers()["Retry-After"] == "1"
+    assert budget.error().details == {"retry_after": 1}
+
+
+async def test_after_the_window_one_may_again(limits: RateLimits) -> None:
+    assert await spend(limits, 2, calls=1, seconds=1) == [False, True]
+
+    async def may_again() -> bool:
+        return not (await limits.spend(operation(1, 1), ALICE, HERE)).exceeded
+
+    await eventually(may_again, 5)
+
+
+async def test_everyone_has_a_budget_of_their_own_for_each_operation(limits: RateLimits) -> None:
+    assert await spend(limits, 4) == [False, False, False, True]
+    assert await spend(limits, 1, account("bob")) == [False]
+    assert not (await limits.spend(operation(name="test.other"), ALICE, HERE)).exceeded
+
+
+async def test_an_account_has_one_budget_wherever_it_is(limits: RateLimits) -> None:
+    await spend(limits, 3, address=HERE)
+    assert await spend(limits, 1, account("alice", token_id="another"), THERE) == [True]
+
+
+async def test_those_without_a_token_share_their_addresss_budget(limits: RateLimits) -> None:
+    await spend(limits, 3, Identity("guest", "one", "one"))
+    assert await spend(limits, 1, Identity("guest", "two", "two")) == [True]
+    assert await spend(limits, 1, Identity("guest", "two", "two"), THERE) == [False]
+    assert await spend(limits, 1, identity("guest")) == [False], "a guest with a token has one of its own"
+
+
+async def test_two_edges_share_the_budgets(redis_url: str) -> None:
+    one, two = RateLimits(redis_url, 1.0), RateLimits(redis_url, 1.0)
+    assert await spend(one, 2) + await spend(two, 2) == [False, False, False, True]
+
+
+async def test_calls_at_once_are_all_counted(limits: RateLimits) -> None:
+    found = await asyncio.gather(*(limits.spend(operation(), ALICE, HERE) for _ in range(20)))
+    assert sum(not budget.exceeded for budget in found) == 3
+
+
+async def test_the_factor_multiplies_every_limit(redis_url: str) -> None:
+    assert await spend(RateLimits(redis_url, 2.0), 7) == [False] * 6 + [True]
+
+
+async def test_a_factor_of_zero_switches_limits_off_and_says_nothing_of_them(redis_url: str) -> None:
+    limits = RateLimits(redis_url, 0.0)
+    assert await spend(limits, 10) == [False] * 10
+    assert (await limits.spend(operation(), ALICE, HERE)).headers() == {}
+
+
+@pytest.fixture
+def short_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge, "REDIS_REST", 0.05)
+
+
+@pytest.mark.usefixtures("short_rest")
+async def test_while_redis_is_away_limits_are_local_and_quick_then_shared_again(redis_url: str) -> None:
+    async with proxied(redis_url) as proxy:
+        limits, other = RateLimits(proxy.url, 1.0), RateLimits(redis_url, 1.0)
+        assert await spend(limits, 3) == [False, False, False]
+        await proxy.close()
+        started = time.monotonic()
+        assert await spend(limits, 4) == [False, False, False, True], "a local budget, not none"
+        assert time.monotonic() - started < 1.0, "and nobody waits for it"
+        await proxy.open()
+
+        names = (f"test.back-{number}" for number in itertools.count())
+
+        async def shared_again() -> bool:
+            """The other edge has used up what this one is then refused."""
+            fresh = operation(calls=1, name=next(names))
+            await other.spend(fresh, ALICE, HERE)
+            return (await limits.spend(fresh, ALICE, HERE)).exceeded
+
+        await eventually(shared_again)

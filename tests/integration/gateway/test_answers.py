@@ -1,0 +1,210 @@
+"""What every answer has: the contract's errors, CORS, request ids, limits, and who may ask."""
+
+from typing import Any
+
+import pytest
+
+from libs.common.identity import Identity
+from libs.common.spaces import SpaceKey
+from libs.common.tokens import Admission
+from tests.integration.gateway.world import OPERATOR_TOKEN, ORIGIN, Answer, World, is_error
+
+JOIN = "/api/spaces/post/bob/my-post/join"
+OPERATOR = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/api", "/api/nothing", "/api/spaces/", "/web/nothing.js", "/../etc/passwd"]
+)
+async def test_a_path_that_is_none_is_the_contracts_not_found(world: World, path: str) -> None:
+    assert is_error(await world.ask("GET", path), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"), [("DELETE", "/api/spaces", "GET"), ("GET", "/api/auth/login", "POST")]
+)
+async def test_another_method_is_the_contracts_405_and_says_which(
+    world: World, method: str, path: str, allowed: str
+) -> None:
+    answer = await world.ask(method, path)
+    assert is_error(answer, 405, "method_not_allowed")
+    assert answer.headers["Allow"] == allowed
+
+
+async def test_a_services_error_comes_through_whole(world: World) -> None:
+    answer = await world.ask("GET", "/api/spaces/post/bob/my-post")
+    assert is_error(answer, 409, "conflict")
+    assert (answer.body["error"], answer.body["details"]) == ("seen", {"space_id": "bob/my-post"})
+
+
+async def test_a_services_bug_is_internal_and_tells_nothing(world: World) -> None:
+    answer = await world.ask("GET", "/api/spaces/post/bob/broken")
+    assert is_error(answer, 500, "internal")
+    assert "secret" not in str(answer.body)
+
+
+async def test_a_service_that_is_away_is_unavailable(world: World) -> None:
+    await world.bus.stop()
+    world.broker.running = False
+    assert is_error(await world.ask("GET", "/api/spaces"), 503, "unavailable")
+
+
+async def test_every_answer_has_a_request_id_of_its_own(world: World) -> None:
+    seen = {(await world.ask("GET", path)).headers["X-Request-Id"] for path in ("/api/spaces", "/", "/no", "/health")}
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize("path", ["/api/spaces", "/nothing", "/api/auth/login", "/health"])
+async def test_our_origins_may_read_every_answer_also_the_errors(world: World, path: str) -> None:
+    for origin in (ORIGIN, "http://localhost:8080"):
+        headers = (await world.ask("GET", path, headers={"Origin": origin})).headers
+        assert headers["Access-Control-Allow-Origin"] == origin
+        assert headers["Access-Control-Allow-Credentials"] == "true"
+        assert headers["Vary"] == "Origin"
+        for name in ("RateLimit-Remaining", "Retry-After", "X-Request-Id"):
+            assert name in headers["Access-Control-Expose-Headers"]
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "https://dlux.io.evil.example", "http://dlux.io", None]
+)
+async def test_no_other_origin_may(world: World, origin: str | None) -> None:
+    headers = (await world.ask("GET", "/api/spaces", headers={"Origin": origin} if origin else {})).headers
+    assert not [name for name in headers if name.startswith("Access-Control")]
+    assert headers["Vary"] == "Origin", "a cache must not give it to another"
+
+
+async def preflight(world: World, path: str, origin: str = ORIGIN) -> Answer:
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization",
+    }
+    return await world.ask("OPTIONS", path, headers=asked)
+
+
+@pytest.mark.parametrize("path", [JOIN, "/api/spaces", "/api/spaces/post/bob%2Fx", "/api/webhooks/1", "/nothing"])
+async def test_every_route_answers_a_preflight(world: World, path: str) -> None:
+    answer = await preflight(world, path)
+    assert answer.status == 204
+    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        assert method in answer.headers["Access-Control-Allow-Methods"]
+    for name in ("Authorization", "Content-Type", "Idempotency-Key"):
+        assert name in answer.headers["Access-Control-Allow-Headers"]
+    assert world.asked == []
+
+
+async def test_a_preflight_of_another_origin_allows_nothing(world: World) -> None:
+    answer = await preflight(world, JOIN, "https://evil.example")
+    assert not [name for name in answer.headers if name.startswith("Access-Control")]
+
+
+async def test_limits_are_told_and_beyond_them_is_429_with_when_to_come_back(redis_url: str, run: Any) -> None:
+    async with run(redis_url, rate_limit_factor=0.025) as world:  # three in a minute
+        answers = [await world.ask("GET", "/api/spaces") for _ in range(4)]
+        assert [answer.status for answer in answers] == [200, 200, 200, 429]
+        assert [answer.headers["RateLimit-Remaining"] for answer in answers] == ["2", "1", "0", "0"]
+        assert {answer.headers["RateLimit-Limit"] for answer in answers} == {"3"}
+        assert is_error(answers[3], 429, "rate_limited")
+        wait = int(answers[3].headers["Retry-After"])
+        assert 1 <= wait <= 60
+        assert answers[3].body["details"] == {"retry_after": wait}
+        assert (await world.ask("GET", "/api/spaces", headers=world.bearer("alice"))).status == 200
+        assert (await world.ask("GET", "/api/auth/me")).status == 200
+        assert (await world.ask("GET", "/health")).status == 200
+
+
+async def test_an_error_tells_of_the_limits_as_well(world: World) -> None:
+    for path in ("/api/spaces?limit=x", "/api/spaces/post/bob/my-post"):
+        assert int((await world.ask("GET", path)).headers["RateLimit-Remaining"]) > 0
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Bearer :alice", "bearer :", "  Bearer   :alice  "])
+async def test_no_token_is_a_guest_and_never_alice(world: World, header: str | None) -> None:
+    answer = await world.ask("GET", "/api/auth/me", headers={} if header is None else {"Authorization": header})
+    assert answer.status == 200
+    assert (answer.body["kind"], answer.body["account"]) == ("guest", None)
+    assert "alice" not in answer.body["display_name"]
+
+
+@pytest.mark.parametrize(
+    "header", ["Bearer junk", "Bearer a.b.c", "junk", "Basic YWxpY2U6eA==", "Token x", "Bearer x y"]
+)
+async def test_what_cannot_be_verified_is_401_with_a_hint(world: World, header: str) -> None:
+    answer = await world.ask("GET", "/api/auth/me", headers={"Authorization": header})
+    assert is_error(answer, 401, "unauthorized")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert "/api/auth/login" in answer.body["error"]
+
+
+async def test_an_expired_token_is_session_expired(world: World) -> None:
+    token, _ = world.signer.sign(Identity("account", "alice", "alice"), -1)
+    answer = await world.ask("GET", "/api/auth/me", headers={"Authorization": f"bearer {token}"})
+    assert is_error(answer, 401, "session_expired")
+
+
+async def test_a_good_token_is_its_account_whatever_the_case_of_bearer(world: World) -> None:
+    header = world.bearer("alice")["Authorization"].replace("Bearer", "BEARER")
+    assert (await world.ask("GET", "/api/auth/me", headers={"Authorization": header})).body["account"] == "alice"
+
+
+async def test_admin_routes_are_for_operators(world: World) -> None:
+    path = "/api/admin/status"
+    answer = await world.ask("GET", path)
+    assert is_error(answer, 401, "unauthorized")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert is_error(await world.ask("GET", path, headers=world.bearer("alice")), 403, "forbidden")
+    assert world.asked == []
+    assert (await world.ask("GET", path, headers=world.bearer("olivia"))).status == 200
+    assert (await world.ask("GET", path, headers=OPERATOR)).status == 200
+    assert world.caller.identity.operator
+
+
+async def test_what_needs_an_account_is_not_for_guests(world: World) -> None:
+    assert is_error(await world.ask("GET", "/api/webhooks"), 401, "unauthorized")
+    token, _ = world.signer.sign(Identity("guest", "0192", "Al (guest)"), 60)
+    answer = await world.ask("GET", "/api/webhooks", headers={"Authorization": f"Bearer {token}"})
+    assert is_error(answer, 401, "unauthorized")
+
+
+async def test_an_admission_opens_its_own_space_only(world: World) -> None:
+    admission = Admission(SpaceKey("post", "bob/my-post"), "main", "visitor", 0)
+    token, _ = world.signer.sign(Identity("account", "alice", "alice"), 60, admission)
+    headers = {"Authorization": f"Bearer {token}"}
+    assert is_error(await world.ask("GET", "/api/spaces/post/bob/my-post", headers=headers), 409, "conflict")
+    for path in ("/api/spaces/post/bob/other", "/api/spaces/document/123"):
+        assert is_error(await world.ask("GET", path, headers=headers), 403, "forbidden")
+    body = {"content": "x", "space_type": "post", "space_id": "bob/my-post"}
+    assert is_error(
+        await world.ask("POST", "/api/chat/post/bob/other/messages", body, headers=headers), 403, "forbidden"
+    )
+    assert (await world.ask("GET", "/api/spaces", headers=headers)).status == 200
+
+
+async def test_what_is_internal_is_nowhere_to_be_found(world: World) -> None:
+    for path in ("/api/log/heads", "/log.heads", "/api/spaces/record_presence", "/livez", "/readyz", "/metrics"):
+        for method in ("GET", "POST"):
+            assert (await world.ask(method, path, headers=OPERATOR)).status in (404, 405)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/", "text/html"),
+        ("/docs", "text/html"),
+        ("/openapi.json", "application/json"),
+        ("/asyncapi.json", "application/json"),
+    ],
+)
+async def test_the_gateway_serves_its_documents(world: World, path: str, kind: str) -> None:
+    answer = await world.ask("GET", path)
+    assert answer.status == 200
+    assert answer.headers["Content-Type"].startswith(kind)
+
+
+async def test_pages_may_not_be_framed_or_run_others_scripts(world: World) -> None:
+    headers = (await world.ask("GET", "/")).headers
+    assert "default-src 'self'" in headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"

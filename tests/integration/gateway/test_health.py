@@ -1,0 +1,82 @@
+"""How the gateway says how things are."""
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+
+from libs.common import cache
+from libs.common.contracts import log
+from services.gateway import health
+from tests.integration.common.world import proxied
+from tests.integration.gateway.world import World
+
+LATE = {"current": False, "tables": [{"table": "posts", "rows": 5, "last_error": "primary away"}]}
+
+
+async def test_all_is_well(world: World) -> None:
+    await world.redis.redis.zadd(cache.ACTIVE, {"global:lobby": 3, "post:bob/hall": 2})
+    answer = await world.ask("GET", "/api/health")
+    assert (answer.status, answer.body["status"], answer.body["sessions"]) == (200, "ok", 5)
+    assert {name: one["ok"] for name, one in answer.body["components"].items()} == {
+        "redis": True, "rabbitmq": True, "database": True,
+    }  # fmt: skip
+    assert answer.body["sync"] == {"current": True, "tables": []}, "asked of sync_worker"
+    short = await world.ask("GET", "/health")
+    assert (short.status, short.body) == (200, {"status": "ok", "sync": {"current": True}})
+
+
+async def test_both_say_whether_the_replica_is_current(world: World) -> None:
+    await world.redis.redis.set(cache.SYNC_STATUS, json.dumps(LATE))
+    assert (await world.ask("GET", "/health")).body == {"status": "ok", "sync": {"current": False}}
+    full = await world.ask("GET", "/api/health")
+    assert (full.status, full.body["sync"]) == (200, LATE)
+
+
+async def test_without_redis_it_is_503_and_names_it(redis_url: str, run: Any) -> None:
+    async with proxied(redis_url) as proxy, run(proxy.url) as world:
+        await proxy.close()
+        answer = await world.ask("GET", "/api/health")
+        assert (answer.status, answer.body["status"], answer.body["sessions"]) == (503, "degraded", None)
+        assert {name for name, one in answer.body["components"].items() if not one["ok"]} == {"redis"}
+        assert answer.body["components"]["redis"]["error"]
+        short = await world.ask("GET", "/health")
+        assert (short.status, short.body["sync"]) == (200, {"current": True})
+        await proxy.open()
+        assert (await world.ask("GET", "/api/health")).status == 200
+
+
+async def test_without_the_broker_it_is_503_and_names_what_cannot_be_reached(world: World) -> None:
+    await world.bus.stop()
+    world.broker.running = False
+    answer = await world.ask("GET", "/api/health")
+    assert answer.status == 503
+    away = {name for name, one in answer.body["components"].items() if not one["ok"]}
+    assert away == {"rabbitmq", "database"}
+    assert answer.body["sync"] == {"current": False, "tables": []}
+    assert (await world.ask("GET", "/health")).body == {"status": "ok", "sync": {"current": False}}
+
+
+async def test_a_service_that_hangs_is_away_before_a_prober_gives_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "PATIENCE", 0.1)
+
+    async def hangs(*_: object) -> Any:
+        await asyncio.Event().wait()
+
+    world.bus.serve(log.heads, hangs)
+    started = time.monotonic()
+    answer = await world.ask("GET", "/api/health")
+    assert answer.status == 503
+    assert not answer.body["components"]["database"]["ok"]
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("stored", ["nonsense", "[]", "{}", "null"])
+async def test_a_status_in_redis_that_cannot_be_read_is_as_good_as_none(world: World, stored: str) -> None:
+    await world.redis.redis.set(cache.SYNC_STATUS, stored)
+    assert (await world.ask("GET", "/health")).body == {"status": "ok", "sync": {"current": True}}
+    assert (await world.ask("GET", "/api/health")).status == 200

@@ -1,0 +1,164 @@
+"""Admission to a space, and the same decision for realtime."""
+
+import time
+
+import pytest
+
+from libs.common import cache
+from libs.common.contracts import spaces
+from libs.common.contracts.spaces import Authorize, Join, Joined
+from libs.common.errors import NOT_FOUND, PresenceError
+from libs.common.identity import Identity
+from libs.common.spaces import LOBBY, SpaceKey
+from libs.common.tokens import Admission, Token
+from tests.integration.common.world import account, guest, proxied
+from tests.integration.spaces_auth.world import World, refusal, running
+
+PHOTO = SpaceKey("post", "alice/my-360-photo")
+UNSEEN = [
+    SpaceKey("post", "carol/not-for-you"), SpaceKey("post", "carol/reported"), SpaceKey("document", "123"),
+    SpaceKey("document", "125"), SpaceKey("post", "nobody/nothing"),
+]  # fmt: skip
+
+
+async def join(world: World, space: SpaceKey = PHOTO, who: str | Identity = "dave", subspace: str = "main") -> Joined:
+    return await world.call(spaces.join, Join(space.space_type, space.space_id, subspace), who)
+
+
+async def admission(world: World, joined: Joined) -> Token:
+    return await world.gatekeeper().identify(joined.session_token)
+
+
+async def test_an_admission_is_the_same_identity_for_one_space(world: World) -> None:
+    dave = account("dave", session_id="login-1")
+    joined = await join(world, PHOTO, dave, "attic")
+    token = await admission(world, joined)
+    assert token.admission == Admission(PHOTO, "attic", "visitor", 0)
+    assert (token.identity.account, token.identity.session_id) == ("dave", "login-1")
+    assert token.identity.token_id != dave.token_id
+    assert (joined.success, joined.role, joined.subspace) == (True, "visitor", "attic")
+    assert joined.space.display_name == "My 360 photo"
+    assert joined.websocket_url == "ws://localhost:8080"
+    assert joined.turn_credentials.username
+    assert joined.turn_credentials.username.endswith(":dave")
+    assert joined.ice_servers == joined.turn_credentials.iceServers
+
+
+@pytest.mark.parametrize(
+    ("who", "space", "role"),
+    [("alice", PHOTO, "owner"), ("mona", PHOTO, "moderator"), ("alice", SpaceKey("document", "123"), "member"),
+     ("rolf", SpaceKey("document", "123"), "member"), ("olivia", LOBBY, "operator"), ("guest", LOBBY, "guest")],
+)  # fmt: skip
+async def test_an_admission_says_the_role(world: World, who: str, space: SpaceKey, role: str) -> None:
+    joined = await join(world, space, who)
+    said = (await admission(world, joined)).admission
+    assert said
+    assert (joined.role, said.role) == (role, role)
+
+
+async def test_who_shows_no_token_is_admitted_as_a_new_guest_with_one(world: World) -> None:
+    one, two = [(await admission(world, await join(world, LOBBY, "anonymous"))).identity for _ in range(2)]
+    assert (one.kind, one.account) == ("guest", None)
+    assert one.id != two.id
+    assert one.token_id
+    again = await join(world, LOBBY, one)
+    assert (await admission(world, again)).identity.id == one.id, "and stays that guest"
+    assert again.turn_credentials.username
+
+
+async def test_a_guest_with_a_token_keeps_its_id(world: World) -> None:
+    assert (await admission(world, await join(world, LOBBY, guest("0192")))).identity.id == "0192"
+
+
+@pytest.mark.parametrize("space", UNSEEN, ids=str)
+@pytest.mark.parametrize("who", ["dave", "guest", "anonymous"])
+async def test_what_one_may_not_see_cannot_be_joined_and_does_not_show(world: World, space: SpaceKey, who: str) -> None:
+    await world.enter(space, "x1")
+    await world.owner.sql(
+        "INSERT INTO presence_space_settings (space_type, space_id, max_users) VALUES (:t, :i, 1)",
+        t=space.space_type, i=space.space_id,
+    )  # fmt: skip
+    for asking in (join(world, space, who), authorize(world, space, who)):
+        with pytest.raises(PresenceError) as raised:
+            await asking
+        assert (raised.value.kind, raised.value.text, raised.value.details) == (NOT_FOUND, NOT_FOUND.text, {})
+
+
+async def authorize(world: World, space: SpaceKey, who: str | Identity) -> spaces.Authorization:
+    return await world.call(spaces.authorize, Authorize(space.space_type, space.space_id), who)
+
+
+@pytest.mark.parametrize(
+    ("space_type", "space_id"), [("post", "bob"), ("nothing", "x"), ("post", "../etc"), ("global", "hall")]
+)
+async def test_a_name_that_is_no_space_is_invalid_input(world: World, space_type: str, space_id: str) -> None:
+    assert await refusal(join(world, SpaceKey(space_type, space_id))) == "invalid_input"
+
+
+async def test_a_full_space_takes_moderators_only(world: World) -> None:
+    await world.owner.sql(
+        "INSERT INTO presence_space_settings (space_type, space_id, max_users) VALUES ('post', 'alice/my-360-photo', 2)"
+    )
+    await world.enter(PHOTO, "carol")
+    joined = await join(world)
+    assert (joined.capacity.used, joined.capacity.total, joined.capacity.available) == (1, 2, 1)
+    await world.enter(PHOTO, "carol", "bob")
+    with pytest.raises(PresenceError) as raised:
+        await join(world)
+    assert (raised.value.kind.code, raised.value.details) == ("space_full", {"capacity": {"used": 2, "total": 2}})
+    assert raised.value.kind.status == 429
+    for who in ("mona", "alice", "olivia"):
+        joined = await join(world, PHOTO, who)
+        assert (joined.capacity.used, joined.capacity.available) == (2, 0)
+
+
+async def test_a_banned_account_is_told_so_and_guests_where_they_are_not_wanted(world: World) -> None:
+    await world.owner.sql(
+        """INSERT INTO space_sanctions (id, space_type, space_id, kind, subject_kind, subject, reason, imposed_by)
+           VALUES (gen_random_uuid(), 'post', 'alice/my-360-photo', 'ban', 'account', 'dave', 'why', 'alice')"""
+    )
+    await world.owner.sql(
+        "INSERT INTO presence_space_settings (space_type, space_id, guests_allowed) VALUES ('event', 'party', false)"
+    )
+    party = SpaceKey("event", "party")
+    for asking in (join, authorize):
+        assert await refusal(asking(world, PHOTO, "dave")) == "banned"
+        assert await refusal(asking(world, party, "guest")) == "forbidden"
+        assert await refusal(asking(world, party, "anonymous")) == "forbidden"
+        assert await refusal(asking(world, party, "dave")) == "ok"
+
+
+async def test_an_admission_carries_the_epoch_of_the_moment(world: World) -> None:
+    await cache.raise_epoch(world.redis.redis, PHOTO)
+    said = (await admission(world, await join(world))).admission
+    assert said
+    assert said.epoch == 1
+    assert (await authorize(world, PHOTO, "dave")).epoch == 1
+    assert (await authorize(world, LOBBY, "dave")).epoch == 0
+
+
+async def test_realtime_is_told_role_room_and_settings(world: World) -> None:
+    await world.owner.sql(
+        "INSERT INTO presence_space_settings (space_type, space_id, max_users, voice_enabled)"
+        " VALUES ('post', 'alice/my-360-photo', 12, false)"
+    )
+    found = await authorize(world, PHOTO, "alice")
+    assert (found.role, found.max_users, found.settings["voice_enabled"]) == ("owner", 12, False)
+
+
+async def test_while_redis_is_away_joining_is_unavailable(database_url: str, redis_url: str, hive_url: str) -> None:
+    async with proxied(redis_url) as proxy, running(database_url, proxy.url, hive_url) as world:
+        await proxy.close()
+        assert await refusal(join(world, LOBBY)) == "unavailable"
+        assert await refusal(authorize(world, LOBBY, "dave")) == "unavailable"
+
+
+async def test_https_gives_a_secure_websocket(database_url: str, redis_url: str, hive_url: str) -> None:
+    async with running(database_url, redis_url, hive_url, public_url="https://vr.example") as world:
+        assert (await join(world, LOBBY)).websocket_url == "wss://vr.example"
+
+
+async def test_an_admission_of_two_hours_is_an_admission_of_two_hours(world: World) -> None:
+    before = int(time.time())
+    token = await admission(world, await join(world, LOBBY))
+    assert before + 7200 <= token.expires_at <= int(time.time()) + 7200

@@ -1,0 +1,75 @@
+"""The keys that sign: one for all processes, sealed, and published."""
+
+import asyncio
+
+import pytest
+
+from libs.common.contracts import auth
+from libs.common.contracts.auth import Empty
+from libs.common.db.engine import Database
+from libs.common.identity import Identity
+from libs.common.sealing import SealBroken, Sealer
+from libs.common.tokens import Verifier
+from services.spaces_auth.keys import SigningKeys
+from tests.integration.common.world import SECRET_KEY, owner_of
+from tests.integration.spaces_auth.world import World
+
+ISSUER = "http://localhost:8080"
+
+
+async def test_processes_that_start_at_once_make_one_key(database_url: str) -> None:
+    databases = [Database(database_url, "spaces_auth", 3) for _ in range(5)]
+    processes = [SigningKeys(database, Sealer(SECRET_KEY), ISSUER) for database in databases]
+    signers = await asyncio.gather(*(keys.signer() for keys in processes for _ in range(3)))
+    assert len({signer.kid for signer in signers}) == 1
+    async with owner_of(database_url) as owner:
+        assert len(await owner.sql("SELECT 1 FROM signing_keys")) == 1
+    for database in databases:
+        await database.stop()
+
+
+async def test_what_one_process_signs_anothers_jwks_verifies(database_url: str) -> None:
+    one, two = Database(database_url, "spaces_auth", 2), Database(database_url, "spaces_auth", 2)
+    signing, publishing = (SigningKeys(database, Sealer(SECRET_KEY), ISSUER) for database in (one, two))
+    encoded, _ = (await signing.signer()).sign(Identity("account", "alice", "alice"), 60)
+
+    async def fetch() -> dict[str, object]:
+        return {"keys": await publishing.jwks()}
+
+    assert (await Verifier(ISSUER, fetch).verify(encoded)).identity.account == "alice"
+    await one.stop()
+    await two.stop()
+
+
+async def test_the_newest_key_signs_the_retired_is_gone_and_both_are_seen_by_a_new_process(database_url: str) -> None:
+    database = Database(database_url, "spaces_auth", 2)
+    first = await SigningKeys(database, Sealer(SECRET_KEY), ISSUER).signer()
+    async with owner_of(database_url) as owner:
+        made = SigningKeys(database, Sealer(SECRET_KEY), ISSUER)._make()
+        await owner.sql(
+            "INSERT INTO signing_keys (kid, public_key, private_key_sealed, created_at)"
+            " VALUES (:kid, :public_key, :private_key_sealed, now() + interval '1 second')",
+            **made,
+        )
+        later = SigningKeys(database, Sealer(SECRET_KEY), ISSUER)
+        assert (await later.signer()).kid == made["kid"]
+        assert [key["kid"] for key in await later.jwks()] == [made["kid"], first.kid]
+        await owner.sql("UPDATE signing_keys SET retired_at = now() WHERE kid = :kid", kid=first.kid)
+        assert [key["kid"] for key in await SigningKeys(database, Sealer(SECRET_KEY), ISSUER).jwks()] == [made["kid"]]
+    await database.stop()
+
+
+async def test_another_secret_key_cannot_open_them(database_url: str) -> None:
+    database = Database(database_url, "spaces_auth", 2)
+    await SigningKeys(database, Sealer(SECRET_KEY), ISSUER).signer()
+    with pytest.raises(SealBroken, match="PRESENCE_SECRET_KEY"):
+        await SigningKeys(database, Sealer("A" * 42 + "E="), ISSUER).signer()
+    await database.stop()
+
+
+async def test_the_jwks_shows_public_halves_only(world: World) -> None:
+    (key,) = (await world.call(auth.jwks, Empty(), "anonymous")).keys
+    assert key.keys() == {"kty", "crv", "alg", "use", "kid", "x"}
+    assert (key["kty"], key["crv"], key["alg"]) == ("OKP", "Ed25519", "EdDSA")
+    (row,) = await world.owner.sql("SELECT private_key_sealed FROM signing_keys")
+    assert len(row.private_key_sealed) == 12 + 32 + 16, "sealed: nonce, key, tag"

@@ -1,0 +1,256 @@
+"""Login from the challenge to the logout, with real signatures, Redis and a Hive node."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from deploy.local.keys import private_key, sign
+from libs.common.clock import now
+from libs.common.contracts import auth, spaces
+from libs.common.contracts.auth import ChallengeRequest, Empty, GuestRequest, Login, Refresh, Session
+from libs.common.contracts.spaces import Join
+from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, PresenceError
+from libs.common.identity import Identity
+from tests.integration.common.world import caller, proxied
+from tests.integration.spaces_auth.world import World, refusal, running
+
+
+async def try_login(world: World, account: str, challenge: str, signature: str) -> str:
+    return await refusal(world.call(auth.login, Login(account, challenge, signature), "anonymous"))
+
+
+async def signed(world: World, account: str = "alice") -> tuple[str, str]:
+    """A fresh challenge of the account, and its signature with the account's posting key."""
+    text = (await world.challenge(account)).challenge
+    return text, sign(text, private_key(account))
+
+
+async def test_a_signed_challenge_is_exchanged_for_a_token_that_every_edge_verifies(world: World) -> None:
+    session = await world.login("alice")
+    found = await world.gatekeeper().identify(session.token)
+    assert (found.identity.account, found.identity.display_name, found.admission) == ("alice", "alice", None)
+    assert session.account == "alice"
+    assert int(session.expires_at.timestamp()) == found.expires_at
+    lifetime = session.expires_at - now()
+    assert timedelta(minutes=59) < lifetime <= timedelta(hours=1)
+
+
+async def test_the_challenge_names_host_account_and_times(world: World) -> None:
+    made = await world.challenge("alice")
+    assert "localhost:8080" in made.challenge
+    assert "@alice" in made.challenge
+    assert "issued: " in made.challenge
+    assert f"expires: {made.expires_at:%Y-%m-%dT%H:%M}" in made.challenge
+    assert (await world.challenge("alice")).challenge != made.challenge
+
+
+async def test_a_challenge_is_good_for_one_login(world: World) -> None:
+    text, signature = await signed(world)
+    assert await try_login(world, "alice", text, signature) == "ok"
+    assert await try_login(world, "alice", text, signature) == "unauthorized"
+
+
+async def test_a_challenge_is_spent_by_a_failed_try(world: World) -> None:
+    text, signature = await signed(world)
+    assert await try_login(world, "alice", text, "00" * 65) == "unauthorized"
+    assert await try_login(world, "alice", text, signature) == "unauthorized"
+
+
+async def test_of_ten_logins_at_once_with_one_challenge_one_succeeds(world: World) -> None:
+    text, signature = await signed(world)
+    outcomes = await asyncio.gather(*(try_login(world, "alice", text, signature) for _ in range(10)))
+    assert sorted(outcomes) == ["ok", *["unauthorized"] * 9]
+
+
+async def test_another_accounts_challenge_is_refused_whoever_signs_it(world: World) -> None:
+    text, _ = await signed(world, "bob")
+    assert await try_login(world, "alice", text, sign(text, private_key("alice"))) == "unauthorized"
+    text, _ = await signed(world, "bob")
+    assert await try_login(world, "alice", text, sign(text, private_key("bob"))) == "unauthorized"
+
+
+async def test_another_accounts_signature_is_refused(world: World) -> None:
+    text, _ = await signed(world, "alice")
+    assert await try_login(world, "alice", text, sign(text, private_key("bob"))) == "unauthorized"
+
+
+@pytest.mark.parametrize("role", ["memo", "owner", "active"])
+async def test_only_the_posting_key_logs_in(world: World, role: str) -> None:
+    text = (await world.challenge("alice")).challenge
+    assert await try_login(world, "alice", text, sign(text, private_key("alice", role))) == "unauthorized"
+
+
+async def test_an_altered_text_is_refused_although_it_is_signed(world: World) -> None:
+    for change in (("@alice", "@Alice"), ("localhost", "evil.example"), ("nonce: ", "nonce:  "), ("no funds", "funds")):
+        text = (await world.challenge("alice")).challenge
+        altered = text.replace(*change)
+        assert altered != text
+        assert await try_login(world, "alice", altered, sign(altered, private_key("alice"))) == "unauthorized"
+
+
+async def test_a_text_of_ones_own_is_refused(world: World) -> None:
+    for text in ("nonce: ", "hello", "nonce: x\n", '{"type":"Buffer","data":[1]}', "\n"):
+        assert await try_login(world, "alice", text, sign(text, private_key("alice"))) == "unauthorized"
+
+
+async def test_a_challenge_runs_out(database_url: str, redis_url: str, hive_url: str) -> None:
+    async with running(database_url, redis_url, hive_url, challenge_seconds=1) as world:
+        text, signature = await signed(world)
+        async with asyncio.timeout(5):
+            while await world.redis.redis.keys("auth:challenge:*"):  # noqa: ASYNC110  Redis forgets it
+                await asyncio.sleep(0.02)
+        assert await try_login(world, "alice", text, signature) == "unauthorized"
+
+
+async def test_an_account_that_hive_does_not_know_cannot_log_in(world: World) -> None:
+    text = (await world.call(auth.challenge, ChallengeRequest("mallory"), "anonymous")).challenge
+    assert await try_login(world, "mallory", text, sign(text, private_key("mallory"))) == "unauthorized"
+
+
+async def test_while_no_hive_node_answers_login_is_unavailable(
+    database_url: str, redis_url: str, hive_url: str
+) -> None:
+    async with proxied(hive_url) as proxy:
+        await proxy.close()
+        async with running(database_url, redis_url, proxy.url) as world:
+            text, signature = await signed(world)
+            assert await try_login(world, "alice", text, signature) == "unavailable"
+
+
+async def test_while_redis_is_away_login_is_unavailable(database_url: str, redis_url: str, hive_url: str) -> None:
+    async with proxied(redis_url) as proxy, running(database_url, proxy.url, hive_url) as world:
+        text, signature = await signed(world)
+        await proxy.close()
+        assert await refusal(world.challenge()) == "unavailable"
+        assert await try_login(world, "alice", text, signature) == "unavailable"
+
+
+async def refresh(world: World, session: Session) -> Session:
+    return await world.call(auth.refresh, Refresh(session.refresh_token), "anonymous")
+
+
+async def test_a_refresh_token_is_exchanged_for_a_new_pair_of_the_same_login(world: World) -> None:
+    first = await world.login()
+    second = await refresh(world, first)
+    third = await refresh(world, second)
+    assert len({first.refresh_token, second.refresh_token, third.refresh_token}) == 3
+    old = (await world.gatekeeper().identify(first.token)).identity
+    new = (await world.gatekeeper().identify(third.token)).identity
+    assert (new.account, new.session_id) == ("alice", old.session_id)
+    assert new.token_id != old.token_id
+
+
+async def test_a_refresh_token_that_comes_twice_ends_its_login_and_no_other(world: World) -> None:
+    first, other = await world.login(), await world.login()
+    second = await refresh(world, first)
+    assert await refusal(refresh(world, first)) == "unauthorized"
+    assert await refusal(refresh(world, second)) == "unauthorized", "the thief's or the owner's: nobody knows"
+    assert (await refresh(world, other)).account == "alice"
+
+
+async def test_a_refresh_token_used_twice_at_once_leaves_nothing_that_works(world: World) -> None:
+    """Whichever of the two was first, what it got is worth nothing."""
+    for _ in range(10):
+        stolen = await world.login()
+        found = await asyncio.gather(*(refresh(world, stolen) for _ in range(4)), return_exceptions=True)
+        winners = [one for one in found if isinstance(one, Session)]
+        assert len(winners) == 1
+        assert await refusal(refresh(world, winners[0])) == "unauthorized"
+
+
+@pytest.mark.parametrize("token", ["x", "a" * 43, "' OR 1=1 --"])
+async def test_an_unknown_refresh_token_is_refused(world: World, token: str) -> None:
+    assert await refusal(world.call(auth.refresh, Refresh(token), "anonymous")) == "unauthorized"
+
+
+async def test_a_refresh_token_runs_out(world: World) -> None:
+    session = await world.login()
+    await world.owner.sql("UPDATE refresh_tokens SET expires_at = now() - interval '1 second'")
+    assert await refusal(refresh(world, session)) == "unauthorized"
+
+
+async def test_refresh_tokens_are_not_stored_as_they_are(world: World) -> None:
+    session = await world.login()
+    (row,) = await world.owner.sql("SELECT token_hash FROM refresh_tokens")
+    assert session.refresh_token.encode() not in row.token_hash
+
+
+async def test_logout_ends_the_token_its_refresh_tokens_and_what_came_of_them(world: World) -> None:
+    session, other = await world.login(), await world.login()
+    edge = world.gatekeeper()
+    alice = (await edge.identify(session.token)).identity
+    admission = (await world.call(spaces.join, Join("post", "bob/sculpture-hall"), alice)).session_token
+    assert (await edge.identify(admission)).identity.account == "alice"
+    refreshed = await refresh(world, session)
+
+    await world.logout(session.token)
+    for token in (session.token, refreshed.token, admission):
+        with pytest.raises(PresenceError, match="logged out"):
+            await edge.identify(token)
+    assert await refusal(refresh(world, refreshed)) == "unauthorized"
+    assert (await edge.identify(other.token)).identity.account == "alice", "another device's login goes on"
+    assert (await refresh(world, other)).account == "alice"
+
+
+async def test_a_refresh_while_one_logs_out_leaves_nothing_that_works(world: World) -> None:
+    for _ in range(10):
+        session = await world.login()
+        identity = (await world.gatekeeper().identify(session.token)).identity
+        refreshed, _ = await asyncio.gather(
+            refresh(world, session), world.call(auth.logout, Empty(), identity), return_exceptions=True
+        )
+        if isinstance(refreshed, Session):
+            assert await refusal(refresh(world, refreshed)) == "unauthorized"
+        assert await world.owner.sql("SELECT 1 FROM refresh_tokens WHERE revoked_at IS NULL") == []
+
+
+async def test_logout_without_a_token_is_nothing(world: World) -> None:
+    assert await world.call(auth.logout, Empty(), "anonymous") == Empty()
+    assert await world.redis.redis.keys("auth:denied:*") == []
+
+
+async def test_a_denial_lasts_as_long_as_the_longest_token(world: World) -> None:
+    await world.logout((await world.login()).token)
+    for key in await world.redis.redis.keys("auth:denied:*"):
+        assert await world.redis.redis.ttl(key) > world.settings.guest_token_seconds - 10
+
+
+async def test_a_guest_keeps_its_id_for_the_life_of_its_token(world: World) -> None:
+    made = await world.call(auth.guest, GuestRequest("Al"), "anonymous")
+    edge = world.gatekeeper()
+    found = [(await edge.identify(made.token)).identity for _ in range(2)]
+    assert {one.id for one in found} == {made.guest_id}
+    assert (found[0].account, found[0].display_name) == (None, "Al (guest)")
+    assert (await world.call(auth.guest, GuestRequest("Al"), "anonymous")).guest_id != made.guest_id
+    nameless = await world.call(auth.guest, GuestRequest(), "anonymous")
+    assert nameless.display_name == f"Guest-{nameless.guest_id[-6:]}"
+
+
+async def test_a_guests_token_can_be_logged_out(world: World) -> None:
+    token = (await world.call(auth.guest, GuestRequest(), "anonymous")).token
+    await world.logout(token)
+    with pytest.raises(PresenceError) as raised:
+        await world.gatekeeper().identify(token)
+    assert raised.value.kind is UNAUTHORIZED
+
+
+async def test_a_token_runs_out(database_url: str, redis_url: str, hive_url: str) -> None:
+    async with running(database_url, redis_url, hive_url, token_seconds=-1) as world:
+        token = (await world.login()).token
+        with pytest.raises(PresenceError) as raised:
+            await world.gatekeeper().identify(token)
+        assert raised.value.kind is SESSION_EXPIRED
+
+
+async def test_me_says_who_one_is(world: World) -> None:
+    edge = world.gatekeeper()
+    alice = await world.call(auth.me, Empty(), (await edge.identify((await world.login()).token)).identity)
+    assert (alice.kind, alice.account, alice.guest_id, alice.operator) == ("account", "alice", None, False)
+    made = await world.call(auth.guest, GuestRequest("Al"), "anonymous")
+    guest = await world.call(auth.me, Empty(), (await edge.identify(made.token)).identity)
+    assert (guest.kind, guest.account, guest.guest_id) == ("guest", None, made.guest_id)
+    nobody = await world.call(auth.me, Empty(), (await edge.identify("")).identity)
+    assert (nobody.kind, nobody.guest_id) == ("guest", None)
+    operator = await world.call(auth.me, Empty(), caller(Identity("account", "olivia", "olivia", operator=True)))
+    assert operator.operator

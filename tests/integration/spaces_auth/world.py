@@ -1,0 +1,140 @@
+"""One spaces_auth on a real database, Redis and Hive node, asked over the memory bus."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from deploy.local.keys import private_key, sign
+from libs.common import cache
+from libs.common.bus.base import Caller
+from libs.common.contracts import auth
+from libs.common.contracts.auth import Challenge, ChallengeRequest, Empty, Login, Session
+from libs.common.contracts.registry import Operation
+from libs.common.edge import Gatekeeper
+from libs.common.errors import PresenceError
+from libs.common.identity import Identity
+from libs.common.settings import EdgeSettings
+from libs.common.spaces import SpaceKey
+from services.spaces_auth.app import build
+from services.spaces_auth.settings import Settings
+from tests.integration.common.world import Owner, RecordingBus, caller, defaults
+from tests.support.waiting import eventually
+
+CONTENT = """
+INSERT INTO posts (author, permlink, type, row_hash, title, description, votes, rating, created_at, hidden, flagged)
+  VALUES
+  ('alice', 'my-360-photo', '360', 'x', 'My 360 photo', 'A beach', 50, 4.5, '2024-01-05Z', false, false),
+  ('bob', 'sculpture-hall', 'art', 'x', 'Sculpture 100%', 'Cold_marble', 70, 3, '2024-01-04Z', false, false),
+  ('bob', 'untitled', 'art', 'x', null, null, 70, 0, null, false, false),
+  ('carol', 'not-for-you', '360', 'x', 'Secret garden', 'hidden', 99, 5, '2024-01-09Z', true, false),
+  ('carol', 'reported', '360', 'x', 'Reported garden', 'flagged', 98, 5, '2024-01-08Z', false, true);
+INSERT INTO collaboration_documents (space_id, title, creator, is_public, is_deleted, row_hash, created_at) VALUES
+  ('123', 'Private plans', 'bob', false, false, 'x', '2024-01-03Z'),
+  ('124', 'Public notes', 'bob', true, false, 'x', '2024-01-02Z'),
+  ('125', 'Deleted notes', 'bob', true, true, 'x', '2024-01-01Z');
+INSERT INTO collaboration_permissions (space_id, account, permission, row_hash) VALUES
+  ('123', 'alice', 'comment', 'x'), ('125', 'alice', 'edit', 'x');
+INSERT INTO presence_permissions (space_type, space_id, account, permission, row_hash) VALUES
+  ('post', 'alice/my-360-photo', 'mona', 'moderate', 'x'), ('post', 'carol/not-for-you', 'mona', 'moderate', 'x');
+INSERT INTO space_roles (space_type, space_id, account, role, given_by) VALUES
+  ('document', '123', 'rolf', 'member', 'bob');
+"""
+OPERATORS = ("olivia",)
+
+
+@dataclass
+class World:
+    """`bus` is another service's side of the bus."""
+
+    settings: Settings
+    bus: RecordingBus
+    redis: cache.RedisClient
+    owner: Owner
+
+    async def call[Request, Reply](
+        self, operation: Operation[Request, Reply], request: Request, who: str | Identity | Caller = "alice"
+    ) -> Reply:
+        return await self.bus.call(operation, request, who if isinstance(who, Caller) else caller(who))
+
+    async def challenge(self, account: str = "alice") -> Challenge:
+        return await self.call(auth.challenge, ChallengeRequest(account), "anonymous")
+
+    async def login(self, account: str = "alice") -> Session:
+        text = (await self.challenge(account)).challenge
+        request = Login(account, text, sign(text, private_key(account)))
+        return await self.call(auth.login, request, "anonymous")
+
+    def gatekeeper(self) -> Gatekeeper:
+        """A new edge's; it knows no keys yet."""
+        return Gatekeeper(self.bus, self.redis, defaults(EdgeSettings, operators=OPERATORS), "gateway")
+
+    async def logout(self, token: str) -> None:
+        identity = (await self.gatekeeper().identify(token)).identity
+        await self.call(auth.logout, Empty(), identity)
+
+    async def enter(self, space: SpaceKey, *names: str, subspace: str = "main") -> None:
+        """As realtime does: sockets of accounts, or of guests whose names begin with a capital."""
+        for name in names:
+            guest = name[0].isupper()
+            record = {
+                "user_account": None if guest else name,
+                "display_name": name,
+                "guest": guest,
+                "subspace": subspace,
+            }
+            await self.redis.redis.hset(cache.members(space), f"socket-of-{name}", msgspec.json.encode(record))
+        await self.redis.redis.zadd(cache.ACTIVE, {str(space): len(names)})
+
+
+async def refusal(asking: Any) -> str:
+    """The code of the error that a call ends with."""
+    try:
+        await asking
+    except PresenceError as error:
+        return error.kind.code
+    return "ok"
+
+
+@contextlib.asynccontextmanager
+async def running(database_url: str, redis_url: str, hive_url: str, **changes: Any) -> AsyncIterator[World]:
+    settings = defaults(
+        Settings,
+        database_url=database_url, redis_url=redis_url, hive_nodes=(hive_url,), operators=OPERATORS,
+        turn_secret="turn-secret", **changes,
+    )  # fmt: skip
+    bus, redis, owner = RecordingBus(), cache.RedisClient(redis_url), Owner(database_url)
+    service = build(settings, bus)
+    await service.start()
+    try:
+        yield World(settings, bus, redis, owner)
+    finally:
+        await service.stop()
+        await redis.stop()
+        await owner.database.stop()
+
+
+async def fill(world: World) -> None:
+    for statement in filter(str.strip, CONTENT.split(";")):
+        await world.owner.sql(statement)
+
+
+async def emptied(world: World) -> None:
+    """Forget what a test did, once all of it has become activity."""
+
+    async def is_quiet() -> bool:
+        (counts,) = await world.owner.sql(
+            "SELECT (SELECT count(*) FROM event_log) AS events, (SELECT count(*) FROM space_activity) AS activities"
+        )
+        return bool(counts.events == counts.activities)
+
+    await eventually(is_quiet)
+    for table in (
+        "refresh_tokens", "presence_sessions", "presence_space_settings", "space_sanctions", "space_activity",
+        "event_log", "space_counters",
+    ):  # fmt: skip
+        await world.owner.sql(f"DELETE FROM {table}")
+    await world.redis.redis.flushdb()
+    world.bus.published.clear()
