@@ -12,7 +12,8 @@ from libs.common.errors import INVALID_INPUT, PresenceError
 
 MAIN: Final = "main"
 _ACCOUNT = r"[a-z][a-z0-9.-]{2,15}"
-_PERMLINK = r"[a-z0-9-]{1,255}"
+# The chain takes any UTF-8; what would break a path or a space key is left out.
+_PERMLINK = r"[^\s/:?#%\x00-\x1f\x7f\ud800-\udfff]{1,255}"
 _ID_FORMS: Final = {
     "post": re.compile(rf"{_ACCOUNT}/{_PERMLINK}"),
     "document": re.compile(rf"[1-9][0-9]{{0,17}}|{_ACCOUNT}/[A-Za-z0-9_.-]{{1,255}}"),

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from libs.common.contracts.registry import Access, Limit, Operation
-from libs.common.contracts.schema import SpaceId, SpaceType, integer
+from libs.common.contracts.schema import SpaceId, SpaceType, at_most, integer
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Events:
 
 @dataclass(frozen=True)
 class Heads:
-    spaces: list[str] = field(default_factory=list)  # `post:bob/my-post`, at most 1000
+    spaces: list[str] = field(default_factory=list, metadata=at_most(1000))  # `post:bob/my-post`
 
 
 @dataclass(frozen=True)

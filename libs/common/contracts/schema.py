@@ -100,6 +100,11 @@ def integer(minimum: int, maximum: int) -> type[StrictInteger]:
     return Bounded
 
 
+def at_most(count: int) -> dict[str, Any]:
+    """`field(metadata=at_most(...))` of a list: how many items it may have."""
+    return {"validate": validate.Length(max=count)}
+
+
 Account = Annotated[str, text(16, 3, r"[a-z][a-z0-9.-]*")]
 SpaceType = Annotated[str, text(16)]
 SpaceId = Annotated[str, text(300)]

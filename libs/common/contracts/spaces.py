@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Webhook
-from libs.common.contracts.schema import Cursor, PageSize, SpaceId, SpaceType, Subspace, integer, text
+from libs.common.contracts.schema import Cursor, PageSize, SpaceId, SpaceType, Subspace, at_most, integer, text
 from libs.common.contracts.voice import TurnCredentials
 
 
@@ -151,7 +151,7 @@ class PresenceChange:
 
 @dataclass(frozen=True)
 class RecordPresence:
-    changes: list[PresenceChange] = field(default_factory=list)
+    changes: list[PresenceChange] = field(default_factory=list, metadata=at_most(1000))
 
 
 @dataclass(frozen=True)
