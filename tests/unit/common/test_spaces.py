@@ -7,12 +7,12 @@ from libs.common.spaces import LOBBY, SpaceKey, check_subspace
 
 GOOD = [
     ("post", "bob/my-post"),
-    ("post", "bob/My_Post.2"), ("post", "abc/x"), ("post", "a-b.c1/0"), ("post", f"bob/{'x' * 255}"),
+    ("post", "bob/My_Post.2"), ("post", "abc/x"), ("post", "bob/My_Post.2"), ("post", "a-b.c1/0"), ("post", f"bob/{'x' * 255}"),
     ("document", "123"), ("document", "9" * 18), ("document", "bob/Shared_draft.v2"),
     ("global", "lobby"), ("community", "hive-123456"), ("event", "Party_2024-05"),
 ]  # fmt: skip
 BAD = [
-    ("post", "bob"), ("post", "bob/"), ("post", "/my-post"), ("post", "bob/My-Post"), ("post", "bob/a/b"),
+    ("post", "bob"), ("post", "bob/"), ("post", "/my-post"), ("post", "bob/a?b"), ("post", "bob/a/b"),
     ("post", "bo/x"), ("post", "bobbobbobbobbobbob/x"), ("post", f"bob/{'x' * 256}"), ("post", "bob/my-post\n"),
     ("post", "bob/my post"), ("post", "bob/x\x00"), ("post", "1ob/x"), ("post", ""),
     ("document", "0"), ("document", "-1"), ("document", "9" * 19), ("document", "٣"), ("document", "1.5"),
