@@ -1,6 +1,5 @@
 """Forged, expired, oversized and malformed: the contract's error each time, and the service goes on."""
 
-import time
 from typing import Any
 
 import aiohttp
@@ -51,7 +50,7 @@ async def test_bad_tokens_are_refused_over_rest_and_sockets(
 
 async def test_an_expired_token_says_so(stack: Stack, rest: Rest, node: Node) -> None:
     """Signed with the real key, which the test reads from the database as spaces_auth does."""
-    token = await expired_token(stack, "alice")
+    token = await signed_token(stack, "alice", -10)
     status, body, _ = await rest.ask("GET", "/api/auth/me", token=token)
     assert (status, body["code"]) == (401, "session_expired")
     with pytest.raises(ConnectionRefusedError) as refusal:
@@ -59,7 +58,8 @@ async def test_an_expired_token_says_so(stack: Stack, rest: Rest, node: Node) ->
     assert refusal.value.args[0]["data"]["code"] == "session_expired"
 
 
-async def expired_token(stack: Stack, account: str) -> str:
+async def signed_token(stack: Stack, account: str, seconds: int) -> str:
+    """A token of the stack's own key with so long to live."""
     from libs.common.db.engine import Database
     from libs.common.identity import Identity
     from libs.common.sealing import Sealer
@@ -68,9 +68,15 @@ async def expired_token(stack: Stack, account: str) -> str:
     database = Database(stack.settings["PRESENCE_DATABASE_URL"], "spaces_auth")
     signer = await SigningKeys(database, Sealer(stack.settings["PRESENCE_SECRET_KEY"]), stack.url).signer()
     await database.stop()
-    token, said = signer.sign(Identity("account", account, account), -10)
-    assert said.expires_at < time.time()
-    return token
+    return signer.sign(Identity("account", account, account), seconds)[0]
+
+
+async def test_a_live_socket_is_told_when_its_token_runs_out(stack: Stack, node: Node) -> None:
+    token = await signed_token(stack, "alice", 3)
+    client = await node.connect("alice", stack.url, {**WEBSOCKET_ONLY, "auth": {"token": token}})
+    await client.join("event", "expiring")
+    await client.wait_for("space-error", lambda error: error["code"] == "session_expired")
+    await client.wait_for("disconnect")
 
 
 async def test_a_claimed_account_without_a_token_is_a_guest(stack: Stack, rest: Rest, node: Node) -> None:

@@ -6,8 +6,8 @@ from libs.common.errors import INVALID_INPUT, PresenceError
 from libs.common.spaces import LOBBY, SpaceKey, check_subspace
 
 GOOD = [
-    ("post", "bob/my-post"),
-    ("post", "bob/My_Post.2"), ("post", "abc/x"), ("post", "bob/My_Post.2"), ("post", "a-b.c1/0"), ("post", f"bob/{'x' * 255}"),
+    ("post", "bob/my-post"), ("post", "abc/x"), ("post", "bob/My_Post.2"), ("post", "a-b.c1/0"),
+    ("post", f"bob/{'x' * 255}"),
     ("document", "123"), ("document", "9" * 18), ("document", "bob/Shared_draft.v2"),
     ("global", "lobby"), ("community", "hive-123456"), ("event", "Party_2024-05"),
 ]  # fmt: skip
