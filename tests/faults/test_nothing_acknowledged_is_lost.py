@@ -5,9 +5,7 @@ import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator
-from typing import Any
 
-import asyncpg
 import msgspec
 
 from deploy.local.guardian import REPOSITORY
@@ -17,6 +15,7 @@ from tests.support.node import Client, Node
 from tests.support.people import Rest
 from tests.support.waiting import PATIENCE, eventually
 from tests.support.webhook_sink import WebhookSink
+from tests.support.whole import leave_reason
 
 WEBSOCKET_ONLY = {"transports": ["websocket"]}
 MESSAGES = 1000
@@ -95,19 +94,10 @@ async def test_realtime_killed_with_members(stack: Stack, node: Node) -> None:
         assert [user["socketId"] for user in ack["users"]] == [far.sid], "no ghost of its own former self"
         message = (await near.emit("chat-message", {"content": "back"}))["message"]
         assert await far.wait_for("chat-message") == message
-        await eventually(lambda: ended_session(stack, dead))
+        await eventually(lambda: leave_reason(stack, dead))
     finally:
         await stack.start_one("r1")
     assert len(far.received("user-left")) == 1
-
-
-async def ended_session(stack: Stack, socket_id: str) -> Any:
-    connection = await asyncpg.connect(stack.settings["PRESENCE_DATABASE_URL"])
-    try:
-        query = "SELECT leave_reason FROM presence_sessions WHERE socket_id = $1 AND left_at IS NOT NULL"
-        return await connection.fetchval(query, socket_id)
-    finally:
-        await connection.close()
 
 
 async def test_the_broker_stopped_and_started_in_the_middle_of_a_thousand_messages(

@@ -8,6 +8,7 @@ from deploy.local.stack import Stack
 from tests.support.node import Client, Node
 from tests.support.people import Rest
 from tests.support.waiting import eventually
+from tests.support.whole import leave_reason
 
 WEBSOCKET_ONLY = {"transports": ["websocket"]}
 
@@ -92,3 +93,21 @@ async def test_a_replica_that_is_stopped_says_so_and_nobody_waits_for_a_lease(st
         assert (left["socketId"], left["reason"]) == (before, "disconnected"), "it left; its server was not lost"
     finally:
         await stack.start_one("r1")
+
+
+async def test_spaces_auth_gone_and_back(stack: Stack, rest: Rest, node: Node) -> None:
+    near, far = await a_pair(stack, node, "auth-gone")
+    await stack.kill("spaces_auth")
+    try:
+        message = await says(near, "said while nobody could log in")
+        assert await far.wait_for("chat-message") == message
+        await near.send("aframe-update", {"position": {"x": 1, "y": 2, "z": 3}})
+        await far.wait_for("aframe-update", lambda pose: pose["socketId"] == near.sid)
+        refused = await near.emit("join-space", {"spaceType": "event", "spaceId": "elsewhere"})
+        assert refused["code"] == "unavailable"
+        await near.disconnect()
+        await far.wait_for("user-left")
+    finally:
+        await stack.start_one("spaces_auth")
+    assert await rest.token("alice")
+    await eventually(lambda: leave_reason(stack, near.sid))

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
 from deploy.local.stack import Stack
@@ -20,3 +21,14 @@ async def stack(run_stack: RunStack) -> AsyncIterator[Stack]:
 async def rest(stack: Stack) -> AsyncIterator[Rest]:
     async with Rest(stack.url) as client:
         yield client
+
+
+async def leave_reason(stack: Stack, socket_id: str) -> str | None:
+    """Why the socket's session in the database ended; None while it has not."""
+    connection = await asyncpg.connect(stack.settings["PRESENCE_DATABASE_URL"])
+    try:
+        query = "SELECT leave_reason FROM presence_sessions WHERE socket_id = $1 AND left_at IS NOT NULL"
+        reason: str | None = await connection.fetchval(query, socket_id)
+        return reason
+    finally:
+        await connection.close()
