@@ -39,6 +39,7 @@ REDIS = Program("redis-server", "redis-server", ("/opt/homebrew/bin",))
 RABBITMQ = Program("rabbitmq-server", "rabbitmq-server", ("/usr/lib/rabbitmq/bin", "/opt/homebrew/opt/rabbitmq/sbin"))
 EPMD = Program("epmd", "erlang-base", ("/usr/lib/erlang/bin", "/opt/homebrew/bin"))
 CADDY = Program("caddy", "caddy", ("/opt/homebrew/bin",))
+TURNSERVER = Program("turnserver", "coturn", ("/opt/homebrew/bin",))
 
 
 def find(program: Program) -> Path | None:

@@ -30,6 +30,7 @@ from deploy.local.ports import Ports, require_free
 from deploy.local.primary import seed
 from deploy.local.servers.base import Component, Process
 from deploy.local.servers.caddy import Caddy
+from deploy.local.servers.coturn import Coturn
 from deploy.local.servers.postgres import Postgres
 from deploy.local.servers.rabbitmq import RabbitMQ
 from deploy.local.servers.redis import Redis
@@ -89,6 +90,7 @@ class Stack:
         self._postgres = Postgres(self.place, self._guardian, port("postgres"), durable=durable)
         self._redis = Redis(self.place, self._guardian, port("redis"))
         self._rabbitmq = RabbitMQ(self.place, self._guardian, broker_ports)
+        self._coturn = Coturn(self.place, self._guardian, port("turn"), self._turn_secret, loopback_peers=True)
         self.settings = self._settings()
         self.components = {component.name: component for component in self._components()}
         self.progress: Progress = lambda _name, _word: None  # who wants to know sets it before the start
@@ -141,6 +143,8 @@ class Stack:
             yield Given(server.name, setting, given) if given else server
         if self._has_own_postgres:
             yield self._postgres
+        if self._has_own_coturn:
+            yield self._coturn
         yield self._hive()
         yield Step("databases", self._make_databases)
         if "PRESENCE_PRIMARY_URL" not in self._environ:
@@ -157,6 +161,10 @@ class Stack:
     @property
     def _has_own_postgres(self) -> bool:
         return not {"PRESENCE_DATABASE_URL", "PRESENCE_PRIMARY_URL"} <= self._environ.keys()
+
+    @property
+    def _has_own_coturn(self) -> bool:
+        return "PRESENCE_TURN_URIS" not in self._environ
 
     def _hive(self) -> Process:
         port = self._ports.reserve("hive")
@@ -190,13 +198,22 @@ class Stack:
             "PRESENCE_OPERATOR_TOKEN": OPERATOR_TOKEN,
             "PRESENCE_SECRET_KEY": secret("secret_key", make_key),
             "PRESENCE_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
-            "TURN_SECRET": secret("turn_secret"),
+            "TURN_SECRET": self._turn_secret,
+            **(self._turn_settings() if self._has_own_coturn else {}),
             **self._environ,
         }
+
+    def _turn_settings(self) -> dict[str, str]:
+        uris = ",".join(self._coturn.turn_uris)
+        return {"PRESENCE_STUN_URIS": self._coturn.stun_uri, "PRESENCE_TURN_URIS": uris}
 
     @property
     def _replica_password(self) -> str:
         return self._environ.get("DB_REPLICA_PASSWORD") or self.place.secret("replica_password")
+
+    @property
+    def _turn_secret(self) -> str:
+        return self._environ.get("TURN_SECRET") or self.place.secret("turn_secret")
 
     async def _make_databases(self) -> None:
         """The databases of our own PostgreSQL; the replica's role makes further roles, for the services' grants."""

@@ -120,7 +120,7 @@ def test_down_ends_what_a_killed_supervisor_left(command_line: CommandLine, on_g
     for pid in (guardian, command_line.supervisor()):
         os.kill(pid, signal.SIGKILL)
     assert "Presence is not running" in command_line("status").stdout
-    assert "Ended what was left: caddy, chat, gateway" in command_line("down").stdout
+    assert "Ended what was left: caddy, chat, coturn, gateway" in command_line("down").stdout
     assert left_of(processes) == set()
 
 
