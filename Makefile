@@ -7,7 +7,7 @@ PRESENCE_OPERATOR_TOKEN ?= presence-operator
 export PRESENCE_PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down restart test check format logs ps psql sync migrate lock
+.PHONY: help bootstrap up down restart test check format logs ps psql sync migrate lock bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,9 @@ migrate: bootstrap ## bring the running stack's schema to the newest revision
 
 test: bootstrap ## every test, on real servers that are started for the run: make test ARGS="-k chat"
 	@$(PYTHON) -m pytest $(ARGS)
+
+bench: bootstrap ## measure ours beside Node's and stock Socket.IO, for half an hour: make bench ARGS="fanout pose"
+	@$(PYTHON) -m bench $(ARGS)
 
 check: bootstrap ## style, types, and which module may import which
 	@.venv/bin/ruff check .

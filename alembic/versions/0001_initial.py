@@ -37,6 +37,9 @@ _TABLES = (  # children before what they refer to
     "collaboration_permissions",
     "collaboration_documents",
     "chat_subscriptions",
+    "chat_pace",
+    "chat_commands",
+    "chat_accounts",
     "chat_messages",
 )
 
@@ -56,6 +59,7 @@ def upgrade() -> None:
         sa.Column("content", sa.Text(), nullable=True),
         sa.Column("parent_message_id", sa.UUID(as_uuid=False), nullable=True),
         sa.Column("thread_count", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("reactions", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("mentions", postgresql.ARRAY(sa.Text()), server_default="{}", nullable=False),
         sa.Column("is_edited", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("is_deleted", sa.Boolean(), server_default=sa.text("false"), nullable=False),
@@ -64,9 +68,19 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_chat_messages")),
-        sa.UniqueConstraint(
-            "space_type", "space_id", "author_key", "client_message_id", name="uq_chat_messages_client_id"
-        ),
+        postgresql_partition_by="RANGE (id)",
+    )
+    op.create_index(
+        "ix_chat_messages_unread",
+        "chat_messages",
+        ["space_type", "space_id", "seq"],
+        postgresql_where=sa.text("parent_message_id IS NULL AND NOT is_deleted"),
+    )
+    op.create_index(
+        "ix_chat_messages_search",
+        "chat_messages",
+        [sa.text("to_tsvector('simple'::regconfig, content)")],
+        postgresql_using="gin",
     )
     op.create_index("ix_chat_messages_created_at", "chat_messages", ["created_at"])
     op.create_index(
@@ -91,6 +105,38 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("level IN ('all', 'mentions', 'none')", name=op.f("ck_chat_subscriptions_level")),
         sa.PrimaryKeyConstraint("space_type", "space_id", "account", name=op.f("pk_chat_subscriptions")),
+    )
+    op.create_index("ix_chat_subscriptions_account", "chat_subscriptions", ["account"])
+    op.create_index(
+        "ix_chat_subscriptions_all",
+        "chat_subscriptions",
+        ["space_type", "space_id"],
+        postgresql_where=sa.text("level = 'all'"),
+    )
+    op.create_table(
+        "chat_commands",
+        sa.Column("author_key", sa.Text(), nullable=False),
+        sa.Column("command", sa.Text(), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("client_message_id", sa.Text(), nullable=False),
+        sa.Column("subject_id", sa.UUID(as_uuid=False), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("author_key", "command", "scope", "client_message_id", name=op.f("pk_chat_commands")),
+    )
+    op.create_index("ix_chat_commands_created_at", "chat_commands", ["created_at"], postgresql_using="brin")
+    op.create_table(
+        "chat_pace",
+        sa.Column("space_type", sa.Text(), nullable=False),
+        sa.Column("space_id", sa.Text(), nullable=False),
+        sa.Column("author_key", sa.Text(), nullable=False),
+        sa.Column("posted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("space_type", "space_id", "author_key", name=op.f("pk_chat_pace")),
+    )
+    op.create_table(
+        "chat_accounts",
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("first_seen_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("account", name=op.f("pk_chat_accounts")),
     )
     op.create_table(
         "collaboration_documents",
@@ -135,7 +181,7 @@ def upgrade() -> None:
         sa.Column("resolved_by", sa.Text(), nullable=True),
         sa.Column("is_edited", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("is_deleted", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-        sa.Column("client_comment_id", sa.Text(), nullable=False),
+        sa.Column("client_message_id", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
@@ -143,9 +189,9 @@ def upgrade() -> None:
             name=op.f("ck_document_comments_comment_type"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_document_comments")),
-        sa.UniqueConstraint("document_id", "author_key", "client_comment_id", name="uq_document_comments_client_id"),
     )
     op.create_index("ix_document_comments_page", "document_comments", ["document_id", "seq"])
+    op.create_index("ix_document_comments_thread", "document_comments", ["parent_comment_id"])
     op.create_table(
         "event_log",
         sa.Column("id", sa.UUID(as_uuid=False), nullable=False),
@@ -178,20 +224,26 @@ def upgrade() -> None:
         "notifications",
         sa.Column("id", sa.UUID(as_uuid=False), nullable=False),
         sa.Column("account", sa.Text(), nullable=False),
-        sa.Column("event_id", sa.UUID(as_uuid=False), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("space_type", sa.Text(), nullable=False),
         sa.Column("space_id", sa.Text(), nullable=False),
-        sa.Column("message_id", sa.UUID(as_uuid=False), nullable=True),
-        sa.Column("data", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("subspace", sa.Text(), nullable=False),
+        sa.Column("message_id", sa.UUID(as_uuid=False), nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("read_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("kind IN ('mention', 'reply', 'message')", name=op.f("ck_notifications_kind")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notifications")),
-        sa.UniqueConstraint("account", "event_id", "kind", name="uq_notifications_event"),
+        sa.UniqueConstraint("message_id", "account", name="uq_notifications_message"),
     )
+    op.create_index("ix_notifications_account", "notifications", ["account", sa.literal_column("id DESC")])
     op.create_index(
-        "ix_notifications_account", "notifications", ["account", sa.literal_column("created_at DESC")], unique=False
+        "ix_notifications_unread",
+        "notifications",
+        ["account", sa.literal_column("id DESC")],
+        postgresql_where=sa.text("read_at IS NULL"),
     )
+    op.create_index("ix_notifications_created_at", "notifications", ["created_at"], postgresql_using="brin")
     op.create_table(
         "posts",
         sa.Column("author", sa.Text(), nullable=False),
@@ -411,17 +463,14 @@ def upgrade() -> None:
     )
     op.create_table(
         "chat_message_edits",
-        sa.Column("id", sa.UUID(as_uuid=False), nullable=False),
         sa.Column("message_id", sa.UUID(as_uuid=False), nullable=False),
-        sa.Column("content", sa.Text(), nullable=True),
+        sa.Column("id", sa.UUID(as_uuid=False), nullable=False),
+        sa.Column("content", sa.Text(), nullable=False),
         sa.Column("edited_by", sa.Text(), nullable=False),
         sa.Column("edited_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["message_id"], ["chat_messages.id"], name=op.f("fk_chat_message_edits_message_id"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_chat_message_edits")),
+        sa.PrimaryKeyConstraint("message_id", "id", name=op.f("pk_chat_message_edits")),
+        postgresql_partition_by="RANGE (message_id)",
     )
-    op.create_index("ix_chat_message_edits_message", "chat_message_edits", ["message_id", "edited_at"])
     op.create_table(
         "message_reactions",
         sa.Column("message_id", sa.UUID(as_uuid=False), nullable=False),
@@ -429,10 +478,8 @@ def upgrade() -> None:
         sa.Column("reaction", sa.Text(), nullable=False),
         sa.Column("display_name", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["message_id"], ["chat_messages.id"], name=op.f("fk_message_reactions_message_id"), ondelete="CASCADE"
-        ),
         sa.PrimaryKeyConstraint("message_id", "author_key", "reaction", name=op.f("pk_message_reactions")),
+        postgresql_partition_by="RANGE (message_id)",
     )
     op.create_table(
         "webhook_deliveries",

@@ -28,6 +28,9 @@ WRITERS = {
         "chat_subscriptions",
         "thread_read_cursors",
         "notifications",
+        "chat_commands",
+        "chat_pace",
+        "chat_accounts",
     ),
     "presence_sync_worker": (
         "posts",

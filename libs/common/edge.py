@@ -174,10 +174,19 @@ def _redis_storage(url: str) -> Storage:
 
 def require_admitted(token: Token, data: Mapping[str, Any]) -> None:
     """An admission opens its own space only. Raises `forbidden` for a request about another."""
-    if token.admission and "space_id" in data:
-        named = f"{data.get('space_type')}:{data.get('space_id')}"
+    if token.admission and ("space_id" in data or "document_id" in data):
+        by_id = f"document:{data.get('document_id')}"
+        named = f"{data.get('space_type')}:{data['space_id']}" if "space_id" in data else by_id
         if named != str(token.admission.space):
             raise PresenceError(FORBIDDEN, "This token is for another space; use the one of your login.")
+
+
+def within_admission(token: Token, request: type, data: dict[str, Any]) -> dict[str, Any]:
+    """What is named by its id alone (a message) must be in the space that an admission is for: say which that is."""
+    if token.admission and "space_id" not in data and has_field(request, "space_id"):
+        space = token.admission.space
+        return {**data, "space_type": space.space_type, "space_id": space.space_id}
+    return data
 
 
 def with_client_id(request: type, data: dict[str, Any], key: str | None = None) -> dict[str, Any]:

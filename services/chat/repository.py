@@ -1,20 +1,31 @@
-"""All SQL of chat."""
+"""SQL of messages: writing, changing and paging them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, select, update
+from sqlalchemy import ColumnElement, Row, Select, delete, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.contracts.chat import Message
-from libs.common.db.models.chat import ChatMessage
-from libs.common.errors import NOT_FOUND, PresenceError
+from libs.common.contracts.chat import Edit, Message
+from libs.common.db.models.chat import ChatMessage, ChatMessageEdit, ChatPace, MessageReaction, Notification
+from libs.common.errors import CONFLICT, NOT_FOUND, PresenceError
+from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 
 
-class AlreadyPosted(Exception):
-    """The author has used this `client_message_id` in this space; the transaction must not commit."""
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message as it is kept: with whose it is."""
+
+    message: Message
+    author_key: str
+
+    @property
+    def space(self) -> SpaceKey:
+        return SpaceKey(self.message.space_type, self.message.space_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +38,7 @@ class Page:
     thread: str | None = None
     before_seq: int | None = None
     after_seq: int | None = None
+    q: str | None = None
 
     def before(self, seq: int) -> "Page":
         return replace(self, before_seq=seq)
@@ -35,30 +47,25 @@ class Page:
         return replace(self, after_seq=seq)
 
 
-async def insert(connection: AsyncConnection, message: Message, author_key: str) -> None:
-    """Raises `AlreadyPosted`, which waits for a rival that is about to commit."""
-    values = {column.key: getattr(message, column.key) for column in _COPIED}
-    statement = pg_insert(ChatMessage).values(author_key=author_key, **values)
-    statement = statement.on_conflict_do_nothing(constraint="uq_chat_messages_client_id")
-    if (await connection.execute(statement)).rowcount == 0:
-        raise AlreadyPosted
-
-
 _COPIED = (
     ChatMessage.id, ChatMessage.seq, ChatMessage.space_type, ChatMessage.space_id, ChatMessage.subspace,
     ChatMessage.user_account, ChatMessage.display_name, ChatMessage.message_type, ChatMessage.content,
-    ChatMessage.parent_message_id, ChatMessage.thread_count, ChatMessage.mentions, ChatMessage.is_edited,
-    ChatMessage.is_deleted, ChatMessage.client_message_id, ChatMessage.created_at, ChatMessage.updated_at,
+    ChatMessage.parent_message_id, ChatMessage.thread_count, ChatMessage.reactions, ChatMessage.mentions,
+    ChatMessage.is_edited, ChatMessage.is_deleted, ChatMessage.client_message_id, ChatMessage.created_at,
+    ChatMessage.updated_at,
 )  # fmt: skip
 
 
-async def by_client_id(connection: AsyncConnection, space: SpaceKey, author_key: str, client_id: str) -> Message:
-    statement = _in(space).where(ChatMessage.author_key == author_key, ChatMessage.client_message_id == client_id)
-    return _to_message((await connection.execute(statement)).one())
+# Writing
 
 
-async def count_reply(connection: AsyncConnection, space: SpaceKey, subspace: str, parent_id: str) -> None:
-    """Raise the parent's `thread_count`. Raises `not_found` for a parent of another space."""
+async def insert(connection: AsyncConnection, message: Message, author_key: str) -> None:
+    values = {column.key: getattr(message, column.key) for column in _COPIED}
+    await connection.execute(pg_insert(ChatMessage).values(author_key=author_key, **values))
+
+
+async def count_reply(connection: AsyncConnection, space: SpaceKey, subspace: str, parent_id: str) -> str | None:
+    """Raise the parent's `thread_count`; the account that wrote it. Raises `not_found` for one that is not here."""
     statement = (
         update(ChatMessage)
         .where(
@@ -68,9 +75,134 @@ async def count_reply(connection: AsyncConnection, space: SpaceKey, subspace: st
             ChatMessage.subspace == subspace,
         )
         .values(thread_count=ChatMessage.thread_count + 1)
+        .returning(ChatMessage.user_account, ChatMessage.is_deleted)
     )
-    if (await connection.execute(statement)).rowcount == 0:
+    parent = (await connection.execute(statement)).one_or_none()
+    if parent is None:
         raise PresenceError(NOT_FOUND, "There is no such message to reply to.")
+    if parent.is_deleted:
+        raise PresenceError(CONFLICT, "That message was deleted.")
+    account: str | None = parent.user_account
+    return account
+
+
+async def take_turn(connection: AsyncConnection, space: SpaceKey, author_key: str, seconds: int) -> float | None:
+    """Note that the author writes now. If that is too soon, the seconds still to wait."""
+    where = {"space_type": space.space_type, "space_id": space.space_id, "author_key": author_key}
+    statement = pg_insert(ChatPace).values(**where, posted_at=func.now())
+    statement = statement.on_conflict_do_update(
+        index_elements=list(where),
+        set_={"posted_at": func.now()},
+        where=ChatPace.posted_at <= func.now() - timedelta(seconds=seconds),
+    )
+    if (await connection.execute(statement)).rowcount:
+        return None
+    ago = select(func.extract("epoch", func.now() - ChatPace.posted_at)).filter_by(**where)
+    return max(seconds - float((await connection.execute(ago)).scalar_one()), 0.0)
+
+
+# One message
+
+
+async def lock(connection: AsyncConnection, message_id: str) -> Stored:
+    """The message, its row locked until the transaction ends. Raises `not_found`."""
+    return await _one(connection, _stored(message_id).with_for_update())
+
+
+async def get(connection: AsyncConnection, message_id: str) -> Stored:
+    """Raises `not_found`."""
+    return await _one(connection, _stored(message_id))
+
+
+def _stored(message_id: str) -> Select[Any]:
+    return select(*_COPIED, ChatMessage.author_key).where(ChatMessage.id == message_id)
+
+
+async def _one(connection: AsyncConnection, statement: Select[Any]) -> Stored:
+    row = (await connection.execute(statement)).one_or_none()
+    if row is None:
+        raise PresenceError(NOT_FOUND)
+    stored = row._asdict()
+    author_key = stored.pop("author_key")
+    return Stored(_message(stored), author_key)
+
+
+async def edit(connection: AsyncConnection, before: Message, after: Message, by: str) -> None:
+    """Keep what the message said, and store what it says."""
+    former = {"message_id": before.id, "id": new_id(), "content": before.content, "edited_by": by}
+    await connection.execute(pg_insert(ChatMessageEdit).values(**former, edited_at=after.updated_at))
+    await _update(
+        connection, after, content=after.content, mentions=after.mentions, is_edited=True, updated_at=after.updated_at
+    )
+
+
+async def erase(connection: AsyncConnection, after: Message, by: str) -> None:
+    """Leave a tombstone: the words, their history, the reactions and who was told of it are gone."""
+    for table, column in (
+        (ChatMessageEdit, ChatMessageEdit.message_id),
+        (MessageReaction, MessageReaction.message_id),
+        (Notification, Notification.message_id),
+    ):
+        await connection.execute(delete(table).where(column == after.id))
+    await _update(
+        connection, after, content=None, mentions=[], reactions={}, is_deleted=True, deleted_by=by,
+        updated_at=after.updated_at,
+    )  # fmt: skip
+    if after.parent_message_id:
+        counted = {"thread_count": ChatMessage.thread_count - 1}
+        await connection.execute(update(ChatMessage).where(ChatMessage.id == after.parent_message_id).values(**counted))
+
+
+async def _update(connection: AsyncConnection, message: Message, **values: Any) -> None:
+    await connection.execute(update(ChatMessage).where(ChatMessage.id == message.id).values(**values))
+
+
+async def edits(connection: AsyncConnection, message_id: str) -> list[Edit]:
+    statement = (
+        select(ChatMessageEdit.content, ChatMessageEdit.edited_by, ChatMessageEdit.edited_at)
+        .where(ChatMessageEdit.message_id == message_id)
+        .order_by(ChatMessageEdit.edited_at, ChatMessageEdit.id)
+    )
+    return [Edit(**row) for row in (await connection.execute(statement)).mappings()]
+
+
+# Reactions
+
+
+async def set_reaction(connection: AsyncConnection, stored: Stored, who: str, name: str, emoji: str) -> bool:
+    """Whether that is new."""
+    values = {"message_id": stored.message.id, "author_key": who, "reaction": emoji, "display_name": name}
+    statement = pg_insert(MessageReaction).values(**values).on_conflict_do_nothing()
+    return (await connection.execute(statement)).rowcount == 1
+
+
+async def unset_reaction(connection: AsyncConnection, stored: Stored, who: str, emoji: str) -> bool:
+    """Whether it was there."""
+    statement = delete(MessageReaction).where(
+        MessageReaction.message_id == stored.message.id,
+        MessageReaction.author_key == who,
+        MessageReaction.reaction == emoji,
+    )
+    return (await connection.execute(statement)).rowcount == 1
+
+
+async def sum_up(connection: AsyncConnection, message: Message, emoji: str, shown: int) -> dict[str, Any]:
+    """All reactions of the message, that emoji's counted anew. The message's row must be locked."""
+    first: ColumnElement[Any] = func.array_agg(literal_column("display_name ORDER BY created_at, author_key")).label(
+        "names"
+    )
+    statement = select(func.count().label("count"), first).where(
+        MessageReaction.message_id == message.id, MessageReaction.reaction == emoji
+    )
+    row = (await connection.execute(statement)).mappings().one()
+    reactions = {name: told for name, told in message.reactions.items() if name != emoji}
+    if row["count"]:
+        reactions[emoji] = {"count": row["count"], "by": row["names"][:shown]}
+    await _update(connection, message, reactions=reactions)
+    return reactions
+
+
+# Paging
 
 
 async def seq_of(connection: AsyncConnection, space: SpaceKey, message_id: str) -> int | None:
@@ -82,17 +214,48 @@ async def seq_of(connection: AsyncConnection, space: SpaceKey, message_id: str) 
 async def page(connection: AsyncConnection, page: Page) -> tuple[list[Message], bool]:
     """Messages, oldest first, and whether there are more beyond the page."""
     statement = _in(page.space).where(ChatMessage.subspace == page.subspace)
-    if page.thread:
-        statement = statement.where(ChatMessage.parent_message_id == page.thread)
+    if page.thread:  # a reply is younger than what it answers, so older months need not be looked at
+        statement = statement.where(ChatMessage.parent_message_id == page.thread, ChatMessage.id > page.thread)
     if page.before_seq is not None:
         statement = statement.where(ChatMessage.seq < page.before_seq)
     if page.after_seq is not None:
         statement = statement.where(ChatMessage.seq > page.after_seq)
     newest_first = page.after_seq is None
-    order = ChatMessage.seq.desc() if newest_first else ChatMessage.seq.asc()
-    rows = (await connection.execute(statement.order_by(order).limit(page.limit + 1))).all()
+    rows = await _found(connection, statement, page) if page.q else await _ordered(connection, statement, page)
     messages = [_to_message(row) for row in rows[: page.limit]]
     return (messages[::-1] if newest_first else messages), len(rows) > page.limit
+
+
+async def _ordered(connection: AsyncConnection, statement: Select[Any], page: Page) -> Sequence[Row[Any]]:
+    order = ChatMessage.seq.asc() if page.after_seq is not None else ChatMessage.seq.desc()
+    rows: Sequence[Row[Any]] = (await connection.execute(statement.order_by(order).limit(page.limit + 1))).all()
+    return rows
+
+
+async def _found(connection: AsyncConnection, statement: Select[Any], page: Page) -> Sequence[Row[Any]]:
+    """Messages with the words of `q`: a common word is among the nearest `WINDOW` messages, a rare one in the index.
+
+    PostgreSQL cannot know which it is, and taking a rare word for a common one would read the whole space. `seq + 0`
+    keeps it from walking along `seq`.
+    """
+    forwards = page.after_seq is not None
+    near = statement.order_by(ChatMessage.seq.asc() if forwards else ChatMessage.seq.desc()).limit(WINDOW).subquery()
+    first = select(near).where(_has(near.c.content, page)).order_by(near.c.seq if forwards else near.c.seq.desc())
+    rows: Sequence[Row[Any]] = (await connection.execute(first.limit(page.limit + 1))).all()
+    if len(rows) > page.limit:
+        return rows
+    seq: ColumnElement[Any] = ChatMessage.seq + literal_column("0")
+    by_index = statement.where(_has(ChatMessage.content, page)).order_by(seq if forwards else seq.desc())
+    return list((await connection.execute(by_index.limit(page.limit + 1))).all())
+
+
+def _has(content: Any, page: Page) -> ColumnElement[bool]:
+    query = func.websearch_to_tsquery(_SIMPLE, page.q)
+    return func.to_tsvector(_SIMPLE, content).op("@@", is_comparison=True)(query)
+
+
+WINDOW = 2000  # messages; reading so many takes some 20 ms
+_SIMPLE: Any = literal_column("'simple'::regconfig")  # as in the index; words of any language, as they are written
 
 
 def _in(space: SpaceKey) -> Select[Any]:
@@ -101,8 +264,16 @@ def _in(space: SpaceKey) -> Select[Any]:
 
 
 def _to_message(row: Row[Any]) -> Message:
+    return _message(row._asdict())
+
+
+def _message(stored: dict[str, Any]) -> Message:
     """A deleted message stays as a tombstone without content."""
-    stored = row._asdict()
     if stored["is_deleted"]:
         stored["content"] = None
-    return Message(**stored, guest=stored["user_account"] is None, reactions={})
+    return Message(**stored, guest=stored["user_account"] is None)
+
+
+def tombstone(message: Message, moment: datetime) -> Message:
+    """The message as it is left when its words are taken back."""
+    return replace(message, content=None, mentions=[], reactions={}, is_deleted=True, updated_at=moment)

@@ -10,7 +10,7 @@ from aiohttp import web
 from libs.common.bus.base import Bus, Caller
 from libs.common.contracts.registry import Access, Http, Operation, Registry
 from libs.common.contracts.schema import dump, from_query, load
-from libs.common.edge import Gatekeeper, RateLimits, client_address, require_admitted, with_client_id
+from libs.common.edge import Gatekeeper, RateLimits, client_address, require_admitted, with_client_id, within_admission
 from libs.common.errors import FORBIDDEN, INVALID_INPUT, UNAUTHORIZED, PresenceError
 from libs.common.identity import Identity
 from services.gateway.server import OPERATION, REQUEST_ID, error_response
@@ -55,6 +55,7 @@ class Routes:
                     raise budget.error()
                 data = await _read(request, operation)
                 require_admitted(token, data)
+                data = within_admission(token, operation.request, data)
                 caller = Caller(token.identity, request[REQUEST_ID], address)
                 reply = await self._bus.call(operation, load(operation.request, data), caller)
                 response = web.json_response(body=_encode(dump(reply)), status=binding.status)

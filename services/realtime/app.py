@@ -11,6 +11,7 @@ from libs.common.edge import Gatekeeper, RateLimits, allowed_origins
 from libs.common.ids import new_id
 from libs.common.service import Service
 from libs.common.spaces import SpaceKey
+from services.realtime.accounts import Accounts
 from services.realtime.broadcast import Broadcast
 from services.realtime.draining import Farewell
 from services.realtime.entering import Entering
@@ -62,9 +63,10 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     signals = Signals(relays, poses, Entities(relays), presence, gatekeeper, naf)
     sockets = Sockets(server, registry, bus, gatekeeper, limits, entering, signals, naf, settings)
     expiry = Expiry(server, sockets)
+    accounts = Accounts(fanout.channels, lambda: sockets.sessions.values())
     http = SocketHttp(server, settings.http_host, settings.http_port)
 
     return Service(
         "realtime",
-        [redis, fanout, bus, reporter, lease, publisher, poses, expiry, Farewell(server, sockets), http],
+        [redis, fanout, accounts, bus, reporter, lease, publisher, poses, expiry, Farewell(server, sockets), http],
     )

@@ -8,8 +8,8 @@ import asyncio
 from libs.common.bus.rabbit import RabbitBus
 from libs.common.contracts.log import LoggedEvent
 from libs.common.service import Service, run
-from libs.common.settings import DatabaseSettings
 from services.chat.app import build
+from services.chat.settings import Settings
 
 
 class StuckBus(RabbitBus):
@@ -18,9 +18,9 @@ class StuckBus(RabbitBus):
         await asyncio.Event().wait()
 
 
-def stuck(settings: DatabaseSettings) -> Service:
+def stuck(settings: Settings) -> Service:
     return build(settings, StuckBus(settings.amqp_url, "stuck chat"))
 
 
 if __name__ == "__main__":
-    run("chat", DatabaseSettings, stuck)
+    run("chat", Settings, stuck)

@@ -24,6 +24,7 @@ from libs.common.service import Service
 from libs.common.settings import read
 from libs.common.spaces import SpaceKey
 from services.chat.app import build as build_chat
+from services.chat.settings import Settings as ChatSettings
 from services.gateway.app import build as build_gateway
 from services.gateway.settings import Settings as GatewaySettings
 from services.realtime.app import build as build_realtime
@@ -116,7 +117,7 @@ async def product(
     services = [
         scratch_service(amqp_url, database_url),
         build_spaces_auth(read(SpacesAuthSettings)),
-        build_chat(read(SpacesAuthSettings)),
+        build_chat(read(ChatSettings)),
         build_dispatcher(read(DispatcherSettings), registry=REGISTRY),
         realtime,
         build_gateway(read(GatewaySettings), registry=REGISTRY),

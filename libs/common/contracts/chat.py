@@ -1,4 +1,4 @@
-"""What people write in a space."""
+"""What people write in a space: messages, threads, edits and reactions."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,6 +8,7 @@ from libs.common.contracts.registry import Access, Event, Http, Limit, Operation
 from libs.common.contracts.schema import ClientId, Cursor, Id, PageSize, SpaceId, SpaceType, Subspace, integer, text
 
 MAX_CONTENT = 2000  # characters
+MAX_REACTION = 32  # code points; the longest emoji (a family with skin tones, a flag of a region) have fewer
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,136 @@ class MessageReply:
 
 
 @dataclass(frozen=True)
+class MessageId:
+    """A message, wherever it is. With a space it must be there: a socket means the space it is in."""
+
+    id: Id
+    space_type: SpaceType | None = None
+    space_id: SpaceId | None = None
+
+
+@dataclass(frozen=True)
+class EditMessage:
+    """The author's new words. `client_message_id` makes a retry safe: an edit is carried out once."""
+
+    id: Id
+    content: Annotated[str, text(MAX_CONTENT)]
+    space_type: SpaceType | None = None
+    space_id: SpaceId | None = None
+    client_message_id: ClientId | None = None
+
+
+@dataclass(frozen=True)
+class DeleteMessage:
+    """`reason` is for moderators: the webhook `moderation` carries it."""
+
+    id: Id
+    reason: Annotated[str, text(300)] | None = None
+    space_type: SpaceType | None = None
+    space_id: SpaceId | None = None
+
+
+@dataclass(frozen=True)
+class ListThread:
+    """Replies to one message, oldest first; `cursor` continues towards newer ones."""
+
+    id: Id
+    cursor: Cursor | None = None
+    limit: PageSize = 50
+    space_type: SpaceType | None = None
+    space_id: SpaceId | None = None
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What a message said until `edited_at`."""
+
+    content: str
+    edited_by: str
+    edited_at: datetime
+
+
+@dataclass(frozen=True)
+class MessageHistory:
+    """Former words, oldest first. Those of a deleted message are gone with it."""
+
+    edits: list[Edit]
+
+
+@dataclass(frozen=True)
+class React:
+    """`emoji` is any one emoji (one grapheme). Each person has each emoji once on a message."""
+
+    id: Id
+    emoji: Annotated[str, text(MAX_REACTION)]
+    remove: bool = False
+    space_type: SpaceType | None = None
+    space_id: SpaceId | None = None
+    client_message_id: ClientId | None = None
+
+
+@dataclass(frozen=True)
+class Unreact:
+    id: Id
+    emoji: Annotated[str, text(MAX_REACTION)]
+    space_type: SpaceType | None = None
+    space_id: SpaceId | None = None
+    client_message_id: ClientId | None = None
+
+
+@dataclass(frozen=True)
+class Reactions:
+    """`reactions` maps an emoji to `{count, by}`; `by` holds the first 20 display names."""
+
+    message_id: str
+    reactions: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ReactionChanged:
+    """All reactions of the message after the change that `reaction` and `removed` describe."""
+
+    message_id: str
+    reactions: dict[str, Any]
+    reaction: str
+    removed: bool
+    user_account: str | None
+    display_name: str
+
+
+@dataclass(frozen=True)
+class MessageEdited:
+    """`seq` is that of the edit."""
+
+    id: str
+    seq: int
+    content: str
+    mentions: list[str]
+    user_account: str | None
+    display_name: str
+    parent_message_id: str | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class MessageDeleted:
+    """`seq` is that of the deletion. `deleted_by` is the account that did it; null for a guest's own."""
+
+    id: str
+    seq: int
+    parent_message_id: str | None
+    user_account: str | None
+    deleted_by: str | None
+    reason: str | None
+    deleted_at: datetime
+
+
+@dataclass(frozen=True)
 class ListMessages:
-    """`before` and `after` are message ids; `cursor` continues towards older messages."""
+    """`before` and `after` are message ids. `cursor` continues: towards older messages, or with `after` towards newer.
+
+    `q` finds messages that hold all its words, newest first on the first page; `-word` excludes.
+    """
 
     space_type: SpaceType
     space_id: SpaceId
@@ -67,6 +196,7 @@ class ListMessages:
     after: Id | None = None
     cursor: Cursor | None = None
     parent_message_id: Id | None = None
+    q: Annotated[str, text(200)] | None = None
     limit: PageSize = 50
 
 
@@ -119,6 +249,89 @@ list_messages = Operation(
     bindings=(Http("GET", "/api/chat/{space_type}/{space_id}/messages"),),
     summary="A page of a space's messages.",
 )
+get_message = Operation(
+    "chat.get_message",
+    "chat",
+    MessageId,
+    MessageReply,
+    Access.ANYONE,
+    Limit(240, 60),
+    bindings=(Http("GET", "/api/chat/messages/{id}"),),
+    summary="One message.",
+)
+edit_message = Operation(
+    "chat.edit_message",
+    "chat",
+    EditMessage,
+    MessageReply,
+    Access.ANYONE,
+    Limit(60, 60),
+    writes=True,
+    bindings=(
+        Http("PATCH", "/api/chat/messages/{id}"),
+        Socket("chat-edit", rename={"messageId": "id"}),
+    ),
+    summary="Change one's own words; what they were stays in the history.",
+)
+delete_message = Operation(
+    "chat.delete_message",
+    "chat",
+    DeleteMessage,
+    MessageReply,
+    Access.ANYONE,
+    Limit(60, 60),
+    writes=True,
+    bindings=(
+        Http("DELETE", "/api/chat/messages/{id}"),
+        Socket("chat-delete", rename={"messageId": "id"}),
+    ),
+    summary="Take one's own words back, or as a moderator another's. The reply is the tombstone.",
+)
+list_thread = Operation(
+    "chat.list_thread",
+    "chat",
+    ListThread,
+    MessagePage,
+    Access.ANYONE,
+    Limit(240, 60),
+    bindings=(Http("GET", "/api/chat/messages/{id}/thread"),),
+    summary="Replies to a message.",
+)
+message_history = Operation(
+    "chat.message_history",
+    "chat",
+    MessageId,
+    MessageHistory,
+    Access.ANYONE,
+    Limit(120, 60),
+    bindings=(Http("GET", "/api/chat/messages/{id}/history"),),
+    summary="What a message said before it was edited.",
+)
+react = Operation(
+    "chat.react",
+    "chat",
+    React,
+    Reactions,
+    Access.ANYONE,
+    Limit(120, 60),
+    writes=True,
+    bindings=(
+        Http("PUT", "/api/chat/messages/{id}/reactions/{emoji}"),
+        Socket("chat-reaction", rename={"messageId": "id", "reaction": "emoji"}),
+    ),
+    summary="React to a message with an emoji; with `remove`, no more.",
+)
+unreact = Operation(
+    "chat.unreact",
+    "chat",
+    Unreact,
+    Reactions,
+    Access.ANYONE,
+    Limit(120, 60),
+    writes=True,
+    bindings=(Http("DELETE", "/api/chat/messages/{id}/reactions/{emoji}"),),
+    summary="Take a reaction back.",
+)
 snapshot = Operation(
     "chat.snapshot",
     "chat",
@@ -136,4 +349,29 @@ message_posted = Event(
     summary="A message was written.",
 )
 
-RECORDS = (post_message, list_messages, snapshot, message_posted)
+message_edited = Event(
+    "chat.message_edited", MessageEdited, bindings=(Socket("chat-message-edited"),), summary="A message was edited."
+)
+message_deleted = Event(
+    "chat.message_deleted",
+    MessageDeleted,
+    bindings=(Socket("chat-message-deleted"),),
+    summary="A message was deleted by its author.",
+)
+message_removed = Event(
+    "chat.message_removed",
+    MessageDeleted,
+    bindings=(Socket("chat-message-deleted"), Webhook("moderation", rename={"id": "message_id"})),
+    summary="A message was deleted by a moderator.",
+)
+reaction_changed = Event(
+    "chat.reaction_changed",
+    ReactionChanged,
+    bindings=(Socket("chat-reaction", rename={"message_id": "messageId"}), Webhook("reaction")),
+    summary="Somebody reacted to a message, or took it back.",
+)
+
+RECORDS = (
+    post_message, list_messages, get_message, edit_message, delete_message, list_thread, message_history, react,
+    unreact, snapshot, message_posted, message_edited, message_deleted, message_removed, reaction_changed,
+)  # fmt: skip

@@ -76,6 +76,13 @@ class Database:
                 yield connection
 
     @asynccontextmanager
+    async def autocommit(self) -> AsyncIterator[AsyncConnection]:
+        """Each statement for itself, for what PostgreSQL does outside a transaction only."""
+        with _unavailable(self):
+            async with self._engine.connect() as connection:
+                yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
     async def read(self, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
         """Read only; with `snapshot`, all statements see one moment."""
         level = "REPEATABLE READ" if snapshot else "READ COMMITTED"

@@ -1,23 +1,37 @@
-"""What people write. Writer: chat."""
+"""What people write. Writer: chat.
+
+Messages, and what hangs on a message, lie in monthly partitions by the message's id (a UUIDv7 begins with its time), so
+that a month is dropped as files, not row by row. A partition must hold every unique key, hence no foreign keys between
+them and a table of its own for idempotency. The partitions are in the schema `chat_partitions`.
+"""
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from libs.common.db.models.base import Base, CreatedAt, Uuid
 
+_NO_REACTIONS = text("'{}'")
+
 
 class ChatMessage(Base):
-    """`author_key` is `Identity.key`; `seq` the space's number when it was written; kept 90 days."""
+    """`author_key` is `Identity.key`; `seq` the space's number when it was written; kept 90 days.
+
+    `reactions` is what `message_reactions` adds up to, kept under the row's lock: `{emoji: {count, by}}`.
+    """
 
     __tablename__ = "chat_messages"
     __table_args__ = (
-        UniqueConstraint(
-            "space_type", "space_id", "author_key", "client_message_id", name="uq_chat_messages_client_id"
-        ),
         Index("ix_chat_messages_page", "space_type", "space_id", "subspace", text("seq DESC")),
+        Index(
+            "ix_chat_messages_unread",
+            "space_type",
+            "space_id",
+            "seq",
+            postgresql_where=text("parent_message_id IS NULL AND NOT is_deleted"),
+        ),
         Index(
             "ix_chat_messages_thread",
             "parent_message_id",
@@ -25,6 +39,8 @@ class ChatMessage(Base):
             postgresql_where=text("parent_message_id IS NOT NULL"),
         ),
         Index("ix_chat_messages_created_at", "created_at"),
+        Index("ix_chat_messages_search", text("to_tsvector('simple'::regconfig, content)"), postgresql_using="gin"),
+        {"postgresql_partition_by": "RANGE (id)"},
     )
 
     id: Mapped[Uuid] = mapped_column(primary_key=True)
@@ -39,6 +55,7 @@ class ChatMessage(Base):
     content: Mapped[str | None]
     parent_message_id: Mapped[Uuid | None]
     thread_count: Mapped[int] = mapped_column(server_default="0")
+    reactions: Mapped[dict[str, Any]] = mapped_column(server_default=_NO_REACTIONS)
     mentions: Mapped[list[str]] = mapped_column(server_default="{}")
     is_edited: Mapped[bool] = mapped_column(server_default=text("false"))
     is_deleted: Mapped[bool] = mapped_column(server_default=text("false"))
@@ -52,11 +69,11 @@ class ChatMessageEdit(Base):
     """What a message said before an edit."""
 
     __tablename__ = "chat_message_edits"
-    __table_args__ = (Index("ix_chat_message_edits_message", "message_id", "edited_at"),)
+    __table_args__ = ({"postgresql_partition_by": "RANGE (message_id)"},)
 
+    message_id: Mapped[Uuid] = mapped_column(primary_key=True)
     id: Mapped[Uuid] = mapped_column(primary_key=True)
-    message_id: Mapped[Uuid] = mapped_column(ForeignKey("chat_messages.id", ondelete="CASCADE"))
-    content: Mapped[str | None]
+    content: Mapped[str]
     edited_by: Mapped[str]
     edited_at: Mapped[CreatedAt]
 
@@ -65,12 +82,47 @@ class MessageReaction(Base):
     """One per person and emoji."""
 
     __tablename__ = "message_reactions"
+    __table_args__ = ({"postgresql_partition_by": "RANGE (message_id)"},)
 
-    message_id: Mapped[Uuid] = mapped_column(ForeignKey("chat_messages.id", ondelete="CASCADE"), primary_key=True)
+    message_id: Mapped[Uuid] = mapped_column(primary_key=True)
     author_key: Mapped[str] = mapped_column(primary_key=True)
     reaction: Mapped[str] = mapped_column(primary_key=True)
     display_name: Mapped[str]
     created_at: Mapped[CreatedAt]
+
+
+class ChatCommand(Base):
+    """What was carried out already: one row for an author's `client_message_id`, and what it was about."""
+
+    __tablename__ = "chat_commands"
+    __table_args__ = (Index("ix_chat_commands_created_at", "created_at", postgresql_using="brin"),)
+
+    author_key: Mapped[str] = mapped_column(primary_key=True)
+    command: Mapped[str] = mapped_column(primary_key=True)
+    scope: Mapped[str] = mapped_column(primary_key=True)
+    client_message_id: Mapped[str] = mapped_column(primary_key=True)
+    subject_id: Mapped[Uuid]
+    created_at: Mapped[CreatedAt]
+
+
+class ChatPace(Base):
+    """When an author last wrote in a space that is in slow mode."""
+
+    __tablename__ = "chat_pace"
+
+    space_type: Mapped[str] = mapped_column(primary_key=True)
+    space_id: Mapped[str] = mapped_column(primary_key=True)
+    author_key: Mapped[str] = mapped_column(primary_key=True)
+    posted_at: Mapped[datetime]
+
+
+class ChatAccount(Base):
+    """An account that has written, reacted or read here, so that it can be mentioned."""
+
+    __tablename__ = "chat_accounts"
+
+    account: Mapped[str] = mapped_column(primary_key=True)
+    first_seen_at: Mapped[CreatedAt]
 
 
 class DocumentComment(Base):
@@ -79,8 +131,8 @@ class DocumentComment(Base):
     __tablename__ = "document_comments"
     __table_args__ = (
         CheckConstraint("comment_type IN ('comment', 'suggestion', 'approval', 'question')", name="comment_type"),
-        UniqueConstraint("document_id", "author_key", "client_comment_id", name="uq_document_comments_client_id"),
         Index("ix_document_comments_page", "document_id", "seq"),
+        Index("ix_document_comments_thread", "parent_comment_id"),
     )
 
     id: Mapped[Uuid] = mapped_column(primary_key=True)
@@ -99,7 +151,7 @@ class DocumentComment(Base):
     resolved_by: Mapped[str | None]
     is_edited: Mapped[bool] = mapped_column(server_default=text("false"))
     is_deleted: Mapped[bool] = mapped_column(server_default=text("false"))
-    client_comment_id: Mapped[str]
+    client_message_id: Mapped[str]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
@@ -108,7 +160,11 @@ class ChatSubscription(Base):
     """How much of a space an account wants to hear of, and how far it has read."""
 
     __tablename__ = "chat_subscriptions"
-    __table_args__ = (CheckConstraint("level IN ('all', 'mentions', 'none')", name="level"),)
+    __table_args__ = (
+        CheckConstraint("level IN ('all', 'mentions', 'none')", name="level"),
+        Index("ix_chat_subscriptions_account", "account"),
+        Index("ix_chat_subscriptions_all", "space_type", "space_id", postgresql_where=text("level = 'all'")),
+    )
 
     space_type: Mapped[str] = mapped_column(primary_key=True)
     space_id: Mapped[str] = mapped_column(primary_key=True)
@@ -132,21 +188,24 @@ class ThreadReadCursor(Base):
 
 
 class Notification(Base):
-    """A mention of or a reply to an account."""
+    """A message that an account is told of. Its text is the message's own, so that what is deleted is gone here too."""
 
     __tablename__ = "notifications"
     __table_args__ = (
-        UniqueConstraint("account", "event_id", "kind", name="uq_notifications_event"),
-        Index("ix_notifications_account", "account", text("created_at DESC")),
+        CheckConstraint("kind IN ('mention', 'reply', 'message')", name="kind"),
+        UniqueConstraint("message_id", "account", name="uq_notifications_message"),
+        Index("ix_notifications_account", "account", text("id DESC")),
+        Index("ix_notifications_unread", "account", text("id DESC"), postgresql_where=text("read_at IS NULL")),
+        Index("ix_notifications_created_at", "created_at", postgresql_using="brin"),
     )
 
     id: Mapped[Uuid] = mapped_column(primary_key=True)
     account: Mapped[str]
-    event_id: Mapped[Uuid]
     kind: Mapped[str]
     space_type: Mapped[str]
     space_id: Mapped[str]
-    message_id: Mapped[Uuid | None]
-    data: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    subspace: Mapped[str]
+    message_id: Mapped[Uuid]
+    by: Mapped[str]
     created_at: Mapped[CreatedAt]
     read_at: Mapped[datetime | None]

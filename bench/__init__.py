@@ -1,0 +1,1 @@
+"""Measures the real service beside its peers: `make bench`, `python -m bench --quick`."""

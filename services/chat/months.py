@@ -1,0 +1,91 @@
+"""SQL of chat's monthly partitions: making them ahead, reading one out, putting rows back, detaching and dropping.
+
+Table names come from the catalogue or from `TABLES`, never from a request.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import date
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common.db.engine import Database
+
+TABLES: Final = {  # and the key that orders an archive
+    "chat_messages": "id",
+    "chat_message_edits": "message_id, id",
+    "message_reactions": "message_id, author_key, reaction",
+}
+BATCH = 1000  # rows read or written at a time
+_LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended('chat_retention', 0))"
+
+
+async def take_lock(connection: AsyncConnection) -> bool:
+    """Whether this process is the one that archives, until the transaction ends."""
+    return bool((await connection.execute(text(_LOCK))).scalar_one())
+
+
+async def make(connection: AsyncConnection, month: date) -> None:
+    """The partitions of a month, where they are not there yet."""
+    await connection.execute(text("SELECT chat_partitions.make_month(CAST(:month AS date))"), {"month": month})
+
+
+async def existing(connection: AsyncConnection) -> list[date]:
+    """The months that are there, oldest first; also those detached and not yet dropped."""
+    statement = text("""
+        SELECT to_date(right(relname, 7), 'YYYY_MM') AS month FROM pg_class
+        WHERE relnamespace = 'chat_partitions'::regnamespace AND relkind = 'r' AND relname LIKE 'chat\\_messages\\_%'
+        ORDER BY month
+    """)
+    return [row.month for row in await connection.execute(statement)]
+
+
+async def rows(connection: AsyncConnection, table: str, month: date) -> AsyncIterator[list[str]]:
+    """All rows of a partition as JSON text, in the order of their key, in batches."""
+    query = f"SELECT to_json(t)::text FROM {partition(table, month)} t ORDER BY {TABLES[table]}"  # noqa: S608
+    await connection.execute(text("SET LOCAL TIME ZONE 'UTC'"))
+    async with connection.stream(text(query)) as result:
+        async for part in result.scalars().partitions(BATCH):
+            yield list(part)
+
+
+async def put_back(connection: AsyncConnection, table: str, lines: Sequence[str]) -> None:
+    """Rows as `rows` gave them; those that are there already stay."""
+    statement = f"""INSERT INTO public.{table}
+        SELECT (json_populate_record(NULL::public.{table}, line::json)).* FROM unnest(CAST(:lines AS text[])) AS line
+        ON CONFLICT DO NOTHING"""  # noqa: S608
+    await connection.execute(text(statement), {"lines": list(lines)})
+
+
+async def detach(database: Database, month: date) -> None:
+    """Take a month out of the tables, so that nobody changes it any more. Concurrently: it blocks no writer."""
+    for table in TABLES:
+        async with database.autocommit() as connection:
+            state = await _attached(connection, table, month)
+            if state:
+                how = "FINALIZE" if state == "pending" else "CONCURRENTLY"
+                part = partition(table, month)
+                await connection.execute(text(f"ALTER TABLE public.{table} DETACH PARTITION {part} {how}"))
+
+
+async def drop(connection: AsyncConnection, month: date) -> None:
+    """Drop a detached month: its tables together, or none of them."""
+    for table in TABLES:
+        await connection.execute(text(f"DROP TABLE IF EXISTS {partition(table, month)}"))
+
+
+async def _attached(connection: AsyncConnection, table: str, month: date) -> str | None:
+    """`pending` after a detaching that was interrupted, `attached`, or None."""
+    statement = text("""
+        SELECT CASE WHEN inhdetachpending THEN 'pending' ELSE 'attached' END FROM pg_inherits
+        WHERE inhparent = CAST(:parent AS regclass) AND inhrelid = to_regclass(:child)
+    """)
+    named = {"parent": f"public.{table}", "child": partition(table, month)}
+    state: str | None = (await connection.execute(statement, named)).scalar_one_or_none()
+    return state
+
+
+def partition(table: str, month: date) -> str:
+    """The partition's name, as `chat_partitions.make_month` gives it."""
+    return f"chat_partitions.{table}_{month:%Y_%m}"

@@ -1,0 +1,56 @@
+"""The house's one policy, asked at the moment of use, and whether an id is where the caller says it is."""
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common import access
+from libs.common.access import Action, Role, Standing
+from libs.common.bus.base import Caller
+from libs.common.errors import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, PresenceError
+from libs.common.identity import Identity
+from libs.common.spaces import SpaceKey
+
+
+class Policy:
+    def __init__(self, operators: tuple[str, ...]) -> None:
+        self._operators = operators
+
+    async def require(
+        self, connection: AsyncConnection, identity: Identity, space: SpaceKey, action: Action
+    ) -> Standing:
+        """How `identity` stands in `space`, if it may do that there. Raises as `Standing.require` does."""
+        standing = await access.look(connection, identity, space, self._operators)
+        standing.require(action)
+        return standing
+
+    async def may_see(self, connection: AsyncConnection, account: str, space: SpaceKey) -> bool:
+        """Whether an account that is not here itself may be told of what is written in `space`."""
+        try:
+            await self.require(connection, Identity("account", account, account), space, Action.ENTER)
+        except PresenceError:
+            return False
+        return True
+
+    async def require_over(self, connection: AsyncConnection, identity: Identity, space: SpaceKey, author: str) -> None:
+        """Whether `identity` may take back the words of `author` (an `Identity.key`).
+
+        Moderators may do that to all but the owner and other moderators.
+        """
+        mine = await self.require(connection, identity, space, Action.MODERATE)
+        kind, _, name = author.partition(":")
+        if mine.role is Role.MODERATOR and kind == "account":
+            theirs = await access.look(connection, Identity("account", name, name), space, self._operators)
+            if theirs.role >= Role.MODERATOR:
+                raise PresenceError(FORBIDDEN, "Moderators cannot do that to the owner or to each other.")
+
+
+def require_account(caller: Caller) -> str:
+    """The caller's account. Raises `unauthorized` for guests and services."""
+    if caller.identity.account is None:
+        raise PresenceError(UNAUTHORIZED, "This needs a Hive account; log in at /api/auth/login.")
+    return caller.identity.account
+
+
+def require_there(space: SpaceKey, space_type: str | None, space_id: str | None) -> None:
+    """Raises `not_found` if the caller named a space, and it is another."""
+    if space_id is not None and SpaceKey.parse(space_type or "", space_id) != space:
+        raise PresenceError(NOT_FOUND)

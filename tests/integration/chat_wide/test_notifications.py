@@ -1,0 +1,141 @@
+"""Read cursors, unread counts, levels, and who is told of what."""
+
+import msgspec
+import pytest
+from redis.asyncio.client import PubSub
+
+from libs.common import cache
+from libs.common.contracts import notifications
+from libs.common.contracts.chat import Message
+from libs.common.contracts.notifications import Mention, Notifications, ReadNotifications, ToAccount
+from tests.integration.chat_wide.world import HALL, PLANS, World, refusal
+from tests.support.waiting import eventually
+
+
+def kinds(found: Notifications) -> list[tuple[str, str | None]]:
+    return [(notification.kind, notification.content) for notification in found.notifications]
+
+
+async def test_unread_counts_others_messages_after_the_cursor(world: World) -> None:
+    messages = [await world.post(str(n), "bob") for n in range(4)]
+    await world.post("mine", "alice")
+    assert await world.unread() == 4
+    state = await world.read(messages[1])
+    assert (state.last_read_message_id, state.last_read_seq, state.unread) == (messages[1].id, 2, 2)
+    await world.delete(messages[3], "bob")
+    assert await world.unread() == 1
+    await world.post("a reply counts in its thread", "bob", parent_message_id=messages[0].id)
+    assert await world.unread() == 1
+
+
+async def test_a_cursor_never_goes_back(world: World) -> None:
+    early, late = await world.post("1", "bob"), await world.post("2", "bob")
+    await world.read(late)
+    state = await world.read(early)
+    assert (state.last_read_message_id, state.unread) == (late.id, 0)
+
+
+async def test_each_thread_has_a_cursor_of_its_own(world: World) -> None:
+    parent = await world.post("question", "bob")
+    replies = [await world.post(str(n), "bob", parent_message_id=parent.id) for n in range(3)]
+    state = await world.read(replies[0], thread=parent.id)
+    assert (state.thread_id, state.unread) == (parent.id, 2)
+    assert (await world.read(replies[2], thread=parent.id)).unread == 0
+    assert (await world.read(replies[1], thread=parent.id)).last_read_message_id == replies[2].id
+    assert await world.unread() == 1, "the space's own cursor has not moved"
+    elsewhere = await world.post("other", "bob")
+    assert await refusal(world.read(replies[0], thread=elsewhere.id)) == "not_found"
+
+
+async def test_a_cursor_takes_a_message_of_its_space_only_and_an_account(world: World) -> None:
+    message = await world.post(space_type="global", space_id="lobby")
+    asked = notifications.MarkRead(**HALL, message_id=message.id)
+    assert await refusal(world.call(notifications.mark_read, asked)) == "not_found"
+    assert await refusal(world.call(notifications.mark_read, asked, "guest")) == "unauthorized"
+
+
+async def test_mentions_and_replies_are_notified_once_each(world: World) -> None:
+    message = await world.post("hi @alice and @alice, and @bob", "bob")
+    await world.post("to bob", "carol", parent_message_id=message.id)
+    await world.post("to bob and @bob", "carol", parent_message_id=message.id)
+    assert kinds(await world.notified("alice")) == [("mention", "hi @alice and @alice, and @bob")]
+    assert kinds(await world.notified("bob")) == [("mention", "to bob and @bob"), ("reply", "to bob")]
+    assert kinds(await world.notified("carol")) == []
+
+
+async def test_only_accounts_that_we_know_are_mentioned(world: World) -> None:
+    message = await world.post("@bob @nobody-we-know @dave @erin @walter", "alice")
+    assert message.mentions == ["bob", "dave", "erin"]
+    await world.post("I am here", "walter")
+    assert (await world.post("hello @walter", "alice")).mentions == ["walter"], "who has written is known"
+
+
+@pytest.mark.parametrize(
+    ("level", "heard"),
+    [
+        ("all", ["mention", "message"]),
+        ("mentions", ["mention"]),
+        ("none", []),
+    ],
+)
+async def test_the_level_decides_what_is_heard(world: World, level: str, heard: list[str]) -> None:
+    assert (await world.level(level, "dave")).level == level
+    await world.post("hello all", "alice")
+    await world.post("hello @dave", "alice")
+    await world.post("my own", "dave")
+    assert [kind for kind, _ in kinds(await world.notified("dave"))] == heard
+
+
+async def test_an_edit_tells_whom_only_the_new_words_name(world: World) -> None:
+    message = await world.post("hello @bob")
+    await world.edit(message, "hello @bob and @carol")
+    assert kinds(await world.notified("carol")) == [("mention", "hello @bob and @carol")]
+    assert len((await world.notified("bob")).notifications) == 1
+
+
+async def test_notifications_are_paged_counted_and_read(world: World) -> None:
+    for number in range(5):
+        await world.post(f"{number} @bob")
+    first = await world.notified("bob", limit=3)
+    rest = await world.notified("bob", limit=3, cursor=first.next_cursor)
+    assert [n.content for n in first.notifications + rest.notifications] == [f"{n} @bob" for n in (4, 3, 2, 1, 0)]
+    ids = [n.id for n in first.notifications]
+    assert (await world.call(notifications.read_notifications, ReadNotifications(ids), "bob")).read == 3
+    assert (await world.call(notifications.read_notifications, ReadNotifications(ids), "alice")).read == 0
+    unread = await world.notified("bob", unread=True)
+    assert len(unread.notifications) == 2
+    assert [(s.space_id, s.notifications, s.messages) for s in unread.unread] == [("bob/hall", 2, 0)]
+    assert (await world.call(notifications.read_notifications, ReadNotifications(), "bob")).read == 2
+    assert (await world.notified("bob", unread=True)).notifications == []
+
+
+async def test_nobody_is_told_of_what_they_may_not_see(world: World) -> None:
+    await world.post("@carol @erin look", "alice", **PLANS)
+    assert (await world.notified("carol")).notifications == []
+    assert len((await world.notified("erin")).notifications) == 1
+    await world.owner.sql("DELETE FROM collaboration_permissions WHERE account = 'erin'")
+    assert (await world.notified("erin")).notifications == [], "nor of what they may not see any more"
+    await world.post("@banned", "alice")
+    assert (await world.notified("banned")).notifications == []
+
+
+async def mention(pubsub: PubSub) -> ToAccount | None:
+    message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=0.1)
+    return msgspec.json.decode(message["data"], type=ToAccount) if message else None
+
+
+async def test_whoever_is_mentioned_is_told_at_once(world: World) -> None:
+    async with world.redis.redis.pubsub() as pubsub:
+        await pubsub.subscribe(cache.ACCOUNTS)
+        message = await world.post("hi @bob")
+        told: ToAccount = await eventually(lambda: mention(pubsub))
+    about = msgspec.json.decode(told.data, type=Mention)
+    assert (told.account, told.event, about.kind, about.by) == ("bob", "mention", "mention", "alice")
+    assert (about.message_id, about.content, about.seq) == (message.id, "hi @bob", message.seq)
+
+
+async def test_writing_does_not_wait_for_redis(world: World) -> None:
+    await world.redis.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")  # type: ignore[no-untyped-call]
+    message: Message = await world.post("hi @bob")
+    assert len((await world.notified("bob")).notifications) == 1
+    assert message.seq == 1

@@ -1,0 +1,97 @@
+"""Slow mode, and the chain of rules that a text passes."""
+
+import asyncio
+
+import pytest
+
+from libs.common.errors import FORBIDDEN, PresenceError
+from services.chat.filters import Draft, Moderation
+from tests.integration.chat_wide.world import World, refusal, running
+from tests.integration.common.world import guest
+
+
+async def test_slow_mode_holds_everybody_but_moderators(world: World) -> None:
+    await world.settings(slow_mode_seconds=60)
+    await world.post("first")
+    with pytest.raises(PresenceError) as caught:
+        await world.post("second")
+    assert caught.value.kind.code == "slow_mode"
+    assert 0 < caught.value.details["retry_after"] <= 61
+    for who in ("bob", "mona", "olivia"):
+        await world.post("first", who)
+        await world.post("second", who)
+    assert await refusal(world.post("another's first", "dave")) == "ok"
+    assert await refusal(world.post("elsewhere", space_type="global", space_id="lobby")) == "ok"
+
+
+async def test_a_refused_try_does_not_lengthen_the_wait_and_a_repeated_one_is_no_second(world: World) -> None:
+    await world.settings(slow_mode_seconds=60)
+    first = await world.post("first", client_message_id="c1")
+    assert await world.post("first", client_message_id="c1") == first
+    assert await refusal(world.post("second")) == "slow_mode"
+    await world.owner.sql("UPDATE chat_pace SET posted_at = posted_at - interval '60 seconds'")
+    assert await refusal(world.post("second")) == "ok"
+
+
+async def test_of_ten_at_once_slow_mode_lets_one_through(world: World) -> None:
+    await world.settings(slow_mode_seconds=60)
+    answers = await asyncio.gather(*(refusal(world.post(f"try {n}")) for n in range(10)))
+    assert sorted(answers) == ["ok", *["slow_mode"] * 9]
+
+
+async def test_guests_post_no_links_unless_the_owner_lets_them(world: World) -> None:
+    assert await refusal(world.post("see https://dlux.io", guest())) == "forbidden"
+    assert await refusal(world.post("see https://dlux.io", "alice")) == "ok"
+    await world.settings(settings='{"chat_links": "all"}')
+    assert await refusal(world.post("see https://dlux.io", guest())) == "ok"
+
+
+async def test_the_same_text_over_and_over_is_stopped(world: World) -> None:
+    answers = [await refusal(world.post("buy now")) for _ in range(12)]
+    assert answers == [*["ok"] * 10, "rate_limited", "rate_limited"]
+    assert await refusal(world.post("something else")) == "ok"
+    assert await refusal(world.post("buy now", "dave")) == "ok"
+
+
+async def test_the_owners_blocked_words_are_refused(world: World) -> None:
+    await world.settings(settings='{"blocked_words": ["spam"]}')
+    for text in ("spam", "SPÄM!", "\uff53\uff50\uff41\uff4d"):
+        assert await refusal(world.post(text)) == "forbidden", text
+    message = await world.post("spamalot is a musical")
+    assert await refusal(world.edit(message, "spam it is")) == "forbidden"
+    assert await refusal(world.post("spam", "mona")) == "ok"
+
+
+async def test_an_installation_puts_its_own_rules_in(database_url: str, redis_url: str) -> None:
+    class NoShouting:
+        async def check(self, draft: Draft) -> None:
+            if draft.content.isupper():
+                raise PresenceError(FORBIDDEN, "Not so loud.")
+
+    async with running(database_url, redis_url, [NoShouting()]) as world:
+        assert await refusal(world.post("HELLO")) == "forbidden"
+        assert await refusal(world.post("hello")) == "ok"
+
+
+async def test_a_moderator_that_hangs_or_breaks_stops_nobody(database_url: str, redis_url: str) -> None:
+    class Hanging:
+        async def review(self, draft: Draft) -> str | None:
+            await asyncio.Event().wait()
+            return "never"
+
+    class Broken:
+        async def review(self, draft: Draft) -> str | None:
+            raise RuntimeError(draft.content)
+
+    chain = [Moderation(Hanging(), 0.01), Moderation(Broken())]
+    async with running(database_url, redis_url, chain) as world:
+        assert await refusal(world.post()) == "ok"
+
+
+@pytest.mark.parametrize("text", ["bell\x07", "escape\x1b[31m", "c1\x85", " ", "\u200b\u2060", "\n\t"])
+async def test_control_characters_and_what_cannot_be_seen_are_refused(world: World, text: str) -> None:
+    assert await refusal(world.post(text)) == "invalid_input"
+
+
+async def test_line_ends_become_one_kind(world: World) -> None:
+    assert (await world.post("a\r\nb\rc\n\td")).content == "a\nb\nc\n\td"
