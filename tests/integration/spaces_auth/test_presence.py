@@ -141,8 +141,14 @@ async def test_an_empty_batch_is_nothing(world: World) -> None:
 
 async def test_the_seeds_monitoring_query_counts_who_is_there(world: World) -> None:
     gone, here, elsewhere, quiet = (new_id() for _ in range(4))
-    await record(world, change("join", gone), change("join", here), change("join", elsewhere, space_id="bob/other"))
-    await record(world, change("join", quiet, -600), change("leave", gone, 1, reason="left"))
+    late = int((now() - START).total_seconds())  # the query counts from the present, which may be long after START
+    joins = [
+        change("join", gone, late),
+        change("join", here, late),
+        change("join", elsewhere, late, space_id="bob/other"),
+    ]
+    await record(world, *joins)
+    await record(world, change("join", quiet, late - 600), change("leave", gone, late + 1, reason="left"))
     rows = await world.owner.sql(SEEDS_QUERY)
     assert sorted(tuple(row) for row in rows) == [("post", "bob/other", 1), ("post", "bob/sculpture-hall", 1)]
 
