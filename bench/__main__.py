@@ -3,9 +3,12 @@
 import argparse
 import asyncio
 import dataclasses
+import signal
 import sys
 import tempfile
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 from bench import machine, peers, report
 from bench.generator import Generator, LoadError
@@ -58,6 +61,13 @@ async def measure(names: list[str], plan: Plan, results: Path) -> None:
     report.summarise(results, list(SCENARIOS))
 
 
+async def until_told_to_end(work: Coroutine[Any, Any, None]) -> None:
+    """SIGTERM ends it as Ctrl-C does: nothing is left behind."""
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    await task
+
+
 def main() -> int:
     chosen = arguments()
     plan = plan_of(chosen)
@@ -67,9 +77,11 @@ def main() -> int:
         peers.install()
         with tempfile.TemporaryDirectory(prefix="presence-bench-results-") as nowhere:
             results = chosen.results or (Path(nowhere) if chosen.quick else RESULTS)
-            asyncio.run(measure(names, plan, results))
+            asyncio.run(until_told_to_end(measure(names, plan, results)))
     except (SetupError, StartError, LoadError) as error:
         print(error, file=sys.stderr)
+        return 1
+    except asyncio.CancelledError:
         return 1
     return 0
 

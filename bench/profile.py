@@ -38,16 +38,20 @@ async def profile(name: str) -> None:
         generator.cores = OTHERS
         async with running_system() as system:
             await system.log_in(FULL.people(options["clients"]))
-            system.share_cores(alone=True)
+            system.share_cores(alone=mode in ("fanout", "pose"))
             target = await system.target(people=options["clients"])
-            seconds = {"warmup": 1, "seconds": 3 * SECONDS}
-            run = asyncio.create_task(generator.run(target, mode, **seconds, **options))
-            if mode != "joins":
+            timing = {"warmup": 1, "seconds": 3 * SECONDS}
+            run = asyncio.create_task(generator.run(target, mode, **timing, **options))
+            if mode != "joins":  # there, joining is what is looked at
                 await asyncio.wait([run, asyncio.create_task(generator.joined.wait())], return_when="FIRST_COMPLETED")
                 await asyncio.sleep(1)
             print(f"# {name}\n")
+            before, began = system.cpu_by_component(), asyncio.get_running_loop().time()
             await _py_spy(target, Path(folder) / "stacks")
             await _perf(target, Path(folder) / "perf")
+            seconds = asyncio.get_running_loop().time() - began
+            used = {part: (cpu - before.get(part, 0)) / seconds for part, cpu in system.cpu_by_component().items()}
+            print("cores:", ", ".join(f"{part} {cores:.2f}" for part, cores in used.items() if cores > 0.005), "\n")
             print(brief(await run))
 
 

@@ -16,7 +16,7 @@ import aiohttp
 import asyncpg
 
 from bench.generator import Target
-from bench.machine import ALL, OTHERS, SERVER, cpu_seconds, pin, pin_sessions
+from bench.machine import ALL, OTHERS, SERVER, cpu_seconds, pin, pin_sessions, session_of
 from deploy.local.ports import free_port
 from deploy.local.servers.base import Process
 from deploy.local.stack import Stack
@@ -91,6 +91,11 @@ class System:
             await asyncio.sleep(REST_SECONDS)
             if self._cpu() - before < REST_CPU * REST_SECONDS:
                 return
+
+    def cpu_by_component(self) -> dict[str, float]:
+        """Seconds of CPU that each component, with all its processes, has taken so far."""
+        leaders = {name: self._pid(name) for name in self._stack.components}
+        return {name: sum(map(cpu_seconds, session_of(leader))) for name, leader in leaders.items() if leader}
 
     def _cpu(self) -> float:
         return sum(cpu_seconds(self._pid(name)) for name in ("r1", "r2"))
