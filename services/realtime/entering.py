@@ -27,6 +27,7 @@ from services.realtime.reporter import Reporter
 from services.realtime.sessions import Place, Session
 from services.realtime.wire import Member
 
+ENTERING_AT_ONCE = 32  # sockets of this replica
 POSE_BATCH = "pose-batch"  # the feature of clients that take a tick's poses as one `aframe-batch`
 
 
@@ -39,9 +40,18 @@ class Entering:
     ) -> None:  # fmt: skip
         self._replica, self._bus, self._fanout = replica, bus, fanout
         self._presence, self._broadcast, self._reporter, self._poses = presence, broadcast, reporter, poses
+        self._turns = asyncio.Semaphore(ENTERING_AT_ONCE)
 
     async def enter(self, session: Session, request: JoinSpace) -> dict[str, Any]:
-        """Leave where the socket is, enter the new place; the ack is the snapshot."""
+        """Leave where the socket is, enter the new place; the ack is the snapshot.
+
+        A whole room that comes at once waits here for its turn, not in the services' queues, where the deadline of
+        what waits longest would run out again and again.
+        """
+        async with self._turns:
+            return await self._enter(session, request)
+
+    async def _enter(self, session: Session, request: JoinSpace) -> dict[str, Any]:
         key = SpaceKey.parse(request.space_type, request.space_id)
         check_subspace(request.subspace)
         require_admitted(session.token, {"space_type": key.space_type, "space_id": key.space_id})

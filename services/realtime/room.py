@@ -1,8 +1,8 @@
 """The sockets of one subspace, and the one write per socket that a broadcast costs.
 
 System calls are the limit of fan-out, so batching is the lever: a broadcast waits in `_pending` for the
-end of the loop's turn, and one flush writes all that has gathered. After a flush that took T the next
-waits for min(T, 20 ms): under load batches grow before a core is full, and an idle room waits for nothing.
+end of the loop's turn, and one flush writes all that has gathered. After a flush of several that took T the
+next waits for min(T, 20 ms): under load batches grow before a core is full, and an idle room waits for nothing.
 """
 
 import asyncio
@@ -68,8 +68,9 @@ class Room:
             _write_group(namespace, group, pending)
         for packet, _ in pending:
             DELIVERIES.labels(packet.event).inc(len(self))
-        ended = time.monotonic()
-        self._not_before = ended + min(ended - started, LONGEST_CORK)
+        if len(pending) > 1:  # with one at a time nothing can gather, and a pause would only be idle
+            ended = time.monotonic()
+            self._not_before = ended + min(ended - started, LONGEST_CORK)
 
 
 def _write_group(namespace: str, group: dict[str, Session], pending: Pending) -> None:
@@ -80,6 +81,9 @@ def _write_group(namespace: str, group: dict[str, Session], pending: Pending) ->
             rest = [(packet, skip) for packet, skip in pending if skip != sid]
             if rest:
                 write(session, b"".join([packet.frame(namespace) for packet, _ in rest]), rest)
+        elif session.engine.backlog == 0 and session.engine.transport is not None:
+            session.snapshot_bytes = 0
+            session.engine.write(whole)  # nearly always: the shortest way
         else:
             write(session, whole, pending)
 

@@ -68,14 +68,12 @@ class Session:
     place: Place | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: int = 0
-    snapshot_bytes: int = 0  # of the last snapshot, until all was taken
+    snapshot_bytes: int = 0  # of the last snapshot, until a broadcast found that all was taken
 
     def caller(self) -> Caller:
         return Caller(self.token.identity, new_id(), self.address)
 
     def is_too_slow(self, backlog: int) -> bool:
         """Whether `backlog` bytes unread are too many. A snapshot it was just sent does not count against it."""
-        if backlog == 0:
-            self.snapshot_bytes = 0
         most = MAX_BACKLOG if self.token.identity.account else MAX_GUEST_BACKLOG
         return backlog > most + self.snapshot_bytes
