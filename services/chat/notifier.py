@@ -11,6 +11,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from libs.common import cache
+from libs.common.background import Background
 from libs.common.contracts.chat import Message
 from libs.common.contracts.notifications import Mention, ToAccount
 
@@ -25,7 +26,7 @@ class Notifier:
     def __init__(self, redis: cache.RedisClient) -> None:
         self._redis = redis
         self._waiting: asyncio.Queue[bytes] = asyncio.Queue(MOST_WAITING)
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     def tell(self, message: Message, kinds: Mapping[str, str]) -> None:
         """`mention` to each account that the message names or answers."""
@@ -34,12 +35,10 @@ class Notifier:
                 self._waiting.put_nowait(_mention(account, message, kind))
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._send_forever())
+        self._background.begin(self._send_forever())
 
     async def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.end()
 
     async def _send_forever(self) -> None:
         while True:

@@ -4,7 +4,7 @@ from typing import Any
 
 import aiohttp
 
-from deploy.local.keys import private_key, sign
+from deploy.local.keys import sign_text
 
 OPERATOR = "presence-operator"
 
@@ -44,7 +44,7 @@ class Rest:
     async def login(self, account: str) -> Any:
         """The answer to a login with the account's posting key: `{token, refresh_token, ...}`."""
         challenge = (await self.post("/api/auth/challenge", {"account": account}))["challenge"]
-        signature = sign(challenge, private_key(account))
+        signature = sign_text(account, challenge)
         return await self.post("/api/auth/login", {"account": account, "challenge": challenge, "signature": signature})
 
     async def token(self, account: str) -> str:

@@ -18,16 +18,11 @@ CALLS_IN_PROGRESS: Final = 64  # per process and queue
 DELIVERY_LIMIT: Final = 3  # redeliveries of an event whose handler fails; then it is dead
 
 EVENT_GROUPS: Final = ("realtime", "webhook_dispatcher", "spaces_auth")
-SERVICES: Final = ("spaces_auth", "chat", "sync_worker", "webhook_dispatcher")
 
 
 def call_queue(operation: Operation[Any, Any]) -> str:
     """Reads and writes wait apart, so that neither can starve the other."""
     return f"{operation.service}.{'writes' if operation.writes else 'reads'}"
-
-
-def call_queues(service: str) -> tuple[str, str]:
-    return f"{service}.reads", f"{service}.writes"
 
 
 def event_queue(group: str) -> str:
