@@ -1,65 +1,128 @@
-"""Does chat stay flat in one space with very many messages?  `python -m bench.chat_scale 10000000`
+"""Does chat stay flat in one space with very many messages?  `python -m bench.chat_scale 100000 10000000`
 
-Fills a fresh database of a server of its own with messages of one space over three months (one in ten a reply, one in
-a hundred thousand with the rare word), then times the repository's own queries, shows their plans, and drops a month
-while somebody writes. Prints Markdown.
+For each size: fills a fresh database of a server of its own with messages of one space over two and a half months (one
+in ten a reply in one thread, one in a hundred thousand with the rare word) by COPY, one partition after the other, with
+the indexes made afterwards. Then it times the repository's own queries, drops a month while somebody writes, and, for
+the last size, shows the plans. Prints Markdown; says on stderr how far it is. Nothing is left behind.
 """
 
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import event, text
+import asyncpg
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bench import machine
+from libs.common.clock import now
+from libs.common.contracts.chat import Message
 from libs.common.db.engine import Database
+from libs.common.ids import new_id
 from libs.common.spaces import LOBBY
 from services.chat import months, repository
 from services.chat import subscriptions_repository as subscriptions
-from services.chat.repository import Page
+from services.chat.repository import Page, Stored
+from services.chat.retention import following
 from tests.support.servers import Servers
 
 ROUNDS = 50
-CHUNK = 500_000
-
-_FILL = """
-INSERT INTO chat_messages (id, seq, space_type, space_id, subspace, author_key, user_account, display_name,
-  message_type, content, parent_message_id, client_message_id, created_at, updated_at)
-SELECT id, n, 'global', 'lobby', 'main', 'account:user' || n % 1000, 'user' || n % 1000, 'user' || n % 1000, 'text',
-  'common words of message ' || n || CASE WHEN n % 100000 = 0 THEN ' rarity' ELSE '' END,
-  CASE WHEN n % 10 = 0 THEN CAST(:parent AS uuid) END, n::text, moment, moment
-FROM (SELECT n, moment, (lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0') || '7000' || '8000'
-    || lpad(to_hex(n), 12, '0'))::uuid AS id
-  FROM (SELECT n, CAST(:start AS timestamptz) + (CAST(:span AS interval) * n / :total) AS moment
-    FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) n) AS numbered) AS made
-"""
+LINES = 5000  # of one block of COPY
+SPAN = timedelta(days=75)
+WORDS = 20_000  # different ones, two of them in each message
+COLUMNS = (
+    "id", "seq", "space_type", "space_id", "subspace", "author_key", "user_account", "display_name", "message_type",
+    "content", "parent_message_id", "client_message_id", "created_at", "updated_at",
+)  # fmt: skip
 
 
-async def fill(database: Database, total: int, start: datetime, span: timedelta) -> str:
-    """Messages numbered from 1; the id of the first, whose thread every tenth is in."""
-    parent = f"{int(start.timestamp() * 1000):012x}" + "70008000" + f"{0:012x}"
-    for first in range(1, total + 1, CHUNK):
-        async with database.transaction() as connection:
-            await connection.execute(text("SET LOCAL statement_timeout = 0"))
-            given = {"first": first, "last": min(first + CHUNK - 1, total), "total": total, "parent": parent}
-            await connection.execute(text(_FILL), {**given, "start": start, "span": span})
-    async with database.autocommit() as connection:
-        await connection.execute(text("SET statement_timeout = 0"))
-        await connection.execute(text("VACUUM ANALYZE chat_messages"))
-    return parent
+@dataclass(frozen=True)
+class Fill:
+    """Messages numbered from 1 to `total`, evenly over `SPAN`. Every tenth is in the first one's thread."""
+
+    total: int
+    start: datetime
+
+    @property
+    def thread(self) -> str:
+        return self.id_of(0)
+
+    def number_at(self, moment: datetime) -> int:
+        """Of the first message that is not before `moment`."""
+        return min(max(-int(-((moment - self.start) / SPAN * self.total) // 1), 1), self.total + 1)
+
+    def id_of(self, number: int) -> str:
+        milliseconds = round((self.start + SPAN * number / self.total).timestamp() * 1000)
+        first, last = f"{milliseconds:012x}", f"{number:012x}"
+        return f"{first[:8]}-{first[8:]}-7000-8000-{last}"
+
+    def lines(self, first: int, after: int) -> Iterator[bytes]:
+        """Blocks of COPY's text format."""
+        thread, start, step = self.thread, self.start, SPAN / self.total
+        for block in range(first, after, LINES):
+            rows = []
+            for n in range(block, min(block + LINES, after)):
+                who, moment = f"user{n % 1000}", (start + step * n).isoformat()
+                words = f"common words of message {n} w{n * 7919 % WORDS} w{n * 104729 % WORDS}"
+                if n % 100_000 == 0:
+                    words += " rarity"
+                parent = thread if n % 10 == 0 else "\\N"
+                rows.append(
+                    f"{self.id_of(n)}\t{n}\tglobal\tlobby\tmain\taccount:{who}\t{who}\t{who}\ttext\t{words}\t{parent}"
+                    f"\t{n}\t{moment}\t{moment}\n"
+                )
+            yield "".join(rows).encode()
 
 
-def queries(total: int, thread: str) -> dict[str, Callable[[AsyncConnection], Awaitable[Any]]]:
+async def load(url: str, fill: Fill) -> None:
+    """COPY month by month, then the indexes, as `pg_indexes` had them, and statistics."""
+    owner: Any = await asyncpg.connect(url, command_timeout=3600)
+    try:
+        await owner.execute("SET maintenance_work_mem = '512MB'; SET max_parallel_maintenance_workers = 2")
+        indexes = await owner.fetch("""
+            SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS made FROM pg_index
+            WHERE indrelid = 'chat_messages'::regclass AND NOT indisprimary""")
+        for index in indexes:
+            await owner.execute(f"DROP INDEX {index['name']}")
+        month = fill.start.date().replace(day=1)
+        while datetime(month.year, month.month, 1, tzinfo=UTC) <= fill.start + SPAN:
+            await owner.execute("SET ROLE presence_chat")  # whoever drops a month must have made it
+            await owner.execute("SELECT chat_partitions.make_month($1)", month)
+            await owner.execute("RESET ROLE")
+            await copy_month(owner, fill, month)
+            month = following(month)
+        for index in indexes:
+            await owner.execute(index["made"].replace("ON ONLY", "ON"))
+            say(f"{index['name']} is made")
+        await owner.execute("VACUUM (ANALYZE) chat_messages")
+    finally:
+        await owner.close()
+
+
+async def copy_month(owner: Any, fill: Fill, month: date) -> None:
+    first, after = (fill.number_at(datetime(m.year, m.month, 1, tzinfo=UTC)) for m in (month, following(month)))
+
+    async def blocks() -> AsyncIterator[bytes]:
+        for block in fill.lines(first, after):
+            yield block
+
+    schema, table = months.partition("chat_messages", month).split(".")
+    await owner.copy_to_table(table, schema_name=schema, source=blocks(), columns=COLUMNS, timeout=3600)
+    say(f"{month:%Y-%m}: {after - first:,} messages")
+
+
+def queries(fill: Fill) -> dict[str, Callable[[AsyncConnection], Awaitable[Any]]]:
     newest = Page(LOBBY, "main", 50)
     return {
         "newest page": lambda c: repository.page(c, newest),
-        "page in the middle": lambda c: repository.page(c, newest.before(total // 2)),
-        "page after": lambda c: repository.page(c, newest.after(total // 2)),
-        "thread": lambda c: repository.page(c, Page(LOBBY, "main", 50, thread).after(0)),
-        "unread, 40 behind": lambda c: subscriptions.unread(c, LOBBY, "alice", total - 40),
+        "page in the middle": lambda c: repository.page(c, newest.before(fill.total // 2)),
+        "page after": lambda c: repository.page(c, newest.after(fill.total // 2)),
+        "thread": lambda c: repository.page(c, Page(LOBBY, "main", 50, fill.thread).after(0)),
+        "unread, 40 behind": lambda c: subscriptions.unread(c, LOBBY, "alice", fill.total - 40),
         "unread, all of it": lambda c: subscriptions.unread(c, LOBBY, "alice", 0),
         "search, a common word": lambda c: repository.page(c, Page(LOBBY, "main", 50, q="common")),
         "search, a rare word": lambda c: repository.page(c, Page(LOBBY, "main", 50, q="rarity")),
@@ -67,9 +130,19 @@ def queries(total: int, thread: str) -> dict[str, Callable[[AsyncConnection], Aw
     }
 
 
-async def measure(database: Database, total: int, thread: str) -> None:
-    print(f"\n| query ({total:,} messages) | median ms | worst ms |\n|---|---|---|")
-    for name, query in queries(total, thread).items():
+@dataclass
+class Found:
+    """What one size gave: the median and the worst of each query, in milliseconds, and how the month went."""
+
+    total: int
+    filled: float  # seconds
+    taken: dict[str, tuple[float, float]] = field(default_factory=dict)
+    dropped: str = ""
+    plans: str = ""
+
+
+async def measure(database: Database, fill: Fill, found: Found) -> None:
+    for name, query in queries(fill).items():
         taken = []
         async with database.read() as connection:
             for _ in range(ROUNDS):
@@ -77,24 +150,25 @@ async def measure(database: Database, total: int, thread: str) -> None:
                 await query(connection)
                 taken.append((time.perf_counter() - began) * 1000)
         taken.sort()
-        print(f"| {name} | {taken[ROUNDS // 2]:.2f} | {taken[-1]:.2f} |")
+        found.taken[name] = taken[ROUNDS // 2], taken[-1]
 
 
-async def plans(database: Database, total: int, thread: str) -> None:
-    """What PostgreSQL does for each, as EXPLAIN shows it."""
+async def plans(database: Database, fill: Fill) -> str:
+    """What PostgreSQL does for each; of a search, its second step."""
     said: list[tuple[str, Any]] = []
-    engine = database._engine.sync_engine  # noqa: SLF001  to see the statements as they are sent
-    event.listen(engine, "before_cursor_execute", lambda *a: said.append((a[2], a[3])))
-    for name, query in queries(total, thread).items():
+    event.listen(database._engine.sync_engine, "before_cursor_execute", lambda *a: said.append((a[2], a[3])))  # noqa: SLF001
+    shown = ""
+    for name, query in queries(fill).items():
         async with database.read() as connection:
             await query(connection)
             statement, parameters = said[-1]
-            rows = await connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
-            print(f"\n**{name}**\n\n```")
-            print("\n".join(row[0] for row in rows), "\n```")
+            explained = f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) {statement}"
+            rows = await connection.exec_driver_sql(explained, parameters)
+            shown += f"\n**{name}**\n\n```\n" + "\n".join(row[0] for row in rows) + "\n```\n"
+    return shown
 
 
-async def drop_month(database: Database, month: datetime) -> None:
+async def drop_month(database: Database, month: date) -> str:
     """Detach and drop the oldest month while a writer writes."""
     waits: list[float] = []
     done = asyncio.Event()
@@ -103,47 +177,76 @@ async def drop_month(database: Database, month: datetime) -> None:
         number = 10**9
         while not done.is_set():
             began = time.perf_counter()
-            await fill_one(database, number := number + 1)
+            async with database.transaction() as connection:
+                await repository.insert(connection, [written(number := number + 1)])
             waits.append((time.perf_counter() - began) * 1000)
 
     writer = asyncio.create_task(write())
     began = time.perf_counter()
-    await months.detach(database, month.date())
+    await months.detach(database, month)
     detached = time.perf_counter()
     async with database.transaction() as connection:
-        await months.drop(connection, month.date())
+        await months.drop(connection, month)
     dropped = time.perf_counter()
     done.set()
     await writer
-    print(f"\nDetached in {detached - began:.3f} s, dropped in {dropped - detached:.3f} s;", end=" ")
-    print(f"meanwhile {len(waits)} messages were written, the slowest in {max(waits):.1f} ms.")
+    return (
+        f"detached in {detached - began:.3f} s and dropped in {dropped - detached:.3f} s; "
+        f"meanwhile {len(waits)} messages were written, the slowest in {max(waits):.0f} ms"
+    )
 
 
-async def fill_one(database: Database, number: int) -> None:
-    given = {"first": number, "last": number, "total": number, "parent": None}
-    async with database.transaction() as connection:
-        await connection.execute(text(_FILL), {**given, "start": datetime.now(UTC), "span": timedelta(0)})
+def written(number: int) -> Stored:
+    moment = now()
+    message = Message(
+        new_id(), number, "global", "lobby", "main", "alice", False, "alice", "text", "written meanwhile", None, 0, {},
+        [], False, False, moment, moment, str(number),
+    )  # fmt: skip
+    return Stored(message, "account:alice")
 
 
-async def main(total: int) -> None:
+async def one_size(servers: Servers, total: int, *, explain: bool) -> Found:
+    url = await servers.new_database()
+    fill = Fill(total, (now() - SPAN).replace(hour=0, minute=0, second=0, microsecond=0))
+    began = time.perf_counter()
+    await load(url, fill)
+    found = Found(total, time.perf_counter() - began)
+    database = Database(url, "chat", 4)
+    try:
+        await measure(database, fill, found)
+        found.plans = await plans(database, fill) if explain else ""
+        found.dropped = await drop_month(database, fill.start.date().replace(day=1))
+    finally:
+        await database.stop()
+    return found
+
+
+def report(sizes: list[Found]) -> str:
+    lines = ["# Chat in one space with very many messages", ""]
+    lines += [f"- {name}: {value}" for name, value in machine.description().items()]
+    lines += ["", f"Median / worst of {ROUNDS}, in milliseconds, through the service's own queries.", ""]
+    lines.append("| query | " + " | ".join(f"{found.total:,} messages" for found in sizes) + " |")
+    lines.append("|---|" + "---|" * len(sizes))
+    for name in sizes[0].taken:
+        cells = (f"{found.taken[name][0]:.1f} / {found.taken[name][1]:.0f}" for found in sizes)
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines += ["", "The oldest month, while somebody writes:", ""]
+    lines += [f"- {found.total:,} (filled in {found.filled:.0f} s): {found.dropped}" for found in sizes]
+    return "\n".join([*lines, "", f"## Plans, {sizes[-1].total:,} messages", sizes[-1].plans])
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+async def main(totals: list[int]) -> None:
     servers = Servers()
     try:
-        database = Database(await servers.new_database(), "chat", 4)
-        end = datetime.now(UTC)
-        start = (end - timedelta(days=75)).replace(day=2)
-        async with database.transaction() as connection:
-            for back in range(4):
-                await months.make(connection, (start + timedelta(days=30 * back)).date())
-        began = time.perf_counter()
-        thread = await fill(database, total, start, end - start)
-        print(f"Filled in {time.perf_counter() - began:.0f} s.")
-        await measure(database, total, thread)
-        await drop_month(database, start)
-        await plans(database, total, thread)
-        await database.stop()
+        found = [await one_size(servers, total, explain=total == totals[-1]) for total in totals]
     finally:
         await asyncio.to_thread(servers.end)
+    print(report(found))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000))
+    asyncio.run(main([int(total) for total in sys.argv[1:]] or [100_000]))

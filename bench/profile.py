@@ -23,7 +23,7 @@ LOADS: dict[str, tuple[str, dict[str, Any]]] = {
     "fanout": ("fanout", {"clients": 1000, "window": 1}),
     "load": ("fanout", {"clients": 1000, "senders": 10, "window": 20}),
     "pose": ("pose", {"clients": 400, "hertz": 10, "sample": 20}),
-    "pose-batch": ("pose", {"clients": 1000, "hertz": 10, "sample": 20, "features": '"pose-batch"'}),
+    "pose-batch": ("pose", {"clients": 1000, "hertz": 10, "sample": 20, "features": '"pose-compact"'}),
     "joins": ("joins", {"clients": 1050, "others": 50, "senders": 50, "rate": 20}),
     "chat": ("chat", {"clients": 1000, "senders": 100, "rate": 166}),
 }

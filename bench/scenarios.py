@@ -14,6 +14,7 @@ MISSING: Run = {}
 DELIVERIES, P99, DELIVERED, CPU = "delivered_per_s", "p99_ms", "delivered_ratio", "server_cpu"
 BOTH = ("r1", "r2")
 BATCH = '"pose-batch"'  # as it stands in `join-space`
+COMPACT = '"pose-compact"'
 POSE_SAMPLE = 20  # every so manieth client looks into what it receives
 LATE_MS = 100.0
 BUSY, DISTURBED = 0.93, 0.05  # parts of a core
@@ -142,13 +143,17 @@ def _pose_figures(found: Outcome, title: str, goal: Goal, peer: str = "") -> lis
 
 
 async def pose_batch(lab: Lab) -> Outcome:
-    """Everyone moves; clients asked for `pose-batch`. Node has no such thing and gets the plain load."""
+    """Everyone moves; clients take a tick's poses as one packet, compact or as JSON. Node gets the plain load."""
     people = lab.plan.people(1000)
-    options = {"hertz": 10, "sample": _sample(people), "features": BATCH}
-    found = await lab.compare([US, Contestant(NODE)], "pose", people, **options)
-    title = f"one room, 10 Hz each, pose-batch, {people} clients"
+    options = {"hertz": 10, "sample": _sample(people)}
+    found = await lab.compare([US, Contestant(NODE)], "pose", people, features=COMPACT, **options)
+    title = f"one room, 10 Hz each, pose-batch, compact, {people} clients"
     found.figures = _pose_figures(found, title, Goal("p99 < 100 ms", most=LATE_MS), NODE)
-    await _stretch(lab, found, 2000, Goal("p99 < 150 ms", most=150), BATCH)
+    await _stretch(lab, found, 2000, Goal("p99 < 150 ms", most=150), COMPACT)
+    as_json = await lab.compare([US], "pose", people, features=BATCH, **options)
+    found.figures += _pose_figures(as_json, title.replace("compact", "JSON"), NONE)
+    found.medians["presence, JSON"] = as_json.medians.get(OURS, MISSING)
+    found.runs["presence, JSON"] = as_json.runs.get(OURS, [])
     return found
 
 
@@ -157,7 +162,7 @@ async def replicas(lab: Lab) -> Outcome:
     lab.server_alone(False)
     people = lab.plan.people(1000)
     two = Contestant(NODE, processes=2, arguments=(str(lab.system.redis_port),))
-    options = {"hertz": 10, "sample": _sample(people), "features": BATCH}
+    options = {"hertz": 10, "sample": _sample(people), "features": COMPACT}
     found = await lab.compare([Contestant(OURS, BOTH), two], "pose", people, **options)
     title = f"two replicas and Redis, 10 Hz each, {people} clients in one room"
     found.figures = _pose_figures(found, title, Goal("p99 < 150 ms", most=150), NODE)

@@ -114,7 +114,8 @@ class System:
 async def running_system() -> AsyncIterator[System]:
     """The stack in a temporary folder, on free ports; nothing is left afterwards. URLs in the environment win."""
     root = Path(tempfile.mkdtemp(prefix="presence-bench-"))
-    environment = {"PRESENCE_RATE_LIMIT_FACTOR": "0", **os.environ}
+    # All clients share one address; and all of 2000 are to be told of all.
+    environment = {"PRESENCE_RATE_LIMIT_FACTOR": "0", "PRESENCE_INTEREST_ABOVE": "2000", **os.environ}
     stack = Stack(root, public_port=free_port(), environ=environment)
     try:
         await stack.start()

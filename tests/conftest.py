@@ -1,3 +1,3 @@
-"""Plugins of every test: real servers, and real JavaScript clients."""
+"""Plugins of every test: real servers, real JavaScript clients, a real browser."""
 
-pytest_plugins = ["tests.support.servers", "tests.support.node", "tests.support.whole"]
+pytest_plugins = ["tests.support.servers", "tests.support.node", "tests.support.browser", "tests.support.whole"]

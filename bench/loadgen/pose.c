@@ -47,8 +47,18 @@ static void on_poses(Client *c, const char *payload, size_t n, uint64_t now) {
   }
 }
 
+// services/realtime/compact.py: 16 bytes a pose, x in mm at byte 2.
+static void on_compact(Client *c, const char *payload, size_t n, uint64_t now) {
+  if (!c->sampled) return;
+  for (size_t at = 0; at + 16 <= n; at += 16) {
+    const uint8_t *b = (const uint8_t *)payload + at + 2;
+    count_pose((double)(b[0] | b[1] << 8 | b[2] << 16) / 1000, now);
+  }
+}
+
 void run_pose(void) {
   listener.event = on_poses;
+  listener.binary = on_compact;
   connect_range(0, options.clients, AT_ONCE);
   settle();
   for (int i = 0; i < options.clients; i++) sampled_clients += clients[i].sampled;

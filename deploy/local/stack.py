@@ -197,6 +197,7 @@ class Stack:
             "PRESENCE_HTTP_HOST": "127.0.0.1",
             "PRESENCE_OPERATOR_TOKEN": OPERATOR_TOKEN,
             "PRESENCE_SECRET_KEY": secret("secret_key", make_key),
+            "PRESENCE_CHAT_ARCHIVE": str(self.place.root / "archive"),
             "PRESENCE_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
             "TURN_SECRET": self._turn_secret,
             **(self._turn_settings() if self._has_own_coturn else {}),

@@ -5,7 +5,7 @@ is `not_found`, never `forbidden`, so that nothing tells whether it exists. The 
 what is the contract's (docs/frontend.md).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.common.addresses import canonical
 from libs.common.errors import BANNED, FORBIDDEN, MUTED, NOT_FOUND, PresenceError
 from libs.common.identity import Identity
 from libs.common.spaces import SpaceKey
@@ -38,6 +39,8 @@ class Action(StrEnum):
     CHAT = "chat"
     MODERATE = "moderate"
     CONFIGURE = "configure"
+    GIVE_ROLES = "give_roles"
+    ANALYSE = "analyse"
     SUBSCRIBE = "subscribe"  # webhooks
     COMMENT = "comment"  # on a document
     RESOLVE = "resolve"  # another's comment
@@ -66,7 +69,7 @@ class Standing:
     exists: bool
     public: bool
     role: Role
-    banned: bool
+    banned: bool  # by one who may do that to this role; never an operator
     muted: bool
     settings: Mapping[str, Any]
     document_permission: str | None = None  # read, comment, edit or admin, as the document names this account
@@ -81,7 +84,7 @@ class Standing:
         """Return, or raise `not_found`, `banned`, `muted` or `forbidden`."""
         if not self.may_see:
             raise PresenceError(NOT_FOUND)
-        if self.banned and self.role is not Role.OPERATOR:
+        if self.banned:
             raise PresenceError(BANNED)
         if self.role is Role.GUEST and not self.settings["guests_allowed"]:
             raise PresenceError(FORBIDDEN, "This space is for people with a Hive account.")
@@ -89,6 +92,8 @@ class Standing:
             self._require_chat()
         elif action in (Action.MODERATE, Action.CONFIGURE):
             self._require_role(Role.MODERATOR)
+        elif action in (Action.GIVE_ROLES, Action.ANALYSE):
+            self._require_role(Role.OWNER)
         elif action is Action.SUBSCRIBE:
             self._require_role(Role.VISITOR if self.public else Role.MODERATOR)
         elif action is Action.COMMENT:
@@ -96,21 +101,26 @@ class Standing:
         elif action is Action.RESOLVE and self.document_permission not in _MAY_EDIT:
             self._require_role(Role.MODERATOR)
 
+    def require_over(self, other: "Standing") -> None:
+        """Whether one may ban, mute or kick the other: nobody of one's own rank, or of a higher one."""
+        if other.role >= self.role:
+            raise PresenceError(FORBIDDEN, "Moderators cannot do that to the owner or to each other.")
+
     def _require_comment(self) -> None:
         """A public document takes comments from every account, a private one from those it lets comment or edit."""
+        if self.muted:
+            raise PresenceError(MUTED)
         if self.role >= Role.MODERATOR:
             return
         self._require_role(Role.VISITOR)
-        if self.muted:
-            raise PresenceError(MUTED)
         if not self.public and self.document_permission not in _MAY_COMMENT:
             raise PresenceError(FORBIDDEN, "The document may be read here, but not commented on.")
 
     def _require_chat(self) -> None:
-        if self.role >= Role.MODERATOR:
-            return
         if self.muted:
             raise PresenceError(MUTED)
+        if self.role >= Role.MODERATOR:
+            return
         if not self.settings["chat_enabled"]:
             raise PresenceError(FORBIDDEN, "Chat is switched off in this space.")
 
@@ -128,55 +138,78 @@ _CONTENT = {
 _OPEN = "SELECT NULL::text AS owner, true AS public"  # the lobby, communities and events belong to the operators
 
 _QUERY = """
-WITH content AS ({content})
+WITH content AS ({content}), people AS (
+  SELECT kind, id, CASE kind WHEN 'account' THEN id ELSE '' END AS account, cast(address AS inet) AS address, position
+  FROM unnest(cast(:kinds AS text[]), cast(:ids AS text[]), cast(:addresses AS text[]))
+    WITH ORDINALITY AS p(kind, id, address, position)
+)
 SELECT content.owner, content.public,
   (SELECT max(CASE permission WHEN 'access' THEN 2 ELSE 3 END) FROM presence_permissions p
-    WHERE p.space_type = :space_type AND p.space_id = :space_id AND p.account = :account) AS given_by_primary,
+    WHERE p.space_type = :space_type AND p.space_id = :space_id AND p.account = people.account) AS given_by_primary,
   (SELECT CASE role WHEN 'moderator' THEN 3 ELSE 2 END FROM space_roles r
-    WHERE r.space_type = :space_type AND r.space_id = :space_id AND r.account = :account) AS given_here,
-  (SELECT 2 FROM collaboration_permissions d
-    WHERE :space_type = 'document' AND d.space_id = :space_id AND d.account = :account) AS named_in_document,
+    WHERE r.space_type = :space_type AND r.space_id = :space_id AND r.account = people.account) AS given_here,
   (SELECT permission FROM collaboration_permissions d
-    WHERE :space_type = 'document' AND d.space_id = :space_id AND d.account = :account) AS document_permission,
-  ARRAY(SELECT kind FROM space_sanctions s
-    WHERE s.space_type = :space_type AND s.space_id = :space_id AND s.lifted_at IS NULL
-      AND (s.expires_at IS NULL OR s.expires_at > now())
-      AND (s.subject_kind, s.subject) IN ((:subject_kind, :subject))) AS sanctions,
+    WHERE :space_type = 'document' AND d.space_id = :space_id AND d.account = people.account) AS document_permission,
+  sanctions.ban, sanctions.mute,
   (SELECT to_jsonb(x) FROM presence_space_settings x
     WHERE x.space_type = :space_type AND x.space_id = :space_id) AS settings
-FROM content
+FROM people LEFT JOIN content ON true, LATERAL (
+  SELECT max(beats) FILTER (WHERE kind = 'ban') AS ban, max(beats) FILTER (WHERE kind = 'mute') AS mute
+  FROM space_sanctions s
+  WHERE s.space_type = :space_type AND s.space_id = :space_id AND s.lifted_at IS NULL
+    AND (s.expires_at IS NULL OR s.expires_at > now())
+    AND ((s.subject_kind, s.subject) = (people.kind, people.id)
+      OR (s.subject_kind = 'address' AND s.address_range >>= people.address))
+) AS sanctions
+ORDER BY people.position
 """
 
 
 async def look(
-    connection: AsyncConnection, identity: Identity, space: SpaceKey, operators: tuple[str, ...] = ()
+    connection: AsyncConnection,
+    identity: Identity,
+    space: SpaceKey,
+    operators: tuple[str, ...] = (),
+    address: str = "",
 ) -> Standing:
-    """How `identity` stands in `space`, by one query."""
-    query = _QUERY.format(content=_CONTENT.get(space.space_type, _OPEN))
-    row = (
-        await connection.execute(
-            text(query),
-            {
-                "space_type": space.space_type,
-                "space_id": space.space_id,
-                "account": identity.account or "",
-                "subject_kind": identity.kind,
-                "subject": identity.id,
-            },
-        )
-    ).one_or_none()
+    """How `identity`, who comes from `address`, stands in `space`, by one query.
+
+    Without an address, bans of addresses are not seen: every door that a person comes through has one to give.
+    """
+    return (await look_at_all(connection, [(identity, address)], space, operators))[0]
+
+
+async def look_at_all(
+    connection: AsyncConnection,
+    people: Sequence[tuple[Identity, str]],
+    space: SpaceKey,
+    operators: tuple[str, ...] = (),
+) -> list[Standing]:
+    """The same for many, each with an address, by one query; in their order."""
+    rows = await connection.execute(
+        text(_QUERY.format(content=_CONTENT.get(space.space_type, _OPEN))),
+        {
+            "space_type": space.space_type,
+            "space_id": space.space_id,
+            "kinds": [identity.kind for identity, _ in people],
+            "ids": [identity.id for identity, _ in people],
+            "addresses": [canonical(address) for _, address in people],
+        },
+    )
+    return [_standing(space, identity, row, operators) for (identity, _), row in zip(people, rows, strict=True)]
+
+
+def _standing(space: SpaceKey, identity: Identity, row: Any, operators: tuple[str, ...]) -> Standing:
     role = _role(identity, row, operators)
-    settings = {**DEFAULT_SETTINGS, **_known(row.settings if row else None)}
-    sanctions = row.sanctions if row else ()
     return Standing(
         space,
-        exists=row is not None,
-        public=bool(row and row.public),
+        exists=row.public is not None,
+        public=bool(row.public),
         role=role,
-        banned="ban" in sanctions,
-        muted="mute" in sanctions,
-        settings=settings,
-        document_permission=row.document_permission if row else None,
+        banned=(row.ban or 0) > role,
+        muted=(row.mute or 0) > role,
+        settings={**DEFAULT_SETTINGS, **_known(row.settings)},
+        document_permission=row.document_permission,
     )
 
 
@@ -194,8 +227,9 @@ def _role(identity: Identity, row: Any, operators: tuple[str, ...]) -> Role:
         return Role.OPERATOR
     if identity.account is None:
         return Role.GUEST
-    if row is None:
+    if row.public is None:  # there is nothing to have a role in
         return Role.VISITOR
     if row.owner == identity.account:
         return Role.OWNER
-    return Role(max(row.given_by_primary or 0, row.given_here or 0, row.named_in_document or 0, Role.VISITOR))
+    named = Role.MEMBER if row.document_permission else Role.VISITOR
+    return Role(max(row.given_by_primary or 0, row.given_here or 0, named))

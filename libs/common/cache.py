@@ -7,21 +7,29 @@ Redis Cluster. Keys of a replica carry `{replica:id}`.
 |---|---|---|---|
 | `{space}:members` | hash | socket id → member record (JSON) | while anyone is there |
 | `{space}:entities` | hash | entity id → spawned entity (JSON) | while its owner is there |
+| `{space}:dropped` | hash | person → socket id of a connection that broke | the grace period |
 | `{space}:version` | string | presence version, raised by every join and leave | for ever |
 | `{space}:epoch` | string | access epoch, raised by bans, revocations, settings | for ever |
+| `{space}:epoch_seq` | string | `seq` of the last event that raised it | for ever |
+| `{space}:addresses` | hash | `Identity.key` → the address it came from last, for bans | 2 h after the last join |
 | `{space}:wire` | channel | frames between replicas: presence, poses, durable events | - |
 | `presence:replicas` | sorted set | replica id → lease expiry (Redis time, ms) | - |
 | `presence:active` | sorted set | space → sockets in it; the popular-spaces cache | - |
 | `{replica:id}:spaces` | set | spaces where the replica has members | while the replica lives |
 | `auth:challenge:*` | string | nonce of a login challenge → account | 5 min, spent once |
 | `auth:denied:*` | string | `jti` of a logged-out token, `sid` of its login | until the last token would have expired |
+| `auth:logouts` | stream | `id`: the `jti` or `sid` of each logout, for live sockets | the last 10,000 |
+| `guests:salt` | string | of the ids of guests without a token | for ever |
 | `hive:authority:*` | string | an account's posting authority (JSON) | 60 s |
 | `sync:status` | string | the replica's status, as `/health` shows it (JSON) | 300 s |
 | `presence:accounts` | channel | socket events for one account's sockets, wherever they are (`ToAccount`) | - |
 | `LIMITS:*` | the `limits` library's | rate-limit windows | their window |
 """
 
-from redis.asyncio import Redis
+from collections.abc import Sequence
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -33,7 +41,12 @@ from libs.common.spaces import SpaceKey
 REPLICAS = "presence:replicas"
 ACTIVE = "presence:active"
 ACCOUNTS = "presence:accounts"
+LOGOUTS = "auth:logouts"
+GUEST_SALT = "guests:salt"
+LOGOUTS_KEPT = 10_000  # about
+ADDRESSES_SECONDS = 7200  # an admission's life
 TIMEOUT = 3.0  # seconds for a command; an edge's caller waits five
+MOST_CONNECTIONS = 64  # of a process
 SYNC_STATUS = "sync:status"
 SYNC_STATUS_SECONDS = 300
 
@@ -42,12 +55,24 @@ def members(space: SpaceKey) -> str:
     return f"{{{space}}}:members"
 
 
+def dropped(space: SpaceKey) -> str:
+    return f"{{{space}}}:dropped"
+
+
 def version(space: SpaceKey) -> str:
     return f"{{{space}}}:version"
 
 
 def epoch(space: SpaceKey) -> str:
     return f"{{{space}}}:epoch"
+
+
+def epoch_seq(space: SpaceKey) -> str:
+    return f"{{{space}}}:epoch_seq"
+
+
+def addresses(space: SpaceKey) -> str:
+    return f"{{{space}}}:addresses"
 
 
 def entities(space: SpaceKey) -> str:
@@ -79,13 +104,23 @@ def authority(account: str) -> str:
     return f"hive:authority:{account}"
 
 
+def connection_pool(url: str, **options: Any) -> BlockingConnectionPool:
+    """What comes when all connections are in use waits for one: a burst is no failure of Redis."""
+    return BlockingConnectionPool.from_url(
+        url,
+        max_connections=MOST_CONNECTIONS,
+        timeout=TIMEOUT,
+        socket_timeout=TIMEOUT,
+        socket_connect_timeout=TIMEOUT,
+        **options,
+    )
+
+
 class RedisClient:
     """One connection pool; `redis` is the client itself. Commands fail at once when Redis is away."""
 
     def __init__(self, url: str) -> None:
-        self.redis: Redis = Redis.from_url(
-            url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 1)
-        )
+        self.redis: Redis = Redis(connection_pool=connection_pool(url, retry=Retry(NoBackoff(), 1)))
 
     async def start(self) -> None:
         """Nothing to do: connections are made when first needed."""
@@ -105,11 +140,49 @@ class redis_unavailable:  # noqa: N801  reads as a statement
             raise PresenceError(UNAVAILABLE, "Live state is away for a moment.") from error
 
 
+async def guest_salt(redis: Redis, fresh: str) -> str:
+    """The salt that all gateways share; `fresh`, if there is none yet."""
+    kept: Any = await redis.set(GUEST_SALT, fresh, nx=True, get=True)
+    return str(kept.decode()) if kept else fresh
+
+
+_BEGIN = """
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  local t = redis.call('TIME')
+  redis.call('SET', KEYS[1], string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000)))
+end
+return tonumber(redis.call('GET', KEYS[1]))
+"""
+_RAISE = _BEGIN.replace("return tonumber(redis.call('GET', KEYS[1]))", "return redis.call('INCR', KEYS[1])")
+
+
 async def read_epoch(redis: Redis, space: SpaceKey) -> int:
-    """The space's access epoch; 0 where none was ever raised."""
-    return int(await redis.get(epoch(space)) or 0)
+    """The space's access epoch. One that Redis lost begins again at its clock: no older admission has that one."""
+    return int(await redis.get(epoch(space)) or await redis.eval(_BEGIN, 1, epoch(space)))
+
+
+async def read_epochs(redis: Redis, spaces: Sequence[SpaceKey]) -> dict[SpaceKey, int]:
+    """The epochs of many spaces in one batch; 0 for one that Redis does not have, which no admission has."""
+    async with redis.pipeline(transaction=False) as pipe:
+        for space in spaces:
+            pipe.get(epoch(space))
+        found = await pipe.execute()
+    return {space: int(value or 0) for space, value in zip(spaces, found, strict=True)}
 
 
 async def raise_epoch(redis: Redis, space: SpaceKey) -> int:
     """Make every admission to the space be authorised again."""
-    return int(await redis.incr(epoch(space)))
+    return int(await redis.eval(_RAISE, 1, epoch(space)))
+
+
+# KEYS: epoch, epoch_seq. ARGV: seq.
+_RAISE_FOR = f"""
+if tonumber(redis.call('GET', KEYS[2]) or '0') >= tonumber(ARGV[1]) then return 0 end
+redis.call('SET', KEYS[2], ARGV[1])
+{_RAISE}
+"""
+
+
+async def raise_epoch_for(redis: Redis, space: SpaceKey, seq: int) -> None:
+    """The same for the event `seq` of the space, once for each: it may be asked for any number of times."""
+    await redis.eval(_RAISE_FOR, 2, epoch(space), epoch_seq(space), seq)

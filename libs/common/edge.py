@@ -8,7 +8,7 @@ import hmac
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.exceptions import RedisError
 
 from libs.common import cache
+from libs.common.addresses import canonical, limited
 from libs.common.bus.base import Bus, Caller
 from libs.common.contracts import auth
 from libs.common.contracts.registry import Operation
@@ -66,6 +67,11 @@ class Gatekeeper:
         expected = self._settings.operator_token
         return bool(expected) and hmac.compare_digest(bearer.encode(errors="surrogatepass"), expected.encode())
 
+    async def prove(self, proof: auth.Prove, request_id: str, address: str) -> Token:
+        """A signed challenge in the place of a token; good for this request. Raises `unauthorized`, `unavailable`."""
+        proven = await self._bus.call(auth.prove, proof, Caller(self._me, request_id, address))
+        return await self.identify(proven.token)
+
     async def _require_not_denied(self, token: Token) -> None:
         """A token that was logged out is refused, and so is every other of its login.
 
@@ -82,23 +88,15 @@ class Gatekeeper:
 
 def client_address(peer: str, forwarded_for: str | None, trusted: Iterable[str]) -> str:
     """The client's address: the last `X-Forwarded-For` entry if the peer is our proxy, else the peer."""
-    if not (forwarded_for and _is_in(peer, trusted)):
-        return peer
-    claimed = forwarded_for.rsplit(",", 1)[-1].strip()
-    try:
-        return str(ip_address(claimed))
-    except ValueError:
-        return peer
+    claimed = None
+    if forwarded_for and _is_in(peer, trusted):
+        claimed = canonical(forwarded_for.rsplit(",", 1)[-1].strip())
+    return claimed or canonical(peer) or peer
 
 
 def _is_in(peer: str, networks: Iterable[str]) -> bool:
-    try:
-        address = ip_address(peer)
-    except ValueError:
-        return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:  # as a dual-stack socket shows IPv4 peers
-        address = address.ipv4_mapped
-    return any(address in ip_network(network) for network in networks)
+    address = canonical(peer)
+    return address is not None and any(ip_address(address) in ip_network(network) for network in networks)
 
 
 def allowed_origins(settings: EdgeSettings) -> list[str]:
@@ -148,11 +146,12 @@ class RateLimits:
         self._local_until = float("-inf")
 
     async def spend(self, operation: Operation[Any, Any], identity: Identity, address: str) -> Budget:
-        """Take one call from the caller's budget. Whoever shows no token shares their address's."""
+        """Take one call from the caller's budget. Whoever shows no token shares their address's (IPv6: its /64)."""
         calls = round(operation.limit.calls * self._factor)
         if calls <= 0:
             return Budget(0, 0, 0, exceeded=False)
-        who = identity.key if identity.token_id or identity.operator else f"address:{address}"
+        known = (identity.token_id or identity.operator) and not operation.limit.per_address
+        who = identity.key if known else f"address:{limited(address)}"
         item = RateLimitItemPerSecond(calls, operation.limit.seconds)
         within, stats = await self._hit(item, operation.name, who)
         reset = max(round(stats.reset_time - time.time()), 0)
@@ -169,7 +168,8 @@ class RateLimits:
 
 
 def _redis_storage(url: str) -> Storage:
-    return RedisStorage(f"async+{url}", implementation="redispy", socket_timeout=cache.TIMEOUT)
+    pool: Any = cache.connection_pool(url)
+    return RedisStorage(f"async+{url}", implementation="redispy", connection_pool=pool)
 
 
 def require_admitted(token: Token, data: Mapping[str, Any]) -> None:

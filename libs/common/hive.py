@@ -49,6 +49,12 @@ class HiveError(Exception):
         super().__init__(f"{text} ({code})")
         self.code, self.text = code, text
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, HiveError) and other.code == self.code
+
+    def __hash__(self) -> int:
+        return hash(self.code)
+
 
 class _BadNode(Exception):
     """This node gave nothing that can be used; another may."""
@@ -99,6 +105,42 @@ class HiveClient:
                 self._cooling.pop(node, None)
                 return result
         raise PresenceError(UNAVAILABLE, "No Hive node answers.")
+
+    async def agreed[Answer](self, method: str, params: Any, read: Callable[[Any], Answer], nodes: int) -> Answer:
+        """What `read` makes of the result that so many nodes give alike (fewer, where fewer are configured).
+
+        They are asked side by side, and one more for each that failed or differs. Raises `HiveError` where so many
+        say so, and `unavailable` when no answer was given so often in time. `read` may raise `PresenceError`: that
+        node gave none.
+        """
+        wanted, order = min(nodes, len(self._nodes)), self._in_order()
+        deadline = self._clock() + self._timeout
+        answers: list[Answer | HiveError] = []
+        while order and (share := deadline - self._clock()) > 0:
+            best = max((answers.count(answer) for answer in answers), default=0)
+            now, order = order[: wanted - best], order[wanted - best :]
+            seconds = share if not order else share / 2
+            found = await asyncio.gather(*(self._answer(node, method, params, read, seconds) for node in now))
+            answers += [answer[0] for answer in found if answer]
+            for answer in answers:
+                if answers.count(answer) >= wanted:
+                    if isinstance(answer, HiveError):
+                        raise answer
+                    return answer
+        raise PresenceError(UNAVAILABLE, "No Hive node answers." if not answers else "The Hive nodes do not agree.")
+
+    async def _answer[Answer](
+        self, node: str, method: str, params: Any, read: Callable[[Any], Answer], seconds: float
+    ) -> tuple[Answer | HiveError] | None:
+        try:
+            found = read(await self._ask(node, method, params, seconds))
+        except HiveError as error:
+            return (error,)
+        except (*_FAILURES, PresenceError) as error:
+            self._cool_down(node, method, error)
+            return None
+        self._cooling.pop(node, None)
+        return (found,)
 
     def _in_order(self) -> list[str]:
         """Healthy nodes as configured, then cooling ones: the longest rested first."""

@@ -27,3 +27,6 @@ SYNC_LAG = Gauge("presence_sync_lag_seconds", "Age of a table's last complete ru
 SYNC_SKIPPED = Gauge(
     "presence_sync_skipped_rows", "Rows of the primary that could not be read, in the last run.", ("table",)
 )
+WEBRTC_REPORTS = Counter(
+    "presence_webrtc_reports_total", "Connection attempts, as clients report them.", ("outcome", "path")
+)

@@ -2,7 +2,7 @@
 
 Claims: `iss` the public URL, `sub` as `Identity.key`, `name` the display name, `jti`, `iat`, `exp`,
 `sid` the login it came from, `typ` "identity" or "admission"; an admission adds `space`
-("post:bob/my-post"), `subspace`, `role` and `epoch`.
+("post:bob/my-post"), `subspace`, `role`, `epoch` and `address`.
 """
 
 import asyncio
@@ -26,12 +26,16 @@ REFETCH_PAUSE = 5.0  # seconds between two fetches of the JWKS that an unknown `
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Leave to be in one space, given at a time when its epoch was `epoch`."""
+    """Leave to be in one space, given at a time when its epoch was `epoch`, to who came from `address`.
+
+    `address` is as `addresses.limited` has it: who comes from another one may be banned there.
+    """
 
     space: SpaceKey
     subspace: str
     role: str
     epoch: int
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class Signer:
                 "subspace": admission.subspace,
                 "role": admission.role,
                 "epoch": admission.epoch,
+                "address": admission.address,
             }
         encoded = jwt.encode(claims, self.key, ALGORITHM, headers={"kid": self.kid})
         return encoded, _token(claims)
@@ -83,7 +88,7 @@ def _token(claims: dict[str, Any]) -> Token:
     admission = None
     if claims["typ"] == "admission":
         space = SpaceKey.from_text(claims["space"])
-        admission = Admission(space, claims["subspace"], claims["role"], claims["epoch"])
+        admission = Admission(space, claims["subspace"], claims["role"], claims["epoch"], claims.get("address", ""))
     identity = Identity(kind, id_, claims["name"], token_id=claims["jti"], session_id=claims.get("sid"))
     return Token(identity, claims["exp"], admission)
 

@@ -61,6 +61,7 @@ def build(
     bus.serve(documents.post_comment, comments.post_comment)
     bus.serve(documents.list_comments, comments.list_comments)
     bus.serve(documents.get_comment, comments.get_comment)
+    bus.serve(documents.comment_history, comments.history)
     bus.serve(documents.edit_comment, comments.edit_comment)
     bus.serve(documents.delete_comment, comments.delete_comment)
     bus.serve(documents.resolve_comment, comments.resolve_comment)

@@ -23,8 +23,10 @@ from libs.common.contracts.chat import (
 )
 from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog, Transaction
+from libs.common.db.redaction import forget_words
 from libs.common.errors import CONFLICT, FORBIDDEN, PresenceError
 from libs.common.ids import new_id
+from libs.common.spaces import SpaceKey
 from services.chat import commands_repository as commands
 from services.chat import content, repository
 from services.chat import subscriptions_repository as subscriptions
@@ -59,7 +61,7 @@ class Changing:
 
     async def _edit(self, tx: Transaction, caller: Caller, request: EditMessage) -> tuple[Message, dict[str, str]]:
         stored = await lock(tx, request)
-        standing = await self._policy.require(tx.connection, caller.identity, stored.space, Action.CHAT)
+        standing = await self._policy.require(tx.connection, caller, stored.space, Action.CHAT)
         _require_own(caller, stored)
         require_alive(stored)
         text = content.clean(request.content)
@@ -71,30 +73,39 @@ class Changing:
         told = await self._newly_named(tx, stored.message, after)
         await repository.edit(tx.connection, stored.message, after, caller.identity.key)
         await tx.append(
-            message_edited, stored.space, caller, lambda seq: _edited(after, seq), subspace=stored.message.subspace
+            message_edited,
+            stored.space,
+            caller,
+            lambda seq: _edited(after, seq),
+            subspace=after.subspace,
+            subject=after.id,
         )
         return after, told
 
     async def _newly_named(self, tx: Transaction, before: Message, after: Message) -> dict[str, str]:
         """An edit tells those whom only the new words name."""
         fresh = [name for name in after.mentions if name not in before.mentions]
-        told = await self._recipients.of(tx.connection, replace(after, mentions=fresh), None) if fresh else {}
+        if not fresh:
+            return {}
+        space = SpaceKey(after.space_type, after.space_id)
+        (told,) = await self._recipients.of(tx.connection, space, [(replace(after, mentions=fresh), None)])
         told = {account: kind for account, kind in told.items() if kind == "mention"}
-        await subscriptions.notify(tx.connection, after, told)
+        await subscriptions.notify(tx.connection, [(after, told)])
         return told
 
     async def delete_message(self, caller: Caller, request: DeleteMessage) -> MessageReply:
         """By its author, or by a moderator, with the webhook `moderation`. Deleting again changes nothing."""
         async with self._log.transaction() as tx:
             stored = await lock(tx, request)
-            await self._policy.require(tx.connection, caller.identity, stored.space, Action.ENTER)
+            await self._policy.require(tx.connection, caller, stored.space, Action.ENTER)
             own = stored.author_key == caller.identity.key
             if not own:
-                await self._policy.require_over(tx.connection, caller.identity, stored.space, stored.author_key)
+                await self._policy.require_over(tx.connection, caller, stored.space, stored.author_key)
             if stored.message.is_deleted:
                 return MessageReply(stored.message)
             after = repository.tombstone(stored.message, now())
             await repository.erase(tx.connection, after, caller.identity.key)
+            await forget_words(tx.connection, after.id)
             told = MessageDeleted(
                 after.id, 0, after.parent_message_id, after.user_account, caller.identity.account,
                 None if own else request.reason, after.updated_at,

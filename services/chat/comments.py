@@ -12,6 +12,7 @@ from libs.common.clock import now
 from libs.common.contracts.documents import (
     Comment,
     CommentChanged,
+    CommentHistory,
     CommentId,
     CommentPage,
     CommentReply,
@@ -22,6 +23,7 @@ from libs.common.contracts.documents import (
 )
 from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog, Transaction
+from libs.common.db.redaction import forget_words
 from libs.common.errors import CONFLICT, FORBIDDEN, PresenceError
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
@@ -48,14 +50,20 @@ class Comments:
         """A page, oldest first."""
         after = cursor.decode(request.cursor, tuple[cursor.Number])[0] if request.cursor else 0
         async with self._database.read() as connection:
-            await self._policy.require(connection, caller.identity, _space(request.document_id), Action.ENTER)
+            await self._policy.require(connection, caller, _space(request.document_id), Action.ENTER)
             comments, more = await repository.page(connection, request, after)
         return CommentPage(comments, more, cursor.encode(comments[-1].seq) if more else None)
 
     async def get_comment(self, caller: Caller, request: CommentId) -> CommentReply:
         async with self._database.read() as connection:
-            await self._policy.require(connection, caller.identity, _space(request.document_id), Action.ENTER)
+            await self._policy.require(connection, caller, _space(request.document_id), Action.ENTER)
             return CommentReply((await repository.get(connection, request.document_id, request.id)).comment)
+
+    async def history(self, caller: Caller, request: CommentId) -> CommentHistory:
+        async with self._database.read() as connection:
+            await self._policy.require(connection, caller, _space(request.document_id), Action.ENTER)
+            stored = await repository.get(connection, request.document_id, request.id)
+            return CommentHistory(await repository.edits(connection, stored.comment.id))
 
     # Writing
 
@@ -69,7 +77,7 @@ class Comments:
                 return CommentReply(await self._store(tx, caller, space, draft))
         except AlreadyDone:
             async with self._database.read() as connection:
-                first = await commands.subject_of(connection, command)
+                first = (await commands.subjects_of(connection, [command]))[command]
                 return CommentReply((await repository.get(connection, request.document_id, first)).comment)
 
     async def _store(self, tx: Transaction, caller: Caller, space: SpaceKey, draft: Comment) -> Comment:
@@ -77,14 +85,15 @@ class Comments:
         if draft.parent_comment_id:
             await repository.count_reply(tx.connection, draft.document_id, draft.parent_comment_id, +1)
         event = await tx.append(
-            comment_changed, space, caller, lambda seq: _changed("posted", caller, replace(draft, seq=seq))
-        )
+            comment_changed, space, caller, lambda seq: _changed("posted", caller, replace(draft, seq=seq)),
+            subject=draft.id,
+        )  # fmt: skip
         comment = replace(draft, seq=event.seq)
         await repository.insert(tx.connection, comment, caller.identity.key)
         return comment
 
     async def _checked(self, connection: AsyncConnection, caller: Caller, space: SpaceKey, text: str) -> str:
-        standing = await self._policy.require(connection, caller.identity, space, Action.COMMENT)
+        standing = await self._policy.require(connection, caller, space, Action.COMMENT)
         text = content.clean(text)
         await check_all(self._filters, Draft(caller.identity, standing, text))
         return text
@@ -96,13 +105,15 @@ class Comments:
 
         async def edit(tx: Transaction, stored: StoredComment) -> Comment:
             space, before = _space(request.document_id), stored.comment
-            await self._policy.require(tx.connection, caller.identity, space, Action.COMMENT)
+            await self._policy.require(tx.connection, caller, space, Action.COMMENT)
             if stored.author_key != caller.identity.key:
                 raise PresenceError(FORBIDDEN, "Only its author can edit a comment.")
             _require_alive(before)
             text = before.content
             if request.content is not None:
                 text = await self._checked(tx.connection, caller, space, request.content)
+            if text != before.content:
+                await repository.remember(tx.connection, before, caller.identity.key)
             after = replace(
                 before,
                 content=text,
@@ -122,10 +133,12 @@ class Comments:
         async def erase(tx: Transaction, stored: StoredComment) -> Comment:
             if stored.author_key != caller.identity.key:
                 space = _space(request.document_id)
-                await self._policy.require_over(tx.connection, caller.identity, space, stored.author_key)
+                await self._policy.require_over(tx.connection, caller, space, stored.author_key)
             before = stored.comment
             if before.parent_comment_id and not before.is_deleted:
                 await repository.count_reply(tx.connection, before.document_id, before.parent_comment_id, -1)
+            await repository.forget_edits(tx.connection, before.id)
+            await forget_words(tx.connection, before.id)
             return replace(before, content=None, is_deleted=True)
 
         return await self._change(caller, request, erase, "deleted")
@@ -153,7 +166,7 @@ class Comments:
         _require_alive(stored.comment)
         if stored.author_key != caller.identity.key:
             space = _space(stored.comment.document_id)
-            await self._policy.require(tx.connection, caller.identity, space, Action.RESOLVE)
+            await self._policy.require(tx.connection, caller, space, Action.RESOLVE)
 
     async def _change(self, caller: Caller, request: CommentId, change: Change, action: str) -> CommentReply:
         """Carry out a change once. The comment's row is locked first, the space's counter last."""
@@ -162,13 +175,14 @@ class Comments:
         try:
             async with self._log.transaction() as tx:
                 await commands.begin(tx.connection, command, request.id)
-                await self._policy.require(tx.connection, caller.identity, space, Action.ENTER)
+                await self._policy.require(tx.connection, caller, space, Action.ENTER)
                 stored = await repository.lock(tx.connection, request.document_id, request.id)
                 after = await change(tx, stored)
                 if after != stored.comment:
                     after = replace(after, updated_at=now())
                     await repository.store(tx.connection, after)
-                    await tx.append(comment_changed, space, caller, lambda _: _changed(action, caller, after))
+                    told = _changed(action, caller, after)
+                    await tx.append(comment_changed, space, caller, lambda _: told, subject=after.id)
                 return CommentReply(after)
         except AlreadyDone:
             return await self.get_comment(caller, request)

@@ -3,13 +3,17 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.common.clock import now
+from libs.common.contracts.chat import Edit
 from libs.common.contracts.documents import Comment, CommentPosition, ListComments
 from libs.common.db.models.chat import DocumentComment as D
+from libs.common.db.models.chat import DocumentCommentEdit as E
 from libs.common.errors import CONFLICT, NOT_FOUND, PresenceError
+from libs.common.ids import new_id
 
 _COPIED = (
     D.id, D.seq, D.document_id, D.user_account, D.display_name, D.comment_type, D.content, D.section, D.position,
@@ -82,6 +86,22 @@ async def _one(connection: AsyncConnection, statement: Select[Any]) -> StoredCom
     stored = row._asdict()
     author_key = stored.pop("author_key")
     return StoredComment(_comment(stored), author_key)
+
+
+async def remember(connection: AsyncConnection, before: Comment, by: str) -> None:
+    """Keep what the comment says, for its history."""
+    former = {"comment_id": before.id, "id": new_id(), "content": before.content, "edited_by": by}
+    await connection.execute(pg_insert(E).values(**former, edited_at=now()))
+
+
+async def edits(connection: AsyncConnection, comment_id: str) -> list[Edit]:
+    statement = select(E.content, E.edited_by, E.edited_at).where(E.comment_id == comment_id)
+    rows = await connection.execute(statement.order_by(E.edited_at, E.id))
+    return [Edit(**row) for row in rows.mappings()]
+
+
+async def forget_edits(connection: AsyncConnection, comment_id: str) -> None:
+    await connection.execute(delete(E).where(E.comment_id == comment_id))
 
 
 async def page(connection: AsyncConnection, request: ListComments, after_seq: int) -> tuple[list[Comment], bool]:

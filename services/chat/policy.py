@@ -1,5 +1,7 @@
 """The house's one policy, asked at the moment of use, and whether an id is where the caller says it is."""
 
+from collections.abc import Sequence
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common import access
@@ -14,33 +16,46 @@ class Policy:
     def __init__(self, operators: tuple[str, ...]) -> None:
         self._operators = operators
 
-    async def require(
-        self, connection: AsyncConnection, identity: Identity, space: SpaceKey, action: Action
-    ) -> Standing:
-        """How `identity` stands in `space`, if it may do that there. Raises as `Standing.require` does."""
-        standing = await access.look(connection, identity, space, self._operators)
+    async def require(self, connection: AsyncConnection, caller: Caller, space: SpaceKey, action: Action) -> Standing:
+        """How the caller stands in `space`, if it may do that there. Raises as `Standing.require` does."""
+        (standing,) = await self.standings(connection, [caller], space)
         standing.require(action)
         return standing
 
-    async def may_see(self, connection: AsyncConnection, account: str, space: SpaceKey) -> bool:
-        """Whether an account that is not here itself may be told of what is written in `space`."""
-        try:
-            await self.require(connection, Identity("account", account, account), space, Action.ENTER)
-        except PresenceError:
-            return False
-        return True
+    async def standings(
+        self, connection: AsyncConnection, callers: Sequence[Caller], space: SpaceKey
+    ) -> list[Standing]:
+        """How each stands there, in their order, by one query."""
+        people = [(caller.identity, caller.address) for caller in callers]
+        return await access.look_at_all(connection, people, space, self._operators)
 
-    async def require_over(self, connection: AsyncConnection, identity: Identity, space: SpaceKey, author: str) -> None:
-        """Whether `identity` may take back the words of `author` (an `Identity.key`).
+    async def seers(self, connection: AsyncConnection, accounts: Sequence[str], space: SpaceKey) -> set[str]:
+        """Those accounts that may be told of what is written in `space`; they need not be here themselves."""
+        if not accounts:
+            return set()
+        people = [(Identity("account", account, account), "") for account in accounts]
+        standings = await access.look_at_all(connection, people, space, self._operators)
+        return {account for account, standing in zip(accounts, standings, strict=True) if _may_enter(standing)}
+
+    async def require_over(self, connection: AsyncConnection, caller: Caller, space: SpaceKey, author: str) -> None:
+        """Whether the caller may take back the words of `author` (an `Identity.key`).
 
         Moderators may do that to all but the owner and other moderators.
         """
-        mine = await self.require(connection, identity, space, Action.MODERATE)
+        mine = await self.require(connection, caller, space, Action.MODERATE)
         kind, _, name = author.partition(":")
         if mine.role is Role.MODERATOR and kind == "account":
             theirs = await access.look(connection, Identity("account", name, name), space, self._operators)
             if theirs.role >= Role.MODERATOR:
                 raise PresenceError(FORBIDDEN, "Moderators cannot do that to the owner or to each other.")
+
+
+def _may_enter(standing: Standing) -> bool:
+    try:
+        standing.require(Action.ENTER)
+    except PresenceError:
+        return False
+    return True
 
 
 def require_account(caller: Caller) -> str:

@@ -41,7 +41,7 @@ class Reacting:
     async def _change(self, tx: Transaction, caller: Caller, request: React, emoji: str) -> Reactions:
         stored = await lock(tx, MessageId(request.id, request.space_type, request.space_id))
         action = Action.ENTER if request.remove else Action.CHAT
-        await self._policy.require(tx.connection, caller.identity, stored.space, action)
+        await self._policy.require(tx.connection, caller, stored.space, action)
         require_alive(stored)
         message, reactions = stored.message, stored.message.reactions
         if await _write(tx, stored, caller, emoji, remove=request.remove):

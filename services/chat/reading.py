@@ -35,7 +35,7 @@ class Reading:
         """A page, oldest first; without `after` it is the newest, and `next_cursor` goes back in time."""
         space = SpaceKey.parse(request.space_type, request.space_id)
         async with self._database.read() as connection:
-            await self._policy.require(connection, caller.identity, space, Action.ENTER)
+            await self._policy.require(connection, caller, space, Action.ENTER)
             page = Page(space, request.subspace, request.limit, request.parent_message_id, q=request.q)
             page = await _bounded(connection, page, request)
             return _page_of(page, *await repository.page(connection, page))
@@ -60,16 +60,18 @@ class Reading:
     async def _seen(self, connection: AsyncConnection, caller: Caller, request: MessageId | ListThread) -> Stored:
         stored = await repository.get(connection, request.id)
         require_there(stored.space, request.space_type, request.space_id)
-        await self._policy.require(connection, caller.identity, stored.space, Action.ENTER)
+        await self._policy.require(connection, caller, stored.space, Action.ENTER)
         return stored
 
-    async def snapshot(self, caller: Caller, request: GetSnapshot) -> Snapshot:
-        """The newest messages and the space's `seq`, both of one moment."""
+    async def snapshot(self, _: Caller, request: GetSnapshot) -> Snapshot:
+        """The newest messages and the space's `seq`, both of one moment.
+
+        Only realtime can ask: once for all who enter together, each of whom was authorised.
+        """
         space = SpaceKey.parse(request.space_type, request.space_id)
         async with self._database.read(snapshot=True) as connection:
-            await self._policy.require(connection, caller.identity, space, Action.ENTER)
             seq = await read_head(connection, space)
-            messages, _ = await repository.page(connection, Page(space, request.subspace, request.limit))
+            messages = (await repository.page(connection, Page(space, request.subspace, request.limit)))[0]
         return Snapshot(seq, messages)
 
 

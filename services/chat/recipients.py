@@ -1,6 +1,6 @@
 """Who is told of a message: whom it names, whom it answers, and who wants to hear of everything."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,22 +28,38 @@ class Recipients:
             self._remembered.clear()
         self._remembered.add(account)
 
-    async def of(self, connection: AsyncConnection, message: Message, answered: str | None) -> dict[str, str]:
-        """Account → mention, reply or message. Nobody is told of what they may not see, or asked not to hear."""
-        kinds = {answered: "reply"} if answered else {}
-        kinds |= dict.fromkeys(message.mentions, "mention")
-        kinds.pop(message.user_account or "", None)
-        space = SpaceKey(message.space_type, message.space_id)
-        levels = await repository.levels(connection, space, list(kinds))
-        for account in list(kinds):
-            wanted = levels.pop(account, repository.DEFAULT_LEVEL) != "none"
-            if not (wanted and await self._policy.may_see(connection, account, space)):
-                del kinds[account]
-        levels.pop(message.user_account or "", None)
-        return {**dict.fromkeys(levels, "message"), **kinds}
+    async def of(
+        self, connection: AsyncConnection, space: SpaceKey, messages: Sequence[tuple[Message, str | None]]
+    ) -> list[dict[str, str]]:
+        """For each message, with the account that it answers: account → mention, reply or message.
+
+        Nobody is told of what they may not see, or asked not to hear of.
+        """
+        kinds = [_named(message, answered) for message, answered in messages]
+        named = sorted(set().union(*kinds))
+        levels = await repository.levels(connection, space, named)
+        wanting = [account for account in named if levels.get(account, repository.DEFAULT_LEVEL) != "none"]
+        told = await self._policy.seers(connection, wanting, space)
+        eager = dict.fromkeys((account for account, level in levels.items() if level == "all"), "message")
+        return [
+            {account: kind for account, kind in (eager | mine).items() if _hears(account, message, mine, told)}
+            for (message, _), mine in zip(messages, kinds, strict=True)
+        ]
 
     @staticmethod
     async def known(connection: AsyncConnection, names: Sequence[str]) -> list[str]:
         """Those of `names` that are accounts, in their order."""
         known = await repository.known(connection, names)
         return [name for name in names if name in known]
+
+
+def _named(message: Message, answered: str | None) -> dict[str, str]:
+    """Whom a message answers or names, but its author."""
+    kinds = {answered: "reply"} if answered else {}
+    kinds |= dict.fromkeys(message.mentions, "mention")
+    kinds.pop(message.user_account or "", None)
+    return kinds
+
+
+def _hears(account: str, message: Message, named: Mapping[str, str], told: Collection[str]) -> bool:
+    return account in told if account in named else account != message.user_account

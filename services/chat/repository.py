@@ -1,17 +1,19 @@
 """SQL of messages: writing, changing and paging them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, delete, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Row, Select, any_, bindparam, delete, func, literal_column, select, update
+from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.contracts.chat import Edit, Message
-from libs.common.db.models.chat import ChatMessage, ChatMessageEdit, ChatPace, MessageReaction, Notification
-from libs.common.errors import CONFLICT, NOT_FOUND, PresenceError
+from libs.common.db.models.chat import ChatMessage, ChatMessageEdit, MessageReaction, Notification
+from libs.common.errors import NOT_FOUND, PresenceError
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 
@@ -59,46 +61,53 @@ _COPIED = (
 # Writing
 
 
-async def insert(connection: AsyncConnection, message: Message, author_key: str) -> None:
-    values = {column.key: getattr(message, column.key) for column in _COPIED}
-    await connection.execute(pg_insert(ChatMessage).values(author_key=author_key, **values))
+async def insert(connection: AsyncConnection, messages: Sequence[Stored]) -> None:
+    rows = [
+        {"author_key": one.author_key, **{column.key: getattr(one.message, column.key) for column in _COPIED}}
+        for one in messages
+    ]
+    await connection.execute(pg_insert(ChatMessage), rows)
 
 
-async def count_reply(connection: AsyncConnection, space: SpaceKey, subspace: str, parent_id: str) -> str | None:
-    """Raise the parent's `thread_count`; the account that wrote it. Raises `not_found` for one that is not here."""
-    statement = (
-        update(ChatMessage)
-        .where(
-            ChatMessage.id == parent_id,
-            ChatMessage.space_type == space.space_type,
-            ChatMessage.space_id == space.space_id,
-            ChatMessage.subspace == subspace,
-        )
-        .values(thread_count=ChatMessage.thread_count + 1)
-        .returning(ChatMessage.user_account, ChatMessage.is_deleted)
-    )
-    parent = (await connection.execute(statement)).one_or_none()
-    if parent is None:
-        raise PresenceError(NOT_FOUND, "There is no such message to reply to.")
-    if parent.is_deleted:
-        raise PresenceError(CONFLICT, "That message was deleted.")
-    account: str | None = parent.user_account
-    return account
+async def count_replies(connection: AsyncConnection, replies: Mapping[str, int]) -> None:
+    """Raise the `thread_count` of messages that are locked."""
+    if replies:
+        given = {"ids": list(replies), "counts": list(replies.values())}
+        await connection.execute(_COUNT_REPLIES, given)
 
 
-async def take_turn(connection: AsyncConnection, space: SpaceKey, author_key: str, seconds: int) -> float | None:
-    """Note that the author writes now. If that is too soon, the seconds still to wait."""
-    where = {"space_type": space.space_type, "space_id": space.space_id, "author_key": author_key}
-    statement = pg_insert(ChatPace).values(**where, posted_at=func.now())
-    statement = statement.on_conflict_do_update(
-        index_elements=list(where),
-        set_={"posted_at": func.now()},
-        where=ChatPace.posted_at <= func.now() - timedelta(seconds=seconds),
-    )
-    if (await connection.execute(statement)).rowcount:
-        return None
-    ago = select(func.extract("epoch", func.now() - ChatPace.posted_at)).filter_by(**where)
-    return max(seconds - float((await connection.execute(ago)).scalar_one()), 0.0)
+_COUNT_REPLIES = sql("""
+UPDATE chat_messages SET thread_count = thread_count + replies.count
+FROM unnest(CAST(:ids AS uuid[]), CAST(:counts AS integer[])) AS replies(id, count) WHERE chat_messages.id = replies.id
+""")
+
+
+async def take_turns(
+    connection: AsyncConnection, space: SpaceKey, author_keys: Sequence[str], seconds: int
+) -> dict[str, float]:
+    """Note that the authors write now. Those for whom that is too soon, with the seconds still to wait."""
+    given = {**asdict(space), "author_keys": list(author_keys), "seconds": seconds}
+    taken = set((await connection.execute(_TAKE_TURNS, given)).scalars())
+    late = [author for author in author_keys if author not in taken]
+    if not late:
+        return {}
+    rows = await connection.execute(_WAITS, {**given, "author_keys": late})
+    return {row.author_key: max(float(row.wait), 0.0) for row in rows}
+
+
+# In the order of the key, so that two batches cannot wait for each other.
+_TAKE_TURNS = sql("""
+INSERT INTO chat_pace AS pace (space_type, space_id, author_key, posted_at)
+SELECT :space_type, :space_id, author_key, now() FROM unnest(CAST(:author_keys AS text[])) AS author_key
+ORDER BY author_key
+ON CONFLICT (space_type, space_id, author_key) DO UPDATE SET posted_at = now()
+  WHERE pace.posted_at <= now() - make_interval(secs => :seconds)
+RETURNING author_key
+""")
+_WAITS = sql("""
+SELECT author_key, :seconds - extract(epoch FROM now() - posted_at) AS wait FROM chat_pace
+WHERE space_type = :space_type AND space_id = :space_id AND author_key = ANY(CAST(:author_keys AS text[]))
+""")
 
 
 # One message
@@ -107,6 +116,26 @@ async def take_turn(connection: AsyncConnection, space: SpaceKey, author_key: st
 async def lock(connection: AsyncConnection, message_id: str) -> Stored:
     """The message, its row locked until the transaction ends. Raises `not_found`."""
     return await _one(connection, _stored(message_id).with_for_update())
+
+
+async def lock_all(connection: AsyncConnection, message_ids: Collection[str]) -> dict[str, Stored]:
+    """Those messages that there are, locked: the youngest first, as a deletion locks a reply and then its parent."""
+    if not message_ids:
+        return {}
+    statement = _among(message_ids).order_by(ChatMessage.id.desc()).with_for_update()
+    return {row.id: _read(row) for row in await connection.execute(statement)}
+
+
+async def get_all(connection: AsyncConnection, message_ids: Collection[str]) -> dict[str, Stored]:
+    """Those messages that there are."""
+    if not message_ids:
+        return {}
+    return {row.id: _read(row) for row in await connection.execute(_among(message_ids))}
+
+
+def _among(message_ids: Collection[str]) -> Select[Any]:
+    ids: ColumnElement[Any] = bindparam(None, list(message_ids), ARRAY(ChatMessage.id.type))
+    return select(*_COPIED, ChatMessage.author_key).where(ChatMessage.id == any_(ids))
 
 
 async def get(connection: AsyncConnection, message_id: str) -> Stored:
@@ -122,6 +151,10 @@ async def _one(connection: AsyncConnection, statement: Select[Any]) -> Stored:
     row = (await connection.execute(statement)).one_or_none()
     if row is None:
         raise PresenceError(NOT_FOUND)
+    return _read(row)
+
+
+def _read(row: Row[Any]) -> Stored:
     stored = row._asdict()
     author_key = stored.pop("author_key")
     return Stored(_message(stored), author_key)

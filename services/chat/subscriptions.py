@@ -23,10 +23,12 @@ from libs.common.contracts.notifications import (
 )
 from libs.common.db.engine import Database
 from libs.common.errors import INVALID_INPUT, NOT_FOUND, PresenceError
-from libs.common.ids import is_id
+from libs.common.ids import is_id, new_id
 from libs.common.spaces import SpaceKey
+from services.chat import commands_repository as commands
 from services.chat import repository
 from services.chat import subscriptions_repository as subscriptions
+from services.chat.commands_repository import Command
 from services.chat.policy import Policy, require_account
 from services.chat.recipients import Recipients
 from services.chat.repository import Stored
@@ -45,14 +47,17 @@ class Subscriptions:
     async def get_subscription(self, caller: Caller, request: GetSubscription) -> ChatSubscription:
         account, space = require_account(caller), SpaceKey.parse(request.space_type, request.space_id)
         async with self._database.read(snapshot=True) as connection:
-            await self._policy.require(connection, caller.identity, space, Action.ENTER)
+            await self._policy.require(connection, caller, space, Action.ENTER)
             return await _subscription(connection, space, account)
 
     async def set_subscription(self, caller: Caller, request: SetSubscription) -> ChatSubscription:
+        """How it is afterwards. A command that was carried out before changes nothing."""
         account, space = require_account(caller), SpaceKey.parse(request.space_type, request.space_id)
+        command = Command(caller.identity.key, "subscribe", str(space), request.client_message_id or new_id())
         async with self._database.transaction() as connection:
-            await self._policy.require(connection, caller.identity, space, Action.ENTER)
-            await subscriptions.set_level(connection, space, account, request.level)
+            await self._policy.require(connection, caller, space, Action.ENTER)
+            if await commands.begin_all(connection, [command], [new_id()]):
+                await subscriptions.set_level(connection, space, account, request.level)
             return await _subscription(connection, space, account)
 
     async def mark_read(self, caller: Caller, request: MarkRead) -> ReadState:
@@ -60,7 +65,7 @@ class Subscriptions:
         account, space = require_account(caller), SpaceKey.parse(request.space_type, request.space_id)
         await self._recipients.remember(self._database, account)
         async with self._database.transaction() as connection:
-            await self._policy.require(connection, caller.identity, space, Action.ENTER)
+            await self._policy.require(connection, caller, space, Action.ENTER)
             message = (await _in_space(connection, space, request.message_id)).message
             if request.thread_id:
                 return await self._mark_thread(connection, space, account, message, request.thread_id)
@@ -91,7 +96,7 @@ class Subscriptions:
         async with self._database.read(snapshot=True) as connection:
             told = await subscriptions.spaces_of(connection, account, MOST_SPACES)
             read = await subscriptions.subscribed(connection, account, MOST_SPACES)
-            spaces = [s for s in {**told, **read} if await self._policy.may_see(connection, account, s)]
+            spaces = [s for s in {**told, **read} if await self._policy.seers(connection, [account], s)]
             page, more = await subscriptions.notifications(
                 connection, account, spaces, unread=request.unread, before=before, limit=request.limit
             )

@@ -1,6 +1,6 @@
 """SQL of who is told of what, how far each account has read, and which accounts there are."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -134,16 +134,19 @@ async def _count(connection: AsyncConnection, statement: Select[Any]) -> int:
 # Notifications
 
 
-async def notify(connection: AsyncConnection, message: Message, kinds: Mapping[str, str]) -> None:
-    """One row for each account; one that was told of the message before is not told again."""
-    if not kinds:
-        return
-    about = {
-        "space_type": message.space_type, "space_id": message.space_id, "subspace": message.subspace,
-        "message_id": message.id, "by": message.display_name,
-    }  # fmt: skip
-    rows = [{"id": new_id(), "account": account, "kind": kind, **about} for account, kind in sorted(kinds.items())]
-    await connection.execute(insert(Row).on_conflict_do_nothing(), rows)
+async def notify(connection: AsyncConnection, told: Iterable[tuple[Message, Mapping[str, str]]]) -> None:
+    """One row for each message and account; one that was told of the message before is not told again."""
+    rows = [
+        {
+            "id": new_id(), "account": account, "kind": kind, "space_type": message.space_type,
+            "space_id": message.space_id, "subspace": message.subspace, "message_id": message.id,
+            "by": message.display_name,
+        }
+        for message, kinds in told
+        for account, kind in sorted(kinds.items())
+    ]  # fmt: skip
+    if rows:
+        await connection.execute(insert(Row).on_conflict_do_nothing(), rows)
 
 
 async def notifications(

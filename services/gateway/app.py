@@ -8,6 +8,7 @@ from libs.common.contracts.registry import Registry
 from libs.common.edge import Gatekeeper, RateLimits, allowed_origins
 from libs.common.service import Service
 from services.gateway.asyncapi import asyncapi_document
+from services.gateway.guests import Guests
 from services.gateway.health import Health
 from services.gateway.openapi import openapi_document
 from services.gateway.pages import Pages
@@ -25,7 +26,7 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     limits = RateLimits(settings.redis_url, settings.rate_limit_factor)
 
     server = HttpServer(settings.http_host, settings.http_port, allowed_origins(settings))
-    Routes(registry, bus, gatekeeper, limits, settings.trusted_proxies).add_to(server.app.router)
+    Routes(registry, bus, gatekeeper, Guests(redis), limits, settings.trusted_proxies).add_to(server.app.router)
     Health(bus, redis).add_to(server.app.router)
     documents = {
         "/openapi.json": openapi_document(registry, settings.public_url),

@@ -1,7 +1,5 @@
 """From the registry to REST routes: every `Http` binding becomes one, by the same few lines."""
 
-import re
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,12 +9,14 @@ from libs.common.bus.base import Bus, Caller
 from libs.common.contracts.registry import Access, Http, Operation, Registry
 from libs.common.contracts.schema import dump, from_query, load
 from libs.common.edge import Gatekeeper, RateLimits, client_address, require_admitted, with_client_id, within_admission
-from libs.common.errors import FORBIDDEN, INVALID_INPUT, UNAUTHORIZED, PresenceError
+from libs.common.errors import FORBIDDEN, UNAUTHORIZED, PresenceError
 from libs.common.identity import Identity
+from services.gateway.body import read_object
+from services.gateway.guests import Guests
+from services.gateway.proofs import Proofs
 from services.gateway.server import OPERATION, REQUEST_ID, error_response
 
 _GREEDY = ("space_id", "document_id")  # may hold a slash: `bob/my-post`, raw or percent-encoded
-_BEARER = re.compile(r"(?:Bearer(?:\s+|$))?(.*)", re.IGNORECASE | re.DOTALL)
 
 
 class Routes:
@@ -27,11 +27,13 @@ class Routes:
         registry: Registry,
         bus: Bus,
         gatekeeper: Gatekeeper,
+        guests: Guests,
         limits: RateLimits,
         trusted_proxies: tuple[str, ...],
     ) -> None:
         self._registry, self._bus = registry, bus
-        self._gatekeeper, self._limits, self._trusted = gatekeeper, limits, trusted_proxies
+        self._guests = guests
+        self._proofs, self._limits, self._trusted = Proofs(gatekeeper, limits), limits, trusted_proxies
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """A path that ends in a greedy part goes last, or it would swallow the longer ones."""
@@ -46,9 +48,9 @@ class Routes:
     def _handler(self, operation: Operation[Any, Any], binding: Http) -> Any:
         async def handle(request: web.Request) -> web.Response:
             request[OPERATION] = operation.name
-            token = await self._gatekeeper.identify(_bearer(request))
-            _require_access(operation.access, token.identity)
             address = client_address(request.remote or "", request.headers.get("X-Forwarded-For"), self._trusted)
+            token = await self._proofs.identify(request, address)
+            require_access(operation.access, token.identity)
             budget = await self._limits.spend(operation, token.identity, address)
             try:
                 if budget.exceeded:
@@ -56,8 +58,10 @@ class Routes:
                 data = await _read(request, operation)
                 require_admitted(token, data)
                 data = within_admission(token, operation.request, data)
-                caller = Caller(token.identity, request[REQUEST_ID], address)
-                reply = await self._bus.call(operation, load(operation.request, data), caller)
+                command = load(operation.request, data)
+                key = getattr(command, "client_message_id", None)
+                identity = await self._guests.same_on_retry(token.identity, address, operation.name, key)
+                reply = await self._bus.call(operation, command, Caller(identity, request[REQUEST_ID], address))
                 response = web.json_response(body=_encode(dump(reply)), status=binding.status)
             except PresenceError as error:
                 response = error_response(request, error)
@@ -80,13 +84,8 @@ def _pattern(path: str) -> str:
     return path
 
 
-def _bearer(request: web.Request) -> str:
-    """The token; a header of another scheme is no token either, and goes whole to be refused as such."""
-    match = _BEARER.fullmatch(request.headers.get("Authorization", "").strip())
-    return match[1] if match else ""
-
-
-def _require_access(access: Access, identity: Identity) -> None:
+def require_access(access: Access, identity: Identity) -> None:
+    """What the edge itself demands. Raises `unauthorized` or `forbidden`."""
     if access is Access.ACCOUNT and not (identity.account or identity.operator):
         raise PresenceError(UNAUTHORIZED, "This needs a Hive account; log in at /api/auth/login.")
     if access is Access.OPERATOR and not identity.operator:
@@ -97,26 +96,6 @@ async def _read(request: web.Request, operation: Operation[Any, Any]) -> dict[st
     """Query, body and path as one object; the path wins. JSON is read whatever the Content-Type says."""
     data: dict[str, Any] = from_query(operation.request, request.query)
     if request.method != "GET":
-        data.update(_object(await _body(request)))
+        data.update(await read_object(request))
     data.update(request.match_info)
     return with_client_id(operation.request, data, request.headers.get("Idempotency-Key"))
-
-
-async def _body(request: web.Request) -> bytes:
-    """Unpacked; a body that is not packed as its Content-Encoding says is the client's mistake."""
-    try:
-        return await request.read()
-    except web.RequestPayloadError as error:
-        raise PresenceError(INVALID_INPUT, "The body could not be read.") from error
-
-
-def _object(body: bytes) -> Mapping[str, Any]:
-    if not body.strip():
-        return {}
-    try:
-        decoded = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise PresenceError(INVALID_INPUT, f"The body is not JSON: {error}") from error
-    if not isinstance(decoded, dict):
-        raise PresenceError(INVALID_INPUT, "The body must be a JSON object.")
-    return decoded

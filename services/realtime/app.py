@@ -9,15 +9,18 @@ from libs.common.contracts import default_registry
 from libs.common.contracts.registry import Registry
 from libs.common.edge import Gatekeeper, RateLimits, allowed_origins
 from libs.common.ids import new_id
-from libs.common.service import Service
+from libs.common.service import Component, Service
 from libs.common.spaces import SpaceKey
 from services.realtime.accounts import Accounts
 from services.realtime.broadcast import Broadcast
+from services.realtime.departure import Departure
 from services.realtime.draining import Farewell
+from services.realtime.ejection import Ejection
 from services.realtime.entering import Entering
 from services.realtime.entities import Entities
 from services.realtime.expiry import Expiry
 from services.realtime.fanout import Fanout
+from services.realtime.grace import Grace
 from services.realtime.lease import Lease
 from services.realtime.naf import Naf
 from services.realtime.poses import PoseTicker
@@ -29,6 +32,7 @@ from services.realtime.server import Server, SocketHttp
 from services.realtime.settings import Settings
 from services.realtime.signals import Signals
 from services.realtime.sockets import Sockets
+from services.realtime.voice import Voice
 from services.realtime.wire import Member
 
 
@@ -43,18 +47,31 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     bus = bus or RabbitBus(settings.amqp_url, f"realtime {replica}")
     redis = RedisClient(settings.redis_url)
 
-    server = Server(settings.replica_id, life, allowed_origins(settings))
+    server = Server(settings, life, allowed_origins(settings))
     presence = Presence(redis.redis, replica, settings.lease_seconds)
     broadcast = Broadcast(registry)
-    poses = PoseTicker(redis.redis, broadcast, replica, settings.tick_seconds)
+    poses = PoseTicker(redis.redis, broadcast, replica, settings.tick_seconds, settings.interest_above)
     fanout = Fanout(replica, redis, bus, presence, broadcast, poses, settings.gap_seconds, settings.head_seconds)
 
     def members() -> Iterable[tuple[SpaceKey, Member]]:
         return [(s.place.space, s.place.member) for s in sockets.sessions.values() if s.place]
 
     reporter = Reporter(bus, replica, members)
-    entering = Entering(replica, bus, fanout, presence, broadcast, reporter, poses)
-    lease = Lease(presence, reporter, settings.lease_seconds, entering.register_again)
+    departure = Departure(presence, fanout, reporter)
+    grace = Grace(settings.grace_seconds, presence, departure)
+    entering = Entering(replica, bus, fanout, presence, broadcast, reporter, poses, departure, grace)
+    ejection = Ejection(
+        bus, redis.redis, fanout.spaces, lambda: sockets.sessions.values(), entering.leave, lambda s: sockets.end(s)
+    )
+    fanout.delivered = ejection.on_event
+    lease = Lease(
+        presence,
+        reporter,
+        settings.lease_seconds,
+        entering.register_again,
+        lambda: grace.keeps_anyone,
+        ejection.look,
+    )
     gatekeeper = Gatekeeper(bus, redis, settings, "realtime")
     limits = RateLimits(settings.redis_url, settings.rate_limit_factor)
     publisher = Publisher(redis.redis)
@@ -62,11 +79,10 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     naf = Naf(bus, entering, relays, fanout)
     signals = Signals(relays, poses, Entities(relays), presence, gatekeeper, naf)
     sockets = Sockets(server, registry, bus, gatekeeper, limits, entering, signals, naf, settings)
-    expiry = Expiry(server, sockets)
+    voice = Voice(fanout, poses)
+    expiry = Expiry(sockets)
     accounts = Accounts(fanout.channels, lambda: sockets.sessions.values())
     http = SocketHttp(server, settings.http_host, settings.http_port)
 
-    return Service(
-        "realtime",
-        [redis, fanout, accounts, bus, reporter, lease, publisher, poses, expiry, Farewell(server, sockets), http],
-    )
+    shared: list[Component] = [redis, fanout, accounts, bus, reporter, grace, ejection, lease, publisher]
+    return Service("realtime", [*shared, poses, voice, expiry, Farewell(server, sockets), http])

@@ -2,27 +2,57 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from libs.common.contracts.presence import AframeUpdate
-from services.realtime.engine import frame, frame_header
+from libs.common.contracts.presence import AframeUpdate, Position
+from services.realtime import compact
+from services.realtime.engine import BINARY, frame, frame_header
 from services.realtime.frames import prefix
 
 _encode = msgspec.json.Encoder().encode
 
 type Parts = Sequence[bytes | memoryview]
+type Span = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+class _Positioned(msgspec.Struct):
+    position: Position | None = None
+
+
+_decode_position = msgspec.json.Decoder(_Positioned).decode
+
+
 class Pose:
-    """`data` is the `entityData` as JSON; `state` what it was made of, for this replica's own members."""
+    """`data` is the `entityData` as JSON; `state` what it was made of, for this replica's own members.
 
-    socket_id: str
-    user_account: str | None
-    data: bytes
-    state: AframeUpdate | None = None
+    `position` and `packed` are found when first asked for, and then kept.
+    """
+
+    __slots__ = ("_packed", "_position", "data", "socket_id", "state", "user_account")
+
+    def __init__(
+        self, socket_id: str, user_account: str | None, data: bytes, state: AframeUpdate | None = None
+    ) -> None:
+        self.socket_id, self.user_account, self.data, self.state = socket_id, user_account, data, state
+        self._position: Position | UnsetType | None = UNSET
+        self._packed: bytes | UnsetType | None = UNSET
+
+    @property
+    def position(self) -> Position | None:
+        """None for one that says nothing of it; the same object every time."""
+        if self._position is UNSET:
+            known = self.state.position if self.state else _decode_position(self.data).position
+            self._position = None if known is UNSET else known
+        return self._position
+
+    @property
+    def packed(self) -> bytes | None:
+        """The compact form without its number; None if it does not fit."""
+        if self._packed is UNSET:
+            self._packed = compact.pack(self.state) if self.state else compact.pack_json(self.data)
+        return self._packed
 
 
 class Frames:
@@ -32,13 +62,9 @@ class Frames:
         head = b"42" + prefix(namespace) + b'["aframe-update",{"socketId":'
         tail = b',"timestamp":"' + timestamp.encode() + b'"}]'
         self._payloads = {sid: head + _told(pose) + tail for sid, pose in poses.items()}
-        self._spans: dict[str, tuple[int, int]] = {}
-        whole = bytearray()
-        for sid, payload in self._payloads.items():
-            start = len(whole)
-            whole += frame(payload)
-            self._spans[sid] = (start, len(whole))
-        self._whole = bytes(whole)
+        frames = [frame(payload) for payload in self._payloads.values()]
+        self._spans = _spans(poses, frames)
+        self._whole = b"".join(frames)
         self._view = memoryview(self._whole)
 
     def without(self, socket_id: str) -> Parts:
@@ -59,36 +85,73 @@ def _told(pose: Pose) -> bytes:
 
 
 class Batch:
-    """One `aframe-batch {t, poses: [[socketId, entityData], ...], gone: [socketId, ...]}`; `t` in ms of Unix time."""
+    """One `aframe-batch {t, poses: [[socketId, entityData], ...], gone: [socketId], away: [socketId]}`; `t` in ms of
+    Unix time; `away`, only where there is any, are out of range.
 
-    def __init__(self, poses: Mapping[str, Pose], gone: Sequence[str], namespace: str) -> None:
+    `also` are further fields; `type` is the Engine.IO and Socket.IO packet type, with a count of attachments.
+    """
+
+    def __init__(
+        self, poses: Mapping[str, Pose], gone: Sequence[str], away: Sequence[str], namespace: str, also: bytes = b"",
+        type: bytes = b"42",
+    ) -> None:  # fmt: skip
         milliseconds = time.time_ns() // 1_000_000
-        head = b"42" + prefix(namespace) + b'["aframe-batch",{"t":%d,"poses":[' % milliseconds
-        tail = b'],"gone":' + _encode(gone) + b"}]"
-        parts = [b"[" + _encode(sid) + b"," + pose.data + b"]" for sid, pose in poses.items()]
-        body = b",".join(parts)
+        head = type + prefix(namespace) + b'["aframe-batch",{"t":%d,"poses":[' % milliseconds
+        out_of_range = b',"away":' + _encode(away) if away else b""
+        tail = b'],"gone":' + _encode(gone) + out_of_range + also + b"}]"
+        parts = [b"[" + _encode(sid) + b"," + pose.data + b"]," for sid, pose in poses.items()]
+        body = b"".join(parts)
         self._head, self._tail, self._body = head, tail, memoryview(body)
         self._spans = _spans(poses, parts)
-        self._whole = frame(head + body + tail)
+        self._whole = frame(head + body[:-1] + tail)
 
     def without(self, socket_id: str) -> Parts:
         span = self._spans.get(socket_id)
         if span is None:
             return (self._whole,)
         left, right = self._body[: span[0]], self._body[span[1] :]
+        if right:
+            right = right[:-1]  # the last comma
+        else:
+            left = left[:-1]
         size = len(self._head) + len(left) + len(right) + len(self._tail)
         return (frame_header(size) + self._head, left, right, self._tail)
 
 
-def _spans(poses: Mapping[str, Pose], parts: Sequence[bytes]) -> dict[str, tuple[int, int]]:
-    """Where each part lies in the body, with the comma that goes with it."""
-    spans: dict[str, tuple[int, int]] = {}
-    position, last = 0, len(parts) - 1
-    for number, (sid, part) in enumerate(zip(poses, parts, strict=True)):
-        end = position + len(part)
-        if number < last:
-            spans[sid] = (position, end + 1)  # and the comma behind
-        else:
-            spans[sid] = (max(position - 1, 0), end)  # and the comma before
-        position = end + 1
+class CompactBatch:
+    """The same with `compact`, an attachment of 16 bytes a pose (`compact.py`), and only the others as JSON.
+
+    `names` are pairs of number and socketId that its reader has not been told yet; `numbers` are all of them.
+    """
+
+    def __init__(
+        self, poses: Mapping[str, Pose], gone: Sequence[str], away: Sequence[str], names: Sequence[tuple[int, str]],
+        numbers: Mapping[str, int], namespace: str,
+    ) -> None:  # fmt: skip
+        small = {sid: pose.packed for sid, pose in poses.items() if pose.packed is not None and sid in numbers}
+        large = {sid: pose for sid, pose in poses.items() if sid not in small}
+        records = [numbers[sid].to_bytes(2, "little") + packed for sid, packed in small.items()]
+        self._spans = _spans(small, records)
+        body = b"".join(records)
+        self._body, self._header = memoryview(body), frame_header(max(len(body) - compact.SIZE, 0), BINARY)
+        self._whole = frame(body, BINARY) if records else b""
+        also = b',"names":' + _encode(names)
+        if records:
+            also += b',"compact":{"_placeholder":true,"num":0}'
+        self._text = Batch(large, gone, away, namespace, also, b"451-" if records else b"42")
+
+    def without(self, socket_id: str) -> Parts:
+        text, span = self._text.without(socket_id), self._spans.get(socket_id)
+        if span is None:
+            return (*text, self._whole) if self._whole else text
+        return (*text, self._header, self._body[: span[0]], self._body[span[1] :])
+
+
+def _spans(names: Mapping[str, object], parts: Sequence[bytes]) -> dict[str, Span]:
+    """Where each part lies once they are joined."""
+    spans: dict[str, Span] = {}
+    position = 0
+    for name, part in zip(names, parts, strict=True):
+        spans[name] = (position, position + len(part))
+        position += len(part)
     return spans

@@ -1,6 +1,5 @@
 """What a space's sockets are told: which packets, to whom."""
 
-from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,7 +15,7 @@ class Broadcast:
     """The rooms of this replica; a room is a space's subspace."""
 
     def __init__(self, registry: Registry) -> None:
-        self._rooms: dict[tuple[SpaceKey, str], Room] = defaultdict(Room)
+        self._rooms: dict[SpaceKey, dict[str, Room]] = {}
         self._bindings = {
             event.name: [binding for binding in event.bindings if isinstance(binding, Socket)]
             for event in registry.events
@@ -24,7 +23,7 @@ class Broadcast:
 
     def room(self, space: SpaceKey, subspace: str) -> Room | None:
         """None where this replica has nobody."""
-        return self._rooms.get((space, subspace))
+        return self._rooms.get(space, {}).get(subspace)
 
     def send(self, space: SpaceKey, subspace: str, event: str, payload: Any, *, skip: str | None = None) -> None:
         """An ephemeral event to everyone in a subspace."""
@@ -32,33 +31,18 @@ class Broadcast:
         if room:
             room.post(Outgoing(event, payload), skip)
 
-    def event(self, space: SpaceKey, event: LoggedEvent, sessions: Iterable[Session]) -> None:
-        """A durable event to everyone it concerns, but those whose snapshot already holds it."""
-        concerned = [s for s in sessions if s.place and event.subspace in (None, s.place.subspace)]
-        rooms: dict[str, bool] = {}  # subspace → whether everyone in its room gets the event
-        early: list[Session] = []
-        for session in concerned:
-            place = session.place
-            if place and place.early is not None:
-                early.append(session)
-            elif place:
-                rooms[place.subspace] = rooms.get(place.subspace, True) and place.after_seq < event.seq
-        for packet in self.rendered(event):
-            for session in early:
-                if session.place and session.place.early is not None:
-                    session.place.early.append((event.seq, packet))
-            for subspace, everyone in rooms.items():
-                self._to_room(space, subspace, event.seq, packet, everyone=everyone)
+    def event(self, space: SpaceKey, event: LoggedEvent, entering: Iterable[Session]) -> None:
+        """A durable event to everyone it concerns, but those whose snapshot already holds it.
 
-    def _to_room(self, space: SpaceKey, subspace: str, seq: int, packet: Outgoing, *, everyone: bool) -> None:
-        room = self.room(space, subspace)
-        if room and everyone:
-            room.post(packet)
-        elif room:
-            room.flush()  # what was posted before comes first
-            for session in room.sessions:
-                if session.place and session.place.after_seq < seq:
-                    self.to_one(session, packet)
+        Whoever is `entering` gets it after its snapshot.
+        """
+        rooms = [room for subspace, room in self._rooms.get(space, {}).items() if event.concerns(subspace)]
+        for packet in self.rendered(event):
+            for session in entering:
+                if session.place and session.place.early is not None and event.concerns(session.place.subspace):
+                    session.place.early.append((event.seq, packet))
+            for room in rooms:
+                _to_room(room, event.seq, packet)
 
     def rendered(self, event: LoggedEvent) -> list[Outgoing]:
         """The socket events that the registry binds to a logged event, each with its `seq`."""
@@ -76,22 +60,35 @@ class Broadcast:
             if number > seq:
                 self.to_one(session, packet)
         place.early, place.after_seq = None, seq
-        self._rooms[place.space, place.subspace].add(session)
+        room = self._rooms.setdefault(place.space, {}).setdefault(place.subspace, Room())
+        room.newest_snapshot = max(room.newest_snapshot, seq)
+        room.add(session)
 
     def expel(self, session: Session) -> None:
         """The socket hears the room no more."""
         place = session.place
         room = place and self.room(place.space, place.subspace)
         if place and room:
-            room.flush()  # what was said while it was here, it hears
             room.remove(session)
             if not len(room):
-                del self._rooms[place.space, place.subspace]
+                del self._rooms[place.space][place.subspace]
+                if not self._rooms[place.space]:
+                    del self._rooms[place.space]
 
     @staticmethod
     def to_one(session: Session, packet: Outgoing) -> None:
         """To one socket, at once."""
         write(session, packet.frame(session.namespace), ((packet, None),))
+
+
+def _to_room(room: Room, seq: int, packet: Outgoing) -> None:
+    if seq > room.newest_snapshot:  # nearly always
+        room.post(packet)
+        return
+    room.flush()  # what was posted before comes first
+    for session in room.sessions:
+        if session.place and session.place.after_seq < seq:
+            Broadcast.to_one(session, packet)
 
 
 def _renamed(payload: dict[str, Any], binding: Socket) -> dict[str, Any]:

@@ -22,8 +22,7 @@ class Farewell:
     async def drain(self) -> None:
         for namespace in NAMESPACES:
             await self._server.emit("server-draining", {"retryAfter": RETRY_AFTER}, namespace=namespace)
-        sessions = list(self._sockets.sessions.values())
-        await asyncio.gather(*(self._server.disconnect(s.sid, namespace=s.namespace) for s in sessions))
+        await asyncio.gather(*(self._sockets.let_go(session) for session in list(self._sockets.sessions.values())))
 
     async def stop(self) -> None:
         """Nothing to do."""

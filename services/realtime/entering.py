@@ -6,97 +6,127 @@ from typing import Any
 
 import msgspec
 
-from libs.common.bus.base import Bus
+from libs.common.bus.base import Bus, Caller
 from libs.common.clock import now, rfc3339
-from libs.common.contracts import chat, spaces
+from libs.common.contracts import chat
 from libs.common.contracts.chat import GetSnapshot, Snapshot
-from libs.common.contracts.presence import EntityEventOut, JoinSpace, SpaceJoined
+from libs.common.contracts.presence import EntityEventOut, JoinSpace
 from libs.common.contracts.schema import dump
-from libs.common.contracts.spaces import Authorization, Authorize
+from libs.common.contracts.spaces import Authorization
 from libs.common.edge import require_admitted
+from libs.common.identity import service_identity
 from libs.common.ids import new_id
 from libs.common.metrics import MEMBERS
 from libs.common.spaces import SpaceKey, check_subspace
+from services.realtime.authorizing import Authorizing
 from services.realtime.broadcast import Broadcast
+from services.realtime.departure import Departure
 from services.realtime.fanout import Fanout
 from services.realtime.frames import Outgoing
+from services.realtime.grace import Grace
 from services.realtime.held_space import Enter, HeldSpace
 from services.realtime.poses import PoseTicker
-from services.realtime.presence import Presence
+from services.realtime.presence import UNBOUNDED, Joining, Presence
 from services.realtime.reporter import Reporter
-from services.realtime.sessions import Place, Session
+from services.realtime.sessions import Place, PoseForm, Session
+from services.realtime.together import Together
 from services.realtime.wire import Member
 
-ENTERING_AT_ONCE = 32  # sockets of this replica
-POSE_BATCH = "pose-batch"  # the feature of clients that take a tick's poses as one `aframe-batch`
+INTEREST = "interest"  # the feature of clients that want near members often and far ones seldom
+OVER_CAPACITY = {"moderator", "owner", "operator"}  # roles that get in where it is full
+
+
+class SharedSnapshot:
+    """chat's answer, its messages as JSON that is made once for all who asked together."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.seq = snapshot.seq
+        self.messages = msgspec.Raw(msgspec.json.encode([dump(message) for message in snapshot.messages]))
 
 
 class Entering:
-    """Every socket of this replica that is in a space went through here."""
+    """Every socket of this replica that is in a space went through here.
+
+    Those who enter a space at the same moment share what it costs: one script adds them, one question to chat gets
+    the snapshot for all.
+    """
 
     def __init__(
         self, replica: str, bus: Bus, fanout: Fanout, presence: Presence, broadcast: Broadcast, reporter: Reporter,
-        poses: PoseTicker,
+        poses: PoseTicker, departure: Departure, grace: Grace,
     ) -> None:  # fmt: skip
         self._replica, self._bus, self._fanout = replica, bus, fanout
         self._presence, self._broadcast, self._reporter, self._poses = presence, broadcast, reporter, poses
-        self._turns = asyncio.Semaphore(ENTERING_AT_ONCE)
+        self._departure, self._grace = departure, grace
+        self._authorize = Authorizing(bus)
+        self._join = Together(presence.join)
+        self._snapshot = Together(self._ask_snapshot)
 
     async def enter(self, session: Session, request: JoinSpace) -> dict[str, Any]:
-        """Leave where the socket is, enter the new place; the ack is the snapshot.
-
-        A whole room that comes at once waits here for its turn, not in the services' queues, where the deadline of
-        what waits longest would run out again and again.
-        """
-        async with self._turns:
-            return await self._enter(session, request)
-
-    async def _enter(self, session: Session, request: JoinSpace) -> dict[str, Any]:
+        """Leave where the socket is, enter the new place; the ack is the snapshot."""
         key = SpaceKey.parse(request.space_type, request.space_id)
         check_subspace(request.subspace)
         require_admitted(session.token, {"space_type": key.space_type, "space_id": key.space_id})
         authorization = await self._authorize(session, key)
-        if session.place:
-            same = session.place.space == key and session.place.subspace == request.subspace
-            await self.leave(session, "replaced" if same else "left")
+        if session.place and (session.place.space, session.place.subspace) != (key, request.subspace):
+            await self.leave(session, "left")
         space = await self._fanout.hold(key)
+        before = self._step_out(session) if session.place else None
+        if before and request.after_seq is not None:  # it may have been told more than it knew when it asked
+            request.after_seq = max(request.after_seq, space.seq)
         try:
             return await self._register(session, space, request, authorization)
         except BaseException:
             await self._undo(session, space)
             raise
-
-    async def _authorize(self, session: Session, key: SpaceKey) -> Authorization:
-        request = Authorize(key.space_type, key.space_id)
-        return await self._bus.call(spaces.authorize, request, session.caller())
+        finally:
+            if before:  # it entered again where it was: its own successor
+                self._reporter.report("leave", key, before.member, "replaced")
+                await self._fanout.release(space)
 
     async def _register(
         self, session: Session, space: HeldSpace, request: JoinSpace, authorization: Authorization
     ) -> dict[str, Any]:
-        member = _member(session, self._replica, request)
-        session.place = Place(space.key, member, authorization, batches=POSE_BATCH in request.features)
-        space.sessions[session.sid] = session  # from here on it collects durable events
-        epoch = await self._presence.join(space.key, member, authorization.max_users)
-        if epoch != authorization.epoch:  # a ban or a change of settings while it was entering
+        member = _member(session, self._replica, request, authorization)
+        session.place = Place(
+            space.key,
+            member,
+            authorization,
+            form=PoseForm.of(request.features),
+            wants_interest=INTEREST in request.features,
+        )
+        space.begin_entering(session)
+        most = UNBOUNDED if authorization.role in OVER_CAPACITY else authorization.max_users
+        joined = await self._join(space.key, Joining(member, session.person, most))
+        if joined.epoch != authorization.epoch:  # a ban or a change of settings while it was entering
             authorization = session.place.authorization = await self._authorize(session, space.key)
+        if joined.replaced and joined.replaced.socket_id != member.socket_id:
+            self._reporter.report("leave", space.key, joined.replaced, "replaced")
         self._reporter.report("join", space.key, member)
-        snapshot_request = GetSnapshot(space.key.space_type, space.key.space_id, request.subspace)
-        snapshot = await self._bus.call(chat.snapshot, snapshot_request, session.caller())
+        session.place.reported = True
+        snapshot = await self._snapshot((space.key, request.subspace), None)
         told = await self._tell(session, space, request, authorization, snapshot)
         MEMBERS.inc()
         return told
 
+    async def _ask_snapshot(self, where: tuple[SpaceKey, str], askers: list[None]) -> list[SharedSnapshot]:
+        space, subspace = where
+        caller = Caller(service_identity("realtime"), new_id())
+        request = GetSnapshot(space.space_type, space.space_id, subspace)
+        return [SharedSnapshot(await self._bus.call(chat.snapshot, request, caller))] * len(askers)
+
     async def _tell(
-        self, session: Session, space: HeldSpace, request: JoinSpace, authorization: Authorization, snapshot: Snapshot
-    ) -> dict[str, Any]:
+        self, session: Session, space: HeldSpace, request: JoinSpace, authorization: Authorization,
+        snapshot: SharedSnapshot,
+    ) -> dict[str, Any]:  # fmt: skip
         """`space-joined`, then what a rejoining client missed, in the space's own order."""
         missed = []
         if request.after_seq is not None:
             missed = await space.missed_since(request.after_seq, snapshot.seq, request.subspace)
         told: dict[str, Any] = {}
 
-        def tell(others: Sequence[Member], entities: Sequence[EntityEventOut]) -> None:
-            told.update(_space_joined(space.key, request.subspace, authorization, snapshot, others, entities))
+        def tell(users: msgspec.Raw, entities: Sequence[EntityEventOut]) -> None:
+            told.update(_space_joined(space.key, request.subspace, authorization, snapshot, users, entities))
             packet = Outgoing("space-joined", told)
             session.snapshot_bytes = len(packet.frame(session.namespace))
             self._broadcast.to_one(session, packet)
@@ -111,51 +141,71 @@ class Entering:
 
     async def _undo(self, session: Session, space: HeldSpace) -> None:
         place, session.place = session.place, None
-        space.sessions.pop(session.sid, None)
+        space.forget(session)
         try:
             if place:
-                for member in await self._presence.leave(space.key, [session.sid], "left"):
-                    self._reporter.report("leave", space.key, member, "left")
+                await self._depart(place, "left")
         finally:
             await self._fanout.release(space)
 
     async def leave(self, session: Session, reason: str) -> None:
         """Out of the space the socket is in, if any. `reason` is what others are told."""
+        if place := self._step_out(session):
+            await self._release(place.space)
+            await self._depart(place, reason)
+
+    async def drop(self, session: Session) -> None:
+        """Its connection broke: whoever can come back as the same person is waited for."""
+        if not session.person:
+            await self.leave(session, "disconnected")
+        elif place := self._step_out(session):
+            await self._grace.begin(place.space, place.member, session.person)
+            await self._release(place.space)
+
+    def _step_out(self, session: Session) -> Place | None:
+        """Out of everything on this replica; the others do not know yet."""
         place = session.place
         if place is None:
-            return
+            return None
         self._broadcast.expel(session)
         session.place = None
-        self._poses.drop(place.space, place.subspace, session.sid)
+        self._poses.forget_socket(place.space, place.subspace, session.sid)
         MEMBERS.dec()
-        self._reporter.report("leave", place.space, place.member, reason)
-        space = self._fanout.spaces.get(place.space)
-        if space:
-            space.sessions.pop(session.sid, None)
-        try:
-            await self._presence.leave(place.space, [session.sid], reason)
-            if space and not space.sessions:
-                await self._presence.forget_space(place.space)
-        finally:
-            if space:
-                await self._fanout.release(space)
+        if space := self._fanout.spaces.get(place.space):
+            space.forget(session)
+        return place
+
+    async def _release(self, key: SpaceKey) -> None:
+        if space := self._fanout.spaces.get(key):
+            await self._fanout.release(space)
+
+    async def _depart(self, place: Place, reason: str) -> None:
+        self._departure.expect(place.space)
+        leave = self._departure.now if place.reported else self._departure.undo
+        await leave(place.space, place.member, reason)
 
     async def register_again(self) -> None:
         """Put this replica's members back after its lease had run out or Redis lost them."""
         for space in list(self._fanout.spaces.values()):
-            for session in list(space.sessions.values()):
-                if session.place:
-                    await self._register_one_again(space.key, session.place)
+            places = {sid: session.place for sid, session in space.sessions.items() if session.place}
+            lost = await self._presence.missing(space.key, places)
+            if lost:
+                await self._register_lost(space.key, [place for sid, place in places.items() if sid in lost])
 
-    async def _register_one_again(self, key: SpaceKey, place: Place) -> None:
-        """As a new session: the sweeper may have ended the old one."""
-        self._reporter.report("leave", key, place.member, "lost")
-        place.member.session_id = new_id()
-        await self._presence.join(key, place.member, max_users=2**31)
-        self._reporter.report("join", key, place.member)
+    async def _register_lost(self, key: SpaceKey, places: list[Place]) -> None:
+        """Where they are now, and as new sessions: the sweeper may have ended the old ones."""
+        for place in places:
+            self._reporter.report("leave", key, place.member, "lost")
+            moved = self._poses.position_of(key, place.subspace, place.member.socket_id)
+            place.member.position = moved or place.member.position
+            place.member.session_id = new_id()
+        await asyncio.gather(*(self._join(key, Joining(place.member, "", UNBOUNDED)) for place in places))
+        for place in places:
+            self._reporter.report("join", key, place.member)
+        self._poses.tell_all(key)
 
 
-def _member(session: Session, replica: str, request: JoinSpace) -> Member:
+def _member(session: Session, replica: str, request: JoinSpace, authorization: Authorization) -> Member:
     identity = session.token.identity
     return Member(
         socket_id=session.sid,
@@ -169,29 +219,25 @@ def _member(session: Session, replica: str, request: JoinSpace) -> Member:
         position=request.position,
         avatar_data=request.avatar_data,
         joined_at=rfc3339(now()),
+        role=authorization.role,
     )
 
 
 def _space_joined(
-    key: SpaceKey,
-    subspace: str,
-    authorization: Authorization,
-    snapshot: Snapshot,
-    others: Sequence[Member],
+    key: SpaceKey, subspace: str, authorization: Authorization, snapshot: SharedSnapshot, users: msgspec.Raw,
     entities: Sequence[EntityEventOut],
-) -> dict[str, Any]:
-    joined = SpaceJoined(
-        success=True,
-        space_type=key.space_type,
-        space_id=key.space_id,
-        subspace=subspace,
-        role=authorization.role,
-        seq=snapshot.seq,
-        users=[member.joined() for member in others],
-        entities=list(entities),
-        messages=[dump(message) for message in snapshot.messages],
-        settings=authorization.settings,
-        timestamp=rfc3339(now()),
-    )
-    built: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(joined))  # entities are JSON nobody has read
-    return built
+) -> dict[str, Any]:  # fmt: skip
+    """A `SpaceJoined`, of which what is large is JSON already."""
+    return {
+        "success": True,
+        "spaceType": key.space_type,
+        "spaceId": key.space_id,
+        "subspace": subspace,
+        "role": authorization.role,
+        "seq": snapshot.seq,
+        "users": users,
+        "entities": msgspec.Raw(msgspec.json.encode(entities)),
+        "messages": snapshot.messages,
+        "settings": authorization.settings,
+        "timestamp": rfc3339(now()),
+    }

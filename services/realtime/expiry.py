@@ -3,7 +3,6 @@
 import asyncio
 import time
 
-import socketio
 import structlog
 
 from libs.common.background import Background
@@ -19,8 +18,8 @@ LOOK_SECONDS = 1.0
 
 
 class Expiry:
-    def __init__(self, server: socketio.AsyncServer, sockets: Sockets) -> None:
-        self._server, self._sockets = server, sockets
+    def __init__(self, sockets: Sockets) -> None:
+        self._sockets = sockets
         self._background = Background()
 
     async def start(self) -> None:
@@ -40,4 +39,4 @@ class Expiry:
         _log.info("Socket expired", sid=session.sid)
         DROPPED.labels("session_expired").inc()
         Broadcast.to_one(session, Outgoing("space-error", PresenceError(SESSION_EXPIRED).to_wire()))
-        await self._server.disconnect(session.sid, namespace=session.namespace)
+        await self._sockets.end(session)

@@ -1,6 +1,8 @@
 """The spaces that this replica holds: their channels, and the shared durable queue that feeds them."""
 
 import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
@@ -18,13 +20,15 @@ from libs.common.spaces import SpaceKey
 from services.realtime import wire
 from services.realtime.broadcast import Broadcast
 from services.realtime.channels import Channels
-from services.realtime.held_space import Head, HeldSpace, Resync, RosterChanged
+from services.realtime.held_space import Delivered, Head, HeldSpace, Resync, RosterChanged
 from services.realtime.poses import PoseTicker
 from services.realtime.presence import Presence
-from services.realtime.wire import Logged, Poses, Relay
+from services.realtime.wire import AskPoses, Logged, Poses, Relay
 
 _log = structlog.get_logger(__name__)
 HEADS_AT_ONCE = 500
+
+type MayDeliver = Callable[[HeldSpace, Relay], bool]  # False keeps back what another replica relayed
 
 
 class Fanout:
@@ -37,13 +41,16 @@ class Fanout:
         self._replica, self._redis, self._bus = replica, redis, bus
         self._poses, self._head_seconds = poses, head_seconds
         self._parts = (replica, bus, presence, broadcast, poses, gap)  # what each held space is made with
-        self.roster_changed: RosterChanged = lambda _space, _subspace: None  # who wants to know sets it
+        # Who wants to know sets these.
+        self.roster_changed: RosterChanged = lambda _space, _subspace: None
+        self.delivered: Delivered = lambda _space, _event: None
+        self.relayed: MayDeliver = lambda _space, _relay: True  # who wants a say sets it
         self.channels = Channels(redis.redis, replica, self._resync_all)
         self.spaces: dict[SpaceKey, HeldSpace] = {}
         self._opened: dict[SpaceKey, asyncio.Task[None]] = {}
         self._workers: dict[SpaceKey, asyncio.Task[None]] = {}
         self._background = Background()
-        bus.subscribe("realtime", self.relay)
+        bus.subscribe_batches("realtime", self.relay)
 
     async def start(self) -> None:
         await self.channels.start()
@@ -61,17 +68,22 @@ class Fanout:
     def ready(self) -> bool:
         return self.channels.ready
 
-    async def relay(self, event: LoggedEvent) -> None:
-        """From the durable queue to the space's channel; the queue is acknowledged after that."""
-        space = SpaceKey(event.space_type, event.space_id)
+    async def relay(self, events: Sequence[LoggedEvent]) -> None:
+        """From the durable queue to the spaces' channels; the queue is acknowledged after that."""
+        by_space: dict[SpaceKey, list[LoggedEvent]] = defaultdict(list)
+        for event in events:
+            by_space[SpaceKey(event.space_type, event.space_id)].append(event)
         with cache.redis_unavailable():
-            await self._redis.redis.publish(cache.wire(space), wire.encode(Logged(event)))
+            async with self._redis.redis.pipeline(transaction=False) as pipe:
+                for space, logged in by_space.items():
+                    pipe.publish(cache.wire(space), wire.encode(Logged(logged)))
+                await pipe.execute()
 
     async def hold(self, key: SpaceKey) -> HeldSpace:
         """The space, open; every `hold` needs its `release`. Raises `unavailable`."""
         space = self.spaces.get(key)
         if space is None:
-            space = self.spaces[key] = HeldSpace(key, *self._parts, self.roster_changed)
+            space = self.spaces[key] = HeldSpace(key, *self._parts, self.roster_changed, self.delivered)
             self._opened[key] = asyncio.create_task(self._open(space))
         space.holders += 1
         try:
@@ -88,7 +100,9 @@ class Fanout:
             except msgspec.DecodeError as error:  # from a newer version: what it says is in the log as well
                 _log.warning("unreadable message between replicas", space=str(space.key), error=str(error))
                 return
-            if not (isinstance(message, Poses | Relay) and message.replica == self._replica):
+            if isinstance(message, Poses | AskPoses | Relay) and message.replica == self._replica:
+                return
+            if not isinstance(message, Relay) or self.relayed(space, message):
                 space.put(message)
 
         try:

@@ -8,6 +8,7 @@ fetched from the log; what was had already is dropped.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import structlog
@@ -17,6 +18,7 @@ from libs.common.clock import now, rfc3339
 from libs.common.contracts import log
 from libs.common.contracts.log import EventsSince, Heads, LoggedEvent
 from libs.common.contracts.presence import AvatarUpdated, EntityEventOut
+from libs.common.contracts.voice import VoiceState
 from libs.common.errors import FORBIDDEN, PresenceError
 from libs.common.identity import service_identity
 from libs.common.ids import new_id
@@ -27,9 +29,10 @@ from services.realtime.broadcast import Broadcast
 from services.realtime.frames import Outgoing
 from services.realtime.poses import PoseTicker
 from services.realtime.presence import Presence
+from services.realtime.roster import Roster
 from services.realtime.sessions import Session
 from services.realtime.space_entities import REMOVE, SPAWN, SpaceEntities
-from services.realtime.wire import Joined, Left, Logged, Member, Poses, Relay
+from services.realtime.wire import AskPoses, Joined, Left, Logged, Member, Poses, Relay
 
 _log = structlog.get_logger(__name__)
 PAGE = 500
@@ -42,7 +45,7 @@ class Enter:
 
     session: Session
     seq: int
-    tell: Callable[[Sequence[Member], Sequence[EntityEventOut]], None]
+    tell: Callable[[msgspec.Raw, Sequence[EntityEventOut]], None]
     done: asyncio.Future[None]
 
 
@@ -61,6 +64,7 @@ type Item = wire.Message | Enter | Head | Resync
 
 
 type RosterChanged = Callable[[HeldSpace, str], None]  # a space, and the subspace whose members changed
+type Delivered = Callable[[SpaceKey, str], None]  # a durable event, by its name
 
 
 class HeldSpace:
@@ -68,19 +72,19 @@ class HeldSpace:
 
     def __init__(
         self, key: SpaceKey, replica: str, bus: Bus, presence: Presence, broadcast: Broadcast, poses: PoseTicker,
-        gap: float, roster_changed: "RosterChanged",
+        gap: float, roster_changed: "RosterChanged", delivered: "Delivered",
     ) -> None:  # fmt: skip
         self.key = key
         self.holders = 0
-        self.is_shared = False
         self.entities = SpaceEntities()
+        self.roster = Roster(replica)
         self.sessions: dict[str, Session] = {}
+        self.entering: dict[str, Session] = {}  # of `sessions`, those that wait for their snapshot
         self._replica, self._bus, self._presence = replica, bus, presence
         self._broadcast, self._poses, self._gap, self._roster_changed = broadcast, poses, gap, roster_changed
+        self._delivered = delivered
         self._inbox: asyncio.Queue[Item] = asyncio.Queue()
-        self._roster: dict[str, Member] = {}
-        self._version = 0
-        self._seq = 0
+        self.seq = 0  # of the last durable event that was delivered
         self._ahead: dict[int, LoggedEvent] = {}
         self._gap_timer: asyncio.TimerHandle | None = None
 
@@ -91,25 +95,34 @@ class HeldSpace:
         """Read where the space stands; the channel is already subscribed, so nothing falls between."""
         caller = Caller(service_identity("realtime"), new_id())
         found = await self._bus.call(log.heads, Heads([str(self.key)]), caller)
-        self._seq = found.heads[str(self.key)]
+        self.seq = found.heads[str(self.key)]
         roll = await self._presence.roll(self.key)
-        self._roster, self._version = roll.members, roll.version
+        for member in roll.members.values():
+            self.roster.add(member)
+        self.roster.version = roll.version
         self.entities.load(await self._presence.entities(self.key))
         self._look_elsewhere()
+        self._poses.ask(self.key)
+
+    @property
+    def is_shared(self) -> bool:
+        """Ephemeral events go to the channel only while another replica has members here."""
+        return self.roster.is_shared
 
     def _look_elsewhere(self) -> None:
-        """Ephemeral events go to the channel only while another replica has members here."""
-        self.is_shared = any(member.replica != self._replica for member in self._roster.values())
         self._poses.share(self.key, shared=self.is_shared)
 
-    def members_of(self, subspace: str) -> list[Member]:
-        """Everyone there, of all replicas."""
-        return [member for member in self._roster.values() if member.subspace == subspace]
+    def begin_entering(self, session: Session) -> None:
+        """From here on it collects durable events."""
+        self.sessions[session.sid] = self.entering[session.sid] = session
+
+    def forget(self, session: Session) -> None:
+        self.sessions.pop(session.sid, None)
+        self.entering.pop(session.sid, None)
 
     def has_member(self, socket_id: str, subspace: str) -> bool:
         """Whether that socket, of whatever replica, is in the subspace."""
-        member = self._roster.get(socket_id)
-        return member is not None and member.subspace == subspace
+        return socket_id in self.roster.of(subspace)
 
     async def run(self) -> None:
         """Handle the inbox for ever; a failure costs one item."""
@@ -135,9 +148,11 @@ class HeldSpace:
         if isinstance(item, Poses):
             self._on_poses(item)
         elif isinstance(item, Logged):
-            await self._on_logged(item.event)
+            await self._on_logged(item.events)
         elif isinstance(item, Relay):
             self._on_relay(item)
+        elif isinstance(item, AskPoses):
+            self._poses.tell_all(self.key)
         elif isinstance(item, Joined | Left):
             await self._on_presence(item)
         elif isinstance(item, Enter):
@@ -150,49 +165,68 @@ class HeldSpace:
     # Presence: the roster decides, so nobody is announced twice.
 
     async def _on_presence(self, item: Joined | Left) -> None:
-        if item.version <= self._version:
+        if item.version <= self.roster.version:
             return
-        missed = item.version > self._version + 1
-        self._version = item.version
+        missed = item.version > self.roster.version + 1
+        self.roster.version = item.version
         if missed:
             await self._resync_roster()
         elif isinstance(item, Joined):
-            self._add(item.member)
+            for arrival in item.arrivals:
+                self._arrive(arrival.member, arrival.replaces, item.timestamp)
         else:
-            self._remove(item.socket_id, item.reason, item.timestamp)
+            for socket_id in item.socket_ids:
+                self._lose(socket_id, item.reason, item.timestamp)
+        self._look_elsewhere()
+
+    def _arrive(self, member: Member, replaces: str | None, timestamp: str) -> None:
+        known = self.roster.get(member.socket_id)
+        if known and known.session_id == member.session_id:
+            replaces = None if replaces == member.socket_id else replaces
+        if replaces:
+            self._remove(replaces, "replaced", timestamp)
+        self._add(member)
 
     def _add(self, member: Member) -> None:
-        if member.socket_id not in self._roster:
+        own = self.sessions.get(member.socket_id)
+        if own and own.place and own.place.member.session_id == member.session_id:
+            member = own.place.member  # one record of it is enough
+        if self.roster.add(member):
             self._broadcast.send(self.key, member.subspace, "user-joined", member.joined(), skip=member.socket_id)
-        self._roster[member.socket_id] = member
-        self._look_elsewhere()
-        self._roster_changed(self, member.subspace)
+            self._roster_changed(self, member.subspace)
+
+    def _lose(self, socket_id: str, reason: str, timestamp: str) -> None:
+        """Not one whose socket is here: it was swept, or Redis lost it, and the lease's next beat puts it back."""
+        own = self.sessions.get(socket_id)
+        if own is None or own.place is None:
+            self._remove(socket_id, reason, timestamp)
 
     def _remove(self, socket_id: str, reason: str, timestamp: str) -> None:
-        member = self._roster.pop(socket_id, None)
+        member = self.roster.remove(socket_id)
         if member:
             left = member.left(reason, timestamp)
             self._broadcast.send(self.key, member.subspace, "user-left", left, skip=socket_id)
             self._poses.drop(self.key, member.subspace, socket_id)
             self.entities.drop_of(socket_id)
-            self._look_elsewhere()
             self._roster_changed(self, member.subspace)
 
     async def _resync_roster(self) -> None:
         roll = await self._presence.roll(self.key)
-        for socket_id in self._roster.keys() - roll.members.keys():
-            self._remove(socket_id, "lost", rfc3339(now()))
+        for socket_id in self.roster.socket_ids - roll.members.keys():
+            self._lose(socket_id, "lost", rfc3339(now()))
         for member in roll.members.values():
             self._add(member)
-        self._version = roll.version
+        self.roster.version = roll.version
 
     async def _resync(self) -> None:
         await self._resync_roster()
+        self._look_elsewhere()
+        self._poses.ask(self.key)
         await self._fetch_gap()
 
     def _on_poses(self, item: Poses) -> None:
         """Those of members only: a pose may be overtaken by its member's leaving."""
-        item.poses = [pose for pose in item.poses if pose.socket_id in self._roster]
+        item.poses = [pose for pose in item.poses if pose.socket_id in self.roster]
         self._poses.take(self.key, item)
 
     def _on_relay(self, item: Relay) -> None:
@@ -212,16 +246,15 @@ class HeldSpace:
             event = msgspec.json.decode(item.payload, type=EntityEventOut)
             if event.name in (SPAWN, REMOVE):
                 self.entities.apply(item.subspace, event)
-        elif item.event == "avatar-updated" and item.sender in self._roster:
-            updated = msgspec.json.decode(item.payload, type=AvatarUpdated)
-            self._roster[item.sender].avatar_data = updated.avatar_data
+        elif item.event == "avatar-updated":
+            self.roster.set_avatar(item.sender, msgspec.json.decode(item.payload, type=AvatarUpdated).avatar_data)
+        elif item.event == "voice-state":
+            self.roster.set_voice(item.sender, msgspec.json.decode(item.payload, type=VoiceState))
 
     # Durable events.
 
-    async def _on_logged(self, event: LoggedEvent) -> None:
-        if event.seq <= self._seq:
-            return
-        self._ahead[event.seq] = event
+    async def _on_logged(self, events: Sequence[LoggedEvent]) -> None:
+        self._ahead |= {event.seq: event for event in events if event.seq > self.seq}
         await self._deliver_in_order()
         if self._ahead and self._gap_timer is None:
             self._gap_timer = asyncio.get_running_loop().call_later(self._gap, self._gap_is_due)
@@ -232,12 +265,12 @@ class HeldSpace:
             self.put(Head(max(self._ahead)))
 
     async def _on_head(self, seq: int) -> None:
-        if seq > self._seq:
+        if seq > self.seq:
             await self._fetch_gap()
 
     async def _fetch_gap(self) -> None:
         """Everything after what was delivered, from the log."""
-        fetched = await self._events_since(self._seq)
+        fetched = await self._events_since(self.seq)
         if fetched:
             GAPS.inc()
         self._ahead |= {event.seq: event for event in fetched}
@@ -256,10 +289,11 @@ class HeldSpace:
                 return events
 
     async def _deliver_in_order(self) -> None:
-        while event := self._ahead.pop(self._seq + 1, None):
-            self._seq = event.seq
-            self._broadcast.event(self.key, event, self.sessions.values())
-        self._ahead = {seq: event for seq, event in self._ahead.items() if seq > self._seq}
+        while event := self._ahead.pop(self.seq + 1, None):
+            self.seq = event.seq
+            self._broadcast.event(self.key, event, self.entering.values())
+            self._delivered(self.key, event.name)
+        self._ahead = {seq: event for seq, event in self._ahead.items() if seq > self.seq}
 
     # Entering.
 
@@ -268,23 +302,23 @@ class HeldSpace:
         session, place = item.session, item.session.place
         if place is None or place.space != self.key:
             raise PresenceError(FORBIDDEN, "The socket left while it was entering.")
-        item.tell(self._others(place.subspace, session.sid), self.entities.shown(place.subspace))
+        if place.member.session_id != self._session_of(session.sid):  # its own arrival may come later than this
+            self._arrive(place.member, session.sid, place.member.joined_at)
+        position_of = partial(self._poses.position_of, self.key, place.subspace)
+        users = self.roster.shown(place.subspace, session.sid, position_of)
+        item.tell(users, self.entities.shown(place.subspace))
+        self.entering.pop(session.sid, None)
         self._broadcast.admit(session, item.seq)
         self._poses.welcome(session)
         if not item.done.done():
             item.done.set_result(None)
 
-    def _others(self, subspace: str, socket_id: str) -> list[Member]:
-        """Everyone else in the subspace, where they are now."""
-        others = [member for member in self.members_of(subspace) if member.socket_id != socket_id]
-        for member in others:
-            member.position = self._poses.position_of(self.key, subspace, member.socket_id) or member.position
-        return others
+    def _session_of(self, socket_id: str) -> str | None:
+        member = self.roster.get(socket_id)
+        return member.session_id if member else None
 
     async def missed_since(self, after_seq: int, until: int, subspace: str) -> list[LoggedEvent]:
         """Durable events a client missed between its last number and its snapshot's."""
         return [
-            event
-            for event in await self._events_since(after_seq)
-            if event.seq <= until and event.subspace in (None, subspace)
+            event for event in await self._events_since(after_seq) if event.seq <= until and event.concerns(subspace)
         ]

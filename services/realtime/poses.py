@@ -1,14 +1,13 @@
 """Poses are state, not messages: the latest of each member counts, and a tick sends what changed.
 
-One blob a room and tick, built once: legacy clients get it as many small `aframe-update` frames in one
-write, clients with the feature `pose-batch` as one `aframe-batch`. One's own pose is cut out by its span.
+One blob a room and tick, built once: legacy clients get it as many small `aframe-update` frames in one write, clients
+with the feature `pose-batch` or `pose-compact` as one `aframe-batch`. One's own pose is cut out by its span.
 A socket that has not taken the last bytes yet is left out of a tick and given everything once it has.
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 
 import msgspec
 import structlog
@@ -22,61 +21,28 @@ from libs.common.contracts.presence import AframeUpdate, Position
 from libs.common.metrics import POSE_TICK
 from libs.common.spaces import SpaceKey
 from services.realtime import wire
-from services.realtime.blobs import Batch, Frames, Pose
+from services.realtime.blobs import Pose
 from services.realtime.broadcast import Broadcast
+from services.realtime.forms import Forms
+from services.realtime.interest import Interest
+from services.realtime.pose_room import News, PoseRoom
 from services.realtime.sessions import Place, Session
-from services.realtime.wire import Poses, PoseWire
+from services.realtime.wire import AskPoses, Poses, PoseWire
 
 _log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
 
 
-class _Positioned(msgspec.Struct):
-    position: Position | None = None
-
-
-class PoseRoom:
-    """The poses of one subspace: everyone's latest, and who moved since the last tick."""
-
-    def __init__(self) -> None:
-        self.latest: dict[str, Pose] = {}
-        self.changed: dict[str, Pose] = {}
-        self.moved_here: dict[str, Pose] = {}  # of `changed`, those of this replica's members
-        self.gone: list[str] = []
-        self.behind: set[str] = set()  # sockets that missed a tick
-
-    def set(self, pose: Pose) -> bool:
-        """Take a newer pose; False when it says nothing new."""
-        before = self.latest.get(pose.socket_id)
-        if before and before.data == pose.data:
-            return False
-        self.latest[pose.socket_id] = self.changed[pose.socket_id] = pose
-        return True
-
-    def forget(self, socket_id: str) -> None:
-        if self.latest.pop(socket_id, None):
-            self.gone.append(socket_id)
-        self.changed.pop(socket_id, None)
-        self.moved_here.pop(socket_id, None)
-        self.behind.discard(socket_id)
-
-    @property
-    def has_news(self) -> bool:
-        return bool(self.changed or self.gone or self.behind)
-
-    def next_tick(self) -> tuple[dict[str, Pose], dict[str, Pose], list[str]]:
-        """What changed, what of it is ours, and who left; they are empty afterwards."""
-        news = self.changed, self.moved_here, self.gone
-        self.changed, self.moved_here, self.gone = {}, {}, []
-        return news
-
-
 class PoseTicker:
     """`put` takes a member's update; each tick sends what changed, here and to other replicas."""
 
-    def __init__(self, redis: Redis, broadcast: Broadcast, replica: str, tick_seconds: float) -> None:
-        self._redis, self._broadcast, self._replica, self._tick = redis, broadcast, replica, tick_seconds
+    def __init__(
+        self, redis: Redis, broadcast: Broadcast, replica: str, tick_seconds: float, interest_above: int
+    ) -> None:
+        self._redis, self._broadcast, self._replica = redis, broadcast, replica
+        self._tick, self._interest_above = tick_seconds, interest_above
         self._rooms: dict[tuple[SpaceKey, str], PoseRoom] = {}
+        self._asking: set[SpaceKey] = set()
         self._shared: set[SpaceKey] = set()  # spaces where other replicas have members too
         self._background = Background()
 
@@ -95,17 +61,27 @@ class PoseTicker:
         for pose in message.poses:
             room.set(Pose(pose.socket_id, pose.user_account, bytes(pose.data)))
 
+    def ask(self, space: SpaceKey) -> None:
+        """Have the other replicas tell of all their members; what was asked for comes with a next tick."""
+        self._asking.add(space)
+
+    def tell_all(self, space: SpaceKey) -> None:
+        """Another replica asked: tell of this replica's members again."""
+        for key, room in self._rooms.items():
+            if key[0] == space:
+                room.moved_here = {sid: pose for sid, pose in room.latest.items() if pose.state}
+
     def position_of(self, space: SpaceKey, subspace: str, socket_id: str) -> Position | None:
         """Where a member is now; None if it has not moved since it came."""
         room = self._rooms.get((space, subspace))
         pose = room.latest.get(socket_id) if room else None
-        return msgspec.json.decode(pose.data, type=_Positioned).position if pose else None
+        return pose.position if pose else None
 
     def welcome(self, session: Session) -> None:
-        """Everyone's latest pose, to a socket that has just entered."""
+        """Everyone's latest pose at the next tick, to a socket that has just entered."""
         room = self._rooms.get((session.place.space, session.place.subspace)) if session.place else None
         if room and room.latest:
-            self._send_to([session], room, room.latest, [])
+            room.behind.add(session.sid)
 
     def share(self, space: SpaceKey, *, shared: bool) -> None:
         """Whether other replicas must hear of this space's poses."""
@@ -117,11 +93,19 @@ class PoseTicker:
         if room:
             room.forget(socket_id)
 
+    def forget_socket(self, space: SpaceKey, subspace: str, socket_id: str) -> None:
+        """It hears and says no more; its pose stays for as long as it is a member."""
+        room = self._rooms.get((space, subspace))
+        if room:
+            room.behind.discard(socket_id)
+            room.moved_here.pop(socket_id, None)
+
     def close(self, space: SpaceKey) -> None:
         """This replica holds the space no more."""
         for key in [key for key in self._rooms if key[0] == space]:
             del self._rooms[key]
         self._shared.discard(space)
+        self._asking.discard(space)
 
     def _room(self, space: SpaceKey, subspace: str) -> PoseRoom:
         return self._rooms.setdefault((space, subspace), PoseRoom())
@@ -147,76 +131,71 @@ class PoseTicker:
             pause = max(self._tick - spent, spent)
 
     async def _send_all(self) -> None:
-        outgoing: list[tuple[SpaceKey, Poses]] = []
         for (space, subspace), room in list(self._rooms.items()):
-            if not room.has_news:
-                continue
-            changed, ours, gone = room.next_tick()
-            sockets = self._broadcast.room(space, subspace)
-            if sockets:
-                self._send_to(sockets.sessions, room, changed, gone)
-            if ours and space in self._shared:
-                poses = [PoseWire(p.socket_id, p.user_account, msgspec.Raw(p.data)) for p in ours.values()]
-                outgoing.append((space, Poses(self._replica, subspace, poses)))
-        await self._publish(outgoing)
+            if room.has_news:
+                news = room.next_tick()
+                if sockets := self._broadcast.room(space, subspace):
+                    self._send(sockets.sessions, room, news)
+        await self._publish()
 
-    async def _publish(self, outgoing: list[tuple[SpaceKey, Poses]]) -> None:
-        """One round trip for all rooms; what is lost is overtaken by the next tick."""
-        if not outgoing:
+    async def _publish(self) -> None:
+        """What the other replicas are to hear, all in one round trip. What Redis did not take goes with a next tick."""
+        asking, moved = self._asking & self._shared, self._moved_here()
+        if not asking and not moved:
             return
-        with contextlib.suppress(RedisError, OSError):
+        try:
             async with self._redis.pipeline(transaction=False) as pipe:
-                for space, message in outgoing:
-                    pipe.publish(cache.wire(space), wire.encode(message))
+                for space in asking:
+                    pipe.publish(cache.wire(space), wire.encode(AskPoses(self._replica)))
+                for (space, subspace), poses in moved.items():
+                    told = [PoseWire(p.socket_id, p.user_account, msgspec.Raw(p.data)) for p in poses.values()]
+                    pipe.publish(cache.wire(space), wire.encode(Poses(self._replica, subspace, told)))
                 await pipe.execute()
+            self._asking -= asking
+        except (RedisError, OSError):
+            for key, poses in moved.items():
+                if room := self._rooms.get(key):
+                    room.moved_here = {sid: pose for sid, pose in poses.items() if sid in room.latest} | room.moved_here
 
-    def _send_to(self, sessions: Iterable[Session], room: PoseRoom, changed: dict[str, Pose], gone: list[str]) -> None:
+    def _moved_here(self) -> dict[tuple[SpaceKey, str], dict[str, Pose]]:
+        """Of each shared room, this replica's members that moved since this was last asked."""
+        moved = {}
+        for key, room in self._rooms.items():
+            if room.moved_here and key[0] in self._shared:
+                moved[key], room.moved_here = room.moved_here, {}
+        return moved
+
+    def _send(self, sessions: Collection[Session], room: PoseRoom, news: News) -> None:
         timestamp = rfc3339(now())
-        news = _Forms(changed, gone, timestamp)
-        everything = _Forms(room.latest, gone, timestamp)
+        everywhere = Everywhere(room, news, timestamp)
+        crowded = len(room.latest) > self._interest_above
+        interest = Interest(room, news, timestamp) if crowded or _anyone_wants_interest(sessions) else None
         for session in sessions:
-            if session.place is None:
+            place = session.place
+            if place is None:
                 continue
             if session.engine.is_busy:
                 room.behind.add(session.sid)
-            elif session.sid in room.behind:
-                room.behind.discard(session.sid)
-                everything.send(session)
-            else:
-                news.send(session)
+                continue
+            behind = session.sid in room.behind
+            room.behind.discard(session.sid)
+            told = interest if interest and (crowded or place.wants_interest) else everywhere
+            told.forms(place, behind=behind).send(session)
 
 
-class _Forms:
-    """The same poses in the forms that clients of a room want, each made when first needed."""
+class Everywhere:
+    """One tick of a room in which everyone is told of everyone."""
 
-    def __init__(self, poses: dict[str, Pose], gone: list[str], timestamp: str) -> None:
-        self._poses, self._gone, self._timestamp = poses, gone, timestamp
-        self._frames: dict[str, Frames] = {}
-        self._batches: dict[str, Batch] = {}
+    def __init__(self, room: PoseRoom, news: News, timestamp: str) -> None:
+        numbers = room.numbers
+        all_names = [(number, sid) for sid, number in numbers.items()]
+        self._news = Forms(news.changed, timestamp, numbers, gone=news.gone, names=news.names)
+        self._everything = Forms(room.latest, timestamp, numbers, gone=news.gone_unheard, names=all_names)
 
-    def send(self, session: Session) -> None:
-        batches = session.place is not None and session.place.batches
-        if not self._poses and not (batches and self._gone):
-            return
-        if session.engine.transport is None:
-            self._queue(session)
-        elif batches:
-            session.engine.write_parts(self._batch(session.namespace).without(session.sid))
-        else:
-            session.engine.write_parts(self._legacy(session.namespace).without(session.sid))
+    def forms(self, _: Place, *, behind: bool) -> Forms:
+        """What a socket is told; who missed a tick is told everything."""
+        return self._everything if behind else self._news
 
-    def _batch(self, namespace: str) -> Batch:
-        if namespace not in self._batches:
-            self._batches[namespace] = Batch(self._poses, self._gone, namespace)
-        return self._batches[namespace]
 
-    def _legacy(self, namespace: str) -> Frames:
-        if namespace not in self._frames:
-            self._frames[namespace] = Frames(self._poses, self._timestamp, namespace)
-        return self._frames[namespace]
-
-    def _queue(self, session: Session) -> None:
-        """A socket that polls gets the legacy events one by one."""
-        for socket_id, packet in self._legacy(session.namespace).packets():
-            if socket_id != session.sid:
-                session.engine.queue_message(packet)
+def _anyone_wants_interest(sessions: Collection[Session]) -> bool:
+    return any(session.place and session.place.wants_interest for session in sessions)

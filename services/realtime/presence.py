@@ -1,9 +1,11 @@
 """Who is in a space, in Redis: members, versions, and the lease of each replica.
 
-Join and leave are one atomic script each: capacity, member record, version and announcement together.
+Join and leave are one atomic script each, for all who come or go together: capacity, member records, version and
+announcement.
 A version that Redis lost begins again at its clock, so it never goes back.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,20 +28,35 @@ local function next_version(key)
 end
 """
 
-# KEYS: members, version, epoch. ARGV: socket id, member, max, channel. Returns {joined, used, epoch}.
+# KEYS: members, version, epoch, dropped. ARGV: channel, timestamp, then for each: socket id, person, max, member.
+# Returns {epoch, used, answers}; an answer is 0 for a full space, else "" or the member that was replaced.
 _JOIN = (
     _NEXT_VERSION
     + """
-local known = redis.call('HEXISTS', KEYS[1], ARGV[1])
 local used = redis.call('HLEN', KEYS[1])
-if known == 0 and used >= tonumber(ARGV[3]) then return {0, used, 0} end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-if known == 0 then
-  local version = next_version(KEYS[2])
-  redis.call('PUBLISH', ARGV[4], '{"type":"joined","version":' .. version .. ',"member":' .. ARGV[2] .. '}')
-  used = used + 1
+local answers, arrivals = {}, {}
+for i = 3, #ARGV, 4 do
+  local sid, person, max, member = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
+  local old = person ~= '' and redis.call('HGET', KEYS[4], person)
+  local before = redis.call('HGET', KEYS[1], sid)
+  if before then old = sid end
+  local replaced = before or (old and redis.call('HGET', KEYS[1], old))
+  if not replaced and used >= max then
+    table.insert(answers, 0)
+  else
+    if old then redis.call('HDEL', KEYS[4], person) end
+    if replaced then redis.call('HDEL', KEYS[1], old) else used = used + 1 end
+    redis.call('HSET', KEYS[1], sid, member)
+    table.insert(answers, replaced or '')
+    local whom = replaced and cjson.encode(old) or 'null'
+    table.insert(arrivals, '{"member":' .. member .. ',"replaces":' .. whom .. '}')
+  end
 end
-return {1, used, tonumber(redis.call('GET', KEYS[3]) or '0')}
+if #arrivals > 0 then
+  redis.call('PUBLISH', ARGV[1], '{"type":"joined","version":' .. next_version(KEYS[2]) ..
+    ',"arrivals":[' .. table.concat(arrivals, ',') .. '],"timestamp":"' .. ARGV[2] .. '"}')
+end
+return {tonumber(redis.call('GET', KEYS[3]) or '0'), used, answers}
 """
 )
 
@@ -47,19 +64,25 @@ return {1, used, tonumber(redis.call('GET', KEYS[3]) or '0')}
 _LEAVE = (
     _NEXT_VERSION
     + """
-local gone = {}
+local gone, ids = {}, {}
 for i = 4, #ARGV do
   local member = redis.call('HGET', KEYS[1], ARGV[i])
   if member then
     redis.call('HDEL', KEYS[1], ARGV[i])
     table.insert(gone, member)
-    redis.call('PUBLISH', ARGV[1], '{"type":"left","version":' .. next_version(KEYS[2]) ..
-      ',"socket_id":' .. cjson.encode(ARGV[i]) .. ',"reason":"' .. ARGV[2] .. '","timestamp":"' .. ARGV[3] .. '"}')
+    table.insert(ids, cjson.encode(ARGV[i]))
   end
+end
+if #ids > 0 then
+  redis.call('PUBLISH', ARGV[1], '{"type":"left","version":' .. next_version(KEYS[2]) .. ',"socket_ids":[' ..
+    table.concat(ids, ',') .. '],"reason":"' .. ARGV[2] .. '","timestamp":"' .. ARGV[3] .. '"}')
 end
 return {redis.call('HLEN', KEYS[1]), gone}
 """
 )
+
+# KEYS: members. ARGV: socket id, member. Never brings one back who has left.
+_UPDATE = "if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end"
 
 # KEYS: leases. ARGV: replica, lease in ms. Returns 1 if the lease was still held.
 _RENEW = """
@@ -88,6 +111,31 @@ return 0
 """
 
 
+UNBOUNDED = 2**31  # members
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """`person` is an identity's key, or empty for one who cannot be known again."""
+
+    member: Member
+    person: str
+    max_users: int
+
+    @property
+    def arguments(self) -> tuple[str, str, int, bytes]:
+        """What the script takes of each."""
+        return self.member.socket_id, self.person, self.max_users, wire.encode(self.member)
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """`replaced` is the member whose place was taken."""
+
+    epoch: int
+    replaced: Member | None
+
+
 @dataclass(frozen=True, slots=True)
 class Roll:
     """Everyone in a space (all subspaces) at one version."""
@@ -104,28 +152,50 @@ class Presence:
         self._lease_ms = round(lease_seconds * 1000)
         self._join = redis.register_script(_JOIN)
         self._leave = redis.register_script(_LEAVE)
+        self._update = redis.register_script(_UPDATE)
         self._renew = redis.register_script(_RENEW)
         self._expired = redis.register_script(_EXPIRED)
         self._forget = redis.register_script(_FORGET)
 
-    async def join(self, space: SpaceKey, member: Member, max_users: int) -> int:
-        """Add the member, announce it once, and give the space's access epoch. Raises `space_full`."""
+    async def join(self, space: SpaceKey, joining: list[Joining]) -> list[Joined | Exception]:
+        """Add members, announce them once, and give each the space's access epoch, or `space_full`.
+
+        A person who comes back takes the place of the connection that broke. A socket that is known is announced as
+        its own successor.
+        """
         with cache.redis_unavailable():
             # First, so that a replica that dies right after the script still leads its sweeper here.
             await self._add_space(space)
-            joined, used, epoch = await self._join(
-                keys=[cache.members(space), cache.version(space), cache.epoch(space)],
-                args=[member.socket_id, wire.encode(member), max_users, cache.wire(space)],
+            records = [part for one in joining for part in one.arguments]
+            epoch, used, answers = await self._join(
+                keys=[cache.members(space), cache.version(space), cache.epoch(space), cache.dropped(space)],
+                args=[cache.wire(space), rfc3339(now()), *records],
             )
-            if not joined:
-                details = {"capacity": {"used": used, "total": max_users}}
-                raise PresenceError(SPACE_FULL, details=details)
             await self._show_count(space, used)
-        return int(epoch)
+            replaced = [wire.decode_member(answer) if answer else None for answer in answers]
+            await self._drop_entities(space, {old.socket_id for old in replaced if old})
+        return [
+            _full(used, one.max_users) if answer == 0 else Joined(int(epoch), old)
+            for one, answer, old in zip(joining, answers, replaced, strict=True)
+        ]
 
     async def _add_space(self, space: SpaceKey) -> None:
         added: Any = self._redis.sadd(cache.replica_spaces(self._replica), str(space))
         await added
+
+    async def missing(self, space: SpaceKey, socket_ids: Iterable[str]) -> set[str]:
+        """Those of `socket_ids` that are no members (any more)."""
+        with cache.redis_unavailable():
+            there: Any = self._redis.hkeys(cache.members(space))
+            return set(socket_ids) - {socket_id.decode() for socket_id in await there}
+
+    async def mark_dropped(self, space: SpaceKey, person: str, socket_id: str, seconds: float) -> None:
+        """Whoever of the same person joins within `seconds` takes the place of this socket."""
+        with cache.redis_unavailable():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.hset(cache.dropped(space), person, socket_id)
+                pipe.pexpire(cache.dropped(space), round(seconds * 1000))
+                await pipe.execute()
 
     async def leave(self, space: SpaceKey, socket_ids: list[str], reason: str) -> list[Member]:
         """Remove and announce; the members that were really there."""
@@ -141,6 +211,8 @@ class Presence:
 
     async def _drop_entities(self, space: SpaceKey, owners: set[str]) -> None:
         """Entities go with their owner."""
+        if not owners:
+            return
         owned = [name for name, entity in (await self.entities(space)).items() if entity.owner in owners]
         if owned:
             removed: Any = self._redis.hdel(cache.entities(space), *owned)
@@ -155,8 +227,7 @@ class Presence:
     async def update(self, space: SpaceKey, member: Member) -> None:
         """Write a member's record again; nothing is announced."""
         with cache.redis_unavailable():
-            written: Any = self._redis.hset(cache.members(space), member.socket_id, wire.encode(member))
-            await written
+            await self._update(keys=[cache.members(space)], args=[member.socket_id, wire.encode(member)])
 
     async def _show_count(self, space: SpaceKey, used: int) -> None:
         """Keep the popular-spaces set: by value, so that a lost or repeated update does not add up."""
@@ -215,3 +286,7 @@ class Presence:
         if await self._forget(keys=[cache.REPLICAS], args=[replica]):
             await self._redis.delete(cache.replica_spaces(replica))
         return gone
+
+
+def _full(used: int, total: int) -> PresenceError:
+    return PresenceError(SPACE_FULL, details={"capacity": {"used": used, "total": total}})

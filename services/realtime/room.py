@@ -26,11 +26,16 @@ type Pending = Sequence[tuple[Outgoing, str | None]]
 
 
 class Room:
-    """`sessions` by socket id, grouped by namespace, since its packets differ."""
+    """`sessions` by socket id, grouped by namespace, since its packets differ.
+
+    `newest_snapshot` is the greatest `seq` that one of them was told on entering.
+    """
 
     def __init__(self) -> None:
+        self.newest_snapshot = 0
         self._groups: dict[str, dict[str, Session]] = {}
         self._pending: list[tuple[Outgoing, str | None]] = []
+        self._newcomers: dict[str, int] = {}  # of who came since the last flush: how much was pending then
         self._scheduled = False
         self._not_before = 0.0  # of `time.monotonic`
 
@@ -42,12 +47,15 @@ class Room:
         return list(chain.from_iterable(group.values() for group in self._groups.values()))
 
     def add(self, session: Session) -> None:
-        """From here on it hears the room; what was posted before is written to the others first."""
-        self.flush()
+        """From here on it hears the room; what was posted before is for the others only."""
         self._groups.setdefault(session.namespace, {})[session.sid] = session
+        if self._pending:
+            self._newcomers[session.sid] = len(self._pending)
 
     def remove(self, session: Session) -> None:
-        self._groups.get(session.namespace, {}).pop(session.sid, None)
+        """It hears what was said while it was here, and nothing more."""
+        if self._groups.get(session.namespace, {}).pop(session.sid, None):
+            _write_rest(session, self._pending[self._newcomers.pop(session.sid, 0) :])
 
     def post(self, packet: Outgoing, skip: str | None = None) -> None:
         """To everyone but `skip`, in the order of the calls."""
@@ -61,11 +69,12 @@ class Room:
     def flush(self) -> None:
         """Write everything pending now."""
         pending, self._pending, self._scheduled = self._pending, [], False
+        newcomers, self._newcomers = self._newcomers, {}
         if not pending:
             return
         started = time.monotonic()
         for namespace, group in self._groups.items():
-            _write_group(namespace, group, pending)
+            _write_group(namespace, group, pending, newcomers)
         for packet, _ in pending:
             DELIVERIES.labels(packet.event).inc(len(self))
         if len(pending) > 1:  # with one at a time nothing can gather, and a pause would only be idle
@@ -73,19 +82,24 @@ class Room:
             self._not_before = ended + min(ended - started, LONGEST_CORK)
 
 
-def _write_group(namespace: str, group: dict[str, Session], pending: Pending) -> None:
+def _write_group(namespace: str, group: dict[str, Session], pending: Pending, newcomers: dict[str, int]) -> None:
     whole = b"".join([packet.frame(namespace) for packet, _ in pending])
-    skipped = {sid for _, sid in pending if sid in group}
+    special = {sid for _, sid in pending if sid in group}.union(newcomers)
     for sid, session in list(group.items()):
-        if sid in skipped:
-            rest = [(packet, skip) for packet, skip in pending if skip != sid]
-            if rest:
-                write(session, b"".join([packet.frame(namespace) for packet, _ in rest]), rest)
+        if sid in special:
+            _write_rest(session, pending[newcomers.get(sid, 0) :])
         elif session.engine.backlog == 0 and session.engine.transport is not None:
             session.snapshot_bytes = 0
             session.engine.write(whole)  # nearly always: the shortest way
         else:
             write(session, whole, pending)
+
+
+def _write_rest(session: Session, pending: Pending) -> None:
+    """What of `pending` is for this one."""
+    rest = [(packet, skip) for packet, skip in pending if skip != session.sid]
+    if rest:
+        write(session, b"".join([packet.frame(session.namespace) for packet, _ in rest]), rest)
 
 
 def write(session: Session, data: bytes, packets: Pending) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 from libs.common.bus.base import Caller
 from libs.common.contracts.spaces import Authorization
@@ -11,12 +13,26 @@ from libs.common.spaces import SpaceKey
 from libs.common.tokens import Token
 from services.realtime.engine import DirectSocket
 from services.realtime.frames import Outgoing
+from services.realtime.grid import Cell
 from services.realtime.wire import Member
 
 MAX_WAITING = 64  # commands of one socket that may wait for their turn
 MOST_SIGNALS = 100  # a second, of one socket
 MAX_BACKLOG = 1024 * 1024  # bytes an account's socket may leave unread
 MAX_GUEST_BACKLOG = 64 * 1024  # and a guest's
+
+
+class PoseForm(Enum):
+    """How a client is told of poses: events, or by the features `pose-batch` and `pose-compact`."""
+
+    LEGACY = "aframe-update"
+    BATCH = "pose-batch"
+    COMPACT = "pose-compact"
+
+    @classmethod
+    def of(cls, features: Sequence[str]) -> "PoseForm":
+        """The best one asked for."""
+        return next((form for form in (cls.COMPACT, cls.BATCH) if form.value in features), cls.LEGACY)
 
 
 @dataclass(slots=True)
@@ -29,7 +45,10 @@ class Place:
     space: SpaceKey
     member: Member
     authorization: Authorization
-    batches: bool = False  # it asked for the feature `pose-batch`
+    reported: bool = False  # spaces_auth hears of its joining, and so must of its leaving
+    form: PoseForm = PoseForm.LEGACY
+    wants_interest: bool = False  # the feature `interest`: near ones often, far ones seldom
+    cell: Cell | None = None  # where it was when it was last told of everyone in range
     speaks_naf: bool = False  # it came through networked-aframe's `joinRoom`
     after_seq: int = 0
     early: list[tuple[int, Outgoing]] | None = field(default_factory=list)
@@ -64,11 +83,25 @@ class Session:
     engine: DirectSocket
     token: Token
     address: str
-    budget: Budget
+    budgets: Sequence[Budget]  # its own, its account's and its address'
     place: Place | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: int = 0
     snapshot_bytes: int = 0  # of the last snapshot, until a broadcast found that all was taken
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether it is in a space and was told so."""
+        return self.place is not None and self.place.early is None
+
+    def exceeds_budget(self) -> bool:
+        """Spend one signal; whether it was one too many."""
+        return any(budget.exceeded() for budget in self.budgets)
+
+    @property
+    def person(self) -> str:
+        """Who it is, if that can be proven again by the next connection; else empty."""
+        return self.token.identity.key if self.token.identity.token_id else ""
 
     def caller(self) -> Caller:
         return Caller(self.token.identity, new_id(), self.address)

@@ -91,6 +91,7 @@ class Signals:
         place = _place(session)
         check_avatar(update.avatar_data)
         place.member.avatar_data = update.avatar_data
+        self._relays.space(place).roster.set_avatar(place.member.socket_id, update.avatar_data)
         await self._presence.update(place.space, place.member)
         told = presence.AvatarUpdated(place.member.socket_id, place.member.user_account, update.avatar_data)
         self._relays.to_others(place, "avatar-updated", told)
@@ -105,11 +106,19 @@ class Signals:
         return {"expires_at": token.expires_at}
 
     async def voice_state(self, session: Session, state: voice.VoiceState) -> dict[str, Any]:
-        """Raises `forbidden` where voice is switched off."""
+        """Raises `forbidden` where voice is switched off, `unavailable` while Redis is away.
+
+        Later joiners see it, but not who is speaking at that moment.
+        """
         place = _place(session)
         if state.enabled or state.screen:
             _require_voice(place)
-        member = place.member
+        member, before = place.member, place.member.voice
+        kept = voice.VoiceState(state.enabled, state.muted, screen=state.screen)
+        if kept != before:
+            member.voice = kept
+            self._relays.space(place).roster.set_voice(member.socket_id, kept)
+            await self._presence.update(place.space, member)
         told = voice.VoiceStateOut(
             state.enabled,
             state.muted,
@@ -144,7 +153,7 @@ def _carry(signal: voice.Offer | voice.Answer | voice.IceCandidate, told: voice.
 
 
 def _place(session: Session) -> Place:
-    if session.place is None:
+    if session.place is None or not session.is_inside:
         raise PresenceError(FORBIDDEN, "Join a space first.")
     return session.place
 

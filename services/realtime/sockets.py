@@ -7,7 +7,7 @@ its poses pass them.
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import socketio
@@ -28,11 +28,14 @@ from services.realtime.naf import Naf
 from services.realtime.server import MAX_MESSAGE
 from services.realtime.sessions import MAX_WAITING, MOST_SIGNALS, Budget, Session
 from services.realtime.settings import Settings
+from services.realtime.shares import Share, Shares
 from services.realtime.signals import Handler, Signals, check_avatar
 
 _log = structlog.get_logger(__name__)
 
 LONGEST_ACK_ID = 20  # digits
+# Why a socket went that somebody wanted gone; whatever else it was, the connection broke.
+_MEANT = {socketio.AsyncServer.reason.CLIENT_DISCONNECT, socketio.AsyncServer.reason.SERVER_DISCONNECT}
 _POSE = '["aframe-update",'
 type HotRow = tuple[str, Callable[[str], Any], Callable[[Session, Any], None]]
 
@@ -55,6 +58,7 @@ class Sockets:
             ('["entity-event",', msgspec.json.Decoder(EntityEvent).decode, signals.relay_entity_event),
         )
         self.sessions: dict[str, Session] = {}
+        self._shares, self._taken = Shares(settings), cast("dict[str, list[Share]]", {})
         for namespace in NAMESPACES:
             self._register(namespace, registry)
 
@@ -85,10 +89,13 @@ class Sockets:
         claimed = auth.get("token") if isinstance(auth, dict) else None
         try:
             token = await self._gatekeeper.identify(claimed if isinstance(claimed, str) else "")
+            shares = self._shares.take(token, address)
         except PresenceError as error:
             raise socketio.exceptions.ConnectionRefusedError(error.text, error.to_wire()) from error
+        self._taken[sid] = shares
         engine = self._server.eio.sockets[self._server.manager.eio_sid_from_sid(sid, namespace)]
-        session = self.sessions[sid] = Session(sid, namespace, engine, token, address, Budget(self._most_signals))
+        budgets = [Budget(self._most_signals), *(share.budget for share in shares)]
+        session = self.sessions[sid] = Session(sid, namespace, engine, token, address, budgets)
         if namespace == DEFAULT_NAMESPACE:
             engine.hot = partial(self._hot, session)
         SOCKETS.set(len(self.sessions))
@@ -98,10 +105,24 @@ class Sockets:
         session = self.sessions.pop(sid, None)
         if session is None:
             return
+        self._shares.give_back(self._taken.pop(sid))
         SOCKETS.set(len(self.sessions))
         _log.info("Socket disconnected", sid=sid, reason=reason)
         async with session.turn:  # after a join that is still under way
-            await self._entering.leave(session, "disconnected")
+            if reason not in _MEANT:
+                await self._entering.drop(session)
+            else:
+                await self._entering.leave(session, "disconnected")
+
+    async def let_go(self, session: Session) -> None:
+        """Hang up, so that it comes back to another replica, and keep its place there."""
+        session.engine.hang_up()
+        async with session.turn:
+            await self._entering.drop(session)
+
+    async def end(self, session: Session) -> None:
+        """Disconnect it for cause; it was told why."""
+        await self._server.disconnect(session.sid, namespace=session.namespace)
 
     # Signals.
 
@@ -109,13 +130,13 @@ class Sockets:
         """A hot signal on the shortest way. Whatever is wrong with it, the long way answers."""
         bracket = text.find("[", 2, 2 + LONGEST_ACK_ID)
         ack_id = text[2:bracket]
-        if session.place is None or len(text) > MAX_MESSAGE or not text.startswith("42") or bracket < 0:
+        if not session.is_inside or len(text) > MAX_MESSAGE or not text.startswith("42") or bracket < 0:
             return False
         if ack_id and not ack_id.isdecimal():
             return False
         for start, decode, take in self._hot_table:
             if text.startswith(start, bracket):
-                if session.budget.exceeded():
+                if session.exceeds_budget():
                     return start == _POSE and not ack_id  # the latest pose counts, and another is near
                 try:
                     take(session, decode(text[bracket + len(start) : -1]))
@@ -132,7 +153,7 @@ class Sockets:
             if session is None:
                 return _failed(PresenceError(FORBIDDEN))
             try:
-                if session.budget.exceeded():
+                if session.exceeds_budget():
                     raise PresenceError(RATE_LIMITED, f"At most {MOST_SIGNALS} signals a second.")
                 return {"ok": True, **await handler(session, _convert(arguments, form))}
             except PresenceError as error:

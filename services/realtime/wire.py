@@ -6,6 +6,7 @@ import msgspec
 
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.presence import EntityEventOut, Position, UserJoined, UserLeft
+from libs.common.contracts.voice import VoiceState
 
 
 class Member(msgspec.Struct):
@@ -22,6 +23,8 @@ class Member(msgspec.Struct):
     position: Position
     avatar_data: Any
     joined_at: str
+    role: str = "guest"
+    voice: VoiceState | None = None
 
     def joined(self) -> UserJoined:
         return UserJoined(
@@ -32,28 +35,41 @@ class Member(msgspec.Struct):
             self.position,
             self.avatar_data,
             self.joined_at,
+            self.voice,
         )
 
     def left(self, reason: str, timestamp: str) -> UserLeft:
         return UserLeft(self.socket_id, self.user_account, reason, timestamp)
 
 
+class Arrival(msgspec.Struct):
+    """`replaces` is the socket id of the same person's broken connection."""
+
+    member: Member
+    replaces: str | None = None
+
+
 class Joined(msgspec.Struct, tag="joined"):
-    """`version` counts the space's joins and leaves."""
+    """Those who came together. `version` counts the space's changes."""
 
     version: int
-    member: Member
+    arrivals: list[Arrival]
+    timestamp: str
 
 
 class Left(msgspec.Struct, tag="left"):
+    """Those who left together."""
+
     version: int
-    socket_id: str
+    socket_ids: list[str]
     reason: str
     timestamp: str
 
 
 class Logged(msgspec.Struct, tag="logged"):
-    event: LoggedEvent
+    """Durable events that were published together, in order of `seq`."""
+
+    events: list[LoggedEvent]
 
 
 class PoseWire(msgspec.Struct, array_like=True):
@@ -70,6 +86,12 @@ class Poses(msgspec.Struct, tag="poses"):
     replica: str
     subspace: str
     poses: list[PoseWire]
+
+
+class AskPoses(msgspec.Struct, tag="ask-poses"):
+    """`replica` missed what was said of poses, or never heard it: the others tell it of all their members."""
+
+    replica: str
 
 
 class Entity(msgspec.Struct):
@@ -94,9 +116,9 @@ class Relay(msgspec.Struct, tag="relay"):
     to: str | None = None
 
 
-type Message = Joined | Left | Logged | Poses | Relay
+type Message = Joined | Left | Logged | Poses | AskPoses | Relay
 
 encode = msgspec.json.Encoder().encode
-decode = msgspec.json.Decoder(Joined | Left | Logged | Poses | Relay).decode
+decode = msgspec.json.Decoder(Joined | Left | Logged | Poses | AskPoses | Relay).decode
 decode_entity = msgspec.json.Decoder(Entity).decode
 decode_member = msgspec.json.Decoder(Member).decode

@@ -1,7 +1,9 @@
 """The text that a login signs: made here only, bound to host, account and time, good for one try."""
 
+import re
 import secrets
 from datetime import datetime, timedelta
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -10,6 +12,7 @@ from libs.common.clock import now, rfc3339
 from libs.common.errors import UNAUTHORIZED, PresenceError
 
 _NONCE_LINE = "nonce: "
+_NONCE = re.compile(r"[0-9a-f]{32}")
 
 
 class Challenges:
@@ -31,12 +34,22 @@ class Challenges:
             await self._redis.set(cache.challenge(nonce), f"{account}\n{text}", ex=self._seconds)
         return text, expires
 
-    async def spend(self, account: str, text: str) -> None:
-        """Use the challenge up, before anything else is verified. Raises `unauthorized`."""
-        nonce = next((line[len(_NONCE_LINE) :] for line in text.splitlines() if line.startswith(_NONCE_LINE)), "")
+    async def spend(self, challenge: str, account: str | None = None) -> tuple[str, str]:
+        """Use the challenge up, before anything else is verified; the account and the text that it was made with.
+
+        `challenge` is the whole text, or its nonce, for headers that hold no lines. Raises `unauthorized` also where
+        it is not `account`'s.
+        """
+        nonce = challenge if _NONCE.fullmatch(challenge) else _nonce_of(challenge)
         with cache.redis_unavailable():
-            issued = await self._redis.getdel(cache.challenge(nonce))
-        if issued != f"{account}\n{text}".encode():
+            stored: Any = await self._redis.getdel(cache.challenge(nonce))
+        issued_to, _, text = (stored or b"").decode().partition("\n")
+        if not text or challenge not in (nonce, text) or account not in (None, issued_to):
             raise PresenceError(
                 UNAUTHORIZED, "The challenge is unknown, used or too old; ask /api/auth/challenge for a new one."
             )
+        return issued_to, text
+
+
+def _nonce_of(text: str) -> str:
+    return next((line[len(_NONCE_LINE) :] for line in text.splitlines() if line.startswith(_NONCE_LINE)), "")

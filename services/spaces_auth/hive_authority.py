@@ -7,6 +7,7 @@ hence the gate) and looked up in the account's posting authority on the chain.
 
 import hashlib
 import re
+from collections.abc import Set
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from libs.common.errors import UNAUTHORIZED, UNAVAILABLE, PresenceError
 from libs.common.hive import HiveClient, HiveError
 
 AUTHORITY_SECONDS = 60
+AGREEING = 2  # nodes that must say the same, where so many are configured: one that lies lets nobody in
 _SIGNATURE = re.compile(r"(?:1f|2[0-2])[0-9a-f]{128}")  # header byte 31..34: recovery id, compressed key
 _foundation = wax.create_wax_foundation()
 
@@ -28,8 +30,9 @@ class Authority(msgspec.Struct, frozen=True):
     threshold: int
     keys: dict[str, int]
 
-    def allows(self, key: str) -> bool:
-        return self.keys.get(key, 0) >= self.threshold > 0
+    def allows(self, keys: Set[str]) -> bool:
+        """Whether their weights together reach the threshold; each key counts once."""
+        return sum(self.keys.get(key, 0) for key in keys) >= self.threshold > 0
 
 
 class _Posting(msgspec.Struct):
@@ -61,12 +64,12 @@ class HiveAuthority:
     def __init__(self, hive: HiveClient, redis: Redis) -> None:
         self._hive, self._redis = hive, redis
 
-    async def require_posting_key(self, account: str, key: str) -> None:
-        """Return if `key` alone satisfies the account's posting authority, else raise `unauthorized`."""
+    async def require_posting_keys(self, account: str, keys: Set[str]) -> None:
+        """Return if `keys` together satisfy the account's posting authority, else raise `unauthorized`."""
         cached = await self._cached(account)
-        if cached and cached.allows(key):
+        if cached and cached.allows(keys):
             return
-        if not (await self._fetch(account)).allows(key):
+        if not (await self._fetch(account)).allows(keys):
             raise PresenceError(UNAUTHORIZED, f"The text was not signed with {account}'s posting key.")
 
     async def _cached(self, account: str) -> Authority | None:
@@ -76,19 +79,25 @@ class HiveAuthority:
 
     async def _fetch(self, account: str) -> Authority:
         try:
-            found = await self._hive.call("condenser_api.get_accounts", [[account]])
+            authority = await self._hive.agreed(
+                "condenser_api.get_accounts", [[account]], lambda found: _posting(account, found), AGREEING
+            )
         except HiveError as error:
             raise PresenceError(UNAUTHORIZED, f"Hive does not know {account}.") from error
-        if not found:
+        if authority is None:
             raise PresenceError(UNAUTHORIZED, f"There is no Hive account {account}.")
-        authority = _posting(account, found)
         with cache.redis_unavailable():
             await self._redis.set(cache.authority(account), msgspec.json.encode(authority), ex=AUTHORITY_SECONDS)
         return authority
 
 
-def _posting(account: str, found: Any) -> Authority:
-    """The account's authority. An answer that is not of it is a node's fault, and no answer."""
+def _posting(account: str, found: Any) -> Authority | None:
+    """The account's authority; None where there is no account.
+
+    An answer that is not of it is a node's fault, and no answer.
+    """
+    if not found:
+        return None
     try:
         (described,) = msgspec.convert(found, tuple[_Account])
     except msgspec.ValidationError as error:

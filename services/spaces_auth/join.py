@@ -6,6 +6,7 @@ from redis.asyncio import Redis
 
 from libs.common import access, cache
 from libs.common.access import Action, Role
+from libs.common.addresses import limited
 from libs.common.bus.base import Caller
 from libs.common.contracts.spaces import Authorization, Authorize, Join, Joined
 from libs.common.db.engine import Database
@@ -39,19 +40,23 @@ class JoinHandlers:
         with cache.redis_unavailable():
             epoch = await cache.read_epoch(self._redis, space)
         async with self._database.read() as connection:
-            standing = await access.look(connection, identity, space, self._settings.operators)
+            standing = await access.look(connection, identity, space, self._settings.operators, caller.address)
             standing.require(Action.ENTER)
             content = await repository.content_of(connection, space)
         used, total = await live.count(self._redis, space), standing.settings["max_users"]
         if used >= total and standing.role < Role.MODERATOR:
             raise PresenceError(SPACE_FULL, details={"capacity": {"used": used, "total": total}})
+        with cache.redis_unavailable():
+            await live.note_addresses(self._redis, space, {identity.key: caller.address})
         turn, role = self._turn.issue(identity), standing.role.label
         return Joined(
             success=True,
             space=summary(standing, content, used),
             subspace=request.subspace,
             role=role,
-            session_token=await self._admission(identity, Admission(space, request.subspace, role, epoch)),
+            session_token=await self._admission(
+                identity, Admission(space, request.subspace, role, epoch, limited(caller.address))
+            ),
             turn_credentials=turn,
             ice_servers=turn.iceServers,
             websocket_url=self._websocket_url,
@@ -69,8 +74,10 @@ class JoinHandlers:
         with cache.redis_unavailable():
             epoch = await cache.read_epoch(self._redis, space)
         async with self._database.read() as connection:
-            standing = await access.look(connection, caller.identity, space, self._settings.operators)
+            standing = await access.look(connection, caller.identity, space, self._settings.operators, caller.address)
         standing.require(Action.ENTER)
+        with cache.redis_unavailable():
+            await live.note_addresses(self._redis, space, {caller.identity.key: caller.address})
         settings = dict(standing.settings)
         return Authorization(standing.role.label, epoch, settings["max_users"], settings)
 

@@ -1,38 +1,68 @@
-"""The Ed25519 keys that sign tokens: kept sealed in the database, shared by all processes."""
+"""The Ed25519 keys that sign tokens: kept sealed in the database, shared by all processes.
+
+A key is published in the JWKS for a while before it signs, so that every process and every edge knows it by then, and
+for as long after its last token as that may live. Whichever process looks first when one is due makes the next.
+"""
 
 import asyncio
 import base64
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.common.clock import now
 from libs.common.db.engine import Database
 from libs.common.db.models.auth import SigningKey
 from libs.common.ids import new_id
 from libs.common.sealing import Sealer
 from libs.common.tokens import Signer
+from services.spaces_auth.settings import Settings
 
 RELOAD_SECONDS = 60.0  # after which a key that another process made is seen
+SETTLING = timedelta(seconds=2 * RELOAD_SECONDS)  # from a key's making to its first signature
 _LOCK = 0x4B455953  # "KEYS": two first processes make one key, not two
 
 
-class SigningKeys:
-    """`signer` is the newest key; `jwks` has every key that is not retired."""
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """`rotation` is the age at which a key gets a successor, `token` the longest life of what it signs."""
 
-    def __init__(self, database: Database, sealer: Sealer, issuer: str) -> None:
-        self._database, self._sealer, self._issuer = database, sealer, issuer
+    rotation: timedelta = timedelta(days=30)
+    token: timedelta = timedelta(days=1)
+
+
+def lifetimes(settings: Settings) -> Lifetimes:
+    longest = max(settings.token_seconds, settings.guest_token_seconds, settings.admission_seconds)
+    return Lifetimes(timedelta(days=settings.key_rotation_days), timedelta(seconds=longest))
+
+
+class SigningKeys:
+    """`signer` is the newest key that has settled; `jwks` has every key that is not retired."""
+
+    def __init__(
+        self,
+        database: Database,
+        sealer: Sealer,
+        issuer: str,
+        lifetimes: Lifetimes = Lifetimes(),
+    ) -> None:
+        self._database, self._sealer, self._issuer, self._lifetimes = database, sealer, issuer, lifetimes
         self._rows: list[Any] = []
         self._loaded_at = float("-inf")
         self._loading = asyncio.Lock()
 
     async def signer(self) -> Signer:
-        newest = (await self._current())[0]
-        private = self._sealer.open(newest.private_key_sealed, newest.kid)
-        return Signer(self._issuer, newest.kid, Ed25519PrivateKey.from_private_bytes(private))
+        row = _signing(await self._current())
+        private = self._sealer.open(row.private_key_sealed, row.kid)
+        return Signer(self._issuer, row.kid, Ed25519PrivateKey.from_private_bytes(private))
 
     async def jwks(self) -> list[dict[str, Any]]:
         """Public keys as RFC 8037 JWKs, newest first."""
@@ -48,13 +78,25 @@ class SigningKeys:
     async def _load(self) -> list[Any]:
         async with self._database.read() as connection:
             rows = await _read(connection)
-        if rows:
+        if rows and not self._is_due(rows) and not self._outlived(rows):
             return rows
         async with self._database.transaction() as connection:
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-            if not await _read(connection):
+            rows = await _read(connection)
+            if self._is_due(rows):
                 await connection.execute(insert(SigningKey).values(**self._make()))
+            if outlived := self._outlived(rows):
+                statement = update(SigningKey).where(SigningKey.kid.in_(outlived))
+                await connection.execute(statement.values(retired_at=func.now()))
             return await _read(connection)
+
+    def _is_due(self, rows: Sequence[Any]) -> bool:
+        return not rows or rows[0].created_at < now() - self._lifetimes.rotation
+
+    def _outlived(self, rows: Sequence[Any]) -> list[str]:
+        """Keys whose successor has signed for longer than a token lives."""
+        longest = self._lifetimes.token + SETTLING + timedelta(seconds=RELOAD_SECONDS)
+        return [row.kid for newer, row in pairwise(rows) if newer.created_at < now() - longest]
 
     def _make(self) -> dict[str, Any]:
         kid, key = new_id(), Ed25519PrivateKey.generate()
@@ -65,9 +107,16 @@ class SigningKeys:
         }
 
 
+def _signing(rows: Sequence[Any]) -> Any:
+    """The newest that everyone has had time to learn of; the very first signs at once."""
+    settled = now() - SETTLING
+    return next((row for row in rows if row.created_at <= settled), rows[-1])
+
+
 async def _read(connection: AsyncConnection) -> list[Any]:
+    columns = (SigningKey.kid, SigningKey.public_key, SigningKey.private_key_sealed, SigningKey.created_at)
     statement = (
-        select(SigningKey.kid, SigningKey.public_key, SigningKey.private_key_sealed)
+        select(*columns)
         .where(SigningKey.retired_at.is_(None))
         .order_by(SigningKey.created_at.desc(), SigningKey.kid.desc())
     )

@@ -1,5 +1,6 @@
 """Who is in a space now, read from the live state that realtime keeps in Redis."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import msgspec
@@ -9,6 +10,7 @@ from redis.exceptions import RedisError
 from libs.common import cache
 from libs.common.contracts.spaces import Capacity, ConnectedUser
 from libs.common.errors import PresenceError
+from libs.common.identity import Identity
 from libs.common.spaces import SpaceKey
 
 MOST_ACTIVE = 1000  # spaces that "sort=active" can put first
@@ -21,6 +23,7 @@ class MemberRecord(msgspec.Struct):
     display_name: str
     guest: bool
     subspace: str
+    guest_id: str | None = None
 
 
 async def active_spaces(redis: Redis) -> dict[SpaceKey, int]:
@@ -41,11 +44,33 @@ def _readable(name: bytes) -> SpaceKey | None:
         return None
 
 
-async def connected_users(redis: Redis, space: SpaceKey) -> list[ConnectedUser]:
+async def members(redis: Redis, space: SpaceKey) -> list[MemberRecord]:
+    """One record a socket. Raises `unavailable` while Redis is away."""
     with cache.redis_unavailable():
         stored: list[Any] = await redis.hvals(cache.members(space))
-    records = [msgspec.json.decode(value, type=MemberRecord) for value in stored]
-    return [ConnectedUser(r.user_account, r.display_name, r.guest, r.subspace) for r in records]
+    return [msgspec.json.decode(value, type=MemberRecord) for value in stored]
+
+
+async def connected_users(redis: Redis, space: SpaceKey) -> list[ConnectedUser]:
+    return [
+        ConnectedUser(r.user_account, r.display_name, r.guest, r.subspace) for r in await members(redis, space)
+    ]  # fmt: skip
+
+
+async def sockets_of(redis: Redis, space: SpaceKey, identity: Identity) -> int:
+    """How many sockets the account or guest has in the space."""
+    there = [(r.user_account, None if r.user_account else r.guest_id) for r in await members(redis, space)]
+    return there.count((identity.account, None if identity.account else identity.id))
+
+
+async def note_addresses(redis: Redis, space: SpaceKey, entering: Mapping[str, str]) -> None:
+    """Where each (`Identity.key`) came from last, so that a moderator can ban that too without ever seeing it."""
+    known: dict[Any, Any] = {key: address for key, address in entering.items() if address}
+    if known:
+        async with redis.pipeline(transaction=False) as pipe:
+            pipe.hset(cache.addresses(space), mapping=known)
+            pipe.expire(cache.addresses(space), cache.ADDRESSES_SECONDS)
+            await pipe.execute()
 
 
 async def count(redis: Redis, space: SpaceKey) -> int:

@@ -20,6 +20,8 @@ from libs.common.contracts.auth import (
     Jwks,
     Login,
     Me,
+    Prove,
+    Proven,
     Refresh,
     Session,
 )
@@ -33,6 +35,8 @@ from services.spaces_auth.challenge import Challenges
 from services.spaces_auth.hive_authority import HiveAuthority, recover_key
 from services.spaces_auth.keys import SigningKeys
 from services.spaces_auth.settings import Settings
+
+PROOF_SECONDS = 60  # life of the token that carries one request
 
 
 class LoginHandlers:
@@ -51,12 +55,20 @@ class LoginHandlers:
 
     async def login(self, _: Caller, request: Login) -> Session:
         """Tokens for who signed the challenge. The challenge is spent whatever the outcome."""
-        await self._challenges.spend(request.account, request.challenge)
-        key = recover_key(request.challenge, request.signature)
-        await self._authority.require_posting_key(request.account, key)
+        account, text = await self._challenges.spend(request.challenge, request.account)
+        keys = {recover_key(text, signature) for signature in (request.signature, *request.signatures)}
+        await self._authority.require_posting_keys(account, keys)
         signer = await self._keys.signer()
         async with self._database.transaction() as connection:
             return await self._open_session(connection, signer, request.account, new_id())
+
+    async def prove(self, _: Caller, request: Prove) -> Proven:
+        """The same for one request. The challenge is spent whatever the outcome."""
+        account, text = await self._challenges.spend(request.challenge, request.account)
+        await self._authority.require_posting_keys(account, {recover_key(text, request.signature)})
+        identity = Identity("account", account, account, session_id=new_id())
+        token, _said = (await self._keys.signer()).sign(identity, PROOF_SECONDS)
+        return Proven(token)
 
     async def guest(self, _: Caller, request: GuestRequest) -> GuestSession:
         identity = guest_identity(new_id(), request.display_name)
@@ -76,16 +88,28 @@ class LoginHandlers:
         raise PresenceError(UNAUTHORIZED, "The refresh token is unknown, used or has run out; log in again.")
 
     async def logout(self, caller: Caller, _: Empty) -> Empty:
-        """End the token and its whole login. Nothing happens for a caller without a token."""
-        identity, settings = caller.identity, self._settings
-        longest = max(settings.token_seconds, settings.guest_token_seconds, settings.admission_seconds)
-        with cache.redis_unavailable():
-            for key in cache.denials(identity):
-                await self._redis.set(key, "1", ex=longest)
+        """End the token and its whole login. Nothing happens for a caller without a token.
+
+        Refreshing ends first, then the tokens that are out: whoever repeats one that failed between gets both.
+        """
+        identity = caller.identity
         if identity.session_id:
             async with self._database.transaction() as connection:
                 await repository.revoke_family(connection, identity.session_id)
+        with cache.redis_unavailable():
+            await self._deny(identity)
         return Empty()
+
+    async def _deny(self, identity: Identity) -> None:
+        """Edges refuse the token from now on, and live sockets are told of it by the stream."""
+        settings = self._settings
+        longest = max(settings.token_seconds, settings.guest_token_seconds, settings.admission_seconds)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for key in cache.denials(identity):
+                pipe.set(key, "1", ex=longest)
+            for name in filter(None, (identity.token_id, identity.session_id)):
+                pipe.xadd(cache.LOGOUTS, {"id": name}, maxlen=cache.LOGOUTS_KEPT, approximate=True)
+            await pipe.execute()
 
     async def me(self, caller: Caller, _: Empty) -> Me:
         identity = caller.identity

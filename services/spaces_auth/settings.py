@@ -12,6 +12,9 @@ class Settings(HiveSettings, SecretSettings):
     guest_token_seconds: int = setting("PRESENCE_GUEST_TOKEN_SECONDS", 86_400, "Life of a guest's token.")
     refresh_seconds: int = setting("PRESENCE_REFRESH_SECONDS", 2_592_000, "Life of a refresh token.")
     admission_seconds: int = setting("PRESENCE_ADMISSION_SECONDS", 7200, "Life of an admission to one space.")
+    key_rotation_days: float = setting(
+        "PRESENCE_KEY_ROTATION_DAYS", 30.0, "Age in days at which the key that signs tokens gets a successor."
+    )
     challenge_seconds: int = setting("PRESENCE_CHALLENGE_SECONDS", 300, "How long a login challenge may be answered.")
     turn_secret: str = setting(
         "TURN_SECRET", "", "The secret shared with coturn (static-auth-secret); empty gives STUN only."

@@ -35,7 +35,7 @@ def build(
     resolver = Resolver(settings.webhook_concurrency)
     guard = Guard(settings.webhook_allowed_networks, require_https=settings.webhook_require_https, resolver=resolver)
     sender = Sender(guard, resolver, settings.webhook_timeout)
-    deliverer = Deliverer(database, sender, sealer, settings, clock)
+    deliverer = Deliverer(database, registry, sender, sealer, settings, clock)
     planner = Planner(database, registry, deliverer.wake, clock)
     handlers = WebhookHandlers(database, sealer, guard, registry, settings)
 
@@ -44,7 +44,7 @@ def build(
     bus.serve(webhooks.get_subscription, handlers.get_subscription)
     bus.serve(webhooks.unsubscribe, handlers.unsubscribe)
     bus.serve(webhooks.list_deliveries, handlers.list_deliveries)
-    bus.subscribe(CONSUMER, planner.plan)
+    bus.subscribe_batches(CONSUMER, planner.plan)
 
     # The bus starts last and drains first, so that what it planned can still go out.
     return Service("webhook_dispatcher", [database, sender, deliverer, Pruner(database, clock), bus])

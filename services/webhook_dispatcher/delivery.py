@@ -8,18 +8,23 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from libs.common import access
 from libs.common.access import Action
+from libs.common.contracts.registry import Registry
+from libs.common.db import event_log
 from libs.common.db.engine import Database
+from libs.common.db.redaction import words_are_gone
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from libs.common.sealing import SealBroken, Sealer
 from libs.common.spaces import SpaceKey
 from services.webhook_dispatcher import repository, schedule, signing
+from services.webhook_dispatcher.planner import body_of, webhooks_of
 from services.webhook_dispatcher.repository import Job, Room
 from services.webhook_dispatcher.sender import Answer, Sender
 from services.webhook_dispatcher.settings import Settings
@@ -33,9 +38,15 @@ class Deliverer:
     """A component. `wake` says that something is due; without it that is found within `POLL_SECONDS`."""
 
     def __init__(
-        self, database: Database, sender: Sender, sealer: Sealer, settings: Settings, clock: Callable[[], datetime]
+        self,
+        database: Database,
+        registry: Registry,
+        sender: Sender,
+        sealer: Sealer,
+        settings: Settings,
+        clock: Callable[[], datetime],
     ) -> None:
-        self._database, self._sender, self._sealer = database, sender, sealer
+        self._database, self._registry, self._sender, self._sealer = database, registry, sender, sealer
         self._settings, self._clock = settings, clock
         self._lease = timedelta(seconds=settings.webhook_timeout) + LEASE_MARGIN
         self._woken = asyncio.Event()
@@ -115,6 +126,7 @@ class Deliverer:
                 if refusal:
                     await self._bury(job, refusal)
                 else:
+                    job = await self._without_words_taken_back(job)
                     await self._record(job, await self._send(job))
             except PresenceError as error:
                 _log.warning("delivery waits for its lease to run out", error=str(error))
@@ -132,6 +144,22 @@ class Deliverer:
         except PresenceError as error:
             return f"{job.created_by} may not receive this space's events any more ({error.kind.code})."
         return None
+
+    async def _without_words_taken_back(self, job: Job) -> Job:
+        """A message or a comment may have been deleted since: then its webhook is what the log still says.
+
+        Asked for each attempt. The delivery keeps the words no longer either.
+        """
+        async with self._database.read() as connection:
+            event = await event_log.read_subject(connection, job.event_id)
+        binding = webhooks_of(self._registry, event.name).get(job.event) if event else None
+        if event is None or binding is None or not words_are_gone(event.payload):
+            return job
+        body = body_of(event, job.webhook_id, binding)
+        if body != job.body:
+            async with self._database.transaction() as connection:
+                await repository.replace_body(connection, job.id, body)
+        return replace(job, body=body)
 
     async def _send(self, job: Job) -> Answer:
         try:

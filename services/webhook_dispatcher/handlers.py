@@ -49,7 +49,7 @@ class WebhookHandlers:
         draft = self._draft(space, account, request)
         await self._guard.check(request.webhook_url)
         async with self._database.transaction() as connection:
-            standing = await access.look(connection, caller.identity, space, self._settings.operators)
+            standing = await access.look(connection, caller.identity, space, self._settings.operators, caller.address)
             standing.require(Action.SUBSCRIBE)
             await repository.lock_account(connection, account)
             stored = await repository.by_client_id(connection, account, request.client_message_id)

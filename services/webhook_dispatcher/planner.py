@@ -1,11 +1,12 @@
 """From an event of the log to one delivery for each subscription that wants it, exactly once."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.clock import rfc3339
 from libs.common.contracts.log import LoggedEvent
@@ -27,27 +28,44 @@ class Planner:
     ) -> None:
         self._database, self._registry, self._wake, self._clock = database, registry, wake, clock
 
-    async def plan(self, event: LoggedEvent) -> None:
-        """Plan what `event` brings about. One that this version does not know, or binds to no webhook, brings nothing.
+    async def plan(self, events: Sequence[LoggedEvent]) -> None:
+        """Plan what events bring about. One that this version does not know, or binds to no webhook, brings nothing.
 
-        The inbox mark commits with the deliveries. An event that nobody wants leaves no mark: it costs one query.
+        The inbox marks commit with the deliveries. Events that nobody wants leave no mark: a space's cost one query.
         """
-        bindings = webhooks_of(self._registry, event.name)
-        if not bindings:
+        bound = [event for event in events if webhooks_of(self._registry, event.name)]
+        if not bound:
             return
         async with self._database.transaction() as connection:
-            space = SpaceKey(event.space_type, event.space_id)
-            wanting = await repository.wanting(connection, space, list(bindings))
-            if not wanting or not await inbox.first_time(connection, CONSUMER, event.id):
-                return
-            rows = [
-                _row(event, subscription_id, binding, self._clock())
-                for subscription_id, wanted in wanting
-                for name, binding in bindings.items()
-                if name in wanted
-            ]
-            await repository.insert_deliveries(connection, rows)
-        self._wake()
+            rows = [row for space, told in _by_space(bound) for row in await self._rows(connection, space, told)]
+            if rows:
+                await repository.insert_deliveries(connection, rows)
+        if rows:
+            self._wake()
+
+    async def _rows(
+        self, connection: AsyncConnection, space: SpaceKey, events: Sequence[LoggedEvent]
+    ) -> list[dict[str, Any]]:
+        bindings = {event.id: webhooks_of(self._registry, event.name) for event in events}
+        names = sorted({name for bound in bindings.values() for name in bound})
+        wanting = await repository.wanting(connection, space, names)
+        first = await inbox.first_time(connection, CONSUMER, list(bindings)) if wanting else set()
+        return [
+            _row(event, subscription_id, binding, self._clock())
+            for event in events
+            if event.id in first
+            for subscription_id, wanted in wanting
+            for name, binding in bindings[event.id].items()
+            if name in wanted
+        ]
+
+
+def _by_space(events: Sequence[LoggedEvent]) -> list[tuple[SpaceKey, list[LoggedEvent]]]:
+    """In one order, so that two processes cannot wait for each other."""
+    found: dict[SpaceKey, list[LoggedEvent]] = {}
+    for event in events:
+        found.setdefault(SpaceKey(event.space_type, event.space_id), []).append(event)
+    return sorted(found.items())
 
 
 def webhooks_of(registry: Registry, event_name: str) -> dict[str, Webhook]:
@@ -77,14 +95,17 @@ def _row(event: LoggedEvent, subscription_id: str, binding: Webhook, moment: dat
         "webhook_id": webhook_id,
         "event": binding.event,
         "sequence": event.seq,
-        "body": _body(event, webhook_id, binding),
+        "body": body_of(event, webhook_id, binding),
         "actor": event.actor,
         "next_attempt_at": moment,
     }
 
 
-def _body(event: LoggedEvent, webhook_id: str, binding: Webhook) -> bytes:
-    """Frozen here: every attempt sends these bytes. `event` is the seed's name for Standard Webhooks' `type`."""
+def body_of(event: LoggedEvent, webhook_id: str, binding: Webhook) -> bytes:
+    """Frozen when planned: every attempt sends these bytes, until the words in them are taken back.
+
+    `event` is the seed's name for Standard Webhooks' `type`.
+    """
     return msgspec.json.encode(
         {
             "id": webhook_id,

@@ -109,7 +109,9 @@ class Job:
 
     id: str
     subscription_id: str
+    event_id: str
     webhook_id: str
+    event: str
     body: bytes
     attempts: int
     claimed_until: datetime
@@ -123,8 +125,9 @@ class Job:
 
 
 _JOB = (
-    D.id, D.subscription_id, D.webhook_id, D.body, D.attempts, D.claimed_until, S.webhook_url, S.space_type, S.space_id,
-    S.created_by, S.secret_sealed, S.previous_secret_sealed, S.previous_secret_until,
+    D.id, D.subscription_id, D.event_id, D.webhook_id, D.event, D.body, D.attempts, D.claimed_until,
+    S.webhook_url, S.space_type, S.space_id, S.created_by, S.secret_sealed, S.previous_secret_sealed,
+    S.previous_secret_until,
 )  # fmt: skip
 
 
@@ -164,6 +167,10 @@ def _due(moment: datetime, room: Room) -> Select[Any]:
     )
     longest_due_first = select(due.c.id).select_from(S).join(due, true()).order_by(due.c.next_attempt_at)
     return longest_due_first.where(S.active).limit(room.total)
+
+
+async def replace_body(connection: AsyncConnection, delivery_id: str, body: bytes) -> None:
+    await connection.execute(update(D).where(D.id == delivery_id).values(body=body))
 
 
 async def record(connection: AsyncConnection, job: Job, answer: Answer, verdict: Verdict, moment: datetime) -> None:

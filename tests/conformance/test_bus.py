@@ -1,7 +1,7 @@
 """One suite for every bus: what `libs/common/bus/base.py` promises in words."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -231,6 +231,43 @@ async def test_every_group_gets_every_event_and_its_members_share_them(make_bus:
     by_seq = sorted([*first.handled, *second.handled], key=lambda e: e.seq)
     assert by_seq == events
     assert sorted(lone.handled, key=lambda e: e.seq) == events
+
+
+async def test_events_published_together_come_together(make_bus: MakeBus) -> None:
+    bus, batches = make_bus(), list[list[int]]()
+    alone = Collector()
+
+    async def collect(events: Sequence[LoggedEvent]) -> None:
+        batches.append([event.seq for event in events])
+
+    bus.subscribe_batches("webhook_dispatcher", collect)
+    bus.subscribe("realtime", alone)
+    async with running(bus):
+        await bus.publish(event(1), event(2), event(3))
+        await bus.publish(event(4))
+        await eventually(lambda: len(batches) == 2)
+        await alone.wait_for(4)
+    assert sorted(batches) == [[1, 2, 3], [4]]
+    assert [handled.seq for handled in alone.handled] == [1, 2, 3, 4]
+
+
+async def test_one_of_a_batch_takes_no_other_with_it(make_bus: MakeBus) -> None:
+    """The poison is given up and the others are handled, whatever was tried together."""
+    bus, handled = make_bus(), set[int]()
+    tried_alone = 0
+
+    async def poisoned(events: Sequence[LoggedEvent]) -> None:
+        nonlocal tried_alone
+        numbers = {event.seq for event in events}
+        tried_alone += numbers == {2}
+        if 2 in numbers:
+            raise ZeroDivisionError
+        handled.update(numbers)
+
+    bus.subscribe_batches("realtime", poisoned)
+    async with running(bus):
+        await bus.publish(*(event(n) for n in (1, 2, 3)))
+        await eventually(lambda: handled == {1, 3} and tried_alone == DELIVERY_LIMIT + 1)
 
 
 async def test_an_event_waits_for_a_group_that_is_not_there_yet(make_bus: MakeBus) -> None:

@@ -13,8 +13,8 @@ from services.chat.settings import Settings
 
 
 class StuckBus(RabbitBus):
-    async def publish(self, event: LoggedEvent) -> None:
-        print(f"committed {event.name}", flush=True)
+    async def publish(self, *events: LoggedEvent) -> None:
+        print(f"committed {events[0].name}", flush=True)
         await asyncio.Event().wait()
 
 

@@ -97,7 +97,8 @@ class Client:
 class Node:
     """The process. `connect` makes clients in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, script: Path = ROBOT, *arguments: str) -> None:
+        self._command = ("node", str(script), *arguments)
         self._process: asyncio.subprocess.Process | None = None
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._numbers = itertools.count(1)
@@ -107,7 +108,7 @@ class Node:
     async def start(self) -> None:
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
-            "node", str(ROBOT), stdin=pipe, stdout=pipe, cwd=REPOSITORY, limit=MAX_LINE
+            *self._command, stdin=pipe, stdout=pipe, cwd=REPOSITORY, limit=MAX_LINE
         )
         self._reader = asyncio.create_task(self._read())
 

@@ -5,7 +5,13 @@ import { io } from 'socket.io-client';
 
 const sockets = new Map();
 const tell = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
-const revive = (value) => (value?.$bytes ? Buffer.from(value.$bytes, 'base64') : value);
+// A value in which every {"$bytes": "<base64>"} has become a Buffer.
+const revive = (value) => {
+  if (value?.$bytes) return Buffer.from(value.$bytes, 'base64');
+  if (Array.isArray(value)) return value.map(revive);
+  if (value && typeof value === 'object') return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, revive(part)]));
+  return value;
+};
 
 const commands = {
   connect({ name, url, options }) {

@@ -1,10 +1,14 @@
 """One whole stack for the end-to-end and fault tests: six services, realtime twice, behind Caddy."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
 
+from deploy.local.components import Service
+from deploy.local.guardian import Guardian
+from deploy.local.ports import free_port
 from deploy.local.stack import Stack
 from tests.support.people import Rest
 from tests.support.servers import RunStack
@@ -21,6 +25,41 @@ async def stack(run_stack: RunStack) -> AsyncIterator[Stack]:
 async def rest(stack: Stack) -> AsyncIterator[Rest]:
     async with Rest(stack.url) as client:
         yield client
+
+
+class Replica:
+    """One more realtime replica, beside those behind Caddy, with settings of its own; `url` is its own port's."""
+
+    def __init__(self, stack: Stack, name: str, guardian: Guardian, settings: dict[str, str]) -> None:
+        port, ops_port = free_port(), free_port()
+        own = {
+            "PRESENCE_REPLICA_ID": name,
+            "PRESENCE_HTTP_PORT": str(port),
+            "PRESENCE_OPS_PORT": str(ops_port),
+        }
+        environment = {**stack.settings, **own, **settings}
+        command = ("-m", "services.realtime")
+        self.process = Service(name, stack.place, guardian, command, environment, (ops_port, "/readyz"))
+        self.port, self.url = port, f"http://127.0.0.1:{port}"
+
+    @property
+    def memory(self) -> int:
+        """Bytes of it in RAM."""
+        with open(f"/proc/{self.process.child.pid}/status") as status:
+            line = next(line for line in status if line.startswith("VmRSS:"))
+        return int(line.split()[1]) * 1024
+
+
+@asynccontextmanager
+async def one_more_replica(stack: Stack, name: str, **settings: str) -> AsyncIterator[Replica]:
+    guardian = Guardian()
+    replica = Replica(stack, name, guardian, settings)
+    await replica.process.start()
+    try:
+        yield replica
+    finally:
+        await replica.process.stop()
+        guardian.close()
 
 
 async def leave_reason(stack: Stack, socket_id: str) -> str | None:

@@ -6,15 +6,16 @@
 * **Events** are published at least once and delivered at least once to each consumer group, in no
   guaranteed order: consumers deduplicate by `LoggedEvent.id` and order by `seq`. `publish` returns
   when every consumer group's queue has the event on disk; it raises `BusUnavailable` otherwise, and
-  the log will publish it again.
+  the log will publish it again. Events that are published together travel together.
 * A consumer's handler acknowledges by returning. `Reject` dead-letters the event at once. A temporary
   failure is tried again, with backoff, for as long as it lasts; any other is tried a few times and
-  then dead-lettered.
+  then dead-lettered. Events that came together and fail are tried again one by one, so that none
+  pays for another.
 
 `rabbit.py` and `memory.py` implement this; `tests/conformance` holds both to it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -53,6 +54,7 @@ class Caller:
 
 type Handler[Request, Reply] = Callable[[Caller, Request], Awaitable[Reply]]
 type Consumer = Callable[[LoggedEvent], Awaitable[None]]
+type BatchConsumer = Callable[[Sequence[LoggedEvent]], Awaitable[None]]
 
 
 class Bus(Protocol):
@@ -71,7 +73,13 @@ class Bus(Protocol):
         """Answer `operation` in this process."""
 
     def subscribe(self, group: str, consumer: Consumer, *, concurrency: int = 32) -> None:
-        """Receive every event as a member of `group` (a row of `topology.EVENT_GROUPS`)."""
+        """Receive every event as a member of `group` (a row of `topology.EVENT_GROUPS`).
+
+        `concurrency` deliveries are handled at a time, and all events of each.
+        """
+
+    def subscribe_batches(self, group: str, consumer: BatchConsumer, *, concurrency: int = 32) -> None:
+        """The same, but events that were published together are given together."""
 
     async def call[Request, Reply](
         self, operation: Operation[Request, Reply], request: Request, caller: Caller, *, timeout: float | None = None
@@ -81,5 +89,5 @@ class Bus(Protocol):
         Raises the answering service's `PresenceError`, or `BusUnavailable`.
         """
 
-    async def publish(self, event: LoggedEvent) -> None:
-        """Hand an event to every consumer group, durably. Raises `BusUnavailable`."""
+    async def publish(self, *events: LoggedEvent) -> None:
+        """Hand events of one name to every consumer group, durably: all or none. Raises `BusUnavailable`."""

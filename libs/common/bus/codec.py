@@ -3,7 +3,8 @@
 Shared by both buses, so that a payload that does not survive the wire fails on either.
 """
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import msgspec
 import structlog
@@ -17,9 +18,9 @@ from libs.common.errors import INTERNAL, PresenceError
 _log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
-
-
-_decode_event = msgspec.json.Decoder(LoggedEvent).decode
+_decode_events: Callable[[bytes], list[LoggedEvent]] = msgspec.json.Decoder(
+    Annotated[list[LoggedEvent], msgspec.Meta(min_length=1)]
+).decode
 
 
 def encode_call(operation: Operation[Any, Any], request: Any, caller: Caller) -> bytes:
@@ -34,13 +35,13 @@ def decode_answer[Reply](operation: Operation[Any, Reply], body: bytes) -> Reply
     return load(operation.reply, answer["reply"])
 
 
-def encode_event(event: LoggedEvent) -> bytes:
-    return _encode(event)
+def encode_events(events: Sequence[LoggedEvent]) -> bytes:
+    return _encode(events)
 
 
-def decode_event(body: bytes) -> LoggedEvent:
-    """Raises `msgspec.DecodeError` for what is no event."""
-    return _decode_event(body)
+def decode_events(body: bytes) -> list[LoggedEvent]:
+    """Raises `msgspec.DecodeError` for what are no events."""
+    return _decode_events(body)
 
 
 async def answer_call(handlers: dict[str, tuple[Operation[Any, Any], Handler[Any, Any]]], body: bytes) -> bytes:

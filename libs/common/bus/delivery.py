@@ -1,11 +1,12 @@
-"""One event, one consumer: what its handler's outcome means. The same on both buses."""
+"""One delivery, one consumer: what its handler's outcome means. The same on both buses."""
 
 import asyncio
+from collections.abc import Sequence
 from enum import Enum, auto
 
 import structlog
 
-from libs.common.bus.base import Consumer, Reject
+from libs.common.bus.base import BatchConsumer, Consumer, Reject
 from libs.common.contracts.log import LoggedEvent
 from libs.common.errors import PresenceError
 
@@ -29,21 +30,33 @@ def is_temporary(error: Exception) -> bool:
     return isinstance(error, OSError) or any(cls.__name__ in temporary for cls in type(error).__mro__)
 
 
-async def deliver(consumer: Consumer, event: LoggedEvent) -> Outcome:
+def one_by_one(consumer: Consumer) -> BatchConsumer:
+    """A consumer of batches whose events do not wait for each other. Raises what the first one raised."""
+
+    async def consume(events: Sequence[LoggedEvent]) -> None:
+        for outcome in await asyncio.gather(*map(consumer, events), return_exceptions=True):
+            if outcome is not None:
+                raise outcome
+
+    return consume
+
+
+async def deliver(consumer: BatchConsumer, events: Sequence[LoggedEvent]) -> Outcome:
     """Run the handler until its outcome is known; a temporary failure is outlasted here."""
     pause = FIRST_PAUSE
+    about = {"event_id": events[0].id, "event_name": events[0].name, "events": len(events)}
     while True:
         try:
-            await consumer(event)
+            await consumer(events)
             return Outcome.DONE
         except Reject as error:
-            _log.warning("event rejected", event_id=event.id, event_name=event.name, error=str(error))
+            _log.warning("event rejected", **about, error=str(error))
             return Outcome.DEAD
         except Exception as error:
             if not is_temporary(error):
-                _log.exception("event handler failed", event_id=event.id, event_name=event.name)
+                _log.exception("event handler failed", **about)
                 await asyncio.sleep(RETRY_PAUSE)
                 return Outcome.AGAIN
-            _log.warning("event handler waits", event_id=event.id, error=repr(error), pause=pause)
+            _log.warning("event handler waits", **about, error=repr(error), pause=pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)

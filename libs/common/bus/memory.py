@@ -7,12 +7,13 @@ encoded and decoded on the way.
 import asyncio
 import contextlib
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from libs.common.bus import topology
-from libs.common.bus.base import BusUnavailable, Caller, Consumer, Handler
-from libs.common.bus.codec import answer_call, decode_answer, decode_event, encode_call, encode_event
-from libs.common.bus.delivery import Outcome, deliver
+from libs.common.bus.base import BatchConsumer, BusUnavailable, Caller, Consumer, Handler
+from libs.common.bus.codec import answer_call, decode_answer, decode_events, encode_call, encode_events
+from libs.common.bus.delivery import Outcome, deliver, one_by_one
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Operation
 
@@ -33,7 +34,7 @@ class MemoryBus:
     def __init__(self, broker: MemoryBroker) -> None:
         self._broker = broker
         self._handlers: dict[str, tuple[Operation[Any, Any], Handler[Any, Any]]] = {}
-        self._consumers: list[tuple[str, Consumer, int]] = []
+        self._consumers: list[tuple[str, BatchConsumer, int]] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -57,6 +58,9 @@ class MemoryBus:
         self._handlers[operation.name] = (operation, handler)
 
     def subscribe(self, group: str, consumer: Consumer, *, concurrency: int = 32) -> None:
+        self.subscribe_batches(group, one_by_one(consumer), concurrency=concurrency)
+
+    def subscribe_batches(self, group: str, consumer: BatchConsumer, *, concurrency: int = 32) -> None:
         self._consumers.append((group, consumer, concurrency))
 
     async def call[Request, Reply](
@@ -74,31 +78,35 @@ class MemoryBus:
             raise BusUnavailable("Nobody answered in time.") from error
         return decode_answer(operation, answer)
 
-    async def publish(self, event: LoggedEvent) -> None:
+    async def publish(self, *events: LoggedEvent) -> None:
         if not self._broker.running:
             raise BusUnavailable
-        body = encode_event(event)
+        body = encode_events(events)
         for queue in self._broker.queues.values():
             queue.put_nowait(body)
 
-    async def _consume(self, group: str, consumer: Consumer) -> None:
+    async def _consume(self, group: str, consumer: BatchConsumer) -> None:
         queue = self._broker.queues[group]
         while True:
             body = await queue.get()
             done = False
             try:
-                done = await self._deliver(group, consumer, decode_event(body))
+                await self._deliver(group, consumer, decode_events(body))
+                done = True
             finally:
-                if not done:  # cancelled on the way: the event is nobody's yet
+                if not done:  # cancelled on the way: the events are nobody's yet
                     with contextlib.suppress(asyncio.QueueFull):
                         queue.put_nowait(body)
 
-    async def _deliver(self, group: str, consumer: Consumer, event: LoggedEvent) -> bool:
+    async def _deliver(self, group: str, consumer: BatchConsumer, events: Sequence[LoggedEvent]) -> None:
         for _ in range(topology.DELIVERY_LIMIT + 1):
-            outcome = await deliver(consumer, event)
+            outcome = await deliver(consumer, events)
             if outcome is Outcome.DONE:
-                return True
+                return
+            if len(events) > 1:
+                for event in events:
+                    self._broker.queues[group].put_nowait(encode_events([event]))
+                return
             if outcome is Outcome.DEAD:
                 break
-        self._broker.dead[group].append(event)
-        return True
+        self._broker.dead[group] += events

@@ -8,7 +8,7 @@ lost broker, everything is rebuilt from what was declared, and the calls still w
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,9 +26,9 @@ from aio_pika.abc import (
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError, DeliveryError
 
 from libs.common.bus import topology
-from libs.common.bus.base import BusUnavailable, Caller, Consumer, Handler
-from libs.common.bus.codec import answer_call, decode_answer, decode_event, encode_call, encode_event
-from libs.common.bus.delivery import Outcome, deliver
+from libs.common.bus.base import BatchConsumer, BusUnavailable, Caller, Consumer, Handler
+from libs.common.bus.codec import answer_call, decode_answer, decode_events, encode_call, encode_events
+from libs.common.bus.delivery import Outcome, deliver, one_by_one
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Operation
 from libs.common.errors import PresenceError
@@ -60,6 +60,7 @@ class _Session:
     events: AbstractExchange
     replies: AbstractQueue
     publishing: AbstractChannel
+    answering: AbstractExchange
     broken: asyncio.Event
     consuming: list[tuple[AbstractQueue, str]]
     known_queues: set[str]
@@ -71,7 +72,7 @@ class RabbitBus:
     def __init__(self, url: str, name: str) -> None:
         self._url, self._name = url, name
         self._handlers: dict[str, tuple[Operation[Any, Any], Handler[Any, Any]]] = {}
-        self._consumers: list[tuple[str, Consumer, int]] = []
+        self._consumers: list[tuple[str, BatchConsumer, int]] = []
         self._pending: dict[str, _PendingCall] = {}
         self._working: set[asyncio.Task[None]] = set()
         self._session: _Session | None = None
@@ -82,6 +83,9 @@ class RabbitBus:
         self._handlers[operation.name] = (operation, handler)
 
     def subscribe(self, group: str, consumer: Consumer, *, concurrency: int = 32) -> None:
+        self.subscribe_batches(group, one_by_one(consumer), concurrency=concurrency)
+
+    def subscribe_batches(self, group: str, consumer: BatchConsumer, *, concurrency: int = 32) -> None:
         self._consumers.append((group, consumer, concurrency))
 
     @property
@@ -158,14 +162,13 @@ class RabbitBus:
         except _BROKEN as error:
             _log.warning("call not sent, waiting for the broker", operation=pending.operation.name, error=repr(error))
 
-    async def publish(self, event: LoggedEvent) -> None:
+    async def publish(self, *events: LoggedEvent) -> None:
         if self._session is None:
             raise BusUnavailable("The broker is away.")
-        message = aio_pika.Message(
-            encode_event(event), message_id=event.id, delivery_mode=aio_pika.DeliveryMode.PERSISTENT
-        )
         try:
-            await self._session.events.publish(message, event.name, mandatory=True, timeout=CONFIRM_TIMEOUT)
+            await self._session.events.publish(
+                _message_of(events), events[0].name, mandatory=True, timeout=CONFIRM_TIMEOUT
+            )
         except _BROKEN as error:
             raise BusUnavailable(f"The broker did not take the event: {error!r}") from error
 
@@ -217,7 +220,9 @@ class RabbitBus:
         publishing = await _open_channel(connection, broken)
         calls, events = await _declare_topology(publishing)
         replies = await publishing.declare_queue(exclusive=True, auto_delete=True)
-        session = _Session(connection, calls, events, replies, publishing, broken, [], set())
+        # Nobody waits for an answer's confirm: a caller whose answer is lost with the connection asks again.
+        answering = (await _open_channel(connection, broken, confirms=False)).default_exchange
+        session = _Session(connection, calls, events, replies, publishing, answering, broken, [], set())
         await replies.consume(self._on_answer, no_ack=True)
         if not self._draining:
             await self._attach(session)
@@ -231,7 +236,7 @@ class RabbitBus:
         for group, consumer, concurrency in self._consumers:
             channel = await _open_channel(session.connection, session.broken, concurrency)
             queue = await channel.get_queue(topology.event_queue(group))
-            callback = self._in_task(partial(self._on_event, group, consumer))
+            callback = self._in_task(partial(self._on_events, group, consumer))
             session.consuming.append((queue, await queue.consume(callback)))
 
     def _in_task(
@@ -262,30 +267,46 @@ class RabbitBus:
         session = self._session
         if session and message.reply_to:
             reply = aio_pika.Message(answer, correlation_id=message.correlation_id)
-            exchange = session.publishing.default_exchange
-            with contextlib.suppress(DeliveryError):  # the caller is gone
-                await exchange.publish(reply, message.reply_to, mandatory=False, timeout=CONFIRM_TIMEOUT)
+            await session.answering.publish(reply, message.reply_to, mandatory=False, timeout=CONFIRM_TIMEOUT)
         await message.ack()
 
-    async def _on_event(self, group: str, consumer: Consumer, message: AbstractIncomingMessage) -> None:
+    async def _on_events(self, group: str, consumer: BatchConsumer, message: AbstractIncomingMessage) -> None:
         try:
-            event = decode_event(message.body)
+            events = decode_events(message.body)
         except msgspec.DecodeError as error:
             _log.error("unreadable event", error=str(error))
             await message.reject(requeue=False)
             return
-        with structlog.contextvars.bound_contextvars(request_id=event.request_id, event_id=event.id):
-            outcome = await deliver(consumer, event)
-        EVENTS_HANDLED.labels(group, outcome.name.lower()).inc()
+        with structlog.contextvars.bound_contextvars(request_id=events[0].request_id, event_id=events[0].id):
+            outcome = await deliver(consumer, events)
+        EVENTS_HANDLED.labels(group, outcome.name.lower()).inc(len(events))
         if outcome is Outcome.DONE:
             await message.ack()
-        else:
+        elif len(events) == 1:
             await message.reject(requeue=outcome is Outcome.AGAIN)
+        else:
+            await self._part(group, events)
+            await message.ack()
+
+    async def _part(self, group: str, events: Sequence[LoggedEvent]) -> None:
+        """Back into the group's queue one by one, so that none pays for another."""
+        if self._session is None:
+            raise ConnectionError("the broker is away")
+        exchange = self._session.publishing.default_exchange
+        for event in events:
+            await exchange.publish(_message_of([event]), topology.event_queue(group), timeout=CONFIRM_TIMEOUT)
 
 
-async def _open_channel(connection: AbstractConnection, broken: asyncio.Event, prefetch: int = 0) -> AbstractChannel:
-    """A confirming channel; its end, or the broker's cancelling a consumer on it, breaks the session."""
-    channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+def _message_of(events: Sequence[LoggedEvent]) -> aio_pika.Message:
+    persistent = aio_pika.DeliveryMode.PERSISTENT
+    return aio_pika.Message(encode_events(events), message_id=events[0].id, delivery_mode=persistent)
+
+
+async def _open_channel(
+    connection: AbstractConnection, broken: asyncio.Event, prefetch: int = 0, *, confirms: bool = True
+) -> AbstractChannel:
+    """A channel; its end, or the broker's cancelling a consumer on it, breaks the session."""
+    channel = await connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
     if prefetch:
         await channel.set_qos(prefetch_count=prefetch)
     channel.close_callbacks.add(lambda *_: broken.set())

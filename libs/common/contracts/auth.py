@@ -1,11 +1,11 @@
 """Login: a challenge signed with a Hive posting key, or a guest's token."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
 from libs.common.contracts.registry import Access, Http, Limit, Operation
-from libs.common.contracts.schema import Account, text
+from libs.common.contracts.schema import Account, at_most, text
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,36 @@ class Challenge:
     expires_at: datetime
 
 
+MOST_SIGNATURES = 8
+
+
 @dataclass(frozen=True)
 class Login:
+    """`signatures` are further ones of the same text, where an account's posting authority needs several keys."""
+
     account: Account
     challenge: Annotated[str, text(1024)]
     signature: Annotated[str, text(256)]
+    signatures: list[Annotated[str, text(256)]] = field(default_factory=list, metadata=at_most(MOST_SIGNATURES))
+
+
+@dataclass(frozen=True)
+class Prove:
+    """A signed challenge in the place of a token. `challenge` is the whole text, or its nonce alone.
+
+    Without `account` the challenge's own is meant.
+    """
+
+    challenge: Annotated[str, text(1024)]
+    signature: Annotated[str, text(256)]
+    account: Account | None = None
+
+
+@dataclass(frozen=True)
+class Proven:
+    """`token` is for the one request that brought the signature."""
+
+    token: str
 
 
 @dataclass(frozen=True)
@@ -77,13 +102,16 @@ class Jwks:
     keys: list[dict[str, Any]]
 
 
+GUESTS = Limit(60, 600, per_address=True)
+"""New guests of one address: a family behind one router, but no crowd made by a script."""
+
 challenge = Operation(
     "auth.challenge",
     "spaces_auth",
     ChallengeRequest,
     Challenge,
     Access.ANYONE,
-    Limit(20, 60),
+    Limit(20, 60, per_address=True),
     writes=True,
     bindings=(Http("POST", "/api/auth/challenge"),),
     summary="A text to sign with the account's posting key.",
@@ -94,10 +122,20 @@ login = Operation(
     Login,
     Session,
     Access.ANYONE,
-    Limit(20, 60),
+    Limit(20, 60, per_address=True),
     writes=True,
     bindings=(Http("POST", "/api/auth/login"),),
     summary="Exchange a signed challenge for tokens.",
+)
+prove = Operation(
+    "auth.prove",
+    "spaces_auth",
+    Prove,
+    Proven,
+    Access.INTERNAL,
+    Limit(6000, 60),
+    writes=True,
+    summary="Who signed this challenge: what the front end sends in the place of a token.",
 )
 guest = Operation(
     "auth.guest",
@@ -105,7 +143,7 @@ guest = Operation(
     GuestRequest,
     GuestSession,
     Access.ANYONE,
-    Limit(30, 60),
+    GUESTS,
     writes=True,
     bindings=(Http("POST", "/api/auth/guest"),),
     summary="A guest's token.",
@@ -116,7 +154,7 @@ refresh = Operation(
     Refresh,
     Session,
     Access.ANYONE,
-    Limit(30, 60),
+    Limit(30, 60, per_address=True),
     writes=True,
     bindings=(Http("POST", "/api/auth/refresh"),),
     summary="Exchange a refresh token, once, for new tokens; using one twice ends the whole family.",
@@ -153,4 +191,4 @@ jwks = Operation(
     summary="The public keys that tokens are signed with.",
 )
 
-RECORDS = (challenge, login, guest, refresh, logout, me, jwks)
+RECORDS = (challenge, login, prove, guest, refresh, logout, me, jwks)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from marshmallow import fields, validate
 
+from libs.common.contracts.chat import Edit
 from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Socket, Webhook
 from libs.common.contracts.schema import ClientId, Cursor, Id, PageSize, SpaceId, text
 
@@ -117,6 +118,13 @@ class CommentPage:
 
 
 @dataclass(frozen=True)
+class CommentHistory:
+    """Former words, oldest first. Those of a deleted comment are gone with it."""
+
+    edits: list[Edit]
+
+
+@dataclass(frozen=True)
 class CommentChanged:
     """`action` is posted, edited, deleted, resolved or reopened; `comment` is how it is after that."""
 
@@ -157,6 +165,16 @@ get_comment = Operation(
     Limit(240, 60),
     bindings=(Http("GET", _COMMENTS + "/{id}"),),
     summary="One comment.",
+)
+comment_history = Operation(
+    "documents.comment_history",
+    "chat",
+    CommentId,
+    CommentHistory,
+    Access.ANYONE,
+    Limit(120, 60),
+    bindings=(Http("GET", _COMMENTS + "/{id}/history"),),
+    summary="What a comment said before it was edited.",
 )
 edit_comment = Operation(
     "documents.edit_comment",
@@ -211,6 +229,6 @@ comment_changed = Event(
 )
 
 RECORDS = (
-    post_comment, list_comments, get_comment, edit_comment, delete_comment, resolve_comment, reopen_comment,
-    comment_changed,
+    post_comment, list_comments, get_comment, comment_history, edit_comment, delete_comment, resolve_comment,
+    reopen_comment, comment_changed,
 )  # fmt: skip

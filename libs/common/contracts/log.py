@@ -27,6 +27,10 @@ class LoggedEvent:
     payload: dict[str, Any]
     request_id: str
 
+    def concerns(self, subspace: str) -> bool:
+        """Whether whoever is there hears of it."""
+        return self.subspace in (None, subspace)
+
 
 @dataclass(frozen=True)
 class EventsSince:

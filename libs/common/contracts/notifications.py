@@ -8,7 +8,7 @@ from marshmallow import fields, validate
 from msgspec import Raw, Struct
 
 from libs.common.contracts.registry import Access, Http, Limit, Operation, Signal, Socket
-from libs.common.contracts.schema import Cursor, Id, PageSize, SpaceId, SpaceType
+from libs.common.contracts.schema import ClientId, Cursor, Id, PageSize, SpaceId, SpaceType
 
 LEVELS = ("all", "mentions", "none")
 MOST_UNREAD = 1000  # counting ends here; a front end shows "999+"
@@ -27,11 +27,15 @@ class GetSubscription:
 
 @dataclass(frozen=True)
 class SetSubscription:
-    """`level`: all (a notification for each message), mentions (and replies; the default), none."""
+    """`level`: all (a notification for each message), mentions (and replies; the default), none.
+
+    `client_message_id` makes a retry safe: a command that comes again late does not undo a newer one.
+    """
 
     space_type: SpaceType
     space_id: SpaceId
     level: Annotated[str, LevelField]
+    client_message_id: ClientId | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from libs.common.contracts.registry import Signal
+from libs.common.contracts.voice import VoiceState
 
 COORDINATE_LIMIT = 1e6  # metres from the origin; beyond it a float has no centimetres left
 MAX_AVATAR_BYTES = 2048
@@ -43,7 +44,11 @@ class Rotation(Position, frozen=True):
 
 
 class JoinSpace(Struct, rename=_CAMEL):
-    """`after_seq` is the last number the client has: it is sent every durable event since."""
+    """`after_seq` is the last number the client has: it is sent every durable event since.
+
+    `features`: `pose-batch` (a tick's poses as one `aframe-batch`), `pose-compact` (the same in 16 bytes a pose),
+    `interest` (near members at every tick, far ones once a second, whoever is out of range not at all).
+    """
 
     space_type: Annotated[str, Meta(max_length=16)]
     space_id: Annotated[str, Meta(max_length=300)]
@@ -125,7 +130,7 @@ class AuthRefresh(Struct):
 
 
 class UserJoined(Struct, rename=_CAMEL):
-    """`userAccount` is null for a guest."""
+    """`userAccount` is null for a guest, `voice` for who has not said anything of it."""
 
     socket_id: str
     user_account: str | None
@@ -134,6 +139,7 @@ class UserJoined(Struct, rename=_CAMEL):
     position: Position
     avatar_data: Any
     timestamp: str
+    voice: VoiceState | None = None
 
 
 class UserLeft(Struct, rename=_CAMEL):
@@ -170,12 +176,20 @@ class PoseOut(Struct, rename=_CAMEL):
     timestamp: str
 
 
-class PoseBatch(Struct):
-    """`t` is Unix time in milliseconds; `poses` are pairs of socketId and entityData; `gone` have left."""
+class PoseBatch(Struct, omit_defaults=True):
+    """`t` is Unix time in milliseconds; `poses` are pairs of socketId and entityData; `gone` have left.
+
+    `away` are out of range: forget where they are until they are among the poses again. With the feature
+    `pose-compact`, `compact` is an attachment of 16 bytes a pose (`services/realtime/compact.py`), and `names` are the
+    pairs of number and socketId that it needs and that were not told before.
+    """
 
     t: int
     poses: list[tuple[str, dict[str, Any]]]
     gone: list[str]
+    away: list[str] = []
+    names: list[tuple[int, str]] = []
+    compact: bytes = b""
 
 
 class Nothing(Struct):
@@ -244,7 +258,12 @@ RECORDS = (
     Signal("user-joined", UserJoined, "server", "Someone entered."),
     Signal("user-left", UserLeft, "server", "Someone left."),
     Signal("aframe-update", PoseOut, "server", "Someone's latest pose."),
-    Signal("aframe-batch", PoseBatch, "server", "The latest poses of a tick, for the feature `pose-batch`."),
+    Signal(
+        "aframe-batch",
+        PoseBatch,
+        "server",
+        "A tick's latest poses, for the features `pose-batch` and `pose-compact`.",
+    ),
     Signal("entity-event", EntityEventOut, "server", "What someone sent, in the order in which they did."),
     Signal("chat-typing", TypingOut, "server", "Someone is writing, or stopped."),
     Signal("avatar-updated", AvatarUpdated, "server", "Someone's avatar changed."),

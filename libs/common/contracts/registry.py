@@ -24,10 +24,14 @@ class Access(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `calls` in any `seconds`, counted per identity (per address for those without a token)."""
+    """At most `calls` in any `seconds`, counted per identity (per address for those without a token).
+
+    What makes tokens is `per_address` for everyone, or each token made would bring a budget of its own.
+    """
 
     calls: int
     seconds: int
+    per_address: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,11 @@ class SpaceSummary:
 
 @dataclass(frozen=True)
 class ListSpaces:
-    """`space_type` is ours (post, document, ...), `type` the content's (360, vrml, ...)."""
+    """`space_type` is ours (post, document, ...), `type` the content's (360, vrml, ...).
+
+    `q` finds what holds all its words. `include_events` adds events and communities that are
+    set up or have people, with `sort=active`; they have no content behind them.
+    """
 
     type: Annotated[str, text(32)] | None = None
     space_type: Annotated[str, text(16)] | None = None
@@ -47,10 +51,13 @@ class ListSpaces:
     limit: PageSize = 50
     offset: Annotated[int, integer(0, 10_000)] = 0
     cursor: Cursor | None = None
+    include_events: bool = False
 
 
 @dataclass(frozen=True)
 class SpaceList:
+    """`total` is exact up to a thousand, beyond it an estimate."""
+
     spaces: list[SpaceSummary]
     total: int
     next_cursor: str | None
@@ -173,6 +180,87 @@ class Visit:
     reason: str | None = None
 
 
+@dataclass(frozen=True)
+class LeaveSpace:
+    space_type: SpaceType
+    space_id: SpaceId
+
+
+@dataclass(frozen=True)
+class LeftSpace:
+    """`ended` is how many of the caller's sockets are being taken out."""
+
+    success: bool
+    ended: int
+
+
+@dataclass(frozen=True)
+class LeaveRequested:
+    """The person asked, over REST, that all their sockets leave."""
+
+    subject_kind: str
+    subject: str
+
+
+@dataclass(frozen=True)
+class ListSubrooms:
+    space_type: SpaceType
+    space_id: SpaceId
+
+
+@dataclass(frozen=True)
+class Subroom:
+    subspace: str
+    active_users: int
+
+
+@dataclass(frozen=True)
+class Subrooms:
+    """`main`, and every other in which somebody is, most first."""
+
+    subrooms: list[Subroom]
+
+
+@dataclass(frozen=True)
+class ReviewedMember:
+    """A socket in the space, as its token says who it is. `after_seq` is its snapshot's number; null while entering."""
+
+    socket_id: Annotated[str, text(64)]
+    kind: Annotated[str, text(7, pattern="account|guest|service")]
+    id: Annotated[str, text(64)]
+    operator: bool
+    address: Annotated[str, text(64, 0)]
+    after_seq: int | None = None
+
+
+@dataclass(frozen=True)
+class Review:
+    space_type: SpaceType
+    space_id: SpaceId
+    members: list[ReviewedMember] = field(default_factory=list, metadata=at_most(500))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`code` and `reason` are null for who stays, whose `role` may be another than before."""
+
+    socket_id: str
+    stays: bool
+    role: str
+    code: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """`epoch` was read before the policy: what changed since has a higher one."""
+
+    epoch: int
+    max_users: int
+    settings: dict[str, Any]
+    verdicts: list[Verdict]
+
+
 list_spaces = Operation(
     "spaces.list",
     "spaces_auth",
@@ -213,6 +301,36 @@ authorize = Operation(
     Limit(6000, 60),
     summary="May this identity be in this space, and under what settings.",
 )
+leave = Operation(
+    "spaces.leave",
+    "spaces_auth",
+    LeaveSpace,
+    LeftSpace,
+    Access.ANYONE,
+    Limit(60, 60),
+    writes=True,
+    bindings=(Http("POST", "/api/spaces/{space_type}/{space_id}/leave"),),
+    summary="Take all of the caller's sockets out of a space.",
+)
+list_subrooms = Operation(
+    "spaces.list_subrooms",
+    "spaces_auth",
+    ListSubrooms,
+    Subrooms,
+    Access.ANYONE,
+    Limit(120, 60),
+    bindings=(Http("GET", "/api/spaces/{space_type}/{space_id}/subrooms"),),
+    summary="The subspaces in which somebody is.",
+)
+review = Operation(
+    "spaces.review",
+    "spaces_auth",
+    Review,
+    Reviewed,
+    Access.INTERNAL,
+    Limit(6000, 60),
+    summary="Which of these members of a space may stay.",
+)
 resolve_room = Operation(
     "spaces.resolve_room",
     "spaces_auth",
@@ -245,5 +363,9 @@ member_left = Event(
     bindings=(Webhook("leave"),),
     summary="Someone left a space.",
 )
+leave_requested = Event("spaces.leave_requested", LeaveRequested, summary="Somebody asked to be taken out of a space.")
 
-RECORDS = (list_spaces, get_space, join, authorize, resolve_room, record_presence, member_joined, member_left)
+RECORDS = (
+    list_spaces, get_space, join, leave, list_subrooms, authorize, review, resolve_room, record_presence,
+    member_joined, member_left, leave_requested,
+)  # fmt: skip

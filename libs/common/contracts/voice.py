@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Http, Limit, Operation, Signal
+from libs.common.contracts.schema import SpaceId, SpaceType, integer, text
 
 SocketId = Annotated[str, Meta(max_length=64)]
 Media = Literal["voice", "screen"]
@@ -43,6 +44,34 @@ turn_credentials = Operation(
     Limit(30, 60),
     bindings=(Http("GET", "/api/turn-credentials"), Http("GET", "/api/webrtc/turn-config")),
     summary="Short-lived TURN credentials; STUN only without a token.",
+)
+
+
+@dataclass(frozen=True)
+class ConnectionReport:
+    """How one attempt to reach a peer ended, once, from one side. `path` is the kind of the chosen candidate pair.
+
+    `milliseconds` from the offer to being connected, or to giving up.
+    """
+
+    outcome: Annotated[str, text(9, pattern="connected|failed")]
+    path: Annotated[str, text(7, pattern="host|srflx|prflx|relay|unknown")] = "unknown"
+    media: Annotated[str, text(6, pattern="voice|screen")] = "voice"
+    milliseconds: Annotated[int, integer(0, 600_000)] | None = None
+    space_type: SpaceType | None = None
+    space_id: SpaceId | None = None
+
+
+report_connection = Operation(
+    "voice.report_connection",
+    "spaces_auth",
+    ConnectionReport,
+    Empty,
+    Access.ANYONE,
+    Limit(60, 60),
+    writes=True,
+    bindings=(Http("POST", "/api/webrtc/reports", 201),),
+    summary="A client's connection outcome, for the success rate.",
 )
 
 
@@ -91,8 +120,18 @@ class VoiceStateOut(VoiceState, rename=_CAMEL, kw_only=True):
     user_account: str | None
 
 
+class VoicePeers(Struct):
+    """Socket ids to hold a voice connection to; each of them is told the same of the reader.
+
+    Of two, the one with the smaller socket id sends the offer.
+    """
+
+    peers: list[str]
+
+
 RECORDS = (
     turn_credentials,
+    report_connection,
     Signal("webrtc-offer", Offer, "client", "To one socket in the same space."),
     Signal("webrtc-answer", Answer, "client", "To one socket in the same space."),
     Signal("webrtc-ice-candidate", IceCandidate, "client", "To one socket in the same space."),
@@ -101,4 +140,5 @@ RECORDS = (
     Signal("webrtc-answer", Signalled, "server", "An answer from someone in the same space."),
     Signal("webrtc-ice-candidate", Signalled, "server", "A candidate from someone in the same space."),
     Signal("voice-state", VoiceStateOut, "server", "Someone's microphone and screen."),
+    Signal("voice-peers", VoicePeers, "server", "The nearest few, when they changed."),
 )

@@ -36,7 +36,8 @@ _log = structlog.get_logger(__name__)
 SWEEP_INTERVAL = 1.0  # seconds
 SWEEP_AGE = timedelta(seconds=2)  # older unpublished rows belong to nobody: their process died
 SWEEP_BATCH = 500
-PUBLISHING_AT_ONCE = 64
+TOGETHER = 64  # events that travel as one message of the bus
+MARK_INTERVAL = 0.05  # seconds between two markings of what was published; far less than `SWEEP_AGE`
 _COLUMNS = (
     EventLogRow.id, EventLogRow.name, EventLogRow.space_type, EventLogRow.space_id, EventLogRow.subspace,
     EventLogRow.seq, EventLogRow.actor, EventLogRow.occurred_at, EventLogRow.payload, EventLogRow.request_id,
@@ -52,6 +53,8 @@ class Fact[Payload]:
     subspace: str | None
     payload: Callable[[int], Payload]
     actor: str | None = None  # an `Identity.key`, where it is not the caller
+    caller: Caller | None = None  # where it is not the batch's
+    subject: str | None = None  # the message or comment whose words the payload holds; see `redaction.py`
 
 
 class Transaction:
@@ -69,21 +72,28 @@ class Transaction:
         payload: Callable[[int], Payload],
         *,
         subspace: str | None = None,
+        subject: str | None = None,
     ) -> LoggedEvent:
         """Append one fact; do it last, since it holds the space's counter until the commit."""
-        return (await self.append_all([Fact(event, space, subspace, payload)], caller))[0]
+        return (await self.append_all([Fact(event, space, subspace, payload, subject=subject)], caller))[0]
 
-    async def append_all(self, facts: Sequence[Fact[Any]], caller: Caller) -> list[LoggedEvent]:
-        """Append many, each space's taking one range. Spaces are locked in order, so batches cannot deadlock."""
+    async def append_all(self, facts: Sequence[Fact[Any]], caller: Caller | None = None) -> list[LoggedEvent]:
+        """Append many, each space's taking one range, in their order; `caller` is for those that name none.
+
+        Spaces are locked in order, so batches cannot deadlock.
+        """
         by_space: dict[SpaceKey, list[Fact[Any]]] = {}
         for fact in facts:
             by_space.setdefault(fact.space, []).append(fact)
         rows: list[LoggedEvent] = []
+        values: list[dict[str, Any]] = []
         for space in sorted(by_space):
             first = await _take(self.connection, space, len(by_space[space]))
-            rows += [_row(fact, first + i, caller) for i, fact in enumerate(by_space[space])]
+            for seq, fact in enumerate(by_space[space], first):
+                rows.append(_row(fact, seq, caller))
+                values.append({**_values(rows[-1]), "subject": fact.subject})
         if rows:
-            await self.connection.execute(insert(EventLogRow), [_values(row) for row in rows])
+            await self.connection.execute(insert(EventLogRow), values)
         self.appended += rows
         return rows
 
@@ -102,7 +112,10 @@ async def _take(connection: AsyncConnection, space: SpaceKey, count: int) -> int
     return last - count + 1
 
 
-def _row(fact: Fact[Any], seq: int, caller: Caller) -> LoggedEvent:
+def _row(fact: Fact[Any], seq: int, caller: Caller | None) -> LoggedEvent:
+    caller = fact.caller or caller
+    if caller is None:
+        raise ValueError(f"nobody is named who caused {fact.event.name}")
     return LoggedEvent(
         id=new_id(),
         name=fact.event.name,
@@ -136,6 +149,13 @@ async def read_after(connection: AsyncConnection, space: SpaceKey, after_seq: in
     return [LoggedEvent(**row) for row in (await connection.execute(statement)).mappings()]
 
 
+async def read_subject(connection: AsyncConnection, event_id: str) -> LoggedEvent | None:
+    """The event as the log has it now, if it holds a message's or a comment's words; see `redaction.py`."""
+    statement = select(*_COLUMNS).where(EventLogRow.id == event_id, EventLogRow.subject.is_not(None))
+    row = (await connection.execute(statement)).mappings().one_or_none()
+    return LoggedEvent(**row) if row else None
+
+
 async def read_head(connection: AsyncConnection, space: SpaceKey) -> int:
     """The newest `seq` of the space; 0 when nothing ever happened there."""
     return (await read_heads(connection, [space])).get(space, 0)
@@ -156,6 +176,7 @@ class EventLog:
     def __init__(self, database: Database, bus: Bus) -> None:
         self._database, self._bus = database, bus
         self._fresh: asyncio.Queue[LoggedEvent] = asyncio.Queue()
+        self._confirmed: asyncio.Queue[str] = asyncio.Queue()
         self._background = Background()
 
     @contextlib.asynccontextmanager
@@ -168,23 +189,37 @@ class EventLog:
             self._fresh.put_nowait(event)
 
     async def start(self) -> None:
-        self._background.begin(self._publish_fresh(), self._sweep_forever())
+        self._background.begin(self._publish_fresh(), self._mark_forever(), self._sweep_forever())
 
     async def stop(self) -> None:
         """What is not yet published stays in the log, and the next sweep of any process finds it."""
         await self._background.end()
+        await self._mark(_gathered(self._confirmed))
 
     async def _publish_fresh(self) -> None:
         while True:
-            batch = [await self._fresh.get()]
-            while not self._fresh.empty() and len(batch) < PUBLISHING_AT_ONCE:
-                batch.append(self._fresh.get_nowait())
-            try:
-                await self._publish(batch, "commit")
-            except PresenceError as error:
-                _log.warning("publishing waits for the sweep", events=len(batch), error=str(error))
-            except Exception:
-                _log.exception("publishing failed; the sweep will find the rows")
+            events = [await self._fresh.get(), *_gathered(self._fresh)]
+            confirmed = await self._confirm(events)
+            EVENTS_PUBLISHED.labels("commit").inc(len(confirmed))
+            for event_id in confirmed:
+                self._confirmed.put_nowait(event_id)
+
+    async def _mark_forever(self) -> None:
+        """Apart from publishing, and for many at once, since each marking is a commit."""
+        while True:
+            await self._mark([await self._confirmed.get(), *_gathered(self._confirmed)])
+            await asyncio.sleep(MARK_INTERVAL)
+
+    async def _mark(self, ids: Sequence[str]) -> None:
+        """What cannot be marked is published once more, by the sweep."""
+        try:
+            for start in range(0, len(ids), SWEEP_BATCH):
+                async with self._database.transaction() as connection:
+                    await _mark_published(connection, ids[start : start + SWEEP_BATCH])
+        except PresenceError as error:
+            _log.warning("not marked as published", events=len(ids), error=str(error))
+        except Exception:
+            _log.exception("marking failed")
 
     async def _sweep_forever(self) -> None:
         while True:
@@ -213,23 +248,37 @@ class EventLog:
         EVENTS_PUBLISHED.labels("sweep").inc(len(confirmed))
         return len(confirmed)
 
-    async def _publish(self, events: list[LoggedEvent], path: str) -> None:
-        confirmed = await self._confirm(events)
-        if confirmed:
-            async with self._database.transaction() as connection:
-                await _mark_published(connection, confirmed)
-            EVENTS_PUBLISHED.labels(path).inc(len(confirmed))
-
     async def _confirm(self, events: Sequence[LoggedEvent]) -> list[str]:
-        """Publish side by side; the ids of those the broker took. One that fails keeps no other from being marked."""
-        outcomes = await asyncio.gather(*(self._bus.publish(event) for event in events), return_exceptions=True)
-        for event, outcome in zip(events, outcomes, strict=True):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, BusUnavailable):
-                _log.error("event not published", event_id=event.id, event_name=event.name, exc_info=outcome)
-        return [event.id for event, outcome in zip(events, outcomes, strict=True) if outcome is None]
+        """Publish, those of one name together; the ids of those that the broker took."""
+        by_name: dict[str, list[LoggedEvent]] = {}
+        for event in events:
+            by_name.setdefault(event.name, []).append(event)
+        batches = [named[i : i + TOGETHER] for named in by_name.values() for i in range(0, len(named), TOGETHER)]
+        taken = await asyncio.gather(*map(self._confirm_batch, batches))
+        return [event.id for batch in taken for event in batch]
+
+    async def _confirm_batch(self, events: list[LoggedEvent]) -> list[LoggedEvent]:
+        """Those that the broker took. One that cannot be published keeps no other from it."""
+        try:
+            await self._bus.publish(*events)
+        except BusUnavailable:
+            return []
+        except Exception:
+            if len(events) > 1:
+                return [event for one in events for event in await self._confirm_batch([one])]
+            _log.exception("event not published", event_id=events[0].id, event_name=events[0].name)
+            return []
+        return events
+
+
+def _gathered[Item](queue: asyncio.Queue[Item]) -> list[Item]:
+    """What waits in a queue, taken out."""
+    return [queue.get_nowait() for _ in range(queue.qsize())]
 
 
 async def _mark_published(connection: AsyncConnection, ids: Sequence[str]) -> None:
     if ids:
-        statement = update(EventLogRow).where(EventLogRow.id.in_(ids)).values(published_at=func.now())
+        # In one order, as whoever takes words back locks them.
+        locked = select(EventLogRow.id).where(EventLogRow.id.in_(ids)).order_by(EventLogRow.id).with_for_update()
+        statement = update(EventLogRow).where(EventLogRow.id.in_(locked)).values(published_at=func.now())
         await connection.execute(statement)

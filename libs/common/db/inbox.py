@@ -1,5 +1,6 @@
 """Deduplication for consumers: `first_time` inside the handler's own transaction."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import delete
@@ -12,10 +13,14 @@ from libs.common.db.models.event_log import InboxRow
 RETENTION = timedelta(days=7)  # far longer than the broker keeps an event unacknowledged
 
 
-async def first_time(connection: AsyncConnection, consumer: str, event_id: str) -> bool:
-    """True once per consumer and event; the mark commits, or not, with the handler's work."""
-    statement = insert(InboxRow).values(consumer=consumer, event_id=event_id).on_conflict_do_nothing()
-    return (await connection.execute(statement)).rowcount == 1
+async def first_time(connection: AsyncConnection, consumer: str, event_ids: Sequence[str]) -> set[str]:
+    """Those of the events that this consumer sees for the first time; the marks commit with the handler's work.
+
+    Each is given once for a consumer, however often and by however many processes it is asked for.
+    """
+    rows = [{"consumer": consumer, "event_id": event_id} for event_id in sorted(set(event_ids))]
+    statement = insert(InboxRow).values(rows).on_conflict_do_nothing().returning(InboxRow.event_id)
+    return set((await connection.execute(statement)).scalars())
 
 
 async def prune(connection: AsyncConnection, consumer: str) -> None:

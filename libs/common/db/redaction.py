@@ -1,47 +1,34 @@
-"""The log keeps every fact, but nobody reads again what was deleted since.
+"""The log keeps every fact, but not the words that were taken back: they go in the transaction that deletes them.
 
-An event that says what a message or a comment said is given out without its words once they were taken back.
+An event that said what a message or a comment said stays, without its words.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.contracts.log import LoggedEvent
-from libs.common.db.models.chat import ChatMessage, DocumentComment
-from libs.common.ids import is_id
+from libs.common.db.models.event_log import EventLogRow
 
-_MESSAGES = ("chat.message_posted", "chat.message_edited")
-_COMMENTS = ("documents.comment_changed",)
 _GONE: dict[str, Any] = {"content": None, "mentions": [], "is_deleted": True}
 
 
-async def redact(connection: AsyncConnection, events: Sequence[LoggedEvent]) -> list[LoggedEvent]:
-    """The events, in the same order; two short queries where any of them holds words, none otherwise."""
-    gone = await _deleted(connection, ChatMessage, {_subject(e) for e in events if e.name in _MESSAGES})
-    gone |= await _deleted(connection, DocumentComment, {_subject(e) for e in events if e.name in _COMMENTS})
-    return [_without_words(event) if _subject(event) in gone else event for event in events] if gone else list(events)
+async def forget_words(connection: AsyncConnection, subject: str) -> None:
+    """Of the message or comment with this id, in every event that was logged with it as its `subject`."""
+    row = EventLogRow
+    statement = select(row.id, row.payload).where(row.subject == subject).order_by(row.id).with_for_update()
+    for id, payload in (await connection.execute(statement)).all():
+        await connection.execute(update(row).where(row.id == id).values(payload=_without_words(payload)))
 
 
-async def _deleted(connection: AsyncConnection, table: type[ChatMessage | DocumentComment], ids: set[str]) -> set[str]:
-    ids.discard("")
-    if not ids:
-        return set()
-    return set((await connection.execute(select(table.id).where(table.id.in_(ids), table.is_deleted))).scalars())
+def words_are_gone(payload: Mapping[str, Any]) -> bool:
+    """Whether this is what is left of an event that said something."""
+    said = payload.get("comment", payload)
+    return "content" in said and said["content"] is None
 
 
-def _subject(event: LoggedEvent) -> str:
-    """The id of the message or comment; empty where there is none."""
-    about = event.payload.get("comment", {}) if event.name in _COMMENTS else event.payload
-    found = str(about.get("id"))
-    return found if is_id(found) else ""
-
-
-def _without_words(event: LoggedEvent) -> LoggedEvent:
-    if event.name in _COMMENTS:
-        return replace(event, payload={**event.payload, "comment": {**event.payload["comment"], "content": None}})
-    known = {name: value for name, value in _GONE.items() if name in event.payload}
-    return replace(event, payload={**event.payload, **known})
+def _without_words(payload: dict[str, Any]) -> dict[str, Any]:
+    if "comment" in payload:
+        return {**payload, "comment": {**payload["comment"], "content": None}}
+    return {**payload, **{name: value for name, value in _GONE.items() if name in payload}}

@@ -45,6 +45,13 @@ async def test_ten_times_at_once_over_rest_and_sockets_is_one_message(stack: Sta
     assert (await rest.get(path))["messages"] == [messages[0], last["message"]]
 
 
+async def test_a_guest_without_a_token_may_try_again_too(rest: Rest) -> None:
+    path, command = "/api/chat/event/retried/messages", {"content": "only once", "client_message_id": "the-same"}
+    first, again = [(await rest.post(path, command))["message"] for _ in range(2)]
+    assert first == again
+    assert (await rest.get(path))["messages"] == [first]
+
+
 async def test_the_order_is_the_same_everywhere_under_fifty_writers(stack: Stack, rest: Rest, node: Node) -> None:
     near, far = await two_clients(stack, node, "crowd")
     guests = [await rest.post("/api/auth/guest", {"display_name": f"writer {n}"}) for n in range(WRITERS)]

@@ -128,7 +128,6 @@ async def test_what_one_may_not_see_answers_as_what_does_not_exist(world: World,
         world.post(who="dave", space_id=space_id, parent_message_id=parent.id),
         world.page("dave", space_id=space_id),
         world.page("dave", space_id=space_id, after=parent.id),
-        world.snapshot("dave", space_id=space_id),
     ):
         with pytest.raises(PresenceError) as raised:
             await asking

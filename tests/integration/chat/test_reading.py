@@ -91,9 +91,7 @@ async def test_whoever_may_enter_may_read(world: World, who: str) -> None:
 
 async def test_whoever_may_not_enter_may_not_read(world: World) -> None:
     assert await refusal(world.page("banned")) == "banned"
-    assert await refusal(world.snapshot("banned")) == "banned"
     assert await refusal(world.page("dave", space_type="document", space_id="123")) == "not_found"
-    assert await refusal(world.snapshot("dave", space_type="document", space_id="123")) == "not_found"
 
 
 async def test_a_snapshot_holds_the_newest_messages_and_the_spaces_number(world: World) -> None:

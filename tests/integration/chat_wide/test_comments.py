@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from libs.common.contracts import documents
-from libs.common.contracts.documents import Comment, CommentPosition, EditComment, ListComments
+from libs.common.contracts.documents import Comment, CommentId, CommentPosition, EditComment, ListComments
 from tests.integration.chat_wide.world import World, refusal
 
 
@@ -83,12 +83,30 @@ async def test_its_author_edits_a_comment_and_nobody_else(world: World) -> None:
     assert [told["action"] for _, told in await world.logged()] == ["posted", "edited"]
 
 
+async def history(world: World, comment: Comment, who: str = "alice") -> list[str]:
+    found = await world.call(documents.comment_history, CommentId(comment.document_id, comment.id), who)
+    return [edit.content for edit in found.edits]
+
+
+async def test_what_a_comment_said_before_is_its_history(world: World) -> None:
+    comment = await world.comment("first")
+    for content in ("second", "second", "third"):
+        await edit(world, comment, content=content)
+    await edit(world, comment, section="elsewhere")
+    assert await history(world, comment, "erin") == ["first", "second"]
+    assert await refusal(history(world, comment, "dave")) == "not_found"
+
+
 async def test_a_deleted_comment_leaves_no_words(world: World) -> None:
     comment = await world.comment("secret")
+    await edit(world, comment, content="other secret")
+    await world.on_comment(documents.resolve_comment, comment)
     gone = await world.on_comment(documents.delete_comment, comment)
     assert (gone.is_deleted, gone.content) == (True, None)
     assert await listed(world) == [None]
-    assert "secret" not in str(await world.owner.sql("SELECT * FROM document_comments"))
+    assert await history(world, comment) == []
+    for table in ("document_comments", "document_comment_edits", "event_log"):
+        assert "secret" not in str(await world.owner.sql(f"SELECT * FROM {table}")), table
     assert await refusal(edit(world, comment, content="x")) == "conflict"
     assert await refusal(world.on_comment(documents.resolve_comment, comment)) == "conflict"
 

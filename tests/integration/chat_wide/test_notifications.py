@@ -70,6 +70,13 @@ async def test_only_accounts_that_we_know_are_mentioned(world: World) -> None:
     assert (await world.post("hello @walter", "alice")).mentions == ["walter"], "who has written is known"
 
 
+async def test_a_level_that_is_delivered_again_late_does_not_undo_a_later_one(world: World) -> None:
+    old = notifications.SetSubscription("post", "bob/hall", "none", client_message_id="c1")
+    assert (await world.call(notifications.set_subscription, old, "dave")).level == "none"
+    assert (await world.level("all", "dave")).level == "all"
+    assert (await world.call(notifications.set_subscription, old, "dave")).level == "all"
+
+
 @pytest.mark.parametrize(
     ("level", "heard"),
     [

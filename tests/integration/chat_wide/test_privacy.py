@@ -20,7 +20,6 @@ type Ask = Callable[[Message, Comment], Any]
 BY_SPACE: dict[str, Ask] = {
     chat.post_message.name: lambda m, c: chat.PostMessage(**PLANS, content="let me in"),
     chat.list_messages.name: lambda m, c: chat.ListMessages(**PLANS),
-    chat.snapshot.name: lambda m, c: chat.GetSnapshot(**PLANS),
     notifications.get_subscription.name: lambda m, c: notifications.GetSubscription(**PLANS),
     notifications.set_subscription.name: lambda m, c: notifications.SetSubscription(**PLANS, level="all"),
     documents.post_comment.name: lambda m, c: documents.PostComment("123", "let me in"),
@@ -38,6 +37,7 @@ BY_MESSAGE: dict[str, Ask] = {
 }
 BY_COMMENT: dict[str, Ask] = {
     documents.get_comment.name: lambda m, c: documents.CommentId("123", c.id),
+    documents.comment_history.name: lambda m, c: documents.CommentId("123", c.id),
     documents.edit_comment.name: lambda m, c: documents.EditComment("123", c.id, "mine"),
     documents.delete_comment.name: lambda m, c: documents.CommentId("123", c.id),
     documents.resolve_comment.name: lambda m, c: documents.CommentId("123", c.id),
@@ -45,7 +45,11 @@ BY_COMMENT: dict[str, Ask] = {
 }
 OF_THE_CALLER = {notifications.list_notifications.name, notifications.read_notifications.name}  # hold what is one's own
 TABLE = BY_SPACE | BY_MESSAGE | BY_COMMENT
-OPERATIONS = {operation.name: operation for operation in default_registry().operations if operation.service == "chat"}
+OPERATIONS = {
+    operation.name: operation
+    for operation in default_registry().operations
+    if operation.service == "chat" and operation.access is not Access.INTERNAL  # realtime asks for those it let in
+}
 OUTSIDERS = ("carol", "guest", "anonymous")
 
 

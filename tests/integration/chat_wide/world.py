@@ -131,9 +131,12 @@ async def refusal(asking: Any) -> str:
 
 
 @contextlib.asynccontextmanager
-async def running(database_url: str, redis_url: str, filters: Sequence[Filter] | None = None) -> AsyncIterator[World]:
+async def running(
+    database_url: str, redis_url: str, filters: Sequence[Filter] | None = None, *, content: str = CONTENT
+) -> AsyncIterator[World]:
+    """A process of chat; the second one on a database brings no `content`."""
     bus, owner, redis = RecordingBus(), Owner(database_url), RedisClient(redis_url)
-    for statement in CONTENT.split(";"):
+    for statement in filter(None, content.split(";")):
         await owner.sql(statement)
     settings = defaults(Settings, database_url=database_url, redis_url=redis_url, operators=("olivia",))
     service = build(settings, bus, filters)

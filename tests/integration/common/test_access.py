@@ -172,9 +172,51 @@ async def test_who_may_do_what(
     assert {action: outcome(standing, action) for action in expected} == expected
 
 
-async def test_a_muted_moderator_may_still_speak(owner: Owner) -> None:
+async def test_a_moderator_whom_the_owner_muted_may_not_speak(owner: Owner) -> None:
     standing = replace(await standing_of(owner, "mona", PUBLIC), muted=True)
-    assert outcome(standing, Action.CHAT) == OK
+    assert outcome(standing, Action.CHAT) == MUTE
+
+
+@pytest.mark.parametrize(
+    ("banned", "address", "outcome_there"),
+    [
+        ("198.51.100.0/24", "198.51.100.7", BAN),
+        ("198.51.100.0/24", "::ffff:198.51.100.7", BAN),
+        ("198.51.100.0/24", "198.51.101.7", OK),
+        ("2001:db8:0:1::/64", "2001:db8:0:1:aaaa::1", BAN),
+        ("2001:db8:0:1::/64", "2001:db8:0:2::1", OK),
+        ("198.51.100.0/24", "", OK),
+        ("198.51.100.0/24", "not an address", OK),
+    ],
+)
+async def test_an_address_is_banned_by_its_range(owner: Owner, banned: str, address: str, outcome_there: str) -> None:
+    space = SpaceKey("event", new_id())
+    await ban_range(owner, space, banned, beats=5)
+    async with owner.database.read() as connection:
+        for who in ("carol", "guest", "anonymous"):
+            standing = await access.look(connection, identity(who), space, OPERATORS, address)
+            assert outcome(standing, Action.ENTER) == outcome_there
+        assert outcome(await access.look(connection, identity("olivia"), space, OPERATORS, address), Action.ENTER) == OK
+
+
+async def test_a_moderators_range_does_not_hit_those_above(owner: Owner) -> None:
+    await ban_range(owner, key(OPEN), "203.0.113.0/24", beats=3)
+    async with owner.database.read() as connection:
+        found = await access.look_at_all(
+            connection, [(identity(who), "203.0.113.9") for who in ("bob", "carol", "guest")], key(OPEN), OPERATORS
+        )
+    assert [outcome(standing, Action.ENTER) for standing in found] == [OK, BAN, BAN]
+    await owner.sql("DELETE FROM space_sanctions WHERE subject_kind = 'address'")
+
+
+async def ban_range(owner: Owner, space: SpaceKey, range_: str, beats: int) -> None:
+    await owner.sql(
+        """INSERT INTO space_sanctions
+             (id, space_type, space_id, kind, subject_kind, subject, address_range, beats, reason, imposed_by)
+           VALUES (:id, :type, :space, 'ban', 'address', :range,
+              cast(cast(:range AS text) AS cidr), :beats, 'x', 'b')""",
+        id=new_id(), type=space.space_type, space=space.space_id, range=range_, beats=beats,
+    )  # fmt: skip
 
 
 async def test_the_operator_token_stands_above_every_space(owner: Owner) -> None:

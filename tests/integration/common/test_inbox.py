@@ -26,10 +26,10 @@ async def owner(database_url: str) -> AsyncIterator[Owner]:
 
 async def handle(database: Database, consumer: str, event_id: str, *, fail: bool = False) -> bool:
     async with database.transaction() as connection:
-        first = await first_time(connection, consumer, event_id)
+        first = await first_time(connection, consumer, [event_id])
         if fail:
             raise ZeroDivisionError
-        return first
+        return first == {event_id}
 
 
 async def test_an_event_is_new_once_for_each_consumer(database: Database) -> None:
@@ -37,6 +37,14 @@ async def test_an_event_is_new_once_for_each_consumer(database: Database) -> Non
     assert [await handle(database, "chat", event) for _ in range(3)] == [True, False, False]
     assert await handle(database, "activity", event)
     assert await handle(database, "chat", new_id())
+
+
+async def test_of_a_batch_those_are_new_that_were_not_handled(database: Database) -> None:
+    old, fresh = new_id(), [new_id() for _ in range(3)]
+    await handle(database, "chat", old)
+    async with database.transaction() as connection:
+        assert await first_time(connection, "chat", [old, *fresh, fresh[0]]) == set(fresh)
+        assert await first_time(connection, "chat", fresh) == set()
 
 
 async def test_of_ten_at_once_one_is_the_first(database: Database) -> None:

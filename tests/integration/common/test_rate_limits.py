@@ -7,6 +7,7 @@ import time
 import pytest
 
 from libs.common import edge
+from libs.common.contracts import auth
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Limit, Operation
 from libs.common.edge import Budget, RateLimits
@@ -84,6 +85,34 @@ async def test_those_without_a_token_share_their_addresss_budget(limits: RateLim
     assert await spend(limits, 1, Identity("guest", "two", "two")) == [True]
     assert await spend(limits, 1, Identity("guest", "two", "two"), THERE) == [False]
     assert await spend(limits, 1, identity("guest")) == [False], "a guest with a token has one of its own"
+
+
+async def test_what_makes_tokens_is_limited_by_address_whatever_token_one_shows(limits: RateLimits) -> None:
+    making = Operation("test.makes", "chat", Empty, Empty, Access.ANYONE, Limit(2, 60, per_address=True))
+    people = (ALICE, account("bob"), identity("guest"), identity("anonymous"))
+    assert [(await limits.spend(making, who, HERE)).exceeded for who in people] == [False, False, True, True]
+    assert not (await limits.spend(making, ALICE, THERE)).exceeded
+
+
+async def test_an_ipv6_customer_has_one_address(limits: RateLimits) -> None:
+    nobody = identity("anonymous")
+    assert await spend(limits, 2, nobody, "2001:db8::1") + await spend(limits, 2, nobody, "2001:db8::2") == [
+        False, False, False, True,
+    ]  # fmt: skip
+    assert await spend(limits, 1, nobody, "2001:db8:0:1::1") == [False]
+    await spend(limits, 3, nobody, HERE)
+    assert await spend(limits, 1, nobody, f"::ffff:{HERE}") == [True]
+
+
+async def test_of_ten_thousand_challenges_from_one_address_the_limit_passes(limits: RateLimits) -> None:
+    passed = 0
+    for start in range(0, 10_000, 500):
+        people = (Identity("guest", str(number), "x") for number in range(start, start + 500))
+        asked = await asyncio.gather(
+            *(limits.spend(auth.challenge, who, f"2001:db8::{i + 1:x}") for i, who in enumerate(people))
+        )
+        passed += sum(not budget.exceeded for budget in asked)
+    assert passed == auth.challenge.limit.calls
 
 
 async def test_two_edges_share_the_budgets(redis_url: str) -> None:

@@ -79,11 +79,11 @@ class RecordingBus(MemoryBus):
         self.published: list[LoggedEvent] = []
         self.failure: Exception | None = None
 
-    async def publish(self, event: LoggedEvent) -> None:
+    async def publish(self, *events: LoggedEvent) -> None:
         if self.failure:
             raise self.failure
-        await super().publish(event)
-        self.published.append(event)
+        await super().publish(*events)
+        self.published += events
 
     def go_away(self) -> None:
         self.failure = BusUnavailable()

@@ -149,6 +149,40 @@ async def test_without_either_an_id_is_made(world: World) -> None:
     assert len(seen) == 2
 
 
+async def test_a_guest_without_a_token_who_sends_a_command_again_is_the_same_guest(world: World) -> None:
+    async def author(key: str, **headers: str) -> str:
+        await world.ask("POST", MESSAGES, {"content": "x"}, headers={"Idempotency-Key": key, **headers})
+        assert world.caller.identity.guest
+        return world.caller.identity.id
+
+    first = await author("key-1")
+    assert is_id(first)
+    assert first == await author("key-1")
+    await world.ask("POST", MESSAGES, {"content": "x", "client_message_id": "key-1"})
+    assert world.caller.identity.id == first, "in the body as in the header"
+    others = [await author("key-2"), await author("key-1", **{"X-Forwarded-For": "203.0.113.9"})]
+    assert len({first, *others}) == 3, "another command, or the same key from elsewhere, is another guest's"
+    for _ in range(2):
+        await world.ask("POST", MESSAGES, {"content": "x"})
+        others.append(world.caller.identity.id)
+    assert len({first, *others}) == 5, "without a key each is a new guest"
+
+
+async def test_two_gateways_know_the_same_guest_by_the_same_key(world: World, redis_url: str, run: Any) -> None:
+    seen = set()
+    async with run(redis_url) as other:
+        for gateway in (world, other):
+            await gateway.ask("POST", MESSAGES, {"content": "x", "client_message_id": "key-1"})
+            seen.add(gateway.caller.identity.id)
+    assert len(seen) == 1
+
+
+async def test_whoever_shows_a_token_stays_who_they_are(world: World) -> None:
+    headers = {"Idempotency-Key": "key-1", **world.bearer("alice")}
+    await world.ask("POST", MESSAGES, {"content": "x"}, headers=headers)
+    assert world.caller.identity.key == "account:alice"
+
+
 @pytest.mark.parametrize("key", ["x" * 129, "\xff"])
 async def test_a_key_that_is_no_key_is_invalid_input_or_taken(world: World, key: str) -> None:
     answer = await raw(world, f"POST {MESSAGES} HTTP/1.1\r\nIdempotency-Key: {key}\r\n", b'{"content": "x"}')

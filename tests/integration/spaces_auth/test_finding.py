@@ -131,10 +131,15 @@ async def test_sorts(world: World) -> None:
         ({"q": "untitled"}, {"bob/untitled"}),
         ({"q": "bob"}, {"bob/sculpture-hall", "bob/untitled", "124"}),
         ({"q": "lobby"}, {"lobby"}),
-        ({"q": "%"}, {"bob/sculpture-hall"}),
+        ({"q": "%"}, set()),
+        ({"q": "sculp"}, set()),
+        ({"q": "my 360"}, {"alice/my-360-photo"}),
+        ({"q": "beach, photo!"}, {"alice/my-360-photo"}),
+        ({"q": "beach hall"}, set()),
         ({"q": "100%"}, {"bob/sculpture-hall"}),
-        ({"q": "_"}, {"bob/sculpture-hall"}),
-        ({"q": "d_m"}, {"bob/sculpture-hall"}),
+        ({"q": "cold_marble"}, {"bob/sculpture-hall"}),
+        ({"q": "d_m"}, set()),
+        ({"q": "_"}, set()),
         ({"q": "\\"}, set()),
         ({"q": "'; DROP TABLE posts; --"}, set()),
     ],
@@ -211,3 +216,38 @@ async def test_while_redis_is_away_spaces_are_still_listed(database_url: str, re
 async def test_a_space_in_redis_that_is_no_space_hurts_nobody(world: World) -> None:
     await world.redis.redis.zadd(cache.ACTIVE, {"nonsense": 5, str(HALL): 1})
     assert (await found(world, sort="active")).spaces[1].space_id == "bob/sculpture-hall"
+
+
+async def test_events_and_communities_are_listed_for_those_who_ask(world: World) -> None:
+    await world.owner.sql(
+        "INSERT INTO presence_space_settings (space_type, space_id) VALUES ('event', 'party'), ('community', 'hive-1')"
+    )
+    await world.enter(SpaceKey("event", "rave"), "dave", "carol")
+    await world.enter(PHOTO, "dave")
+    assert set(ids(await found(world))) == FOR_ALL
+    page = await found(world, include_events=True)
+    assert ids(page)[:5] == ["lobby", "rave", "alice/my-360-photo", "hive-1", "party"]
+    assert page.total == len(FOR_ALL) + 3
+    assert set(ids(await found(world, space_type="event"))) == {"rave", "party"}
+    for limit in (1, 2, 3, 4):
+        assert sorted(await all_pages(world, include_events=True, limit=limit)) == sorted(ids(page))
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+@pytest.mark.parametrize("sort", ["active", "recent", "votes"])
+async def test_pages_hold_every_space_once_while_people_are_in_some(world: World, limit: int, sort: str) -> None:
+    await world.enter(PHOTO, "dave", "carol")
+    await world.enter(SpaceKey("document", "124"), "Gast")
+    await world.enter(SpaceKey("document", "123"), "bob")
+    await world.enter(SpaceKey("post", "carol/reported"), "carol")
+    for who, more in (
+        ("guest", set[str]()),
+        ("bob", {"123"}),
+        ("olivia", {"123", "carol/reported", "carol/not-for-you"}),
+    ):
+        seen = await all_pages(world, who, limit=limit, sort=sort)
+        assert sorted(seen) == sorted(FOR_ALL | more)
+        by_offset: list[str] = []
+        for offset in range(0, len(seen), limit):
+            by_offset += ids(await found(world, who, limit=limit, offset=offset, sort=sort))
+        assert by_offset == seen

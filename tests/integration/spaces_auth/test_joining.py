@@ -33,7 +33,8 @@ async def test_an_admission_is_the_same_identity_for_one_space(world: World) -> 
     dave = account("dave", session_id="login-1")
     joined = await join(world, PHOTO, dave, "attic")
     token = await admission(world, joined)
-    assert token.admission == Admission(PHOTO, "attic", "visitor", 0)
+    epoch = await cache.read_epoch(world.redis.redis, PHOTO)
+    assert token.admission == Admission(PHOTO, "attic", "visitor", epoch, "203.0.113.9")
     assert (token.identity.account, token.identity.session_id) == ("dave", "login-1")
     assert token.identity.token_id != dave.token_id
     assert (joined.success, joined.role, joined.subspace) == (True, "visitor", "attic")
@@ -129,12 +130,19 @@ async def test_a_banned_account_is_told_so_and_guests_where_they_are_not_wanted(
 
 
 async def test_an_admission_carries_the_epoch_of_the_moment(world: World) -> None:
-    await cache.raise_epoch(world.redis.redis, PHOTO)
+    raised = await cache.raise_epoch(world.redis.redis, PHOTO)
     said = (await admission(world, await join(world))).admission
     assert said
-    assert said.epoch == 1
-    assert (await authorize(world, PHOTO, "dave")).epoch == 1
-    assert (await authorize(world, LOBBY, "dave")).epoch == 0
+    assert said.epoch == raised
+    assert (await authorize(world, PHOTO, "dave")).epoch == raised
+    assert await cache.raise_epoch(world.redis.redis, PHOTO) == raised + 1
+
+
+async def test_an_epoch_that_redis_lost_is_one_that_no_admission_has(world: World) -> None:
+    before = (await authorize(world, PHOTO, "dave")).epoch
+    await cache.raise_epoch(world.redis.redis, PHOTO)
+    await world.redis.redis.flushdb()
+    assert (await authorize(world, PHOTO, "dave")).epoch > before
 
 
 async def test_realtime_is_told_role_room_and_settings(world: World) -> None:

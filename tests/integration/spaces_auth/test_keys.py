@@ -1,6 +1,7 @@
 """The keys that sign: one for all processes, sealed, and published."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -10,7 +11,7 @@ from libs.common.db.engine import Database
 from libs.common.identity import Identity
 from libs.common.sealing import SealBroken, Sealer
 from libs.common.tokens import Verifier
-from services.spaces_auth.keys import SigningKeys
+from services.spaces_auth.keys import Lifetimes, SigningKeys
 from tests.integration.common.world import SECRET_KEY, owner_of
 from tests.integration.spaces_auth.world import World
 
@@ -41,21 +42,38 @@ async def test_what_one_process_signs_anothers_jwks_verifies(database_url: str) 
     await two.stop()
 
 
-async def test_the_newest_key_signs_the_retired_is_gone_and_both_are_seen_by_a_new_process(database_url: str) -> None:
+async def test_a_key_that_is_old_gets_a_successor_which_signs_once_everyone_knows_it(database_url: str) -> None:
     database = Database(database_url, "spaces_auth", 2)
-    first = await SigningKeys(database, Sealer(SECRET_KEY), ISSUER).signer()
+
+    def process() -> SigningKeys:
+        return SigningKeys(database, Sealer(SECRET_KEY), ISSUER, Lifetimes(timedelta(days=30), timedelta(days=1)))
+
+    async def kids() -> list[str]:
+        return [key["kid"] for key in await process().jwks()]
+
+    first = (await process().signer()).kid
     async with owner_of(database_url) as owner:
-        made = SigningKeys(database, Sealer(SECRET_KEY), ISSUER)._make()
-        await owner.sql(
-            "INSERT INTO signing_keys (kid, public_key, private_key_sealed, created_at)"
-            " VALUES (:kid, :public_key, :private_key_sealed, now() + interval '1 second')",
-            **made,
-        )
-        later = SigningKeys(database, Sealer(SECRET_KEY), ISSUER)
-        assert (await later.signer()).kid == made["kid"]
-        assert [key["kid"] for key in await later.jwks()] == [made["kid"], first.kid]
-        await owner.sql("UPDATE signing_keys SET retired_at = now() WHERE kid = :kid", kid=first.kid)
-        assert [key["kid"] for key in await SigningKeys(database, Sealer(SECRET_KEY), ISSUER).jwks()] == [made["kid"]]
+
+        async def age(kid: str, span: str) -> None:
+            statement = (
+                "UPDATE signing_keys SET created_at = now() - cast(cast(:span AS text) AS interval) WHERE kid = :kid"
+            )
+            await owner.sql(statement, span=span, kid=kid)
+
+        await age(first, "29 days")
+        assert await kids() == [first]
+        await age(first, "31 days")
+        published = await asyncio.gather(*(kids() for _ in range(4)))
+        second = published[0][0]
+        assert published == [[second, first]] * 4, "one successor, whoever looks"
+        assert (await process().signer()).kid == first, "not everyone has it yet"
+        await age(second, "5 minutes")
+        assert (await process().signer()).kid == second
+        await age(second, "23 hours")
+        assert await kids() == [second, first], "the last tokens of the first are still good"
+        await age(second, "25 hours")
+        assert await kids() == [second]
+        assert (await process().signer()).kid == second
     await database.stop()
 
 

@@ -8,7 +8,7 @@ import pytest
 from deploy.local.keys import private_key, sign
 from libs.common.clock import now
 from libs.common.contracts import auth, spaces
-from libs.common.contracts.auth import ChallengeRequest, Empty, GuestRequest, Login, Refresh, Session
+from libs.common.contracts.auth import ChallengeRequest, Empty, GuestRequest, Login, Prove, Refresh, Session
 from libs.common.contracts.spaces import Join
 from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, PresenceError
 from libs.common.identity import Identity
@@ -254,3 +254,46 @@ async def test_me_says_who_one_is(world: World) -> None:
     assert (nobody.kind, nobody.guest_id) == ("guest", None)
     operator = await world.call(auth.me, Empty(), caller(Identity("account", "olivia", "olivia", operator=True)))
     assert operator.operator
+
+
+async def prove(world: World, challenge: str, account: str | None, signer: str = "alice", text: str = "") -> str:
+    proof = Prove(challenge, sign(text or challenge, private_key(signer)), account)
+    try:
+        token = (await world.call(auth.prove, proof, "anonymous")).token
+    except PresenceError as error:
+        return error.kind.code
+    return str((await world.gatekeeper().identify(token)).identity.account)
+
+
+async def test_a_signature_stands_for_a_token_once(world: World) -> None:
+    for account in ("alice", None):
+        text = (await world.challenge()).challenge
+        assert await prove(world, text, account) == "alice"
+        assert await prove(world, text, account) == "unauthorized", "it is spent"
+
+
+async def test_a_nonce_stands_for_its_challenge_where_lines_cannot_go(world: World) -> None:
+    text = (await world.challenge()).challenge
+    nonce = next(line.removeprefix("nonce: ") for line in text.splitlines() if line.startswith("nonce: "))
+    assert await prove(world, nonce, None, text=text) == "alice"
+
+
+async def test_a_signature_proves_its_own_account_only(world: World) -> None:
+    for account, signer in (("bob", "alice"), ("bob", "bob"), ("alice", "bob"), (None, "bob")):
+        text = (await world.challenge()).challenge
+        assert await prove(world, text, account, signer) == "unauthorized"
+    for text in ("dlux_vr_1700000000000_abcdefghi", '{"type":"Buffer","data":[97]}', "nonce: x"):
+        assert await prove(world, text, "alice") == "unauthorized", "only our own texts"
+
+
+async def test_several_signatures_of_one_text_are_one_login(world: World) -> None:
+    text = (await world.challenge()).challenge
+    alice, bob = (sign(text, private_key(name)) for name in ("alice", "bob"))
+    assert (await world.call(auth.login, Login("alice", text, bob, [alice]), "anonymous")).account == "alice"
+
+
+async def test_a_hundred_logins_at_once_all_succeed(world: World) -> None:
+    names = ["alice", "bob", "carol", "dave"] * 25
+    sessions = await asyncio.gather(*(world.login(name) for name in names))
+    assert [session.account for session in sessions] == names
+    assert len({session.refresh_token for session in sessions}) == 100

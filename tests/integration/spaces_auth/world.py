@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import NAMESPACE_DNS, uuid5
 
 import msgspec
 
@@ -83,10 +84,15 @@ class World:
                 "user_account": None if guest else name,
                 "display_name": name,
                 "guest": guest,
+                "guest_id": guest_id_of(name) if guest else None,
                 "subspace": subspace,
             }
             await self.redis.redis.hset(cache.members(space), f"socket-of-{name}", msgspec.json.encode(record))
         await self.redis.redis.zadd(cache.ACTIVE, {str(space): len(names)})
+
+
+def guest_id_of(name: str) -> str:
+    return str(uuid5(NAMESPACE_DNS, name))
 
 
 async def refusal(asking: Any) -> str:
@@ -131,8 +137,10 @@ async def emptied(world: World) -> None:
         return bool(counts.events == counts.activities)
 
     await eventually(is_quiet)
+    await world.owner.sql("DELETE FROM space_roles WHERE account <> 'rolf'")
     for table in (
-        "refresh_tokens", "presence_sessions", "presence_space_settings", "space_sanctions", "space_activity",
+        "space_removals", "moderation_audit", "refresh_tokens",
+        "presence_sessions", "presence_space_settings", "space_sanctions", "space_activity",
         "event_log", "space_counters",
     ):  # fmt: skip
         await world.owner.sql(f"DELETE FROM {table}")

@@ -3,19 +3,24 @@
 import hashlib
 import hmac
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import insert
 from standardwebhooks import Webhook as Library
 
 from libs.common.clock import rfc3339
 from libs.common.contracts import default_registry, webhooks
+from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Event, Registry, Webhook
 from libs.common.contracts.webhooks import EVENTS, SubscriptionId
+from libs.common.db.models.event_log import EventLogRow
+from libs.common.db.redaction import forget_words
+from libs.common.ids import new_id
 from libs.common.sealing import Sealer
 from services.webhook_dispatcher import signing
-from tests.integration.webhook_dispatcher.world import POST, World, caller, message_posted
+from tests.integration.webhook_dispatcher.world import POST, PRIVATE, World, caller, message_posted
 from tests.support.waiting import eventually
 from tests.support.webhook_sink import HANG, Reply, WebhookSink
 
@@ -116,6 +121,65 @@ async def test_an_endpoint_that_never_answers_well_is_given_up_after_ten_attempt
         running.clock.advance(hours=27)
     dead = await running.delivery_in("dead", subscription.id)
     assert (dead.attempts, dead.next_attempt_at, len(sink.received)) == (10, None, 10)
+
+
+async def log(world: World, event: LoggedEvent, subject: str) -> None:
+    """As the service that the event comes from writes it."""
+    async with world.owner.transaction() as connection:
+        row = {name: value for name, value in asdict(event).items() if name in EventLogRow.__table__.columns}
+        await connection.execute(insert(EventLogRow).values(**row, subject=subject))
+
+
+async def test_words_that_were_taken_back_are_not_sent_by_a_retry_and_are_kept_nowhere(
+    running: World, sink: WebhookSink
+) -> None:
+    sink.answer(500, 503, 200)
+    subscription = (await running.subscribe(sink.url)).subscription
+    event = message_posted("a secret that slipped out")
+    await log(running, event, event.payload["id"])
+    await running.bus.publish(event)
+    await running.delivery_in("pending", subscription.id, attempts=1)
+    async with running.owner.transaction() as connection:
+        await forget_words(connection, event.payload["id"])
+    running.clock.advance(seconds=6)
+    await running.delivery_in("pending", subscription.id, attempts=2)
+    running.clock.advance(minutes=6)
+    await running.delivery_in("delivered", subscription.id)
+    before, *after = sink.received
+    assert before.json["data"]["message"] == "a secret that slipped out"
+    assert [request.json for request in after] == [
+        {**before.json, "data": {**before.json["data"], "message": None}}
+    ] * 2
+    assert after[0].body == after[1].body
+    ((body,),) = await running.sql("SELECT body FROM webhook_deliveries")
+    assert bytes(body) == after[0].body
+
+
+async def test_a_deleted_comments_webhooks_say_what_was_done_and_not_what_it_said(
+    running: World, sink: WebhookSink
+) -> None:
+    sink.answer(500, 200)
+    where = {"space_type": "document", "space_id": PRIVATE}
+    subscription = (await running.subscribe(sink.url, account="bob", events=["comment"], **where)).subscription
+    comment = {"id": new_id(), "content": "a secret", "section": "intro"}
+    payload = {"action": "posted", "by": "alice", "comment": comment}
+    event = message_posted(name="documents.comment_changed", payload=payload, subspace=None, **where)
+    await log(running, event, comment["id"])
+    await running.bus.publish(event)
+    await sink.wait_for(1)
+    async with running.owner.transaction() as connection:
+        await forget_words(connection, comment["id"])
+
+    async def failed_once() -> bool:
+        rows = await running.sql(
+            "SELECT attempts FROM webhook_deliveries WHERE subscription_id = :id", id=subscription.id
+        )
+        return [row.attempts for row in rows] == [1]
+
+    await eventually(failed_once)
+    running.clock.advance(seconds=6)
+    again = (await sink.wait_for(2))[1]
+    assert again.json["data"] == {**payload, "comment": {**comment, "content": None}}
 
 
 async def test_a_redirect_is_a_failure_and_is_not_followed(running: World, sink: WebhookSink) -> None:

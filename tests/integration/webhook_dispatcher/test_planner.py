@@ -34,26 +34,26 @@ async def planned(world: World) -> int:
 @pytest.mark.usefixtures("subscribed")
 async def test_an_event_that_comes_twice_is_planned_once(world: World, planner: Planner) -> None:
     event = message_posted()
-    await planner.plan(event)
-    await planner.plan(event)
-    await asyncio.gather(*(planner.plan(event) for _ in range(5)))
+    await planner.plan([event])
+    await planner.plan([event])
+    await asyncio.gather(*(planner.plan([event]) for _ in range(5)))
     assert await planned(world) == 1
 
 
 @pytest.mark.usefixtures("subscribed")
 async def test_events_that_come_again_at_the_same_time_are_planned_once(world: World, planner: Planner) -> None:
     event = message_posted()
-    await asyncio.gather(*(planner.plan(event) for _ in range(5)))
+    await asyncio.gather(*(planner.plan([event]) for _ in range(5)))
     assert await planned(world) == 1
 
 
 @pytest.mark.usefixtures("subscribed")
 async def test_an_event_that_comes_again_is_not_for_those_who_subscribed_since(world: World, planner: Planner) -> None:
     event = message_posted()
-    await planner.plan(event)
+    await planner.plan([event])
     async with world.dispatcher():
         await world.subscribe(URL, account="dave")
-    await planner.plan(event)
+    await planner.plan([event])
     assert await planned(world) == 1
 
 
@@ -69,13 +69,13 @@ async def test_an_event_that_comes_again_is_not_for_those_who_subscribed_since(w
     ids=["another space", "another type", "an event not asked for", "an unknown event"],
 )
 async def test_what_was_not_asked_for_is_not_planned(world: World, planner: Planner, changes: dict[str, str]) -> None:
-    await planner.plan(message_posted(**changes))
+    await planner.plan([message_posted(**changes)])
     assert await planned(world) == 0
 
 
 async def test_a_disabled_subscription_gets_nothing(world: World, planner: Planner, subscribed: str) -> None:
     await world.sql("UPDATE webhook_subscriptions SET active = false WHERE id = :id", id=subscribed)
-    await planner.plan(message_posted())
+    await planner.plan([message_posted()])
     assert await planned(world) == 0
 
 
@@ -84,7 +84,7 @@ async def test_each_subscription_gets_a_webhook_id_of_its_own(world: World, plan
         for url in (URL, URL, f"{URL}/other"):
             await world.subscribe(url)
     event = message_posted()
-    await planner.plan(event)
+    await planner.plan([event])
     ids = {row.webhook_id for row in await world.sql("SELECT webhook_id FROM webhook_deliveries")}
     assert len(ids) == 3
     assert all(webhook_id.startswith("msg_" + event.id.replace("-", "")) for webhook_id in ids)

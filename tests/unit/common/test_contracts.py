@@ -21,6 +21,7 @@ EXAMPLES = {
     "space_id": "bob/my-post",
     "id": "0192e4a0-7c1e-7000-8000-000000000000",
     "emoji": "%F0%9F%91%8D",
+    "account": "alice",
     "document_id": "bob%2Fnotes",
 }
 

@@ -4,7 +4,7 @@ import json
 import types
 import typing
 from dataclasses import dataclass, field, fields, is_dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Annotated, Any
 
 import pytest
@@ -44,6 +44,7 @@ SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
     float: st.floats(allow_nan=False, allow_infinity=False),
     bool: st.booleans(),
     datetime: MOMENTS,
+    date: st.dates(),
     Any: JSON,
 }
 

@@ -52,7 +52,7 @@ def test_a_frame_says_how_long_it_is(size: int) -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 200])
 def test_everyone_gets_everything_but_their_own(count: int, namespace: str) -> None:
     made = poses(count)
-    legacy, batch = Frames(made, "T", namespace), Batch(made, ["r2-gone"], namespace)
+    legacy, batch = Frames(made, "T", namespace), Batch(made, ["r2-gone"], [], namespace)
     for reader in (*made, "somebody else"):
         others = [sid for sid in made if sid != reader]
         told = events(b"".join(legacy.without(reader)), namespace)

@@ -11,7 +11,7 @@ from libs.common.tokens import Token
 from services.realtime.engine import DirectSocket
 from services.realtime.frames import Outgoing
 from services.realtime.room import Room
-from services.realtime.sessions import MAX_GUEST_BACKLOG, Budget, Session
+from services.realtime.sessions import MAX_GUEST_BACKLOG, Session
 from tests.unit.realtime.test_blobs import payloads
 
 
@@ -42,7 +42,7 @@ class Engine:
 
 def member(room: Room, sid: str, engine: Engine, namespace: str = "/") -> Engine:
     token = Token(guest_identity(sid), 2**40)
-    room.add(Session(sid, namespace, cast("DirectSocket", engine), token, "127.0.0.1", Budget(0)))
+    room.add(Session(sid, namespace, cast("DirectSocket", engine), token, "127.0.0.1", []))
     return engine
 
 

@@ -24,9 +24,9 @@ def test_another_librarys_vector() -> None:
     assert recover_key(TEXT, SIGNATURE.upper()) == KEY
 
 
-def test_fifty_signatures_of_a_second_implementation() -> None:
+def test_two_hundred_signatures_of_a_second_implementation() -> None:
     key, expected = private_key("alice"), public_key("alice", "posting")
-    for number in range(50):
+    for number in range(200):
         text = f"Sign in, héllo {number} 👋"
         assert recover_key(text, sign(text, key)) == expected
 
@@ -84,9 +84,9 @@ def test_a_key_of_ones_own_is_only_ones_own() -> None:
     [(1, 1, True), (2, 1, False), (2, 3, True), (1, 0, False), (0, 0, False), (0, 1, False)],
 )
 def test_a_key_counts_when_its_weight_reaches_the_threshold(threshold: int, weight: int, allowed: bool) -> None:
-    assert Authority(threshold, {KEY: weight}).allows(KEY) is allowed
+    assert Authority(threshold, {KEY: weight}).allows({KEY}) is allowed
 
 
 def test_a_key_that_is_not_named_never_counts() -> None:
-    assert not Authority(1, {}).allows(KEY)
-    assert not Authority(0, {}).allows(KEY)
+    assert not Authority(1, {}).allows({KEY})
+    assert not Authority(0, {}).allows({KEY})

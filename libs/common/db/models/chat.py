@@ -156,6 +156,18 @@ class DocumentComment(Base):
     updated_at: Mapped[datetime]
 
 
+class DocumentCommentEdit(Base):
+    """What a comment said before an edit; gone with the comment."""
+
+    __tablename__ = "document_comment_edits"
+
+    comment_id: Mapped[Uuid] = mapped_column(primary_key=True)
+    id: Mapped[Uuid] = mapped_column(primary_key=True)
+    content: Mapped[str]
+    edited_by: Mapped[str]
+    edited_at: Mapped[CreatedAt]
+
+
 class ChatSubscription(Base):
     """How much of a space an account wants to hear of, and how far it has read."""
 

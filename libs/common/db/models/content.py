@@ -3,10 +3,22 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, text
+from sqlalchemy import BigInteger, Computed, Index, text
+from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from libs.common.db.models.base import Base, CreatedAt
+
+# Lists are read in the order of one column that rises, so that a page begins at a key and not at a number.
+BY_TIME = "(-(coalesce(extract(epoch FROM created_at AT TIME ZONE 'UTC'), 0) * 1000))::bigint"
+PUBLIC_POST = "NOT hidden AND NOT flagged"
+PUBLIC_DOCUMENT = "is_public AND NOT is_deleted"
+# Words without punctuation (`my-360-photo` is three), of a text that is cut off: a tsvector holds one megabyte.
+_WORDS = "to_tsvector('simple'::regconfig, regexp_replace(left({text}, 4000), '[^[:alnum:]]+', ' ', 'g'))"
+POST_WORDS = _WORDS.format(
+    text="author || ' ' || permlink || ' ' || coalesce(title, '') || ' ' || coalesce(description, '')"
+)
+DOCUMENT_WORDS = _WORDS.format(text="creator || ' ' || space_id || ' ' || title")
 
 
 class Post(Base):
@@ -17,8 +29,17 @@ class Post(Base):
 
     __tablename__ = "posts"
     __table_args__ = (
-        Index("ix_posts_type_votes", "type", text("votes DESC")),
-        Index("ix_posts_votes", text("votes DESC"), "author", "permlink"),
+        *(
+            Index(f"ix_posts_{name}", *columns, "author", "permlink", postgresql_where=text(PUBLIC_POST))
+            for name, columns in {
+                "by_votes": ("by_votes",),
+                "by_time": ("by_time",),
+                "type_by_votes": ("type", "by_votes"),
+                "type_by_time": ("type", "by_time"),
+            }.items()
+        ),
+        Index("ix_posts_private", "author", postgresql_where=text(f"NOT ({PUBLIC_POST})")),
+        Index("ix_posts_search", "search", postgresql_using="gin"),
     )
 
     author: Mapped[str] = mapped_column(primary_key=True)
@@ -47,12 +68,21 @@ class Post(Base):
     created_at: Mapped[datetime | None]
     row_hash: Mapped[str]
     synced_at: Mapped[CreatedAt]
+    by_votes: Mapped[int] = mapped_column(BigInteger, Computed("-votes", persisted=True))
+    by_time: Mapped[int] = mapped_column(BigInteger, Computed(BY_TIME, persisted=True))
+    search: Mapped[str] = mapped_column(TSVECTOR, Computed(POST_WORDS, persisted=True))
 
 
 class CollaborationDocument(Base):
     """A document. `space_id` is its id as text, or `owner/permlink`, as the primary names it."""
 
     __tablename__ = "collaboration_documents"
+    __table_args__ = (
+        Index("ix_collaboration_documents_by_votes", "by_votes", "space_id", postgresql_where=text(PUBLIC_DOCUMENT)),
+        Index("ix_collaboration_documents_by_time", "by_time", "space_id", postgresql_where=text(PUBLIC_DOCUMENT)),
+        Index("ix_collaboration_documents_creator", "creator"),
+        Index("ix_collaboration_documents_search", "search", postgresql_using="gin"),
+    )
 
     space_id: Mapped[str] = mapped_column(primary_key=True)
     title: Mapped[str] = mapped_column(server_default="")
@@ -65,6 +95,9 @@ class CollaborationDocument(Base):
     updated_at: Mapped[datetime | None]
     row_hash: Mapped[str]
     synced_at: Mapped[CreatedAt]
+    by_votes: Mapped[int] = mapped_column(BigInteger, Computed("0::bigint", persisted=True))
+    by_time: Mapped[int] = mapped_column(BigInteger, Computed(BY_TIME, persisted=True))
+    search: Mapped[str] = mapped_column(TSVECTOR, Computed(DOCUMENT_WORDS, persisted=True))
 
 
 class CollaborationPermission(Base):

@@ -21,13 +21,17 @@ class SpaceCounter(Base):
 
 
 class EventLogRow(Base):
-    """A durable fact. `published_at` is null until the broker confirmed it: the row is the outbox."""
+    """A durable fact. `published_at` is null until the broker confirmed it: the row is the outbox.
+
+    `subject` is the message or comment whose words the payload holds; they go when it is deleted.
+    """
 
     __tablename__ = "event_log"
     __table_args__ = (
         UniqueConstraint("space_type", "space_id", "seq", name="uq_event_log_seq"),
         Index("ix_event_log_unpublished", "id", postgresql_where=text("published_at IS NULL")),
         Index("ix_event_log_occurred_at", "occurred_at"),
+        Index("ix_event_log_subject", "subject", postgresql_where=text("subject IS NOT NULL")),
     )
 
     id: Mapped[Uuid] = mapped_column(primary_key=True)
@@ -41,6 +45,7 @@ class EventLogRow(Base):
     request_id: Mapped[str]
     occurred_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
+    subject: Mapped[Uuid | None]
 
 
 class InboxRow(Base):

@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, text
+from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, SmallInteger, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import CIDR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from libs.common.db.models.base import Base, CreatedAt, Uuid
@@ -69,7 +70,11 @@ class SpaceRole(Base):
 
 
 class SpaceSanction(Base):
-    """A ban or mute of an account, a guest or an address range, until a time or lifted."""
+    """A ban or mute of an account, a guest or an address range, until a time or lifted.
+
+    It hits roles below `beats` (the numbers of `access.Role`): who moderates cannot shut the owner out by an address.
+    `address_range` is the subject of an address, and null otherwise.
+    """
 
     __tablename__ = "space_sanctions"
     __table_args__ = (
@@ -84,11 +89,63 @@ class SpaceSanction(Base):
     kind: Mapped[str]
     subject_kind: Mapped[str]
     subject: Mapped[str]
+    address_range: Mapped[str | None] = mapped_column(CIDR)
+    beats: Mapped[int] = mapped_column(SmallInteger, server_default="5")
     reason: Mapped[str]
     imposed_by: Mapped[str]
     created_at: Mapped[CreatedAt]
     expires_at: Mapped[datetime | None]
     lifted_at: Mapped[datetime | None]
+
+
+class SpaceRemoval(Base):
+    """Whoever the subject means and was in the space before `seq` has to leave it; kept for a day.
+
+    `code` is what they are told: kicked, banned or left. `beats` and `address_range` are a sanction's.
+    """
+
+    __tablename__ = "space_removals"
+    __table_args__ = (
+        CheckConstraint("subject_kind IN ('account', 'guest', 'address')", name="subject_kind"),
+        Index("ix_space_removals_created_at", "created_at"),
+    )
+
+    space_type: Mapped[str] = mapped_column(primary_key=True)
+    space_id: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    subject_kind: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str]
+    address_range: Mapped[str | None] = mapped_column(CIDR)
+    beats: Mapped[int] = mapped_column(SmallInteger)
+    code: Mapped[str]
+    reason: Mapped[str]
+    created_at: Mapped[CreatedAt]
+
+
+class ModerationAudit(Base):
+    """What was done in a space's name. Rows are only ever added, by grant; `id` is also the sanction's it made.
+
+    `actor` is an `Identity.key`; the same command of the same actor is one row.
+    """
+
+    __tablename__ = "moderation_audit"
+    __table_args__ = (
+        UniqueConstraint("actor", "client_message_id", name="uq_moderation_audit_client_id"),
+        Index("ix_moderation_audit_space", "space_type", "space_id", text("id DESC")),
+    )
+
+    id: Mapped[Uuid] = mapped_column(primary_key=True)
+    space_type: Mapped[str]
+    space_id: Mapped[str]
+    action: Mapped[str]
+    actor: Mapped[str]
+    subject_kind: Mapped[str | None]
+    subject: Mapped[str | None]
+    reason: Mapped[str | None]
+    until: Mapped[datetime | None]
+    details: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    client_message_id: Mapped[str | None]
+    created_at: Mapped[CreatedAt]
 
 
 class SpaceActivity(Base):
@@ -110,3 +167,22 @@ class SpaceActivity(Base):
     actor: Mapped[str]
     data: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     occurred_at: Mapped[datetime]
+
+
+class WebrtcReport(Base):
+    """How one attempt to connect two clients ended, as one of them says; kept 30 days. Nobody is named."""
+
+    __tablename__ = "webrtc_reports"
+    __table_args__ = (
+        CheckConstraint("outcome IN ('connected', 'failed')", name="outcome"),
+        Index("ix_webrtc_reports_created_at", "created_at"),
+    )
+
+    id: Mapped[Uuid] = mapped_column(primary_key=True)
+    space_type: Mapped[str | None]
+    space_id: Mapped[str | None]
+    outcome: Mapped[str]
+    path: Mapped[str]
+    media: Mapped[str]
+    milliseconds: Mapped[int | None]
+    created_at: Mapped[CreatedAt]

@@ -37,7 +37,8 @@ class WebhookSubscription(Base):
 class WebhookDelivery(Base):
     """One event for one subscription; the schedule of its retries lives here, not in a queue.
 
-    `body` is frozen when planned, so every retry sends the same bytes under the same `webhook_id`.
+    `body` is frozen when planned, so every retry sends the same bytes under the same `webhook_id`; when the words in it
+    are taken back, it becomes what is left of the event.
     `claimed_until` is the lease of the process that is sending it.
     """
 

@@ -1,0 +1,128 @@
+"""What happens in spaces, in numbers, of the last 30 days: for a space's owner, and for operators over all spaces."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated
+
+from libs.common.contracts.registry import Access, Http, Limit, Operation
+from libs.common.contracts.schema import PageSize, SpaceId, SpaceType, integer
+
+RETENTION_DAYS = 30
+
+
+@dataclass(frozen=True)
+class AnalyticsQuery:
+    """One space, or all where both are left out (operators). `days` count back from now."""
+
+    space_type: SpaceType | None = None
+    space_id: SpaceId | None = None
+    days: Annotated[int, integer(1, RETENTION_DAYS)] = 7
+    limit: PageSize = 50
+
+
+@dataclass(frozen=True)
+class SpacePopularity:
+    """`people` are different accounts and guests."""
+
+    space_type: str
+    space_id: str
+    visits: int
+    people: int
+    messages: int
+
+
+@dataclass(frozen=True)
+class Popular:
+    """Most people first."""
+
+    spaces: list[SpacePopularity]
+
+
+@dataclass(frozen=True)
+class DayOfEngagement:
+    """`stay_seconds` is the mean of the visits that ended on that day; null where none did."""
+
+    day: date
+    visits: int
+    people: int
+    messages: int
+    reactions: int
+    stay_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Engagement:
+    days: list[DayOfEngagement]
+
+
+@dataclass(frozen=True)
+class DayOfVoice:
+    """`success_rate` and `relayed` are shares from 0 to 1; `milliseconds` is the median of those connected."""
+
+    day: date
+    attempts: int
+    success_rate: float
+    relayed: float
+    milliseconds: float | None
+
+
+@dataclass(frozen=True)
+class Voice:
+    days: list[DayOfVoice]
+
+
+@dataclass(frozen=True)
+class DocumentActivity:
+    space_id: str
+    visits: int
+    people: int
+    comments: int
+    commenters: int
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Most people first. `comments` counts what was written, changed or resolved."""
+
+    documents: list[DocumentActivity]
+
+
+@dataclass(frozen=True)
+class Way:
+    """How often somebody entered `to` after `from`, with nothing in between."""
+
+    from_type: str
+    from_id: str
+    to_type: str
+    to_id: str
+    times: int
+    people: int
+
+
+@dataclass(frozen=True)
+class Movement:
+    """Most often first. A space's owner sees ways between it and public spaces."""
+
+    ways: list[Way]
+
+
+def _view[Reply](name: str, reply: type[Reply], summary: str) -> Operation[AnalyticsQuery, Reply]:
+    return Operation(
+        f"analytics.{name}",
+        "spaces_auth",
+        AnalyticsQuery,
+        reply,
+        Access.ACCOUNT,
+        Limit(30, 60),
+        bindings=(Http("GET", f"/api/analytics/{name}"),),
+        summary=summary,
+    )
+
+
+popular = _view("popular", Popular, "Spaces by how many people came.")
+engagement = _view("engagement", Engagement, "Visits, people, messages and stays by day.")
+voice = _view("voice", Voice, "How calls got through, by day.")
+documents = _view("documents", Documents, "Documents by what is done on them.")
+movement = _view("movement", Movement, "From which space people go to which.")
+
+RECORDS = (popular, engagement, voice, documents, movement)

@@ -1,0 +1,414 @@
+"""What a space's owner and moderators may do: settings, roles, bans, mutes, kicks, each with a reason and kept.
+
+The events here change who may be in a space or what they may do there: each raises the space's access epoch, and
+realtime asks `spaces.review` about its members (docs/spaces.md).
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any
+
+from msgspec import Struct
+
+from libs.common.contracts.auth import Empty
+from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Signal, Socket, Webhook
+from libs.common.contracts.schema import (
+    Account,
+    ClientId,
+    Cursor,
+    Id,
+    PageSize,
+    SpaceId,
+    SpaceType,
+    at_most,
+    integer,
+    text,
+)
+from libs.common.contracts.spaces import leave_requested
+
+MAX_USERS = 10_000  # sockets that a space's owner may allow at once
+MAX_SLOW_MODE = 21_600  # seconds between two messages of one person; six hours
+MAX_SETTINGS_BYTES = 8192  # of `settings`, as JSON
+Reason = Annotated[str, text(500)]
+Role = Annotated[str, text(9, pattern="moderator|member")]
+
+
+@dataclass(frozen=True)
+class UpdateSettings:
+    """What is absent or null stays. `settings` is merged by its top-level names; a null there removes the name."""
+
+    space_type: SpaceType
+    space_id: SpaceId
+    chat_enabled: bool | None = None
+    voice_enabled: bool | None = None
+    guests_allowed: bool | None = None
+    max_users: Annotated[int, integer(1, MAX_USERS)] | None = None
+    slow_mode_seconds: Annotated[int, integer(0, MAX_SLOW_MODE)] | None = None
+    audio: dict[str, Any] | None = None
+    spawn: dict[str, Any] | None = None
+    settings: dict[str, Any] | None = None
+    reason: Reason | None = None
+    client_message_id: ClientId | None = None
+
+
+@dataclass(frozen=True)
+class SpaceSettings:
+    """All settings of a space as they are now. `audio.mode` is ambient, spatial or stage; `spawn` is in metres."""
+
+    chat_enabled: bool
+    voice_enabled: bool
+    guests_allowed: bool
+    max_users: int
+    slow_mode_seconds: int
+    audio: dict[str, Any]
+    spawn: dict[str, Any]
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SpaceUpdated:
+    space_type: str
+    space_id: str
+    settings: SpaceSettings
+    updated_by: str
+
+
+@dataclass(frozen=True)
+class ListRoles:
+    space_type: SpaceType
+    space_id: SpaceId
+    limit: PageSize = 50
+    cursor: Cursor | None = None
+
+
+@dataclass(frozen=True)
+class GetRole:
+    space_type: SpaceType
+    space_id: SpaceId
+    account: Account
+
+
+@dataclass(frozen=True)
+class SetRole:
+    space_type: SpaceType
+    space_id: SpaceId
+    account: Account
+    role: Role
+    reason: Reason | None = None
+    client_message_id: ClientId | None = None
+
+
+@dataclass(frozen=True)
+class RemoveRole:
+    space_type: SpaceType
+    space_id: SpaceId
+    account: Account
+    reason: Reason | None = None
+    client_message_id: ClientId | None = None
+
+
+@dataclass(frozen=True)
+class AccountRole:
+    """`role` is what the account is in the space by all rules together; `given` what was given here, if anything."""
+
+    account: str
+    role: str
+    given: str | None
+    given_by: str | None
+    created_at: datetime | None
+
+
+@dataclass(frozen=True)
+class GivenRole:
+    account: str
+    role: str
+    given_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Roles given here, by account."""
+
+    roles: list[GivenRole]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class RoleChanged:
+    """`role` is null for one that was taken away."""
+
+    account: str
+    role: str | None
+    changed_by: str
+
+
+@dataclass(frozen=True)
+class Kick:
+    """Exactly one of `account`, `guest_id`, `address` (CIDR, or one address) and `socket_id` (of a member)."""
+
+    space_type: SpaceType
+    space_id: SpaceId
+    reason: Reason
+    account: Account | None = None
+    guest_id: Id | None = None
+    address: Annotated[str, text(64)] | None = None
+    socket_id: Annotated[str, text(64)] | None = None
+    client_message_id: ClientId | None = None
+
+
+@dataclass(frozen=True)
+class Sanctioning(Kick):
+    """A ban or a mute, for ever or `until` a time. `with_address` adds the address that the person came from last."""
+
+    until: datetime | None = None
+    with_address: bool = False
+
+
+@dataclass(frozen=True)
+class Lifting:
+    """By `id`, or by exactly one of `account`, `guest_id` and `address`."""
+
+    space_type: SpaceType
+    space_id: SpaceId
+    reason: Reason
+    id: Id | None = None
+    account: Account | None = None
+    guest_id: Id | None = None
+    address: Annotated[str, text(64)] | None = None
+    client_message_id: ClientId | None = None
+
+
+@dataclass(frozen=True)
+class Sanction:
+    """`subject` is an account's name or a guest's id; of an address range operators only are told."""
+
+    id: str
+    kind: str
+    subject_kind: str
+    subject: str | None
+    reason: str
+    imposed_by: str
+    created_at: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True)
+class ListSanctions:
+    """In force now, newest first. `kind` is ban or mute."""
+
+    space_type: SpaceType
+    space_id: SpaceId
+    kind: Annotated[str, text(4, pattern="ban|mute")] = "ban"
+    limit: PageSize = 50
+    cursor: Cursor | None = None
+
+
+@dataclass(frozen=True)
+class Sanctions:
+    bans: list[Sanction]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class ListAudit:
+    space_type: SpaceType
+    space_id: SpaceId
+    limit: PageSize = 50
+    cursor: Cursor | None = None
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """`action` is settings, role, ban, unban, mute, unmute or kick; `details` say what was set."""
+
+    id: str
+    action: str
+    actor: str
+    subject_kind: str | None
+    subject: str | None
+    reason: str | None
+    until: datetime | None
+    details: dict[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class AuditTrail:
+    """Newest first."""
+
+    entries: list[AuditEntry] = field(metadata=at_most(200))
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True)
+class Moderated:
+    """`subject` is null for an address range: an address is nobody's business but the operators'."""
+
+    action: str
+    subject_kind: str
+    subject: str | None
+    reason: str
+    until: datetime | None
+    moderator: str
+
+
+class Kicked(Struct):
+    """`reason` is for people; `code` is kicked, banned, forbidden, not_found, unauthorized or left."""
+
+    reason: str
+    code: str
+
+
+update_settings = Operation(
+    "moderation.update_settings",
+    "spaces_auth",
+    UpdateSettings,
+    SpaceSettings,
+    Access.ACCOUNT,
+    Limit(60, 60),
+    writes=True,
+    bindings=(Http("PATCH", "/api/spaces/{space_type}/{space_id}/settings"),),
+    summary="Change a space's settings; owner and moderators.",
+)
+list_roles = Operation(
+    "moderation.list_roles",
+    "spaces_auth",
+    ListRoles,
+    Roles,
+    Access.ACCOUNT,
+    Limit(120, 60),
+    bindings=(Http("GET", "/api/spaces/{space_type}/{space_id}/roles"),),
+    summary="The roles given in a space; its owner.",
+)
+get_role = Operation(
+    "moderation.get_role",
+    "spaces_auth",
+    GetRole,
+    AccountRole,
+    Access.ACCOUNT,
+    Limit(120, 60),
+    bindings=(Http("GET", "/api/spaces/{space_type}/{space_id}/roles/{account}"),),
+    summary="What an account is in a space; its owner.",
+)
+set_role = Operation(
+    "moderation.set_role",
+    "spaces_auth",
+    SetRole,
+    AccountRole,
+    Access.ACCOUNT,
+    Limit(60, 60),
+    writes=True,
+    bindings=(Http("PUT", "/api/spaces/{space_type}/{space_id}/roles/{account}"),),
+    summary="Make an account a moderator or a member; the owner.",
+)
+remove_role = Operation(
+    "moderation.remove_role",
+    "spaces_auth",
+    RemoveRole,
+    AccountRole,
+    Access.ACCOUNT,
+    Limit(60, 60),
+    writes=True,
+    bindings=(Http("DELETE", "/api/spaces/{space_type}/{space_id}/roles/{account}"),),
+    summary="Take a given role away; the owner. What the content itself gives stays.",
+)
+list_bans = Operation(
+    "moderation.list_bans",
+    "spaces_auth",
+    ListSanctions,
+    Sanctions,
+    Access.ACCOUNT,
+    Limit(120, 60),
+    bindings=(Http("GET", "/api/spaces/{space_type}/{space_id}/bans"),),
+    summary="Bans, or mutes, in force in a space; owner and moderators.",
+)
+ban = Operation(
+    "moderation.ban",
+    "spaces_auth",
+    Sanctioning,
+    Sanction,
+    Access.ACCOUNT,
+    Limit(60, 60),
+    writes=True,
+    bindings=(Http("POST", "/api/spaces/{space_type}/{space_id}/bans", 201),),
+    summary="Ban an account, a guest or an address range; whoever it hits is put out at once.",
+)
+unban = Operation(
+    "moderation.unban",
+    "spaces_auth",
+    Lifting,
+    Empty,
+    Access.ACCOUNT,
+    Limit(60, 60),
+    writes=True,
+    bindings=(Http("DELETE", "/api/spaces/{space_type}/{space_id}/bans"),),
+    summary="Lift a ban.",
+)
+mute = Operation(
+    "moderation.mute",
+    "spaces_auth",
+    Sanctioning,
+    Sanction,
+    Access.ACCOUNT,
+    Limit(60, 60),
+    writes=True,
+    bindings=(Http("POST", "/api/spaces/{space_type}/{space_id}/mute", 201),),
+    summary="Let someone be there, but not write.",
+)
+unmute = Operation(
+    "moderation.unmute",
+    "spaces_auth",
+    Lifting,
+    Empty,
+    Access.ACCOUNT,
+    Limit(60, 60),
+    writes=True,
+    bindings=(Http("DELETE", "/api/spaces/{space_type}/{space_id}/mute"),),
+    summary="Lift a mute.",
+)
+kick = Operation(
+    "moderation.kick",
+    "spaces_auth",
+    Kick,
+    Empty,
+    Access.ACCOUNT,
+    Limit(60, 60),
+    writes=True,
+    bindings=(Http("POST", "/api/spaces/{space_type}/{space_id}/kick"),),
+    summary="Put someone out of a space; they may come back.",
+)
+list_audit = Operation(
+    "moderation.list_audit",
+    "spaces_auth",
+    ListAudit,
+    AuditTrail,
+    Access.ACCOUNT,
+    Limit(60, 60),
+    bindings=(Http("GET", "/api/spaces/{space_type}/{space_id}/audit"),),
+    summary="What was done in the space's name, by whom and why; owner and moderators.",
+)
+
+moderated = Event(
+    "moderation.acted",
+    Moderated,
+    bindings=(Webhook("moderation"),),
+    summary="A ban, mute or kick, or one lifted.",
+)
+settings_changed = Event(
+    "moderation.settings_changed",
+    SpaceUpdated,
+    bindings=(Socket("space-updated"),),
+    summary="The space's settings are others now.",
+)
+role_changed = Event("moderation.role_changed", RoleChanged, summary="A role was given or taken away.")
+
+CHANGES_ACCESS = frozenset({moderated.name, settings_changed.name, role_changed.name, leave_requested.name})
+"""Events after which somebody may have to leave: each raises the space's access epoch."""
+
+kicked = Signal("kicked", Kicked, "server", "This socket may not stay in the space; it was taken out.")
+
+RECORDS = (
+    update_settings, list_roles, get_role, set_role, remove_role, list_bans, ban, unban, mute, unmute, kick, list_audit,
+    moderated, settings_changed, role_changed, kicked,
+)  # fmt: skip

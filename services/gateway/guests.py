@@ -1,0 +1,36 @@
+"""Guests without a token: a new one in each request, but the same one where a command comes again."""
+
+from uuid import UUID, uuid4, uuid5
+
+import structlog
+from redis.exceptions import RedisError
+
+from libs.common import cache
+from libs.common.addresses import limited
+from libs.common.identity import Identity, guest_identity
+
+_log = structlog.get_logger(__name__)
+
+
+class Guests:
+    """So that a retry is by the same author, and gives the same message.
+
+    Ids are made of the address, the operation and the command's key under a salt that only we know: without it an id
+    would tell the address. The operation is in it since others see a message's key: it must not let them, from the
+    same address, take the message back.
+    """
+
+    def __init__(self, redis: cache.RedisClient) -> None:
+        self._redis = redis
+        self._salt: UUID | None = None
+
+    async def same_on_retry(self, identity: Identity, address: str, operation: str, key: str | None) -> Identity:
+        """`key` is the command's `client_message_id`, if it has one. Whoever shows a token is who they are."""
+        if not identity.guest or identity.token_id or key is None:
+            return identity
+        try:
+            salt = self._salt = self._salt or UUID(await cache.guest_salt(self._redis.redis, str(uuid4())))
+        except (RedisError, OSError) as error:
+            _log.warning("a guest is new while Redis is away", error=repr(error))
+            return identity
+        return guest_identity(str(uuid5(salt, f"{limited(address)} {operation} {key}")))

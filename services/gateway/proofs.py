@@ -1,0 +1,66 @@
+"""Who is asking: a token, or what front ends of DLUX send in its place, a signed challenge.
+
+    Authorization: Bearer <130 hex>:alice     and `challenge` in the body, or X-Challenge
+    Authorization: Bearer <130 hex>           the same; the challenge names the account
+    X-Account, X-Challenge, X-Signature       without an Authorization header
+
+The challenge is one of `/api/auth/challenge`, spent by this one request. In a header it is percent-encoded, or its
+nonce alone. Trying is limited as logging in is.
+"""
+
+import re
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from libs.common.contracts import auth
+from libs.common.contracts.auth import Prove
+from libs.common.contracts.schema import load
+from libs.common.edge import Gatekeeper, RateLimits
+from libs.common.errors import UNAUTHORIZED, PresenceError
+from libs.common.tokens import Token
+from services.gateway.body import read_object
+from services.gateway.server import REQUEST_ID
+
+_BEARER = re.compile(r"(?:Bearer(?:\s+|$))?(.*)", re.IGNORECASE | re.DOTALL)
+_SIGNED = re.compile(r"([0-9a-fA-F]{130})(?::(.*))?", re.DOTALL)
+
+
+class Proofs:
+    def __init__(self, gatekeeper: Gatekeeper, limits: RateLimits) -> None:
+        self._gatekeeper, self._limits = gatekeeper, limits
+
+    async def identify(self, request: web.Request, address: str) -> Token:
+        """Raises `unauthorized`, `session_expired`, `rate_limited` or `unavailable`."""
+        bearer = _bearer(request)
+        proof = await _proof(request, bearer)
+        if proof is None:
+            return await self._gatekeeper.identify(bearer)
+        nobody = await self._gatekeeper.identify("")
+        budget = await self._limits.spend(auth.login, nobody.identity, address)
+        if budget.exceeded:
+            raise budget.error()
+        return await self._gatekeeper.prove(proof, request[REQUEST_ID], address)
+
+
+def _bearer(request: web.Request) -> str:
+    """The token; a header of another scheme is no token either, and goes whole to be refused as such."""
+    match = _BEARER.fullmatch(request.headers.get("Authorization", "").strip())
+    return match[1] if match else ""
+
+
+async def _proof(request: web.Request, bearer: str) -> Prove | None:
+    """None for a request that brings a token, or nothing. Raises `unauthorized` for a signature of nothing."""
+    headers = request.headers
+    signed = _SIGNED.fullmatch(bearer)
+    signature = signed[1] if signed else headers.get("X-Signature", "") if not bearer else ""
+    if not signature:
+        return None
+    account = signed[2] if signed else headers.get("X-Account")
+    challenge = unquote(headers.get("X-Challenge", "")) or (await read_object(request)).get("challenge")
+    fields = {"challenge": challenge, "signature": signature, "account": account or None}
+    try:
+        return load(Prove, fields)
+    except PresenceError as error:
+        hint = "A signature needs its challenge, of /api/auth/challenge: `challenge` in the body, or X-Challenge."
+        raise PresenceError(UNAUTHORIZED, hint) from error

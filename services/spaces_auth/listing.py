@@ -1,0 +1,252 @@
+"""SQL of lists of spaces: pages by key, each arm of the union walking its own index.
+
+Posts and documents are two arms, what is private to the caller two more; every arm is ordered and cut off by itself, so
+a page costs the same wherever it is (plans and figures: docs/spaces.md). A position is (rank, kind, a, b): `rank` is
+`-votes` or minus the time, `kind` 0 for documents and 1 for posts, `a` and `b` author and permlink or the document's
+id.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common.spaces import SpaceKey
+
+FEW = 4000  # hits of a search: so many are read and sorted, of more one in order is met sooner
+UNKNOWN = 0.0075  # more than the share that PostgreSQL takes a word to have which it does not know (0.005)
+COUNTED = 1000  # spaces that `total` counts; of more it is PostgreSQL's estimate
+_WORD = re.compile(r"[^\W_]+")
+_FOUND = "search @@ to_tsquery('simple', :words)"
+type Position = tuple[int, int, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a list is of. `account` is empty for a guest; `rank` is by_votes or by_time."""
+
+    account: str = ""
+    operator: bool = False
+    type: str | None = None
+    space_type: str | None = None
+    q: str | None = None
+    rank: str = "by_votes"
+    estimate: int = 0  # hits of the words where they are common
+    rare_in: frozenset[str] = frozenset()  # tables: what holds the words is read and sorted, not looked for in order
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        words = _WORD.findall((self.q or "").lower())
+        return {
+            "account": self.account,
+            "type": self.type,
+            "words": " & ".join(f"'{word}'" for word in words),  # all of them; none at all finds nothing
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A table as spaces: its columns under common names."""
+
+    kind: int
+    table: str
+    key: tuple[str, ...]
+    columns: str
+    public: str
+    mine: str  # rows that are not public but the account's to see
+
+
+_POSTS = _Source(
+    1,
+    "posts",
+    ("author", "permlink"),
+    """'post' AS space_type, author || '/' || permlink AS space_id, coalesce(title, permlink) AS display_name,
+       coalesce(description, '') AS description, type, author AS creator, votes, rating::float8 AS rating, created_at,
+       author AS a, permlink AS b""",
+    "NOT hidden AND NOT flagged",
+    """(author, permlink) IN (
+         SELECT split_part(space_id, '/', 1), split_part(space_id, '/', 2) FROM presence_permissions
+           WHERE account = :account AND space_type = 'post'
+         UNION SELECT split_part(space_id, '/', 1), split_part(space_id, '/', 2) FROM space_roles
+           WHERE account = :account AND space_type = 'post'
+         UNION SELECT author, permlink FROM posts WHERE author = :account)""",
+)
+_DOCUMENTS = _Source(
+    0,
+    "collaboration_documents",
+    ("space_id",),
+    """'document' AS space_type, space_id, coalesce(nullif(title, ''), space_id) AS display_name, '' AS description,
+       'document' AS type, creator, 0::bigint AS votes, 0::float8 AS rating, created_at, space_id AS a, '' AS b""",
+    "is_public AND NOT is_deleted",
+    """NOT is_deleted AND space_id IN (
+         SELECT space_id FROM presence_permissions WHERE account = :account AND space_type = 'document'
+         UNION SELECT space_id FROM space_roles WHERE account = :account AND space_type = 'document'
+         UNION SELECT space_id FROM collaboration_permissions WHERE account = :account
+         UNION SELECT space_id FROM collaboration_documents WHERE creator = :account)""",
+)
+_ALL_PRIVATE = {_POSTS: "true", _DOCUMENTS: "NOT is_deleted"}
+
+
+async def probed(connection: AsyncConnection, search: Search) -> Search:
+    """The same, knowing in which tables its words are rare, by PostgreSQL's statistics of words."""
+    if search.q is None or not search.parameters["words"]:
+        return search
+    common = {}
+    for table, public in {source.table: source.public for source, _ in _arms(search)}.items():
+        rows = await _estimate(connection, f"SELECT 1 FROM {table} WHERE {public}", search)  # noqa: S608
+        hits = await _estimate(connection, f"SELECT 1 FROM {table} WHERE {public} AND {_FOUND}", search)  # noqa: S608
+        common[table] = hits if hits > max(FEW, rows * UNKNOWN) else 0
+    rare = frozenset(table for table, hits in common.items() if not hits)
+    return replace(search, rare_in=rare, estimate=sum(common.values()))
+
+
+async def _estimate(connection: AsyncConnection, query: str, search: Search) -> int:
+    """How many rows PostgreSQL expects of `query`."""
+    plan: Any = (await connection.execute(text(f"EXPLAIN (FORMAT JSON) {query}"), search.parameters)).scalar_one()
+    (found,) = msgspec.json.decode(plan) if isinstance(plan, str) else plan
+    return int(found["Plan"]["Plan Rows"])
+
+
+async def page(
+    connection: AsyncConnection,
+    search: Search,
+    after: Position | None,
+    but: Sequence[SpaceKey],
+    limit: int,
+    offset: int,
+) -> list[Row[Any]]:
+    """Rows after a position, none of `but`; `rank`, `kind`, `a` and `b` of a row are its position."""
+    arms = [_ordered(source, visible, search, after, but) for source, visible in _arms(search)]
+    if not arms or limit <= 0:
+        return []
+    statement = f"""
+        SELECT found.*, to_jsonb(s) AS settings
+        FROM (SELECT * FROM ({" UNION ALL ".join(arms)}) arms
+              ORDER BY rank, kind, a, b LIMIT :limit OFFSET :offset) found
+        LEFT JOIN presence_space_settings s USING (space_type, space_id)
+        ORDER BY rank, kind, a, b
+    """  # noqa: S608  what is put in is ours
+    values = {**search.parameters, **_excluded(but), "limit": limit, "offset": offset, "most": limit + offset}
+    if after:
+        values |= dict(zip(("rank", "kind", "a", "b"), after, strict=True))
+    return list((await connection.execute(text(statement), values)).all())
+
+
+async def these(connection: AsyncConnection, search: Search, spaces: Sequence[SpaceKey], limit: int) -> list[Row[Any]]:
+    """Those of `spaces`, in their order, that the search finds; `place` is the index among them."""
+    arms = [
+        f"""SELECT place, {source.columns} FROM unnest(cast(:types AS text[]), cast(:ids AS text[]))
+              WITH ORDINALITY AS wanted(wanted_type, wanted_id, place)
+            JOIN {source.table} ON {_is_wanted(source)}
+            WHERE ({visible}) AND {_matches(source, search)}"""  # noqa: S608  what is put in is ours
+        for source, visible in _arms(search)
+    ]
+    if not arms or not spaces:
+        return []
+    statement = f"""
+        SELECT found.*, to_jsonb(s) AS settings FROM ({" UNION ALL ".join(arms)}) found
+        LEFT JOIN presence_space_settings s USING (space_type, space_id) ORDER BY place LIMIT :limit
+    """  # noqa: S608  what is put in is ours
+    values = {
+        **search.parameters,
+        "types": [space.space_type for space in spaces],
+        "ids": [space.space_id for space in spaces],
+        "limit": limit,
+    }
+    return list((await connection.execute(text(statement), values)).all())
+
+
+async def total(connection: AsyncConnection, search: Search) -> int:
+    """How many there are: exact up to `COUNTED`, estimated beyond."""
+    arms = [
+        f"SELECT 1 FROM {_read(source, search)} WHERE ({visible}) AND {_matches(source, search)}"  # noqa: S608
+        for source, visible in _arms(search)
+    ]
+    if not arms:
+        return 0
+    if search.estimate:
+        return search.estimate
+    union = " UNION ALL ".join(arms)
+    counting = f"SELECT count(*) FROM (SELECT 1 FROM ({union}) arms LIMIT {COUNTED + 1}) counted"  # noqa: S608
+    counted = int((await connection.execute(text(counting), search.parameters)).scalar_one())
+    if counted <= COUNTED:
+        return counted
+    return max(counted, await _estimate(connection, union, search))
+
+
+async def configured_events(connection: AsyncConnection, limit: int) -> list[SpaceKey]:
+    """Events and communities that somebody has set up, newest change first."""
+    rows = await connection.execute(
+        text("""SELECT space_type, space_id FROM presence_space_settings WHERE space_type IN ('event', 'community')
+                ORDER BY updated_at DESC LIMIT :limit"""),
+        {"limit": limit},
+    )
+    return [SpaceKey(row.space_type, row.space_id) for row in rows]
+
+
+def _arms(search: Search) -> list[tuple[_Source, str]]:
+    """Tables, each with the condition of what the caller may see of it."""
+    found: list[tuple[_Source, str]] = []
+    for source, name in ((_POSTS, "post"), (_DOCUMENTS, "document")):
+        wanted = search.type is None or (search.type == "document") == (source is _DOCUMENTS)
+        if not wanted or search.space_type not in (None, name):
+            continue
+        found.append((source, source.public))
+        if search.operator:
+            found.append((source, f"NOT ({source.public}) AND {_ALL_PRIVATE[source]}"))
+        elif search.account:
+            found.append((source, f"NOT ({source.public}) AND {source.mine}"))
+    return found
+
+
+def _matches(source: _Source, search: Search) -> str:
+    conditions = ["true"]
+    if search.type and source is _POSTS:
+        conditions.append("type = :type")
+    if search.q is not None:
+        conditions.append(_FOUND if search.parameters["words"] else "false")
+    return " AND ".join(conditions)
+
+
+def _read(source: _Source, search: Search) -> str:
+    """The table, or what of it holds the words, read by them first (OFFSET 0 keeps the two steps apart)."""
+    if source.table not in search.rare_in:
+        return source.table
+    return f"(SELECT * FROM {source.table} WHERE {_FOUND} OFFSET 0) {source.table}"  # noqa: S608
+
+
+def _ordered(source: _Source, visible: str, search: Search, after: Position | None, but: Sequence[SpaceKey]) -> str:
+    """One arm: in its index's order from the position on, as far as a page goes."""
+    rank = search.rank
+    key = ", ".join((rank, *source.key))
+    conditions = [f"({visible})", _matches(source, search), *_after(source, rank, after)]
+    if any(space.space_type == ("post" if source is _POSTS else "document") for space in but):
+        conditions.append(f"{' || $$/$$ || '.join(source.key)} <> ALL (cast(:but_{source.table} AS text[]))")
+    return f"""(SELECT {source.columns}, {rank} AS rank, {source.kind} AS kind
+                FROM {_read(source, search)} WHERE {" AND ".join(conditions)} ORDER BY {key} LIMIT :most)"""  # noqa: S608
+
+
+def _after(source: _Source, rank: str, after: Position | None) -> list[str]:
+    """Of equal rank, documents come before posts."""
+    if after is None:
+        return []
+    if after[1] == source.kind:
+        names = ", ".join((":rank", ":a", ":b")[: 1 + len(source.key)])
+        return [f"({rank}, {', '.join(source.key)}) > ({names})"]
+    return [f"{rank} {'>' if after[1] > source.kind else '>='} :rank"]
+
+
+def _excluded(but: Sequence[SpaceKey]) -> dict[str, Any]:
+    tables = {"post": "but_posts", "document": "but_collaboration_documents"}
+    return {name: [s.space_id for s in but if s.space_type == kind] for kind, name in tables.items()}
+
+
+def _is_wanted(source: _Source) -> str:
+    if source is _DOCUMENTS:
+        return "wanted_type = 'document' AND collaboration_documents.space_id = wanted_id"
+    return """wanted_type = 'post' AND author = split_part(wanted_id, '/', 1)
+              AND permlink = split_part(wanted_id, '/', 2)"""

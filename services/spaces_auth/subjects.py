@@ -1,0 +1,99 @@
+"""Whom a moderator means: an account, a guest, an address range, or the person behind a socket."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Any, Literal
+
+import msgspec
+from redis.asyncio import Redis
+
+from libs.common import cache
+from libs.common.access import Role
+from libs.common.addresses import parse_range
+from libs.common.errors import INVALID_INPUT, NOT_FOUND, PresenceError
+from libs.common.identity import Identity
+from libs.common.spaces import SpaceKey
+
+Kind = Literal["account", "guest", "address"]
+WIDEST = {4: 16, 6: 32}  # shortest prefix of a range, by IP version, for all but operators
+_NAMES: Mapping[str, Kind] = {"account": "account", "guest_id": "guest", "address": "address"}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """`id` is an account's name, a guest's id, or a range in CIDR notation."""
+
+    kind: Kind
+    id: str
+
+    @property
+    def identity(self) -> Identity | None:
+        """None for a range."""
+        return None if self.kind == "address" else Identity(self.kind, self.id, self.id)
+
+    @property
+    def address_range(self) -> str | None:
+        return self.id if self.kind == "address" else None
+
+    @property
+    def told(self) -> str | None:
+        """What others may know of it."""
+        return None if self.kind == "address" else self.id
+
+    def require_narrow(self, role: Role) -> None:
+        """Raises `invalid_input` for a range that hits half the world."""
+        if self.kind == "address" and role < Role.OPERATOR:
+            network = ip_network(self.id)
+            if network.prefixlen < WIDEST[network.version]:
+                raise _malformed("address", f"At least /{WIDEST[network.version]}.")
+
+
+class _Record(msgspec.Struct):
+    """What we read of realtime's member record."""
+
+    user_account: str | None
+    guest_id: str | None
+
+
+def named(request: Any) -> Subject | None:
+    """The subject that the request's fields name; None where they name a socket, or nothing.
+
+    Raises `invalid_input` for more than one, and for what is no address.
+    """
+    given = [name for name in (*_NAMES, "socket_id", "id") if getattr(request, name, None) is not None]
+    if len(given) > 1:
+        raise _malformed(given[1], "Only one way to name whom you mean.")
+    if not given or given[0] not in _NAMES:
+        return None
+    value = getattr(request, given[0])
+    try:
+        return Subject(_NAMES[given[0]], parse_range(value) if given[0] == "address" else value)
+    except ValueError as error:
+        raise _malformed("address", "An address, or a range such as 192.0.2.0/24.") from error
+
+
+async def find(redis: Redis, space: SpaceKey, request: Any) -> Subject:
+    """The same, with the person behind `socket_id`. Raises `not_found` for a socket that is not there."""
+    subject = named(request)
+    if subject:
+        return subject
+    if request.socket_id is None:
+        raise _malformed("account", "Say whom you mean: account, guest_id, address or socket_id.")
+    with cache.redis_unavailable():
+        stored: Any = await redis.hget(cache.members(space), request.socket_id)
+    if stored is None:
+        raise PresenceError(NOT_FOUND, "There is no such socket in this space.")
+    record = msgspec.json.decode(stored, type=_Record)
+    return Subject("account", record.user_account) if record.user_account else Subject("guest", record.guest_id or "")
+
+
+async def address_of(redis: Redis, space: SpaceKey, subject: Subject) -> Subject | None:
+    """The range that the person came from last; None where that is not known."""
+    with cache.redis_unavailable():
+        stored: Any = await redis.hget(cache.addresses(space), f"{subject.kind}:{subject.id}")
+    return Subject("address", parse_range(stored.decode())) if stored else None
+
+
+def _malformed(field: str, text: str) -> PresenceError:
+    return PresenceError(INVALID_INPUT, details={"fields": {field: [text]}})

@@ -1,0 +1,77 @@
+"""What front ends of DLUX send in the place of a token: a signed challenge."""
+
+from urllib.parse import quote
+
+import pytest
+
+from libs.common.bus.base import Caller
+from libs.common.bus.memory import MemoryBus
+from libs.common.contracts import auth
+from libs.common.contracts.auth import Prove, Proven
+from libs.common.errors import UNAUTHORIZED, PresenceError
+from libs.common.identity import Identity
+from tests.integration.gateway.world import World, is_error
+
+SIGNATURE = "1f" + "a1" * 64
+TEXT = "Sign in to here as @alice.\nnonce: 1"
+JOIN = "/api/spaces/global/lobby/join"
+
+
+@pytest.fixture
+async def proofs(world: World) -> list[Prove]:
+    """What spaces_auth was asked to prove; the text above it takes once, for alice."""
+    asked: list[Prove] = []
+
+    async def prove(_: Caller, request: Prove) -> Proven:
+        asked.append(request)
+        if request.challenge != TEXT or request.account not in (None, "alice"):
+            raise PresenceError(UNAUTHORIZED, "The challenge is unknown.")
+        return Proven(world.signer.sign(Identity("account", "alice", "alice"), 60)[0])
+
+    services = MemoryBus(world.broker)
+    services.serve(auth.prove, prove)
+    await services.start()
+    return asked
+
+
+@pytest.mark.parametrize("account", [":alice", ""])
+async def test_a_signature_and_the_bodys_challenge_are_their_account(
+    world: World, proofs: list[Prove], account: str
+) -> None:
+    headers = {"Authorization": f"Bearer {SIGNATURE}{account}"}
+    await world.ask("POST", JOIN, {"challenge": TEXT}, headers=headers)
+    assert world.caller.identity.account == "alice"
+    assert proofs == [Prove(TEXT, SIGNATURE, account[1:] or None)]
+
+
+async def test_headers_of_their_own_are_the_same(world: World, proofs: list[Prove]) -> None:
+    headers = {"X-Account": "alice", "X-Challenge": quote(TEXT), "X-Signature": SIGNATURE, "X-Pubkey": "STM1"}
+    await world.ask("GET", "/api/spaces", headers=headers)
+    assert world.caller.identity.account == "alice"
+    await world.ask("GET", "/api/spaces", headers={**headers, **world.bearer("bob")})
+    assert world.caller.identity.account == "bob", "a token is enough"
+    assert len(proofs) == 1
+
+
+async def test_a_signature_of_nothing_or_of_another_is_401_with_a_hint(world: World, proofs: list[Prove]) -> None:
+    bearer = {"Authorization": f"Bearer {SIGNATURE}:alice"}
+    for body in ({}, {"challenge": 5}, {"challenge": ""}):
+        answer = await world.ask("POST", JOIN, body, headers=bearer)
+        assert is_error(answer, 401, "unauthorized")
+        assert "/api/auth/challenge" in answer.body["error"]
+    assert proofs == []
+    mallory = {"Authorization": f"Bearer {SIGNATURE}:mallory"}
+    assert is_error(await world.ask("POST", JOIN, {"challenge": TEXT}, headers=mallory), 401, "unauthorized")
+    short = {"Authorization": f"Bearer {SIGNATURE[:-2]}:alice"}
+    assert is_error(await world.ask("POST", JOIN, {"challenge": TEXT}, headers=short), 401, "unauthorized")
+    named_only = {"X-Account": "alice", "X-Challenge": quote(TEXT)}
+    await world.ask("GET", "/api/spaces", headers=named_only)
+    assert world.caller.identity.guest, "without a signature one is a guest"
+
+
+async def test_trying_is_limited_as_logging_in_is(world: World, proofs: list[Prove]) -> None:
+    bearer = {"Authorization": f"Bearer {SIGNATURE}:mallory"}
+    answers = [await world.ask("POST", JOIN, {"challenge": TEXT}, headers=bearer) for _ in range(25)]
+    assert [answer.status for answer in answers].count(401) == len(proofs) == auth.login.limit.calls
+    assert is_error(answers[-1], 429, "rate_limited")
+    assert "retry_after" in answers[-1].body["details"]

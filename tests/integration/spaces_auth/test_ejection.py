@@ -1,0 +1,226 @@
+"""realtime's ejection against a real spaces_auth and Redis: sockets that may not stay are told why and taken out.
+
+Sockets are sessions without a transport; what is written to them is read from it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from libs.common import cache
+from libs.common.contracts import auth, moderation, spaces
+from libs.common.contracts.auth import Empty
+from libs.common.contracts.moderation import Kick, Sanctioning, UpdateSettings
+from libs.common.contracts.presence import Position
+from libs.common.contracts.spaces import Authorize
+from libs.common.errors import PresenceError
+from libs.common.identity import Identity
+from libs.common.spaces import LOBBY, SpaceKey
+from libs.common.tokens import Token
+from services.realtime.broadcast import Broadcast
+from services.realtime.ejection import Ejection
+from services.realtime.frames import Outgoing
+from services.realtime.sessions import Place, Session
+from services.realtime.wire import Member
+from tests.integration.common.world import account, caller, identity, proxied
+from tests.integration.spaces_auth.world import World, running
+from tests.support.waiting import eventually
+
+PHOTO = SpaceKey("post", "alice/my-360-photo")
+WHERE: dict[str, Any] = {"space_type": PHOTO.space_type, "space_id": PHOTO.space_id}
+
+
+@dataclass
+class Space:
+    key: SpaceKey
+    sessions: dict[str, Session] = field(default_factory=dict)
+
+
+@dataclass
+class Replica:
+    """One replica's part that ejection works on. `told` is what each socket got, `left` who left and why."""
+
+    world: World
+    ejection: Ejection
+    held: dict[SpaceKey, Space]
+    told: dict[str, list[Any]]
+    left: dict[str, str]
+    disconnected: list[str]
+
+    async def enter(self, who: Identity, key: SpaceKey = PHOTO, *, entering: bool = False) -> Session:
+        """As `entering.py` does."""
+        request = Authorize(key.space_type, key.space_id)
+        authorization = await self.world.call(spaces.authorize, request, caller(who))
+        sid = f"s-{who.id}"
+        member = Member(sid, "x", "r1", "main", who.account, None, who.guest, who.id, Position(), None, "")
+        place = Place(key, member, authorization, early=[] if entering else None)
+        session = Session(sid, "/", cast("Any", None), Token(who, 2**53), "203.0.113.9", [], place)
+        self.held.setdefault(key, Space(key)).sessions[sid] = session
+        return session
+
+    async def code(self, session: Session) -> str:
+        await eventually(lambda: session.sid in self.left)
+        return str(self.told[session.sid][0]["code"])
+
+
+@contextlib.asynccontextmanager
+async def replica_of(world: World, redis: cache.RedisClient, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Replica]:
+    held: dict[SpaceKey, Space] = {}
+    told: dict[str, list[Any]] = {}
+    left: dict[str, str] = {}
+    disconnected: list[str] = []
+
+    def to_one(session: Session, packet: Outgoing) -> None:
+        _, payload = msgspec.json.decode(packet.text("/")[1:])
+        told.setdefault(session.sid, []).append(payload)
+
+    async def leave(session: Session, reason: str) -> None:
+        if session.place:
+            held[session.place.space].sessions.pop(session.sid)
+        session.place = None
+        left[session.sid] = reason
+
+    async def disconnect(session: Session) -> None:
+        disconnected.append(session.sid)
+
+    def all_sessions() -> list[Session]:
+        return [session for space in held.values() for session in space.sessions.values()]
+
+    monkeypatch.setattr(Broadcast, "to_one", staticmethod(to_one))
+    ejection = Ejection(world.bus, redis.redis, held, all_sessions, leave, disconnect)
+    await ejection.start()
+    await ejection.look()
+    try:
+        yield Replica(world, ejection, held, told, left, disconnected)
+    finally:
+        await ejection.stop()
+
+
+@pytest.fixture
+async def replica(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Replica]:
+    async with replica_of(world, world.redis, monkeypatch) as found:
+        yield found
+
+
+async def ban(world: World, name: str = "dave") -> None:
+    await world.call(moderation.ban, Sanctioning(**WHERE, reason="rude", account=name), "mona")
+
+
+async def test_the_event_takes_the_banned_out_and_nobody_else(replica: Replica) -> None:
+    dave, carol = await replica.enter(account("dave")), await replica.enter(account("carol"))
+    await ban(replica.world)
+    replica.ejection.on_event(PHOTO, moderation.moderated.name)
+    assert await replica.code(dave) == "banned"
+    assert (replica.told[dave.sid], replica.left) == ([{"reason": "rude", "code": "banned"}], {dave.sid: "kicked"})
+    assert carol.place
+    epoch = await cache.read_epoch(replica.world.redis.redis, PHOTO)
+    await eventually(lambda: carol.place and carol.place.authorization.epoch == epoch)
+
+
+async def test_without_the_event_the_lease_renewal_finds_it(replica: Replica) -> None:
+    dave = await replica.enter(account("dave"))
+    await ban(replica.world)
+    await replica.ejection.look()
+    assert await replica.code(dave) == "banned"
+
+
+async def test_guests_off_and_a_revoked_permission_are_found_likewise(replica: Replica) -> None:
+    world = replica.world
+    guest, dave = await replica.enter(identity("guest")), await replica.enter(account("dave"))
+    await world.call(moderation.update_settings, UpdateSettings(**WHERE, guests_allowed=False), "alice")
+    await replica.ejection.look()
+    assert await replica.code(guest) == "forbidden"
+    assert dave.place
+    await eventually(lambda: dave.place and dave.place.authorization.settings["guests_allowed"] is False)
+
+    plans = SpaceKey("document", "123")
+    rolf = await replica.enter(account("rolf"), plans)
+    await world.owner.sql("UPDATE space_roles SET account = 'ralf' WHERE account = 'rolf'")
+    try:
+        await cache.raise_epoch(world.redis.redis, plans)  # as sync_worker does
+        await replica.ejection.look()
+        assert await replica.code(rolf) == "not_found"
+    finally:
+        await world.owner.sql("UPDATE space_roles SET account = 'rolf' WHERE account = 'ralf'")
+
+
+async def test_a_ban_that_races_a_join_is_found(replica: Replica) -> None:
+    """Authorised before the ban, registered after its event: the epoch tells."""
+    dave = await replica.enter(account("dave"), entering=True)
+    held = replica.held.pop(PHOTO)  # not there yet when the event comes
+    await ban(replica.world)
+    replica.ejection.on_event(PHOTO, moderation.moderated.name)
+    replica.held[PHOTO] = held
+    await replica.ejection.look()
+    assert await replica.code(dave) == "banned"
+
+
+async def test_a_kick_is_for_those_who_were_there(replica: Replica) -> None:
+    dave = await replica.enter(account("dave"))
+    kick = Kick(**WHERE, reason="loud", account="dave")
+    await replica.world.call(moderation.kick, kick, "mona")
+    await replica.ejection.look()
+    assert await replica.code(dave) == "kicked"
+    again = await replica.enter(account("dave"))
+    assert again.place
+    again.place.after_seq = 1  # its snapshot holds the kick
+    await cache.raise_epoch(replica.world.redis.redis, PHOTO)
+    epoch = await cache.read_epoch(replica.world.redis.redis, PHOTO)
+    await replica.ejection.look()
+    await eventually(lambda: again.place and again.place.authorization.epoch == epoch)
+
+
+async def test_one_who_went_elsewhere_meanwhile_is_left_alone(replica: Replica) -> None:
+    dave = await replica.enter(account("dave"))
+    await ban(replica.world)
+    async with dave.turn:
+        replica.ejection.on_event(PHOTO, moderation.moderated.name)
+        await eventually(lambda: replica.ejection._ejecting)
+        replica.held[PHOTO].sessions.clear()
+        await replica.enter(account("dave"), LOBBY)
+        dave.place = replica.held[LOBBY].sessions[dave.sid].place
+    await eventually(lambda: not replica.ejection._ejecting)
+    assert (dave.sid in replica.left, dave.sid in replica.told) == (False, False)
+
+
+async def test_a_logged_out_socket_is_ended_also_if_it_was_only_connecting(replica: Replica) -> None:
+    dave = account("dave", token_id="token-1", session_id="login-1")
+    before = await replica.enter(dave)
+    await replica.enter(account("carol"))
+    await replica.world.call(auth.logout, Empty(), account("dave", token_id="token-2", session_id=None))
+    await replica.ejection.look()
+    assert replica.disconnected == []
+    await replica.world.call(auth.logout, Empty(), caller(Identity("account", "dave", "dave", token_id="token-1")))
+    await replica.ejection.look()
+    await eventually(lambda: replica.disconnected == [before.sid])
+    late = await replica.enter(Identity("account", "dave", "dave", token_id="token-1"), LOBBY)
+    await replica.ejection.look()
+    await eventually(lambda: replica.disconnected.count(late.sid) >= 2)
+    assert replica.told[before.sid][0]["code"] == "unauthorized"
+
+
+async def test_while_spaces_auth_does_not_answer_the_review_waits(
+    database_url: str, redis_url: str, hive_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with proxied(redis_url) as proxy, running(database_url, proxy.url, hive_url) as world:
+        redis = cache.RedisClient(redis_url)
+        async with replica_of(world, redis, monkeypatch) as replica:
+            dave = await replica.enter(account("dave"), LOBBY)
+            ban = Sanctioning("global", "lobby", "rude", account="dave")
+            await world.call(moderation.ban, ban, "olivia")
+            await proxy.close()
+            replica.ejection.on_event(LOBBY, moderation.moderated.name)
+            await asyncio.gather(*(_fails(world) for _ in range(2)))
+            await proxy.open()
+            assert await replica.code(dave) == "banned"
+        await redis.stop()
+
+
+async def _fails(world: World) -> None:
+    with pytest.raises(PresenceError):
+        await world.call(spaces.authorize, Authorize("global", "lobby"), "carol")

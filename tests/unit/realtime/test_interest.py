@@ -1,0 +1,129 @@
+"""Area of interest, as its readers see it: near ones at once, far ones soon, whoever is out of range named."""
+
+import random
+from collections.abc import Iterator
+from typing import Any, cast
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from libs.common.contracts.presence import AframeUpdate, Position, Rotation
+from libs.common.contracts.spaces import Authorization
+from libs.common.identity import guest_identity
+from libs.common.spaces import SpaceKey
+from libs.common.tokens import Token
+from services.realtime.blobs import Pose
+from services.realtime.engine import DirectSocket
+from services.realtime.grid import CELL, cell_of
+from services.realtime.interest import FAR_TICKS, MOST_NEAR, RANGE, Interest
+from services.realtime.pose_room import PoseRoom
+from services.realtime.sessions import Place, PoseForm, Session
+from services.realtime.wire import Member
+from tests.unit.realtime.test_blobs import events
+from tests.unit.realtime.test_room import Engine
+
+SPACE = SpaceKey("global", "lobby")
+
+
+class Reader:
+    """A client with `pose-batch` that believes what it is told."""
+
+    def __init__(self, sid: str) -> None:
+        self.engine, self.known = Engine(), cast("dict[str, Any]", {})
+        self.session = Session(
+            sid, "/", cast("DirectSocket", self.engine), Token(guest_identity(sid), 2**40), "127.0.0.1", []
+        )
+        member = Member(sid, sid, "r1", "main", None, sid, True, sid, Position(), None, "")
+        self.session.place = Place(SPACE, member, Authorization("guest", 0, 1, {}), form=PoseForm.BATCH)
+
+    def read(self) -> None:
+        for _, packet in events(b"".join(self.engine.writes), "/"):
+            self.known.update(packet["poses"])
+            for sid in (*packet["gone"], *packet.get("away", ())):
+                self.known.pop(sid, None)
+        self.engine.writes.clear()
+
+
+class Crowd:
+    def __init__(self, count: int, spread: float, seed: int) -> None:
+        self.random, self.spread, self.room = random.Random(seed), spread, PoseRoom()
+        self.readers = {f"s{n}": Reader(f"s{n}") for n in range(count)}
+        for sid in self.readers:
+            self.place(sid, self.somewhere())
+            self.room.behind.add(sid)
+
+    def somewhere(self) -> Position:
+        """Around the middle of a cell."""
+        x, z = (self.random.uniform(-self.spread, self.spread) + CELL / 2 for _ in range(2))
+        return Position(x, 1.6, z)
+
+    def place(self, sid: str, position: Position) -> None:
+        update = AframeUpdate(position, Rotation())
+        self.room.set(Pose(sid, None, msgspec.json.encode(update), update))
+
+    def leave(self, sid: str) -> None:
+        del self.readers[sid]
+        self.room.forget(sid)
+
+    def tick(self) -> None:
+        if not self.room.has_news:
+            return
+        news = self.room.next_tick()
+        interest = Interest(self.room, news, "T")
+        for sid, reader in self.readers.items():
+            behind = sid in self.room.behind
+            self.room.behind.discard(sid)
+            place = reader.session.place
+            assert place is not None
+            interest.forms(place, behind=behind).send(reader.session)
+            reader.read()
+
+    def latest(self, sid: str) -> Any:
+        return msgspec.json.decode(self.room.latest[sid].data)
+
+    def rings(self, one: str, other: str) -> int:
+        (i, j), (k, m) = (cell_of(cast("Position", self.room.latest[sid].position)) for sid in (one, other))
+        return max(abs(i - k), abs(j - m))
+
+    def pairs(self) -> Iterator[tuple[str, Reader, str]]:
+        return ((sid, reader, other) for sid, reader in self.readers.items() for other in self.readers if other != sid)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, MOST_NEAR // 2), st.sampled_from([20.0, 150.0, 600.0]), st.integers(0, 10_000))
+def test_near_ones_are_exact_and_after_a_while_everyone_in_range_is(count: int, spread: float, seed: int) -> None:
+    crowd = Crowd(count, spread, seed)
+    for _ in range(3 * FAR_TICKS):
+        for sid in crowd.random.sample(sorted(crowd.readers), len(crowd.readers) // 2):
+            crowd.place(sid, crowd.somewhere())
+        if len(crowd.readers) > 2 and crowd.random.random() < 0.05:
+            crowd.leave(crowd.random.choice(sorted(crowd.readers)))
+        crowd.tick()
+        for sid, reader, other in crowd.pairs():
+            if crowd.rings(sid, other) <= 1:
+                assert reader.known[other] == crowd.latest(other)
+    for _ in range(2 * FAR_TICKS + 1):
+        crowd.tick()
+    for sid, reader, other in crowd.pairs():
+        if crowd.rings(sid, other) <= RANGE:
+            assert reader.known[other] == crowd.latest(other)
+        else:
+            assert other not in reader.known
+    assert all(reader.known.keys() <= crowd.readers.keys() for reader in crowd.readers.values())
+    assert not crowd.room.has_news
+
+
+def test_of_too_many_near_ones_only_some_are_told_at_each_tick() -> None:
+    crowd = Crowd(3 * MOST_NEAR, CELL / 4, 1)
+    crowd.tick()
+    reader = crowd.readers["s0"]
+    told = []
+    for _ in range(2 * FAR_TICKS):
+        for sid in crowd.readers:
+            crowd.place(sid, crowd.somewhere())
+        crowd.tick()
+        told.append(sum(reader.known[sid] == crowd.latest(sid) for sid in crowd.readers if sid != "s0"))
+    assert min(told) >= MOST_NEAR - 1
+    assert sum(count > 2 * MOST_NEAR for count in told) >= 2  # its turns, on which it is told of everyone
+    assert sum(count <= MOST_NEAR for count in told) > FAR_TICKS
