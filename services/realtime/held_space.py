@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 
 import msgspec
 import structlog
@@ -83,13 +84,15 @@ class HeldSpace:
         self._replica, self._bus, self._presence = replica, bus, presence
         self._broadcast, self._poses, self._gap, self._roster_changed = broadcast, poses, gap, roster_changed
         self._delivered = delivered
-        self._inbox: asyncio.Queue[Item] = asyncio.Queue()
+        self._inbox: asyncio.PriorityQueue[tuple[bool, int, Item]] = asyncio.PriorityQueue()
+        self._put = count()
         self.seq = 0  # of the last durable event that was delivered
         self._ahead: dict[int, LoggedEvent] = {}
         self._gap_timer: asyncio.TimerHandle | None = None
 
     def put(self, item: Item) -> None:
-        self._inbox.put_nowait(item)
+        """In order; but those who enter wait until nobody inside has anything left to hear, whatever crowd they are."""
+        self._inbox.put_nowait((isinstance(item, Enter), next(self._put), item))
 
     async def open(self) -> None:
         """Read where the space stands; the channel is already subscribed, so nothing falls between."""
@@ -127,7 +130,7 @@ class HeldSpace:
     async def run(self) -> None:
         """Handle the inbox for ever; a failure costs one item."""
         while True:
-            item = await self._inbox.get()
+            _, _, item = await self._inbox.get()
             try:
                 await self._handle(item)
             except Exception as error:
@@ -157,6 +160,7 @@ class HeldSpace:
             await self._on_presence(item)
         elif isinstance(item, Enter):
             self._on_enter(item)
+            await asyncio.sleep(0)  # let arrive what has come meanwhile
         elif isinstance(item, Head):
             await self._on_head(item.seq)
         else:

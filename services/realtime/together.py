@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any
 
-MOST_AT_ONCE = 100  # items of one call
+MOST_AT_ONCE = 32  # items of one call; more would keep everybody else waiting for long
 
 
 class Together[Key: Hashable, Item, Answer]:

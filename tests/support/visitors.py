@@ -129,8 +129,16 @@ class Visitor:
             ack: dict[str, Any] = await self._client.call(event, payload, timeout=ACK_SECONDS)
         except (socketio.exceptions.SocketIOError, aiohttp.ClientError) as error:
             ack = {"ok": False, "error": repr(error)}
+            await self._wake()
         self.refusal = None if ack["ok"] else ack
         return ack
+
+    async def _wake(self) -> None:
+        """The library forgets to connect again when a connection breaks while it is being made: remind it."""
+        if self._client.connected and self._client.eio.state != "connected":
+            with contextlib.suppress(socketio.exceptions.SocketIOError):
+                await self._client.disconnect()
+                await self.connect()
 
     # What it is told.
 
