@@ -178,6 +178,10 @@ async def memory(lab: Lab) -> Outcome:
         await lab.system.restart("r1")
         lab.server_alone(True)
         idle = await lab.compare(servers, "idle", max(people, 64), deflate=True, no_join=not joined)
+        # Peers are new processes in each run; ours is one, and in later runs uses again what it has freed.
+        mine = [run["kb_per_connection"] for run in idle.runs.get(OURS, []) if "kb_per_connection" in run]
+        if mine:
+            idle.medians[OURS]["kb_per_connection"] = max(mine)
         name = f"memory per idle connection, {words}, client offers deflate"
         goal = Goal("≤ 30 KB", most=30)
         found.figures += [absolute(idle, name, "kb_per_connection", "KB", goal, peer) for peer in (NODE, STOCK)]
