@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from libs.common.access import Action, Role, Standing
+from libs.common.batching import Batches
 from libs.common.bus.base import Caller
 from libs.common.clock import now
 from libs.common.contracts.chat import Message, MessageReply, PostMessage, message_posted
@@ -22,7 +23,6 @@ from libs.common.spaces import SpaceKey
 from services.chat import commands_repository as commands
 from services.chat import content, repository
 from services.chat import subscriptions_repository as subscriptions
-from services.chat.batching import Batches
 from services.chat.commands_repository import Command
 from services.chat.filters import Draft, Filter, check_all
 from services.chat.notifier import Notifier

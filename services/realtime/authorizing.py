@@ -1,9 +1,10 @@
 """Who may enter: what an admission says where it is still true, else what spaces_auth answers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from libs.common.addresses import limited
+from libs.common.batching import Batches
 from libs.common.bus.base import Bus, Caller
 from libs.common.contracts import spaces
 from libs.common.contracts.spaces import Authorization, Review, Reviewed, ReviewedMember, Verdict
@@ -13,8 +14,8 @@ from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Admission
 from services.realtime.sessions import Session
-from services.realtime.together import Together
 
+MOST_AT_ONCE = 32  # of one question; more would keep everybody else waiting for long
 MOST_KNOWN = 10_000  # spaces
 
 
@@ -24,16 +25,16 @@ class Authorizing:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._known: dict[SpaceKey, Authorization] = {}  # the newest answer for each space
-        self._ask = Together(self._review)
+        self._ask = Batches(self._review, MOST_AT_ONCE)
 
     async def __call__(self, session: Session, space: SpaceKey) -> Authorization:
         """Raises what the policy says: `not_found`, `banned`, `forbidden` and the like."""
         known, admission = self._known.get(space), session.token.admission
         if known and admission and _still_holds(admission, space, known.epoch, session.address):
             return Authorization(admission.role, known.epoch, known.max_users, known.settings)
-        return await self._ask(space, session)
+        return await self._ask.do(space, session)
 
-    async def _review(self, space: SpaceKey, entering: list[Session]) -> list[Authorization | Exception]:
+    async def _review(self, space: SpaceKey, entering: Sequence[Session]) -> list[Authorization | PresenceError]:
         request = Review(space.space_type, space.space_id, [reviewed(session) for session in entering])
         answer = await self._bus.call(spaces.review, request, Caller(service_identity("realtime"), new_id()))
         settings = self._shared_settings(space, answer)
@@ -60,7 +61,7 @@ def reviewed(session: Session, after_seq: int | None = None) -> ReviewedMember:
     return ReviewedMember(session.sid, identity.kind, identity.id, identity.operator, session.address, after_seq)
 
 
-def _authorization(answer: Reviewed, verdict: Verdict, settings: Any) -> Authorization | Exception:
+def _authorization(answer: Reviewed, verdict: Verdict, settings: Any) -> Authorization | PresenceError:
     if not verdict.stays:
         return PresenceError(CATALOGUE.get(verdict.code or "", FORBIDDEN), verdict.reason or "")
     return Authorization(verdict.role, answer.epoch, answer.max_users, settings)

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import structlog
 
+from libs.common.batching import Batches
 from libs.common.errors import PresenceError
 from libs.common.spaces import SpaceKey
 from services.realtime.fanout import Fanout
 from services.realtime.presence import Presence
 from services.realtime.reporter import Reporter
-from services.realtime.together import Together
 from services.realtime.wire import Member
 
 _log = structlog.get_logger(__name__)
@@ -28,7 +28,7 @@ class Departure:
     def __init__(self, presence: Presence, fanout: Fanout, reporter: Reporter) -> None:
         self._presence, self._fanout, self._reporter = presence, fanout, reporter
         self._expected: Counter[SpaceKey] = Counter()
-        self._leave = Together(self._leave_together)
+        self._leave = Batches(self._leave_together)
 
     def expect(self, space: SpaceKey) -> None:
         self._expected[space] += 1
@@ -40,10 +40,10 @@ class Departure:
 
     async def undo(self, space: SpaceKey, member: Member, reason: str) -> None:
         """The same of one whose joining was never reported."""
-        leaving = asyncio.ensure_future(self._leave((space, reason), member))
+        leaving = asyncio.ensure_future(self._leave.do((space, reason), member))
         await asyncio.wait({leaving}, timeout=PATIENCE)
 
-    async def _leave_together(self, key: tuple[SpaceKey, str], members: list[Member]) -> Sequence[None]:
+    async def _leave_together(self, key: tuple[SpaceKey, str], members: Sequence[Member]) -> Sequence[None]:
         space, reason = key
         await self._until_taken(space, reason, members)
         self._expected[space] -= len(members)
@@ -52,7 +52,7 @@ class Departure:
             await self._forget(space)
         return [None] * len(members)
 
-    async def _until_taken(self, space: SpaceKey, reason: str, members: list[Member]) -> None:
+    async def _until_taken(self, space: SpaceKey, reason: str, members: Sequence[Member]) -> None:
         while True:
             gone = [member.socket_id for member in members if not self._is_back(space, member)]
             try:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from libs.common.batching import Batches
 from libs.common.bus.base import Bus, Caller
 from libs.common.clock import now, rfc3339
 from libs.common.contracts import chat
@@ -18,7 +19,7 @@ from libs.common.identity import service_identity
 from libs.common.ids import new_id
 from libs.common.metrics import MEMBERS
 from libs.common.spaces import SpaceKey, check_subspace
-from services.realtime.authorizing import Authorizing
+from services.realtime.authorizing import MOST_AT_ONCE, Authorizing
 from services.realtime.broadcast import Broadcast
 from services.realtime.departure import Departure
 from services.realtime.fanout import Fanout
@@ -29,7 +30,6 @@ from services.realtime.poses import PoseTicker
 from services.realtime.presence import UNBOUNDED, Joining, Presence
 from services.realtime.reporter import Reporter
 from services.realtime.sessions import Place, PoseForm, Session
-from services.realtime.together import Together
 from services.realtime.wire import Member
 
 INTEREST = "interest"  # the feature of clients that want near members often and far ones seldom
@@ -59,8 +59,8 @@ class Entering:
         self._presence, self._broadcast, self._reporter, self._poses = presence, broadcast, reporter, poses
         self._departure, self._grace = departure, grace
         self._authorize = Authorizing(bus)
-        self._join = Together(presence.join)
-        self._snapshot = Together(self._ask_snapshot)
+        self._join = Batches(presence.join, MOST_AT_ONCE)
+        self._snapshot = Batches(self._ask_snapshot)
 
     async def enter(self, session: Session, request: JoinSpace) -> dict[str, Any]:
         """Leave where the socket is, enter the new place; the ack is the snapshot."""
@@ -97,19 +97,19 @@ class Entering:
         )
         space.begin_entering(session)
         most = UNBOUNDED if authorization.role in OVER_CAPACITY else authorization.max_users
-        joined = await self._join(space.key, Joining(member, session.person, most))
+        joined = await self._join.do(space.key, Joining(member, session.person, most))
         if joined.epoch != authorization.epoch:  # a ban or a change of settings while it was entering
             authorization = session.place.authorization = await self._authorize(session, space.key)
         if joined.replaced and joined.replaced.socket_id != member.socket_id:
             self._reporter.report("leave", space.key, joined.replaced, "replaced")
         self._reporter.report("join", space.key, member)
         session.place.reported = True
-        snapshot = await self._snapshot((space.key, request.subspace), None)
+        snapshot = await self._snapshot.do((space.key, request.subspace), None)
         told = await self._tell(session, space, request, authorization, snapshot)
         MEMBERS.inc()
         return told
 
-    async def _ask_snapshot(self, where: tuple[SpaceKey, str], askers: list[None]) -> list[SharedSnapshot]:
+    async def _ask_snapshot(self, where: tuple[SpaceKey, str], askers: Sequence[None]) -> list[SharedSnapshot]:
         space, subspace = where
         caller = Caller(service_identity("realtime"), new_id())
         request = GetSnapshot(space.space_type, space.space_id, subspace)
@@ -199,7 +199,7 @@ class Entering:
             moved = self._poses.position_of(key, place.subspace, place.member.socket_id)
             place.member.position = moved or place.member.position
             place.member.session_id = new_id()
-        await asyncio.gather(*(self._join(key, Joining(place.member, "", UNBOUNDED)) for place in places))
+        await asyncio.gather(*(self._join.do(key, Joining(place.member, "", UNBOUNDED)) for place in places))
         for place in places:
             self._reporter.report("join", key, place.member)
         self._poses.tell_all(key)

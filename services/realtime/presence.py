@@ -5,7 +5,7 @@ announcement.
 A version that Redis lost begins again at its clock, so it never goes back.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,7 +157,7 @@ class Presence:
         self._expired = redis.register_script(_EXPIRED)
         self._forget = redis.register_script(_FORGET)
 
-    async def join(self, space: SpaceKey, joining: list[Joining]) -> list[Joined | Exception]:
+    async def join(self, space: SpaceKey, joining: Sequence[Joining]) -> list[Joined | PresenceError]:
         """Add members, announce them once, and give each the space's access epoch, or `space_full`.
 
         A person who comes back takes the place of the connection that broke. A socket that is known is announced as

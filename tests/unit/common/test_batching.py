@@ -5,9 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
+from libs.common.batching import Batches
 from libs.common.errors import CONFLICT, UNAVAILABLE, PresenceError
-from services.chat import batching
-from services.chat.batching import Batches
 from tests.support.waiting import eventually
 
 
@@ -112,10 +111,9 @@ async def test_whoever_has_gone_is_left_out() -> None:
     assert work.given[1:] == [("here", [2])]
 
 
-async def test_a_batch_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batching, "MOST", 2)
+async def test_a_batch_has_an_end() -> None:
     work = Work()
-    batches = Batches(work)
+    batches = Batches(work, most=2)
     work.gate.set()
     assert await asyncio.gather(*(batches.do("here", n) for n in range(5))) == [0, 10, 20, 30, 40]
     assert [items for _, items in work.given] == [[0, 1], [2, 3], [4]]

@@ -11,7 +11,7 @@ from contextvars import Context
 
 from libs.common.errors import PresenceError
 
-MOST = 100  # items of a batch
+MOST = 100  # items of a batch, where a user does not say
 LONGEST_PAUSE = 0.020  # seconds
 
 
@@ -19,11 +19,13 @@ class Batches[Place: Hashable, Item, Outcome]:
     """`work` is given a place and its items, and gives an outcome or a `PresenceError` for each, in their order.
 
     It runs once at a time for a place. If it raises a `PresenceError`, that is everybody's; if it fails in any other
-    way, each item is tried alone, so that only those pay whose fault it is.
+    way, each item is tried alone, so that only those pay whose fault it is. No item is in a batch that began before it.
     """
 
-    def __init__(self, work: Callable[[Place, Sequence[Item]], Awaitable[Sequence[Outcome | PresenceError]]]) -> None:
-        self._work = work
+    def __init__(
+        self, work: Callable[[Place, Sequence[Item]], Awaitable[Sequence[Outcome | PresenceError]]], most: int = MOST
+    ) -> None:
+        self._work, self._most = work, most
         self._waiting: dict[Place, list[_Waiting[Item, Outcome]]] = {}  # a key for each place that is worked on
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -44,7 +46,7 @@ class Batches[Place: Hashable, Item, Outcome]:
         clock = asyncio.get_running_loop().time
         try:
             while waiting := self._waiting[place]:
-                batch, self._waiting[place] = waiting[:MOST], waiting[MOST:]
+                batch, self._waiting[place] = waiting[: self._most], waiting[self._most :]
                 began = clock()
                 await self._do_all(place, [one for one in batch if not one.outcome.done()])
                 if len(batch) > 1:
