@@ -219,6 +219,25 @@ async def _chat(lab: Lab, per_minute: int, seconds: float, prefix: str) -> Outco
     return found
 
 
+async def chat_highest(lab: Lab) -> Outcome:
+    """How many messages a minute hold the goal: higher rates until one fails."""
+    lab.server_alone(False)
+    people = lab.plan.people(1000)
+    found, best = Outcome(), 0
+    for per_minute in (12_500, 15_000, 17_500, 20_000, 25_000, 30_000):
+        options = {"rate": per_minute / 60, "senders": max(people // 10, 1), "seconds": lab.plan.chat_seconds / 3}
+        run = await lab.compare([Contestant(OURS, BOTH)], "chat", people, **options)
+        median = run.medians.get(OURS, MISSING)
+        found.medians[f"{OURS}, {per_minute} a minute"] = median
+        found.runs[f"{OURS}, {per_minute} a minute"] = run.runs.get(OURS, [])
+        if not median or median[P99] >= 250 or median["lost_deliveries"] or median["not_accepted"]:
+            break
+        best = per_minute
+    title = f"durable chat to {people} members: the highest rate tried with p99 < 250 ms and none lost"
+    found.figures = [Figure(title, float(best), "messages a minute", "", None, "", None)]
+    return found
+
+
 async def joins(lab: Lab) -> Outcome:
     """A crowd enters at once; each wants its snapshot, and those who are there go on talking."""
     lab.server_alone(False)
@@ -286,6 +305,7 @@ SCENARIOS: dict[str, Scenario] = {
     "joins": joins,
     "slow": slow,
     "chat-stretch": chat_stretch,
+    "chat-highest": chat_highest,
     "crowd": crowd,
 }
 BRIEF = ("fanout", "pose-batch", "chat", "joins")  # of the quick run
