@@ -23,8 +23,13 @@ class Forms:
         form = session.place.form if session.place else PoseForm.LEGACY
         if session.engine.transport is None:
             self._queue(session)
-        elif self._poses or (form is not PoseForm.LEGACY and (self._gone or self._away)):
+        elif self._poses or self._has_more_for(form):
             session.engine.write_parts(self._in(form, session.namespace).without(session.sid))
+
+    def _has_more_for(self, form: PoseForm) -> bool:
+        """Also of a member that is not near: its number is told once, and used later."""
+        told = self._gone or self._away or (form is PoseForm.COMPACT and self._names)
+        return form is not PoseForm.LEGACY and bool(told)
 
     def _in(self, form: PoseForm, namespace: str) -> Frames | Batch | CompactBatch:
         made = self._made.get((form, namespace))

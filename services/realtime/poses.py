@@ -26,7 +26,7 @@ from services.realtime.broadcast import Broadcast
 from services.realtime.forms import Forms
 from services.realtime.interest import Interest
 from services.realtime.pose_room import News, PoseRoom
-from services.realtime.sessions import Place, Session
+from services.realtime.sessions import Place, PoseForm, Session
 from services.realtime.wire import AskPoses, Poses, PoseWire
 
 _log = structlog.get_logger(__name__)
@@ -177,7 +177,7 @@ class PoseTicker:
             if session.engine.is_busy:
                 room.behind.add(session.sid)
                 continue
-            behind = session.sid in room.behind
+            behind = session.sid in room.behind or _lacks_numbers(session, place)
             room.behind.discard(session.sid)
             told = interest if interest and (crowded or place.wants_interest) else everywhere
             told.forms(place, behind=behind).send(session)
@@ -195,6 +195,14 @@ class Everywhere:
     def forms(self, _: Place, *, behind: bool) -> Forms:
         """What a socket is told; who missed a tick is told everything."""
         return self._everything if behind else self._news
+
+
+def _lacks_numbers(session: Session, place: Place) -> bool:
+    """Whether it takes compact poses from now on, having polled until now."""
+    if place.form is not PoseForm.COMPACT or place.knows_numbers or session.engine.transport is None:
+        return False
+    place.knows_numbers = True
+    return True
 
 
 def _anyone_wants_interest(sessions: Collection[Session]) -> bool:

@@ -47,6 +47,7 @@ class Place:
     authorization: Authorization
     reported: bool = False  # spaces_auth hears of its joining, and so must of its leaving
     form: PoseForm = PoseForm.LEGACY
+    knows_numbers: bool = False  # of `pose-compact`: while it polls it is told of none
     wants_interest: bool = False  # the feature `interest`: near ones often, far ones seldom
     cell: Cell | None = None  # where it was when it was last told of everyone in range
     speaks_naf: bool = False  # it came through networked-aframe's `joinRoom`

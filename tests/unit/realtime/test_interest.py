@@ -14,34 +14,42 @@ from libs.common.identity import guest_identity
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Token
 from services.realtime.blobs import Pose
-from services.realtime.engine import DirectSocket
+from services.realtime.engine import BINARY, DirectSocket
 from services.realtime.grid import CELL, cell_of
 from services.realtime.interest import FAR_TICKS, MOST_NEAR, RANGE, Interest
 from services.realtime.pose_room import PoseRoom
 from services.realtime.sessions import Place, PoseForm, Session
 from services.realtime.wire import Member
-from tests.unit.realtime.test_blobs import events
+from tests.unit.realtime.test_compact import frames, unpack
 from tests.unit.realtime.test_room import Engine
 
 SPACE = SpaceKey("global", "lobby")
 
 
 class Reader:
-    """A client with `pose-batch` that believes what it is told."""
+    """A client with `pose-compact` that believes what it is told; the poses here are whole millimetres."""
 
     def __init__(self, sid: str) -> None:
+        self.names: dict[int, str] = {}
         self.engine, self.known = Engine(), cast("dict[str, Any]", {})
         self.session = Session(
             sid, "/", cast("DirectSocket", self.engine), Token(guest_identity(sid), 2**40), "127.0.0.1", []
         )
         member = Member(sid, sid, "r1", "main", None, sid, True, sid, Position(), None, "")
-        self.session.place = Place(SPACE, member, Authorization("guest", 0, 1, {}), form=PoseForm.BATCH)
+        self.session.place = Place(SPACE, member, Authorization("guest", 0, 1, {}), form=PoseForm.COMPACT)
 
     def read(self) -> None:
-        for _, packet in events(b"".join(self.engine.writes), "/"):
-            self.known.update(packet["poses"])
-            for sid in (*packet["gone"], *packet.get("away", ())):
-                self.known.pop(sid, None)
+        for opcode, payload in frames(b"".join(self.engine.writes)):
+            if opcode == BINARY:
+                for at in range(0, len(payload), 16):
+                    x, y, z = unpack(payload[at + 2 : at + 16])[:3]
+                    self.known[self.names[int.from_bytes(payload[at : at + 2], "little")]] = (x, y, z)
+            else:
+                packet = msgspec.json.decode(payload[payload.index(b"[") :])[1]
+                assert packet["poses"] == []
+                self.names.update(packet["names"])
+                for sid in (*packet["gone"], *packet.get("away", ())):
+                    self.known.pop(sid, None)
         self.engine.writes.clear()
 
 
@@ -56,7 +64,7 @@ class Crowd:
     def somewhere(self) -> Position:
         """Around the middle of a cell."""
         x, z = (self.random.uniform(-self.spread, self.spread) + CELL / 2 for _ in range(2))
-        return Position(x, 1.6, z)
+        return Position(round(x, 3), 1.6, round(z, 3))
 
     def place(self, sid: str, position: Position) -> None:
         update = AframeUpdate(position, Rotation())
@@ -80,7 +88,8 @@ class Crowd:
             reader.read()
 
     def latest(self, sid: str) -> Any:
-        return msgspec.json.decode(self.room.latest[sid].data)
+        position = cast("Position", self.room.latest[sid].position)
+        return position.x, position.y, position.z
 
     def rings(self, one: str, other: str) -> int:
         (i, j), (k, m) = (cell_of(cast("Position", self.room.latest[sid].position)) for sid in (one, other))

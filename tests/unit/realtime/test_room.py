@@ -25,6 +25,7 @@ class Engine:
         self.queued: list[str] = []
         self.dropped = False
         self.farewell: list[bytes] = []
+        self.is_busy = backlog > 0
 
     def write(self, data: bytes) -> None:
         self.writes.append(data)
