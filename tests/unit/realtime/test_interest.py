@@ -56,10 +56,15 @@ class Reader:
 class Crowd:
     def __init__(self, count: int, spread: float, seed: int) -> None:
         self.random, self.spread, self.room = random.Random(seed), spread, PoseRoom()
-        self.readers = {f"s{n}": Reader(f"s{n}") for n in range(count)}
-        for sid in self.readers:
-            self.place(sid, self.somewhere())
-            self.room.behind.add(sid)
+        self.readers: dict[str, Reader] = {}
+        for _ in range(count):
+            self.enter()
+
+    def enter(self) -> None:
+        sid = f"s{self.room.tick}-{len(self.readers)}"
+        self.readers[sid] = Reader(sid)
+        self.place(sid, self.somewhere())
+        self.room.behind.add(sid)
 
     def somewhere(self) -> Position:
         """Around the middle of a cell."""
@@ -108,6 +113,8 @@ def test_near_ones_are_exact_and_after_a_while_everyone_in_range_is(count: int, 
             crowd.place(sid, crowd.somewhere())
         if len(crowd.readers) > 2 and crowd.random.random() < 0.05:
             crowd.leave(crowd.random.choice(sorted(crowd.readers)))
+        if len(crowd.readers) < MOST_NEAR and crowd.random.random() < 0.1:
+            crowd.enter()
         crowd.tick()
         for sid, reader, other in crowd.pairs():
             if crowd.rings(sid, other) <= 1:
@@ -126,13 +133,13 @@ def test_near_ones_are_exact_and_after_a_while_everyone_in_range_is(count: int, 
 def test_of_too_many_near_ones_only_some_are_told_at_each_tick() -> None:
     crowd = Crowd(3 * MOST_NEAR, CELL / 4, 1)
     crowd.tick()
-    reader = crowd.readers["s0"]
+    me, reader = next(iter(crowd.readers.items()))
     told = []
     for _ in range(2 * FAR_TICKS):
         for sid in crowd.readers:
             crowd.place(sid, crowd.somewhere())
         crowd.tick()
-        told.append(sum(reader.known[sid] == crowd.latest(sid) for sid in crowd.readers if sid != "s0"))
+        told.append(sum(reader.known[sid] == crowd.latest(sid) for sid in crowd.readers if sid != me))
     assert min(told) >= MOST_NEAR - 1
     assert sum(count > 2 * MOST_NEAR for count in told) >= 2  # its turns, on which it is told of everyone
     assert sum(count <= MOST_NEAR for count in told) > FAR_TICKS
