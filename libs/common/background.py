@@ -1,8 +1,14 @@
 """Work that goes on for as long as its component lives."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
+
+import structlog
+
+from libs.common.errors import PresenceError
+
+_log = structlog.get_logger(__name__)
 
 
 class Background:
@@ -13,6 +19,10 @@ class Background:
 
     def begin(self, *work: Coroutine[Any, Any, Any]) -> None:
         self._tasks += [asyncio.create_task(one) for one in work]
+
+    def every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        """Begin to do `work` again and again, `seconds` after each time; a failure is logged and costs that time."""
+        self.begin(_repeat(seconds, work))
 
     @property
     def runs(self) -> bool:
@@ -25,3 +35,14 @@ class Background:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+
+
+async def _repeat(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await work()
+        except PresenceError as error:
+            _log.warning("will be tried again", work=work.__qualname__, seconds=seconds, error=str(error))
+        except Exception:
+            _log.exception("failed", work=work.__qualname__)

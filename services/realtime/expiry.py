@@ -1,6 +1,5 @@
 """Tokens run out on live sockets too: without `auth-refresh` in time the socket is told why and closed."""
 
-import asyncio
 import time
 
 import structlog
@@ -23,17 +22,15 @@ class Expiry:
         self._background = Background()
 
     async def start(self) -> None:
-        self._background.begin(self._run())
+        self._background.every(LOOK_SECONDS, self._look)
 
     async def stop(self) -> None:
         await self._background.end()
 
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            now = time.time()
-            for session in [s for s in self._sockets.sessions.values() if s.token.expires_at <= now]:
-                await self._expire(session)
+    async def _look(self) -> None:
+        now = time.time()
+        for session in [s for s in self._sockets.sessions.values() if s.token.expires_at <= now]:
+            await self._expire(session)
 
     async def _expire(self, session: Session) -> None:
         _log.info("Socket expired", sid=session.sid)

@@ -54,7 +54,7 @@ class Fanout:
 
     async def start(self) -> None:
         await self.channels.start()
-        self._background.begin(self._compare_heads_forever())
+        self._background.every(self._head_seconds, self._compare_heads)
 
     async def stop(self) -> None:
         tasks = [*self._workers.values(), *self._opened.values()]
@@ -128,14 +128,6 @@ class Fanout:
     def _resync_all(self) -> None:
         for space in self.spaces.values():
             space.put(Resync())
-
-    async def _compare_heads_forever(self) -> None:
-        while True:
-            await asyncio.sleep(self._head_seconds)
-            try:
-                await self._compare_heads()
-            except PresenceError as error:
-                _log.debug("heads not compared", error=str(error))
 
     async def _compare_heads(self) -> None:
         names = [str(key) for key in self.spaces]

@@ -1,6 +1,5 @@
 """This replica's lease, and the sweep of those who lost theirs."""
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
@@ -35,7 +34,7 @@ class Lease:
     async def start(self) -> None:
         with contextlib.suppress(PresenceError):
             await self._presence.renew()
-        self._background.begin(self._run())
+        self._background.every(self._interval, self._beat)
 
     async def stop(self) -> None:
         await self._background.end()
@@ -43,16 +42,6 @@ class Lease:
             return
         with contextlib.suppress(PresenceError):
             await self._presence.release()
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._interval)
-            try:
-                await self._beat()
-            except PresenceError as error:
-                _log.warning("lease not renewed", error=str(error))
-            except Exception:
-                _log.exception("lease failed")
 
     async def _beat(self) -> None:
         if not await self._presence.renew():

@@ -1,6 +1,5 @@
 """Telling spaces_auth who came, went and is still here: batched once a second, tried until taken."""
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
 
@@ -32,7 +31,8 @@ class Reporter:
         self._background = Background()
 
     async def start(self) -> None:
-        self._background.begin(self._flush_forever(), self._beat_forever())
+        self._background.every(FLUSH_SECONDS, self._flush)
+        self._background.every(HEARTBEAT_SECONDS, self._beat)
 
     async def stop(self) -> None:
         await self._background.end()
@@ -58,16 +58,6 @@ class Reporter:
             )
         )
 
-    async def _flush_forever(self) -> None:
-        while True:
-            await asyncio.sleep(FLUSH_SECONDS)
-            try:
-                await self._flush()
-            except PresenceError as error:
-                _log.warning("presence report waits", changes=len(self._waiting), error=str(error))
-            except Exception:
-                _log.exception("presence report failed")
-
     async def _flush(self) -> None:
         """Send in order; what is not taken stays first in line."""
         while self._waiting:
@@ -81,8 +71,6 @@ class Reporter:
                 _log.error("presence report refused", changes=len(batch), error=str(error), details=error.details)
             del self._waiting[: len(batch)]
 
-    async def _beat_forever(self) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            for space, member in self._members():
-                self.report("heartbeat", space, member)
+    async def _beat(self) -> None:
+        for space, member in self._members():
+            self.report("heartbeat", space, member)

@@ -8,11 +8,8 @@ connection has two ends: whoever is named to one is told of that one, too. Modes
 * `announcement`: `ambient`, and besides those of the stage for everyone.
 """
 
-import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
-
-import structlog
 
 from libs.common.background import Background
 from libs.common.contracts.presence import Position
@@ -26,7 +23,6 @@ from services.realtime.held_space import HeldSpace
 from services.realtime.poses import PoseTicker
 from services.realtime.wire import Member
 
-_log = structlog.get_logger(__name__)
 LOOK_SECONDS = 1.0
 MOST_PEERS = 8  # whom one chooses
 MOST_CONNECTIONS = 16  # with those who chose one
@@ -98,20 +94,12 @@ class Voice:
         self._background = Background()
 
     async def start(self) -> None:
-        self._background.begin(self._run())
+        self._background.every(LOOK_SECONDS, self._look)
 
     async def stop(self) -> None:
         await self._background.end()
 
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            try:
-                self._look()
-            except Exception:
-                _log.exception("voice peers failed")
-
-    def _look(self) -> None:
+    async def _look(self) -> None:
         before, self._peers = self._peers, {}
         for key, space in self._fanout.spaces.items():
             for subspace in space.roster.subspaces:

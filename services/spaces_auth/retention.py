@@ -1,10 +1,8 @@
 """Forgetting: what spaces_auth keeps for a time only, its own tables, an hour at most after their time."""
 
-import asyncio
 from datetime import timedelta
 from typing import Any
 
-import structlog
 from sqlalchemy import delete, or_
 
 from libs.common.background import Background
@@ -13,9 +11,7 @@ from libs.common.contracts.analytics import RETENTION_DAYS
 from libs.common.db.engine import Database
 from libs.common.db.models.auth import RefreshToken
 from libs.common.db.models.spaces import PresenceSession, SpaceActivity, SpaceRemoval, WebrtcReport
-from libs.common.errors import PresenceError
 
-_log = structlog.get_logger(__name__)
 LOOK_SECONDS = 600.0
 SESSIONS = timedelta(hours=2)  # after a session ended, or was last heard of
 REMOVALS = timedelta(days=1)  # far longer than a socket goes without a review
@@ -31,20 +27,10 @@ class Retention:
         self._background = Background()
 
     async def start(self) -> None:
-        self._background.begin(self._run())
+        self._background.every(LOOK_SECONDS, self.prune)
 
     async def stop(self) -> None:
         await self._background.end()
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            try:
-                await self.prune()
-            except PresenceError as error:
-                _log.warning("pruning waits", error=str(error))
-            except Exception:
-                _log.exception("pruning failed")
 
     async def prune(self) -> None:
         """Delete what has had its time."""
