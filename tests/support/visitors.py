@@ -33,10 +33,10 @@ class Visitor:
         self.refusal: Any = None  # of the last that was refused
         self._wants_in = False
         self._entering = asyncio.Lock()
-        self._client = socketio.AsyncClient(reconnection_delay=0.1, reconnection_delay_max=0.5, handle_sigint=False)
-        self._listen()
+        self._client = self._new_client()
 
-    def _listen(self) -> None:
+    def _new_client(self) -> socketio.AsyncClient:
+        client = socketio.AsyncClient(reconnection_delay=0.1, reconnection_delay_max=0.5, handle_sigint=False)
         for event, handler in {
             "connect": self._connected,
             "disconnect": self._disconnected,
@@ -46,7 +46,8 @@ class Visitor:
             "aframe-update": self._moved,
             "chat-message": self._told,
         }.items():
-            self._client.on(event, handler)
+            client.on(event, handler)
+        return client
 
     @property
     def sid(self) -> str:
@@ -134,10 +135,12 @@ class Visitor:
         return ack
 
     async def _wake(self) -> None:
-        """The library forgets to connect again when a connection breaks while it is being made: remind it."""
-        if self._client.connected and self._client.eio.state != "connected":
-            with contextlib.suppress(socketio.exceptions.SocketIOError):
-                await self._client.disconnect()
+        """A connection that breaks while it is being made leaves the library believing in it for ever, connected to
+        nothing (python-socketio 5.18.1): begin again with a new client."""
+        if self._client.eio.state == "disconnected" and self._client._reconnect_task is None:
+            await self._disconnected()
+            self._client = self._new_client()
+            with contextlib.suppress(socketio.exceptions.SocketIOError, TimeoutError):
                 await self.connect()
 
     # What it is told.
