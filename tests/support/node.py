@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from deploy.local.guardian import REPOSITORY
+from tests.support.waiting import eventually
 
 ROBOT = Path(__file__).with_name("robot.mjs")
 WAIT_SECONDS = 20.0
@@ -134,13 +135,21 @@ class Node:
         return client
 
     async def connect_to(self, replica: str, name: str, url: str, options: dict[str, Any] | None = None) -> Client:
-        """A client on that replica: Caddy deals connections out in turn, so ask until it is dealt."""
-        for number in range(20):
-            client = await self.connect(f"{name}-{number}", url, options)
+        """A client on that replica: Caddy deals connections out in turn, so ask until it is dealt.
+
+        For as long as it takes: Caddy leaves a replica that was just restarted alone for some seconds.
+        """
+        numbers = itertools.count()
+
+        async def dealt() -> Client | None:
+            client = await self.connect(f"{name}-{next(numbers)}", url, options)
             if client.sid.startswith(f"{replica}-"):
                 return client
             await client.disconnect()
-        raise AssertionError(f"Caddy never dealt a connection to {replica}")
+            return None
+
+        client: Client = await eventually(dealt)
+        return client
 
     async def ask(self, command: str, **parameters: Any) -> Any:
         assert self._process
