@@ -1,13 +1,14 @@
 """The sockets of one subspace, and the one write per socket that a broadcast costs.
 
 System calls are the limit of fan-out, so batching is the lever: a broadcast waits in `_pending` for the
-end of the loop's turn, and one flush writes all that has gathered. After a flush of several that took T the
-next waits for min(T, 20 ms): under load batches grow before a core is full, and an idle room waits for nothing.
+end of the loop's turn, and one flush writes all that has gathered. After a flush of several that took T, its system
+calls included, the next waits for min(T, 20 ms): under load batches grow before a core is full, and an idle room
+waits for nothing.
 """
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import chain
 
 import structlog
@@ -28,16 +29,17 @@ type Pending = Sequence[tuple[Outgoing, str | None]]
 class Room:
     """`sessions` by socket id, grouped by namespace, since its packets differ.
 
-    `newest_snapshot` is the greatest `seq` that one of them was told on entering.
+    `newest_snapshot` is the greatest `seq` that one of them was told on entering. `clock` gives seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.newest_snapshot = 0
+        self._clock = clock
         self._groups: dict[str, dict[str, Session]] = {}
         self._pending: list[tuple[Outgoing, str | None]] = []
         self._newcomers: dict[str, int] = {}  # of who came since the last flush: how much was pending then
         self._scheduled = False
-        self._not_before = 0.0  # of `time.monotonic`
+        self._not_before = 0.0  # of `clock`
 
     def __len__(self) -> int:
         return sum(map(len, self._groups.values()))
@@ -62,9 +64,14 @@ class Room:
         self._pending.append((packet, skip))
         if not self._scheduled:
             self._scheduled = True
-            wait = self._not_before - time.monotonic()
-            loop = asyncio.get_running_loop()
-            _ = loop.call_soon(self.flush) if wait <= 0 else loop.call_later(wait, self.flush)
+            asyncio.get_running_loop().call_soon(self._flush_when_due)
+
+    def _flush_when_due(self) -> None:
+        wait = self._not_before - self._clock()
+        if wait <= 0:
+            self.flush()
+        else:
+            asyncio.get_running_loop().call_later(wait, self._flush_when_due)
 
     def flush(self) -> None:
         """Write everything pending now."""
@@ -72,14 +79,18 @@ class Room:
         newcomers, self._newcomers = self._newcomers, {}
         if not pending:
             return
-        started = time.monotonic()
+        started = self._clock()
         for namespace, group in self._groups.items():
             _write_group(namespace, group, pending, newcomers)
         for packet, _ in pending:
             DELIVERIES.labels(packet.event).inc(len(self))
         if len(pending) > 1:  # with one at a time nothing can gather, and a pause would only be idle
-            ended = time.monotonic()
-            self._not_before = ended + min(ended - started, LONGEST_CORK)
+            asyncio.get_running_loop().call_soon(self._rest, started)
+
+    def _rest(self, started: float) -> None:
+        """In the loop's next turn, since uvloop makes the system calls at the end of the flush's."""
+        ended = self._clock()
+        self._not_before = ended + min(ended - started, LONGEST_CORK)
 
 
 def _write_group(namespace: str, group: dict[str, Session], pending: Pending, newcomers: dict[str, int]) -> None:

@@ -10,8 +10,9 @@ from libs.common.identity import guest_identity
 from libs.common.tokens import Token
 from services.realtime.engine import DirectSocket
 from services.realtime.frames import Outgoing
-from services.realtime.room import Room
+from services.realtime.room import LONGEST_CORK, Room
 from services.realtime.sessions import MAX_GUEST_BACKLOG, Session
+from tests.support.waiting import eventually
 from tests.unit.realtime.test_blobs import payloads
 
 
@@ -101,3 +102,53 @@ async def test_a_socket_that_leaves_too_much_unread_is_dropped_and_the_others_go
     assert (slow.dropped, slow.writes) == (True, [])
     assert b"too_slow" in slow.farewell[0]
     assert (fine.dropped, heard(fine)) == (False, [1])
+
+
+class Clock:
+    """Stands still but for what is added to it."""
+
+    def __init__(self) -> None:
+        self.now = 1.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class SlowEngine(Engine):
+    """Each write takes a tenth of a second."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def write(self, data: bytes) -> None:
+        self._clock.now += 0.1
+        super().write(data)
+
+
+async def test_after_a_flush_of_several_the_next_waits_for_as_long_as_that_took() -> None:
+    clock = Clock()
+    room = Room(clock)
+    engine = member(room, "one", SlowEngine(clock))
+    room.post(Outgoing("e", 1))
+    room.post(Outgoing("e", 2))
+    await asyncio.sleep(0)
+    for number in (3, 4, 5):
+        await asyncio.sleep(0)
+        room.post(Outgoing("e", number))
+    await asyncio.sleep(2 * LONGEST_CORK)
+    assert (len(engine.writes), heard(engine)) == (1, [1, 2])
+    clock.now += LONGEST_CORK
+    await eventually(lambda: heard(engine) == [1, 2, 3, 4, 5])
+    assert len(engine.writes) == 2
+
+
+async def test_after_a_flush_of_one_nobody_waits() -> None:
+    clock = Clock()
+    room = Room(clock)
+    engine = member(room, "one", SlowEngine(clock))
+    for number in range(3):
+        room.post(Outgoing("e", number))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert heard(engine) == list(range(number + 1))
