@@ -21,8 +21,8 @@ from libs.common.settings import CommonSettings, SettingsError, read
 
 _log = structlog.get_logger(__name__)
 LONGEST_STOP = 5.0  # seconds one component may take to stop
-# Objects more, then runs of the younger generation, before a collection. Reference counts free nearly everything; a full
-# collection stops a replica with 1000 sockets for some 60 ms, and Python's 700 lets a crowd that comes cause several.
+# Objects more, then runs of the younger generation, before a collection. Reference counts free nearly everything; a
+# full collection stops a replica with 1000 sockets for some 60 ms, and Python's 700 lets a crowd cause several.
 GC_THRESHOLDS = 10_000, 10, 10
 
 
