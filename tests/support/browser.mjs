@@ -7,6 +7,7 @@ const FLAGS = [
   '--no-sandbox', // containers run as root
   '--use-angle=swiftshader', '--enable-unsafe-swiftshader', // WebGL without a graphics card
   '--disable-features=LocalNetworkAccessChecks', // a page from memory counts as one from the internet
+  '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', // a microphone that beeps, and may be used
   '--disable-background-networking', '--disable-renderer-backgrounding', '--disable-backgrounding-occluded-windows',
 ];
 const [, , executablePath] = process.argv;

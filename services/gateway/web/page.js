@@ -1,9 +1,12 @@
-// The plain page: enter a space as a guest, see who is there, move, chat.
+// The plain page: enter a space as a guest, see who is there, move, chat, talk.
+import { Voice } from './voice.js';
+
 const $ = (id) => document.getElementById(id);
 const METRES = 12; // shown to each side of the origin
 const STEP = 0.5;
-const people = new Map(); // socket id → {name, x, z}
+const people = new Map(); // socket id → {name, x, z, voice}
 let socket = null;
+let voice = null;
 let me = { x: 0, z: 0 };
 
 const api = async (path, body) => {
@@ -50,10 +53,16 @@ const draw = () => {
   }
   $('people').replaceChildren(...[...people].map(([id, person]) => {
     const item = document.createElement('li');
-    item.textContent = id === socket?.id ? `${person.name}, you` : person.name;
+    item.textContent = `${person.name}${id === socket?.id ? ', you' : ''}${sound(id, person)}`;
     return item;
   }));
   $('count').textContent = `(${people.size})`;
+  $('talk').setAttribute('aria-pressed', voice?.on ?? false);
+};
+
+const sound = (id, person) => {
+  if (voice?.hears(id)) return ' 🔊';
+  return person.voice ? ' 🎤' : '';
 };
 
 const place = (id, position) => {
@@ -62,7 +71,7 @@ const place = (id, position) => {
 };
 
 const arrive = (user) => {
-  people.set(user.socketId, { name: user.displayName, x: 0, z: 0 });
+  people.set(user.socketId, { name: user.displayName, x: 0, z: 0, voice: user.voice?.enabled });
   place(user.socketId, user.position);
 };
 
@@ -81,13 +90,16 @@ const show = (state, guest) => {
   $('messages').replaceChildren();
   state.messages.forEach((message) => line(message.content ?? '(deleted)', message.display_name));
   $('room').hidden = false;
+  if (voice.on) voice.tell();
   say(`In ${state.spaceType}:${state.spaceId}, connected to ${socket.id.split('-')[0]}.`);
   draw();
 };
 
 const connect = (admission, guest, space) => {
+  voice?.stop();
   socket?.disconnect();
   socket = window.io(window.location.origin, { auth: { token: admission.session_token } });
+  voice = new Voice(socket, admission.ice_servers, draw);
   const join = () => socket.emit('join-space', {
     spaceType: space.space_type, spaceId: space.space_id, position: { x: me.x, y: 1.6, z: me.z },
   }, (ack) => (ack.ok ? show(ack, guest) : say(ack.error)));
@@ -101,6 +113,11 @@ const connect = (admission, guest, space) => {
     draw();
   });
   socket.on('aframe-update', (pose) => { place(pose.socketId, pose.entityData.position); draw(); });
+  socket.on('voice-state', (state) => {
+    const person = people.get(state.socketId);
+    if (person) person.voice = state.enabled;
+    draw();
+  });
   socket.on('chat-message', (message) => line(message.content, message.display_name));
   socket.on('chat-error', (error) => say(error.error));
 };
@@ -129,6 +146,17 @@ $('say').addEventListener('submit', (event) => {
   const content = $('text').value;
   socket.emit('chat-message', { content, client_message_id: crypto.randomUUID?.() });
   $('text').value = '';
+});
+
+$('talk').addEventListener('click', async () => {
+  try {
+    if (voice.on) voice.stop();
+    else await voice.start();
+    people.get(socket.id).voice = voice.on;
+    draw();
+  } catch (error) {
+    say(`No microphone: ${error.message}`);
+  }
 });
 
 $('map').addEventListener('pointerdown', (event) => {
