@@ -60,8 +60,8 @@ async def test_two_pages_hear_each_other(stack: Stack, browser: Browser, path: s
     for page in (ann, ben):
         await eventually(partial(hears_one, page))
     assert [await shown(ann), await shown(ben)] == [
-        ["Ben (guest) 🔊", "Ann (guest), you 🎤"],
-        ["Ann (guest) 🔊", "Ben (guest), you 🎤"],
+        ["Ben (guest) · heard", "Ann (guest), you · talks"],
+        ["Ann (guest) · heard", "Ben (guest), you · talks"],
     ]
 
     async def both_reported() -> list[str] | None:
@@ -73,7 +73,7 @@ async def test_two_pages_hear_each_other(stack: Stack, browser: Browser, path: s
 
     await ben.evaluate(TALK)
     await eventually(partial(ann.evaluate, "document.querySelectorAll('audio').length === 0"))
-    await eventually(partial(shows, ann, ["Ben (guest)", "Ann (guest), you 🎤"]))
+    await eventually(partial(shows, ann, ["Ben (guest)", "Ann (guest), you · talks"]))
     for page in (ann, ben):
         assert not [line for line in await page.log() if line.startswith(("uncaught", "error"))], await page.log()
 

@@ -61,8 +61,8 @@ const draw = () => {
 };
 
 const sound = (id, person) => {
-  if (voice?.hears(id)) return ' 🔊';
-  return person.voice ? ' 🎤' : '';
+  if (voice?.hears(id)) return ' · heard';
+  return person.voice ? ' · talks' : '';
 };
 
 const place = (id, position) => {
