@@ -27,7 +27,7 @@ from libs.common.contracts.auth import (
 )
 from libs.common.db.engine import Database
 from libs.common.errors import UNAUTHORIZED, PresenceError
-from libs.common.identity import Identity, guest_identity
+from libs.common.identity import Identity, new_guest
 from libs.common.ids import new_id
 from libs.common.tokens import Signer
 from services.spaces_auth import sessions_repository as repository
@@ -71,7 +71,7 @@ class LoginHandlers:
         return Proven(token)
 
     async def guest(self, _: Caller, request: GuestRequest) -> GuestSession:
-        identity = guest_identity(new_id(), request.display_name)
+        identity = new_guest(new_id(), request.display_name)
         token, said = (await self._keys.signer()).sign(identity, self._settings.guest_token_seconds)
         return GuestSession(token, identity.id, identity.display_name, _moment(said.expires_at))
 
@@ -80,11 +80,13 @@ class LoginHandlers:
         signer = await self._keys.signer()  # before the transaction: it may need a connection of its own
         async with self._database.transaction() as connection:
             row = await repository.use_refresh_token(connection, _hash(request.refresh_token))
-            if row is not None and not row.used_before:
+            if row is not None and not row.spent:
                 # In this transaction: a thief's use of the same token waits for it, and then revokes this one too.
                 return await self._open_session(connection, signer, row.account, row.family_id)
             if row is not None:
                 await repository.revoke_family(connection, row.family_id)
+        if row is not None:  # what the thief got of it before, too
+            await self._deny(Identity("account", row.account, row.account, session_id=row.family_id))
         raise PresenceError(UNAUTHORIZED, "The refresh token is unknown, used or has run out; log in again.")
 
     async def logout(self, caller: Caller, _: Empty) -> Empty:
@@ -93,23 +95,23 @@ class LoginHandlers:
         Refreshing ends first, then the tokens that are out: whoever repeats one that failed between gets both.
         """
         identity = caller.identity
-        if identity.session_id:
+        if identity.account and identity.session_id:
             async with self._database.transaction() as connection:
                 await repository.revoke_family(connection, identity.session_id)
-        with cache.redis_unavailable():
-            await self._deny(identity)
+        await self._deny(identity)
         return Empty()
 
     async def _deny(self, identity: Identity) -> None:
-        """Edges refuse the token from now on, and live sockets are told of it by the stream."""
+        """Edges refuse the token and its login from now on, and live sockets are told of it by the stream."""
         settings = self._settings
         longest = max(settings.token_seconds, settings.guest_token_seconds, settings.admission_seconds)
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for key in cache.denials(identity):
-                pipe.set(key, "1", ex=longest)
-            for name in filter(None, (identity.token_id, identity.session_id)):
-                pipe.xadd(cache.LOGOUTS, {"id": name}, maxlen=cache.LOGOUTS_KEPT, approximate=True)
-            await pipe.execute()
+        with cache.redis_unavailable():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for key in cache.denials(identity):
+                    pipe.set(key, "1", ex=longest)
+                for name in filter(None, (identity.token_id, identity.session_id)):
+                    pipe.xadd(cache.LOGOUTS, {"id": name}, maxlen=cache.LOGOUTS_KEPT, approximate=True)
+                await pipe.execute()
 
     async def me(self, caller: Caller, _: Empty) -> Me:
         identity = caller.identity

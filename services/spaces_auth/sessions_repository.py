@@ -14,7 +14,7 @@ from libs.common.db.models.auth import RefreshToken
 class UsedToken:
     account: str
     family_id: str
-    used_before: bool
+    spent: bool  # used before, or revoked
 
 
 async def add_refresh_token(
@@ -26,16 +26,17 @@ async def add_refresh_token(
 
 
 async def use_refresh_token(connection: AsyncConnection, token_hash: bytes) -> UsedToken | None:
-    """Mark the token used, under its row's lock; None for one unknown, revoked or run out."""
-    statement = select(RefreshToken.account, RefreshToken.family_id, RefreshToken.used_at).where(
-        RefreshToken.token_hash == token_hash, RefreshToken.revoked_at.is_(None), RefreshToken.expires_at > now()
+    """Mark the token used, under its row's lock; None for one unknown or run out."""
+    spent = RefreshToken.used_at.is_not(None) | RefreshToken.revoked_at.is_not(None)
+    statement = select(RefreshToken.account, RefreshToken.family_id, spent.label("spent")).where(
+        RefreshToken.token_hash == token_hash, RefreshToken.expires_at > now()
     )
     row = (await connection.execute(statement.with_for_update())).one_or_none()
     if row is None:
         return None
     mark = update(RefreshToken).where(RefreshToken.token_hash == token_hash, RefreshToken.used_at.is_(None))
     await connection.execute(mark.values(used_at=now()))
-    return UsedToken(row.account, row.family_id, row.used_at is not None)
+    return UsedToken(row.account, row.family_id, row.spent)
 
 
 async def revoke_family(connection: AsyncConnection, family_id: str) -> None:

@@ -2,10 +2,12 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from deploy.local.keys import private_key, sign
+from libs.common import cache
 from libs.common.clock import now
 from libs.common.contracts import auth, spaces
 from libs.common.contracts.auth import ChallengeRequest, Empty, GuestRequest, Login, Prove, Refresh, Session
@@ -159,6 +161,23 @@ async def test_a_refresh_token_used_twice_at_once_leaves_nothing_that_works(worl
         assert await refusal(refresh(world, winners[0])) == "unauthorized"
 
 
+async def test_a_refresh_token_that_comes_twice_ends_what_was_got_by_it(world: World) -> None:
+    """Also when the one who sees it fails between the two: it ends when the token comes again."""
+    first, other = await world.login(), await world.login()
+    second = await refresh(world, first)
+    alice = (await world.gatekeeper().identify(second.token)).identity
+    admission = (await world.call(spaces.join, Join("post", "bob/sculpture-hall"), alice)).session_token
+    for _ in range(2):
+        assert await refusal(refresh(world, first)) == "unauthorized"
+        for token in (first.token, second.token, admission):
+            with pytest.raises(PresenceError, match="logged out"):
+                await world.gatekeeper().identify(token)
+        told: Any = await world.redis.redis.xrange(cache.LOGOUTS)
+        assert [entry[b"id"].decode() for _, entry in told] == [alice.session_id], "so that live sockets hear of it"
+        await world.redis.redis.flushdb()
+    assert (await world.gatekeeper().identify(other.token)).identity.account == "alice"
+
+
 @pytest.mark.parametrize("token", ["x", "a" * 43, "' OR 1=1 --"])
 async def test_an_unknown_refresh_token_is_refused(world: World, token: str) -> None:
     assert await refusal(world.call(auth.refresh, Refresh(token), "anonymous")) == "unauthorized"
@@ -233,6 +252,21 @@ async def test_a_guests_token_can_be_logged_out(world: World) -> None:
     with pytest.raises(PresenceError) as raised:
         await world.gatekeeper().identify(token)
     assert raised.value.kind is UNAUTHORIZED
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["guest", "nobody"])
+async def test_with_a_guest_go_the_admissions_it_got(world: World, named: bool) -> None:
+    """Who shows no token becomes a guest by joining, whose admission leads to further ones."""
+    edge, lobby = world.gatekeeper(), Join("global", "lobby")
+    made = await world.call(auth.guest, GuestRequest(), "anonymous")
+    token = made.token if named else (await world.call(spaces.join, lobby, "anonymous")).session_token
+    guest = (await edge.identify(token)).identity
+    admission = (await world.call(spaces.join, lobby, guest)).session_token
+    assert (await edge.identify(admission)).identity.id == guest.id
+    await world.logout(token)
+    for ended in (token, admission):
+        with pytest.raises(PresenceError, match="logged out"):
+            await edge.identify(ended)
 
 
 async def test_a_token_runs_out(database_url: str, redis_url: str, hive_url: str) -> None:
