@@ -81,7 +81,7 @@ def _position(encoded: str | None) -> tuple[Any, ...] | None:
     try:
         return cursor.decode(encoded, tuple[cursor.Number, str])
     except PresenceError:
-        return cursor.decode(encoded, tuple[_Rank, int, str, str])
+        return cursor.decode(encoded, tuple[_Rank, int, cursor.Text, cursor.Text])
 
 
 async def _first(connection: AsyncConnection, request: ListSpaces, users: Mapping[SpaceKey, int]) -> list[SpaceKey]:

@@ -93,9 +93,12 @@ async def test_beyond_the_end_is_an_empty_page_that_still_knows_the_total(world:
     assert (page.spaces, page.total, page.next_cursor) == ([], len(FOR_ALL), None)
 
 
-@pytest.mark.parametrize("cursor", ["x", "WyJhIl0", "Wy01XQ", "é", "WzFlNDAwXQ"])
+NUL = "WzAsMSwiXHUwMDAwIiwiYiJd"
+
+
+@pytest.mark.parametrize("cursor", ["x", "WyJhIl0", "Wy01XQ", "é", "WzFlNDAwXQ", NUL])
 async def test_a_cursor_that_is_not_ours_is_invalid_input(world: World, cursor: str) -> None:
-    """Among them: ["a"], [-5], [1e400]."""
+    """Among them: ["a"], [-5], [1e400], and [0, 1, NUL, "b"], which PostgreSQL could not take."""
     assert await refusal(found(world, cursor=cursor)) == "invalid_input"
 
 

@@ -14,7 +14,7 @@ from marshmallow import ValidationError, validate
 from marshmallow import fields as ma
 
 from libs.common.contracts import default_registry
-from libs.common.contracts.schema import Id, dump, from_query, integer, load, schema_for, text
+from libs.common.contracts.schema import STORABLE, Id, dump, from_query, integer, load, schema_for, text
 from libs.common.errors import INVALID_INPUT, PresenceError
 
 REGISTRY = default_registry()
@@ -176,6 +176,31 @@ def test_only_true_and_false_are_booleans(value: Any) -> None:
 @pytest.mark.parametrize("when", ["2024-01-15T10:30:00", "2024-01-15", "yesterday", "", 1705314600, True, {}, []])
 def test_a_time_has_a_zone(when: Any) -> None:
     assert list(refusal({**GOOD, "inner": {"number": 1, "when": when}})["inner"]) == ["when"]
+
+
+@pytest.mark.parametrize("when", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_is_one_that_utc_has(when: str) -> None:
+    assert list(refusal({"number": 1, "when": when}, Inner)) == ["when"]
+
+
+def test_a_time_is_in_utc_from_the_edge_on() -> None:
+    moment = load(Inner, {"number": 1, "when": "2024-01-15T16:00:00+05:30"}).when
+    assert (moment, moment and moment.tzinfo) == (datetime(2024, 1, 15, 10, 30, tzinfo=UTC), UTC)
+
+
+@dataclass(frozen=True)
+class Free:
+    json: dict[str, Any] | None = field(default=None, metadata=STORABLE)
+
+
+@pytest.mark.parametrize(
+    "value", [{"\x00": 1}, {"a": "\x00"}, {"a": {"b": [1, ["\ud800"]]}}, {"a": {"\x00": 1}}], ids=repr
+)
+def test_free_json_can_be_stored(value: Any) -> None:
+    assert list(refusal({"json": value}, Free)) == ["json"]
+    fine = {"a": {"b": [1, ["c", None, 2.5, True]]}}
+    assert load(Free, {"json": fine}) == Free(fine)
+    assert load(Free, {"json": None}) == Free()
 
 
 def test_a_time_is_written_as_utc_with_milliseconds() -> None:
