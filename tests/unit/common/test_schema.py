@@ -3,7 +3,8 @@
 import json
 import types
 import typing
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Callable
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Annotated, Any
 
@@ -90,7 +91,13 @@ def passes(declared: ma.Field[Any], value: Any) -> bool:
 
 def instances_of(cls: type) -> st.SearchStrategy[Any]:
     hints = typing.get_type_hints(cls, include_extras=True)
-    return st.builds(cls, **{f.name: values_of(hints[f.name]) for f in fields(cls)})
+    return st.builds(cls, **{f.name: values_of(hints[f.name]).filter(keeps_rules_of(f)) for f in fields(cls)})
+
+
+def keeps_rules_of(member: Field[Any]) -> Callable[[Any], bool]:
+    """Whether a value passes what the dataclass's field itself demands."""
+    rule = member.metadata.get("validate")
+    return lambda value: rule is None or value is None or passes(ma.Raw(validate=rule), value)
 
 
 @pytest.mark.parametrize("cls", CONTRACT_TYPES, ids=lambda cls: cls.__name__)
