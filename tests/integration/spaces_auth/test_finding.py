@@ -82,6 +82,16 @@ async def test_pages_by_offset_hold_every_space_once(world: World, limit: int) -
     assert sorted(seen) == sorted(FOR_ALL)
 
 
+@pytest.mark.parametrize("search", [{}, {"space_type": "post"}, {"type": "art"}, {"q": "sculpture"}], ids=str)
+@pytest.mark.parametrize("sort", ["active", "recent", "votes"])
+async def test_an_offset_skips_what_comes_before_whoever_asks(world: World, sort: str, search: dict[str, str]) -> None:
+    await world.enter(SpaceKey("post", "bob/untitled"), "dave")
+    for who in ("carol", "bob", "olivia", "anonymous"):
+        whole = ids(await found(world, who, sort=sort, **search))
+        for offset in range(len(whole) + 2):
+            assert ids(await found(world, who, sort=sort, offset=offset, **search)) == whole[offset:]
+
+
 @pytest.mark.parametrize("limit", [1, 2, 5])
 async def test_pages_without_the_lobby_hold_every_space_once_too(world: World, limit: int) -> None:
     seen = await all_pages(world, limit=limit, space_type="post")
