@@ -185,6 +185,19 @@ async def these(connection: AsyncConnection, search: Search, spaces: Sequence[Sp
     return list((await connection.execute(text(statement), values)).all())
 
 
+async def settings_of(connection: AsyncConnection, spaces: Sequence[SpaceKey]) -> dict[SpaceKey, Any]:
+    """Each one's settings as stored; None for one that nobody has set up."""
+    if not spaces:
+        return {}
+    rows = await connection.execute(
+        text("""SELECT space_type, space_id, to_jsonb(s) AS settings
+                FROM unnest(cast(:types AS text[]), cast(:ids AS text[])) AS wanted(space_type, space_id)
+                LEFT JOIN presence_space_settings s USING (space_type, space_id)"""),
+        {"types": [space.space_type for space in spaces], "ids": [space.space_id for space in spaces]},
+    )
+    return {SpaceKey(row.space_type, row.space_id): row.settings for row in rows}
+
+
 async def total(connection: AsyncConnection, search: Search) -> int:
     """How many there are: exact up to `COUNTED`, estimated beyond."""
     arms = [

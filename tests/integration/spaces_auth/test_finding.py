@@ -231,6 +231,18 @@ async def test_a_space_in_redis_that_is_no_space_hurts_nobody(world: World) -> N
     assert (await found(world, sort="active")).spaces[1].space_id == "bob/sculpture-hall"
 
 
+async def test_a_list_shows_an_events_own_settings(world: World) -> None:
+    await world.owner.sql(
+        "INSERT INTO presence_space_settings (space_type, space_id, max_users, guests_allowed)"
+        " VALUES ('event', 'party', 7, false)"
+    )
+    await world.enter(SpaceKey("event", "rave"), "dave")
+    shown = {space.space_id: space for space in (await found(world, include_events=True)).spaces}
+    assert (shown["party"].capacity.total, shown["rave"].capacity.total) == (7, 1000)
+    assert shown["party"].settings["guests_allowed"] is False
+    assert set(shown["party"].settings) == set(shown["rave"].settings)
+
+
 async def test_events_and_communities_are_listed_for_those_who_ask(world: World) -> None:
     await world.owner.sql(
         "INSERT INTO presence_space_settings (space_type, space_id) VALUES ('event', 'party'), ('community', 'hive-1')"
