@@ -196,6 +196,24 @@ async def test_an_admission_opens_its_own_space_only(world: World) -> None:
     assert (await world.ask("GET", "/api/spaces", headers=headers)).status == 200
 
 
+OF_THE_ACCOUNT = [
+    ("GET", "/api/notifications"), ("POST", "/api/notifications/read"), ("GET", "/api/webhooks"),
+    ("GET", f"/api/webhooks/{new_id()}"), ("DELETE", f"/api/webhooks/{new_id()}"),
+    ("GET", f"/api/webhooks/{new_id()}/deliveries"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path"), OF_THE_ACCOUNT)
+async def test_an_admission_does_not_open_what_is_the_accounts_in_other_spaces(
+    world: World, method: str, path: str
+) -> None:
+    admission = Admission(SpaceKey("post", "bob/my-post"), "main", "visitor", 1)
+    token, _ = world.signer.sign(Identity("account", "alice", "alice"), 60, admission)
+    assert is_error(await world.ask(method, path, headers={"Authorization": f"Bearer {token}"}), 403, "forbidden")
+    me = await world.ask("GET", "/api/auth/me", headers={"Authorization": f"Bearer {token}"})
+    assert me.body["account"] == "alice"
+
+
 async def test_what_is_internal_is_nowhere_to_be_found(world: World) -> None:
     for path in ("/api/log/heads", "/log.heads", "/api/spaces/record_presence", "/livez", "/readyz", "/metrics"):
         for method in ("GET", "POST"):
