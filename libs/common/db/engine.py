@@ -19,6 +19,7 @@ from libs.common.errors import UNAVAILABLE, PresenceError
 _log = structlog.get_logger(__name__)
 STATEMENT_TIMEOUT_MS = 10_000
 CONNECT_TIMEOUT = 5.0
+QUERY_CANCELED = "57014"  # of class 57, operator intervention, but it says nothing of the server: `statement_timeout`
 LOOK_SECONDS = 2.0  # between two looks whether the database is there
 
 
@@ -106,7 +107,11 @@ class Database:
                     of_block = error
                     raise
         except (DBAPIError, PoolTimeout, OSError, _Lost) as error:
-            if error is of_block or not _is_away(error):
+            if error is of_block:
+                raise
+            if _sqlstate(error) == QUERY_CANCELED:
+                raise PresenceError(UNAVAILABLE, "The database took too long for this.") from error
+            if not _is_away(error):
                 raise
             self.ready = False
             raise PresenceError(UNAVAILABLE, "The database is away.") from error
@@ -128,5 +133,8 @@ def _mark_lost(context: ExceptionContext) -> None:
 def _is_away(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return True
-    sqlstate = getattr(error.orig, "sqlstate", None) or ""
-    return error.connection_invalidated or sqlstate[:2] in {"08", "57", "53"}
+    return error.connection_invalidated or _sqlstate(error)[:2] in {"08", "57", "53"}
+
+
+def _sqlstate(error: BaseException) -> str:
+    return getattr(getattr(error, "orig", None), "sqlstate", None) or ""

@@ -139,6 +139,18 @@ async def test_an_error_of_the_drivers_socket_is_the_databases_absence(
     assert await one(database) == 1
 
 
+async def test_a_statement_that_takes_too_long_is_unavailable_but_the_database_is_not(database: Database) -> None:
+    async def hurry() -> None:
+        async with database.transaction() as connection:
+            await connection.execute(text("SET LOCAL statement_timeout = 20"))
+            await connection.execute(text("SELECT pg_sleep(5)"))
+
+    assert await one(database) == 1
+    with pytest.raises(PresenceError, match="too long") as raised:
+        await hurry()
+    assert (raised.value.kind, database.ready) == (UNAVAILABLE, True)
+
+
 async def test_a_read_cannot_write_and_leaves_the_next_free_to(database: Database) -> None:
     statement = text("INSERT INTO space_counters VALUES ('global', 'lobby', 1)")
     with pytest.raises(DBAPIError, match="read-only"):
