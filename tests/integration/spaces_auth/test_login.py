@@ -8,13 +8,15 @@ import pytest
 
 from deploy.local.keys import private_key, sign
 from libs.common import cache
+from libs.common.bus.base import Caller
 from libs.common.clock import now
 from libs.common.contracts import auth, spaces
 from libs.common.contracts.auth import ChallengeRequest, Empty, GuestRequest, Login, Prove, Refresh, Session
 from libs.common.contracts.spaces import Join
 from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, PresenceError
 from libs.common.identity import Identity
-from tests.integration.common.world import caller, proxied
+from libs.common.ids import new_id
+from tests.integration.common.world import caller, identity, proxied
 from tests.integration.spaces_auth.world import World, refusal, running
 
 
@@ -128,8 +130,10 @@ async def test_while_redis_is_away_login_is_unavailable(database_url: str, redis
         assert await try_login(world, "alice", text, signature) == "unavailable"
 
 
-async def refresh(world: World, session: Session) -> Session:
-    return await world.call(auth.refresh, Refresh(session.refresh_token), "anonymous")
+async def refresh(world: World, session: Session, request_id: str | None = None) -> Session:
+    """By a request of its own, as an edge numbers them."""
+    asking = Caller(identity("anonymous"), request_id or new_id())
+    return await world.call(auth.refresh, Refresh(session.refresh_token), asking)
 
 
 async def test_a_refresh_token_is_exchanged_for_a_new_pair_of_the_same_login(world: World) -> None:
@@ -159,6 +163,22 @@ async def test_a_refresh_token_used_twice_at_once_leaves_nothing_that_works(worl
         winners = [one for one in found if isinstance(one, Session)]
         assert len(winners) == 1
         assert await refusal(refresh(world, winners[0])) == "unauthorized"
+
+
+async def test_a_refresh_that_the_bus_brings_twice_is_one(world: World) -> None:
+    """The broker broke under it: that is no thief, also where both are worked on at once."""
+    first = await world.login()
+    answers = [await refresh(world, first, "request-7") for _ in range(2)]
+    answers += await asyncio.gather(*(refresh(world, first, "request-7") for _ in range(3)))
+    assert len({answer.refresh_token for answer in answers}) == 1
+    for answer in answers:
+        assert (await world.gatekeeper().identify(answer.token)).identity.account == "alice"
+    second = await refresh(world, answers[0])
+    assert (await refresh(world, first, "request-7")).refresh_token == answers[0].refresh_token, "late, but the same"
+    assert await refusal(refresh(world, first, "request-8")) == "unauthorized"
+    for ended in (first, answers[0], second):
+        assert await refusal(refresh(world, ended)) == "unauthorized"
+    assert await refusal(refresh(world, first, "request-7")) == "unauthorized"
 
 
 async def test_a_refresh_token_that_comes_twice_ends_what_was_got_by_it(world: World) -> None:
