@@ -11,6 +11,10 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """A `seq` or an offset in a position: what a database can take, whoever made the cursor."""
 
 
+Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*\Z")]
+"""A text in a position: PostgreSQL keeps no NUL."""
+
+
 def encode(*position: Any) -> str:
     """A cursor for a keyset position of JSON values."""
     return base64.urlsafe_b64encode(msgspec.json.encode(position)).decode().rstrip("=")

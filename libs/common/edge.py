@@ -22,7 +22,7 @@ from libs.common import cache
 from libs.common.addresses import canonical, limited
 from libs.common.bus.base import Bus, Caller
 from libs.common.contracts import auth
-from libs.common.contracts.registry import Operation
+from libs.common.contracts.registry import Access, Operation
 from libs.common.contracts.schema import has_field
 from libs.common.errors import FORBIDDEN, RATE_LIMITED, UNAUTHORIZED, PresenceError
 from libs.common.identity import Identity, guest_identity, service_identity
@@ -170,6 +170,16 @@ class RateLimits:
 def _redis_storage(url: str) -> Storage:
     pool: Any = cache.connection_pool(url)
     return RedisStorage(f"async+{url}", implementation="redispy", connection_pool=pool)
+
+
+def require_login(token: Token, operation: Operation[Any, Any]) -> None:
+    """What is an account's and of no one space (its webhooks, its notifications) no admission opens.
+
+    Raises `forbidden`.
+    """
+    about_a_space = has_field(operation.request, "space_id") or has_field(operation.request, "document_id")
+    if token.admission and operation.access is not Access.ANYONE and not about_a_space:
+        raise PresenceError(FORBIDDEN, "This token is for one space; use the one of your login.")
 
 
 def require_admitted(token: Token, data: Mapping[str, Any]) -> None:

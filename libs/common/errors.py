@@ -43,6 +43,9 @@ DRAINING = ErrorCode("draining", "This server is restarting; connect again.", 50
 CATALOGUE: Mapping[str, ErrorCode] = {row.code: row for row in list(globals().values()) if isinstance(row, ErrorCode)}
 
 
+RETRY_SECONDS = 5  # where a temporary error does not say itself, in `details.retry_after`
+
+
 @dataclass(eq=False)
 class PresenceError(Exception):
     """An expected failure. `details` must be JSON and free of anything the caller may not know."""
@@ -54,6 +57,11 @@ class PresenceError(Exception):
     def __post_init__(self) -> None:
         self.text = self.text or self.kind.text
         super().__init__(f"{self.kind.code}: {self.text}")
+
+    @property
+    def retry_after(self) -> int | None:
+        """Seconds after which the same request is worth another try; None for what will not change by itself."""
+        return int(self.details.get("retry_after", RETRY_SECONDS)) if self.kind.temporary else None
 
     def to_wire(self) -> dict[str, Any]:
         """The body that REST, socket acks and the bus share: `{error, code, details?}`."""

@@ -1,6 +1,6 @@
 """Who is asking. Made by an edge from a verified token, carried with every call on the bus."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Kind = Literal["account", "guest", "service"]
@@ -40,6 +40,11 @@ def guest_identity(guest_id: str, display_name: str | None = None, token_id: str
     """A guest; the display name is marked, so that nobody can pass for an account by it."""
     name = f"{display_name} (guest)" if display_name else f"Guest-{guest_id[-6:]}"
     return Identity("guest", guest_id, name, token_id=token_id)
+
+
+def new_guest(guest_id: str, display_name: str | None = None) -> Identity:
+    """A guest who is given a token: all tokens that come of it are one login, and end together."""
+    return replace(guest_identity(guest_id, display_name), session_id=guest_id)
 
 
 def service_identity(name: str) -> Identity:

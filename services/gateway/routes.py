@@ -8,7 +8,15 @@ from aiohttp import web
 from libs.common.bus.base import Bus, Caller
 from libs.common.contracts.registry import Access, Http, Operation, Registry
 from libs.common.contracts.schema import dump, from_query, load
-from libs.common.edge import Gatekeeper, RateLimits, client_address, require_admitted, with_client_id, within_admission
+from libs.common.edge import (
+    Gatekeeper,
+    RateLimits,
+    client_address,
+    require_admitted,
+    require_login,
+    with_client_id,
+    within_admission,
+)
 from libs.common.errors import FORBIDDEN, UNAUTHORIZED, PresenceError
 from libs.common.identity import Identity
 from services.gateway.body import read_object
@@ -51,6 +59,7 @@ class Routes:
             address = client_address(request.remote or "", request.headers.get("X-Forwarded-For"), self._trusted)
             token = await self._proofs.identify(request, address)
             require_access(operation.access, token.identity)
+            require_login(token, operation)
             budget = await self._limits.spend(operation, token.identity, address)
             try:
                 if budget.exceeded:

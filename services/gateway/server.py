@@ -103,4 +103,6 @@ def _from_http(request: web.Request, error: web.HTTPException) -> web.Response:
 def error_response(request: web.Request, error: PresenceError) -> web.Response:
     body = {**error.to_wire(), "request_id": request[REQUEST_ID]}
     headers = {"WWW-Authenticate": "Bearer"} if error.kind.status == 401 else {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
     return web.json_response(body, status=error.kind.status, headers=headers)

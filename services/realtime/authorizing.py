@@ -32,6 +32,10 @@ class Authorizing:
         known, admission = self._known.get(space), session.token.admission
         if known and admission and _still_holds(admission, space, known.epoch, session.address):
             return Authorization(admission.role, known.epoch, known.max_users, known.settings)
+        return await self.anew(session, space)
+
+    async def anew(self, session: Session, space: SpaceKey) -> Authorization:
+        """The same by a question of its own: for who found another epoch than that of the answer they had."""
         return await self._ask.do(space, session)
 
     async def _review(self, space: SpaceKey, entering: Sequence[Session]) -> list[Authorization | PresenceError]:

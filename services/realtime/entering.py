@@ -99,7 +99,7 @@ class Entering:
         most = UNBOUNDED if authorization.role in OVER_CAPACITY else authorization.max_users
         joined = await self._join.do(space.key, Joining(member, session.person, most))
         if joined.epoch != authorization.epoch:  # a ban or a change of settings while it was entering
-            authorization = session.place.authorization = await self._authorize(session, space.key)
+            authorization = session.place.authorization = await self._authorize.anew(session, space.key)
         if joined.replaced and joined.replaced.socket_id != member.socket_id:
             self._reporter.report("leave", space.key, joined.replaced, "replaced")
         self._reporter.report("join", space.key, member)

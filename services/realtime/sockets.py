@@ -198,8 +198,15 @@ class Sockets:
         request = _convert((data,), JoinSpace)
         check_avatar(request.avatar_data)
         if request.token is not None:
-            session.token = await self._gatekeeper.identify(request.token)
+            await self._take_token(session, request.token)
         return await self._entering.enter(session, request)
+
+    async def _take_token(self, session: Session, encoded: str) -> None:
+        """Whoever becomes somebody else leaves at once where they were let in, and are shown, as who they were."""
+        token = await self._gatekeeper.identify(encoded)
+        if token.identity.key != session.token.identity.key:
+            await self._entering.leave(session, "left")
+        session.token = token
 
     async def _join_room(self, session: Session, data: Any) -> dict[str, Any]:
         return await self._naf.join_room(session, _convert((data,), NafRoom))

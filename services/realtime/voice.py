@@ -4,6 +4,7 @@ A mesh of peers does not carry a crowd, so each is told of a few: `voice-peers {
 connection has two ends: whoever is named to one is told of that one, too. Modes (`settings.audio.mode`):
 
 * `ambient`: the nearest within earshot;
+* `spatial`: the same; clients place each voice where its speaker is;
 * `stage`: those on the stage, that is moderators, owner and operators, are heard by all; the others hear nobody else;
 * `announcement`: `ambient`, and besides those of the stage for everyone.
 """
@@ -31,6 +32,7 @@ MOST_CANDIDATES = 64  # who are looked at for one
 EARSHOT = 24.0  # metres
 LOYALTY = 0.75  # a peer stays until somebody is nearer than this part of its distance
 STAGE = {"moderator", "owner", "operator"}
+WITH_STAGE = {"stage", "announcement"}  # modes
 
 type Peers = dict[str, list[str]]
 
@@ -49,7 +51,7 @@ class Hall:
         before: Mapping[str, Collection[str]],
     ) -> None:
         self._positions, self._before, self._grid = positions, before, Grid(positions)
-        self._stage = [] if mode == "ambient" else stage
+        self._stage = stage if mode in WITH_STAGE else []
         self._hears_near = mode != "stage"
 
     def peers(self) -> Peers:

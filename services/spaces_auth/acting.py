@@ -14,6 +14,7 @@ from libs.common.access import Action, Standing
 from libs.common.bus.base import Caller
 from libs.common.contracts.registry import Event
 from libs.common.db.event_log import EventLog
+from libs.common.errors import CONFLICT, PresenceError
 from libs.common.spaces import SpaceKey
 from services.spaces_auth import moderation_repository as repository
 from services.spaces_auth.epochs import Epochs
@@ -53,25 +54,37 @@ class Acting:
         caller: Caller,
         space: SpaceKey,
         action: Action,
+        verb: str,
         client_message_id: str | None,
         prepare: Callable[[AsyncConnection, Standing], Awaitable[Deed | None]],
     ) -> str | None:
         """Do what `prepare` says; the id of its audit row, or None where it found nothing to do.
 
-        A command that comes again, by its client's id, changes nothing.
+        `verb` is what the audit trail calls it. A command that comes again, by its client's id, changes nothing.
+        Raises `conflict` for an id that was another command's: that it is done must not be said of what is not.
         """
         async with self._log.transaction() as tx:
             standing = await self.look(tx.connection, caller, space, action)
-            known = await repository.recorded(tx.connection, caller.identity.key, client_message_id)
+            known = await _recorded(tx.connection, caller, space, verb, client_message_id)
             deed = None if known else await prepare(tx.connection, standing)
             made = (
                 await repository.record(tx.connection, space, caller, client_message_id, deed.entry) if deed else None
             )
             if deed is None or made is None:
-                return known or await repository.recorded(tx.connection, caller.identity.key, client_message_id)
+                return known or await _recorded(tx.connection, caller, space, verb, client_message_id)
             await deed.change(tx.connection, made)
             event = await tx.append(deed.event, space, caller, lambda _: deed.payload)
             if deed.removal:
                 await repository.remove(tx.connection, space, event.seq, deed.removal)
         await self._epochs.raise_soon(event)
         return made
+
+
+async def _recorded(
+    connection: AsyncConnection, caller: Caller, space: SpaceKey, verb: str, client_message_id: str | None
+) -> str | None:
+    """The id of the audit row that the command made before. Raises `conflict` where the id was another's."""
+    row = await repository.recorded(connection, caller.identity.key, client_message_id)
+    if row and (row.space_type, row.space_id, row.action) != (space.space_type, space.space_id, verb):
+        raise PresenceError(CONFLICT, "That client_message_id was another command's.")
+    return row.id if row else None

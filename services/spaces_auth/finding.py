@@ -81,7 +81,7 @@ def _position(encoded: str | None) -> tuple[Any, ...] | None:
     try:
         return cursor.decode(encoded, tuple[cursor.Number, str])
     except PresenceError:
-        return cursor.decode(encoded, tuple[_Rank, int, str, str])
+        return cursor.decode(encoded, tuple[_Rank, int, cursor.Text, cursor.Text])
 
 
 async def _first(connection: AsyncConnection, request: ListSpaces, users: Mapping[SpaceKey, int]) -> list[SpaceKey]:
@@ -110,7 +110,8 @@ async def _take_first(connection: AsyncConnection, page: _Page, after: tuple[Any
     most = page.skip + page.left
     rows = await listing.these(connection, page.search, spaces, most + 1)
     found = {SpaceKey(row.space_type, row.space_id): _summary(row, page.users) for row in rows}
-    found |= {space: _event(space, page.users.get(space, 0)) for space in spaces if space.space_type in _EVENTS}
+    stored = await listing.settings_of(connection, [s for s in spaces if s.space_type in _EVENTS])
+    found |= {space: _event(space, page.users.get(space, 0), settings) for space, settings in stored.items()}
     shown = [space for space in spaces if space in found]
     page.spaces += [found[space] for space in shown[page.skip : most]]
     page.skip = max(page.skip - len(shown), 0)
@@ -152,18 +153,21 @@ def _shows_lobby(request: ListSpaces) -> bool:
     return request.q is None or request.q.lower() in f"{TITLES['global']} {LOBBY_TEXT}".lower()
 
 
-def _event(space: SpaceKey, users: int) -> SpaceSummary:
+def _event(space: SpaceKey, users: int, stored: Mapping[str, Any] | None) -> SpaceSummary:
     title = f"{TITLES[space.space_type]} {space.space_id}"
-    settings = dict(DEFAULT_SETTINGS)
+    settings = _settings(stored)
     room = live.capacity(users, settings["max_users"])
     return SpaceSummary(
         space.space_type, space.space_id, title, "", space.space_type, None, 0, 0.0, users, room, settings, None
     )  # fmt: skip
 
 
+def _settings(stored: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: (stored or {}).get(name, default) for name, default in DEFAULT_SETTINGS.items()}
+
+
 def _summary(row: Row[Any], active: Mapping[SpaceKey, int]) -> SpaceSummary:
-    stored = row.settings or {}
-    settings = {name: stored.get(name, default) for name, default in DEFAULT_SETTINGS.items()}
+    settings = _settings(row.settings)
     users = active.get(SpaceKey(row.space_type, row.space_id), 0)
     return SpaceSummary(
         space_type=row.space_type,

@@ -11,6 +11,7 @@ from libs.common.access import DEFAULT_SETTINGS, Action, Role, Standing
 from libs.common.bus.base import Caller
 from libs.common.contracts import moderation
 from libs.common.contracts.moderation import (
+    AUDIO_MODES,
     MAX_SETTINGS_BYTES,
     AccountRole,
     GetRole,
@@ -31,8 +32,6 @@ from services.spaces_auth import governing_repository as repository
 from services.spaces_auth.acting import Acting, Deed
 from services.spaces_auth.moderation_repository import Entry
 from services.spaces_auth.subjects import Subject
-
-AUDIO_MODES = ("ambient", "spatial", "stage")
 
 
 class GoverningHandlers:
@@ -60,14 +59,14 @@ class GoverningHandlers:
             entry = Entry("settings", reason=request.reason, details=changed)
             return Deed(entry, moderation.settings_changed, updated, change)
 
-        await self._acting.carry_out(caller, space, Action.CONFIGURE, request.client_message_id, prepare)
+        await self._acting.carry_out(caller, space, Action.CONFIGURE, "settings", request.client_message_id, prepare)
         async with self._database.read() as connection:
             standing = await self._acting.look(connection, caller, space, Action.CONFIGURE)
         return SpaceSettings(**standing.settings)
 
     async def list_roles(self, caller: Caller, request: ListRoles) -> Roles:
         space = SpaceKey.parse(request.space_type, request.space_id)
-        after = cursor.decode(request.cursor, tuple[str])[0] if request.cursor else ""
+        after = cursor.decode(request.cursor, tuple[cursor.Text])[0] if request.cursor else ""
         async with self._database.read() as connection:
             await self._acting.look(connection, caller, space, Action.GIVE_ROLES)
             rows = await repository.roles(connection, space, after, request.limit + 1)
@@ -105,7 +104,7 @@ class GoverningHandlers:
             entry = Entry("role", Subject("account", account), request.reason, details={"role": role})
             return Deed(entry, moderation.role_changed, RoleChanged(account, role, caller.identity.id), change)
 
-        await self._acting.carry_out(caller, space, Action.GIVE_ROLES, request.client_message_id, prepare)
+        await self._acting.carry_out(caller, space, Action.GIVE_ROLES, "role", request.client_message_id, prepare)
         async with self._database.read() as connection:
             return await self._role(connection, space, account)
 

@@ -11,7 +11,7 @@ from libs.common.bus.base import Caller
 from libs.common.contracts.spaces import Authorization, Authorize, Join, Joined
 from libs.common.db.engine import Database
 from libs.common.errors import SPACE_FULL, PresenceError
-from libs.common.identity import Identity, guest_identity
+from libs.common.identity import Identity, new_guest
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Admission
@@ -35,7 +35,7 @@ class JoinHandlers:
         Who shows no token is admitted as a new guest; the admission is that guest's token.
         """
         space = SpaceKey.parse(request.space_type, request.space_id)
-        identity = caller.identity if caller.identity.token_id else guest_identity(new_id())
+        identity = caller.identity if caller.identity.token_id else new_guest(new_id())
         # The epoch is read before the policy: a ban between the two makes the admission old, not the ban late.
         with cache.redis_unavailable():
             epoch = await cache.read_epoch(self._redis, space)

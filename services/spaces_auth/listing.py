@@ -56,6 +56,7 @@ class _Source:
     table: str
     key: tuple[str, ...]
     columns: str
+    position: str  # of those, what a position is made of
     public: str
     mine: str  # rows that are not public but the account's to see
 
@@ -67,6 +68,7 @@ _POSTS = _Source(
     """'post' AS space_type, author || '/' || permlink AS space_id, coalesce(title, permlink) AS display_name,
        coalesce(description, '') AS description, type, author AS creator, votes, rating::float8 AS rating, created_at,
        author AS a, permlink AS b""",
+    "author AS a, permlink AS b",
     "NOT hidden AND NOT flagged",
     """(author, permlink) IN (
          SELECT split_part(space_id, '/', 1), split_part(space_id, '/', 2) FROM presence_permissions
@@ -81,6 +83,7 @@ _DOCUMENTS = _Source(
     ("space_id",),
     """'document' AS space_type, space_id, coalesce(nullif(title, ''), space_id) AS display_name, '' AS description,
        'document' AS type, creator, 0::bigint AS votes, 0::float8 AS rating, created_at, space_id AS a, '' AS b""",
+    "space_id AS a, '' AS b",
     "is_public AND NOT is_deleted",
     """NOT is_deleted AND space_id IN (
          SELECT space_id FROM presence_permissions WHERE account = :account AND space_type = 'document'
@@ -119,21 +122,43 @@ async def page(
     limit: int,
     offset: int,
 ) -> list[Row[Any]]:
-    """Rows after a position, none of `but`; `rank`, `kind`, `a` and `b` of a row are its position."""
-    arms = [_ordered(source, visible, search, after, but) for source, visible in _arms(search)]
-    if not arms or limit <= 0:
+    """Rows after a position and `offset` more, none of `but`; `rank`, `kind`, `a`, `b` of a row are its position."""
+    if limit <= 0:
+        return []
+    if offset:
+        after = await _skipped(connection, search, after, but, offset)
+        if after is None:
+            return []
+    arms = [_ordered(source, source.columns, visible, search, after, but) for source, visible in _arms(search)]
+    if not arms:
         return []
     statement = f"""
         SELECT found.*, to_jsonb(s) AS settings
-        FROM (SELECT * FROM ({" UNION ALL ".join(arms)}) arms
-              ORDER BY rank, kind, a, b LIMIT :limit OFFSET :offset) found
+        FROM (SELECT * FROM ({" UNION ALL ".join(arms)}) arms ORDER BY rank, kind, a, b LIMIT :most) found
         LEFT JOIN presence_space_settings s USING (space_type, space_id)
         ORDER BY rank, kind, a, b
     """  # noqa: S608  what is put in is ours
-    values = {**search.parameters, **_excluded(but), "limit": limit, "offset": offset, "most": limit + offset}
-    if after:
-        values |= dict(zip(("rank", "kind", "a", "b"), after, strict=True))
+    values = {**search.parameters, **_excluded(but), **_place(after), "most": limit}
     return list((await connection.execute(text(statement), values)).all())
+
+
+async def _skipped(
+    connection: AsyncConnection, search: Search, after: Position | None, but: Sequence[SpaceKey], offset: int
+) -> Position | None:
+    """The position of the last of `offset` rows, by their keys alone, which the indexes hold; None beyond the end."""
+    arms = [_ordered(source, source.position, visible, search, after, but) for source, visible in _arms(search)]
+    if not arms:
+        return None
+    statement = f"""
+        SELECT rank, kind, a, b FROM ({" UNION ALL ".join(arms)}) arms ORDER BY rank, kind, a, b LIMIT 1 OFFSET :skip
+    """  # noqa: S608  what is put in is ours
+    values = {**search.parameters, **_excluded(but), **_place(after), "most": offset, "skip": offset - 1}
+    row = (await connection.execute(text(statement), values)).one_or_none()
+    return (row.rank, row.kind, row.a, row.b) if row else None
+
+
+def _place(after: Position | None) -> dict[str, Any]:
+    return dict(zip(("rank", "kind", "a", "b"), after, strict=True)) if after else {}
 
 
 async def these(connection: AsyncConnection, search: Search, spaces: Sequence[SpaceKey], limit: int) -> list[Row[Any]]:
@@ -158,6 +183,19 @@ async def these(connection: AsyncConnection, search: Search, spaces: Sequence[Sp
         "limit": limit,
     }
     return list((await connection.execute(text(statement), values)).all())
+
+
+async def settings_of(connection: AsyncConnection, spaces: Sequence[SpaceKey]) -> dict[SpaceKey, Any]:
+    """Each one's settings as stored; None for one that nobody has set up."""
+    if not spaces:
+        return {}
+    rows = await connection.execute(
+        text("""SELECT space_type, space_id, to_jsonb(s) AS settings
+                FROM unnest(cast(:types AS text[]), cast(:ids AS text[])) AS wanted(space_type, space_id)
+                LEFT JOIN presence_space_settings s USING (space_type, space_id)"""),
+        {"types": [space.space_type for space in spaces], "ids": [space.space_id for space in spaces]},
+    )
+    return {SpaceKey(row.space_type, row.space_id): row.settings for row in rows}
 
 
 async def total(connection: AsyncConnection, search: Search) -> int:
@@ -219,14 +257,16 @@ def _read(source: _Source, search: Search) -> str:
     return f"(SELECT * FROM {source.table} WHERE {_FOUND} OFFSET 0) {source.table}"  # noqa: S608
 
 
-def _ordered(source: _Source, visible: str, search: Search, after: Position | None, but: Sequence[SpaceKey]) -> str:
+def _ordered(
+    source: _Source, columns: str, visible: str, search: Search, after: Position | None, but: Sequence[SpaceKey]
+) -> str:
     """One arm: in its index's order from the position on, as far as a page goes."""
     rank = search.rank
     key = ", ".join((rank, *source.key))
     conditions = [f"({visible})", _matches(source, search), *_after(source, rank, after)]
     if any(space.space_type == ("post" if source is _POSTS else "document") for space in but):
         conditions.append(f"{' || $$/$$ || '.join(source.key)} <> ALL (cast(:but_{source.table} AS text[]))")
-    return f"""(SELECT {source.columns}, {rank} AS rank, {source.kind} AS kind
+    return f"""(SELECT {columns}, {rank} AS rank, {source.kind} AS kind
                 FROM {_read(source, search)} WHERE {" AND ".join(conditions)} ORDER BY {key} LIMIT :most)"""  # noqa: S608
 
 

@@ -1,6 +1,8 @@
 """Login and what follows: tokens, refresh with reuse detection, logout."""
 
+import base64
 import hashlib
+import hmac
 import secrets
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
@@ -27,7 +29,7 @@ from libs.common.contracts.auth import (
 )
 from libs.common.db.engine import Database
 from libs.common.errors import UNAUTHORIZED, PresenceError
-from libs.common.identity import Identity, guest_identity
+from libs.common.identity import Identity, new_guest
 from libs.common.ids import new_id
 from libs.common.tokens import Signer
 from services.spaces_auth import sessions_repository as repository
@@ -60,7 +62,7 @@ class LoginHandlers:
         await self._authority.require_posting_keys(account, keys)
         signer = await self._keys.signer()
         async with self._database.transaction() as connection:
-            return await self._open_session(connection, signer, request.account, new_id())
+            return await self._open_session(connection, signer, request.account, new_id(), secrets.token_urlsafe(32))
 
     async def prove(self, _: Caller, request: Prove) -> Proven:
         """The same for one request. The challenge is spent whatever the outcome."""
@@ -71,20 +73,26 @@ class LoginHandlers:
         return Proven(token)
 
     async def guest(self, _: Caller, request: GuestRequest) -> GuestSession:
-        identity = guest_identity(new_id(), request.display_name)
+        identity = new_guest(new_id(), request.display_name)
         token, said = (await self._keys.signer()).sign(identity, self._settings.guest_token_seconds)
         return GuestSession(token, identity.id, identity.display_name, _moment(said.expires_at))
 
-    async def refresh(self, _: Caller, request: Refresh) -> Session:
-        """New tokens for an unused refresh token; a used one ends the login it came from."""
+    async def refresh(self, caller: Caller, request: Refresh) -> Session:
+        """New tokens for an unused refresh token; a used one ends the login it came from.
+
+        The bus may bring one command twice: by its request id both get the same refresh token.
+        """
+        successor = self._successor(request.refresh_token, caller.request_id)
         signer = await self._keys.signer()  # before the transaction: it may need a connection of its own
         async with self._database.transaction() as connection:
-            row = await repository.use_refresh_token(connection, _hash(request.refresh_token))
-            if row is not None and not row.used_before:
+            row = await repository.use_refresh_token(connection, _hash(request.refresh_token), _hash(successor))
+            if row is not None and not row.spent:
                 # In this transaction: a thief's use of the same token waits for it, and then revokes this one too.
-                return await self._open_session(connection, signer, row.account, row.family_id)
+                return await self._open_session(connection, signer, row.account, row.family_id, successor)
             if row is not None:
                 await repository.revoke_family(connection, row.family_id)
+        if row is not None:  # what the thief got of it before, too
+            await self._deny(Identity("account", row.account, row.account, session_id=row.family_id))
         raise PresenceError(UNAUTHORIZED, "The refresh token is unknown, used or has run out; log in again.")
 
     async def logout(self, caller: Caller, _: Empty) -> Empty:
@@ -93,23 +101,23 @@ class LoginHandlers:
         Refreshing ends first, then the tokens that are out: whoever repeats one that failed between gets both.
         """
         identity = caller.identity
-        if identity.session_id:
+        if identity.account and identity.session_id:
             async with self._database.transaction() as connection:
                 await repository.revoke_family(connection, identity.session_id)
-        with cache.redis_unavailable():
-            await self._deny(identity)
+        await self._deny(identity)
         return Empty()
 
     async def _deny(self, identity: Identity) -> None:
-        """Edges refuse the token from now on, and live sockets are told of it by the stream."""
+        """Edges refuse the token and its login from now on, and live sockets are told of it by the stream."""
         settings = self._settings
         longest = max(settings.token_seconds, settings.guest_token_seconds, settings.admission_seconds)
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for key in cache.denials(identity):
-                pipe.set(key, "1", ex=longest)
-            for name in filter(None, (identity.token_id, identity.session_id)):
-                pipe.xadd(cache.LOGOUTS, {"id": name}, maxlen=cache.LOGOUTS_KEPT, approximate=True)
-            await pipe.execute()
+        with cache.redis_unavailable():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for key in cache.denials(identity):
+                    pipe.set(key, "1", ex=longest)
+                for name in filter(None, (identity.token_id, identity.session_id)):
+                    pipe.xadd(cache.LOGOUTS, {"id": name}, maxlen=cache.LOGOUTS_KEPT, approximate=True)
+                await pipe.execute()
 
     async def me(self, caller: Caller, _: Empty) -> Me:
         identity = caller.identity
@@ -119,10 +127,17 @@ class LoginHandlers:
     async def jwks(self, _: Caller, __: Empty) -> Jwks:
         return Jwks(await self._keys.jwks())
 
-    async def _open_session(self, connection: AsyncConnection, signer: Signer, account: str, family_id: str) -> Session:
+    def _successor(self, refresh_token: str, request_id: str) -> str:
+        """The refresh token that a request gets for one; without our secret nobody can know it."""
+        told = f"refresh {request_id} {refresh_token}"
+        digest = hmac.digest(base64.b64decode(self._settings.secret_key), told.encode(), "sha256")
+        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+    async def _open_session(
+        self, connection: AsyncConnection, signer: Signer, account: str, family_id: str, refresh_token: str
+    ) -> Session:
         identity = Identity("account", account, account, session_id=family_id)
         token, said = signer.sign(identity, self._settings.token_seconds)
-        refresh_token = secrets.token_urlsafe(32)
         expires = now() + timedelta(seconds=self._settings.refresh_seconds)
         await repository.add_refresh_token(connection, _hash(refresh_token), family_id, account, expires)
         return Session(token, refresh_token, _moment(said.expires_at), account)

@@ -66,7 +66,7 @@ class ModerationHandlers:
                 Removal([subject], int(mine.role), "kicked", request.reason),
             )
 
-        await self._acting.carry_out(caller, space, Action.MODERATE, request.client_message_id, prepare)
+        await self._acting.carry_out(caller, space, Action.MODERATE, "kick", request.client_message_id, prepare)
         return Empty()
 
     async def list_bans(self, caller: Caller, request: ListSanctions) -> Sanctions:
@@ -123,7 +123,7 @@ class ModerationHandlers:
                 Removal(hit, int(mine.role), "banned", request.reason) if kind == "ban" else None,
             )  # fmt: skip
 
-        made = await self._acting.carry_out(caller, space, Action.MODERATE, request.client_message_id, prepare)
+        made = await self._acting.carry_out(caller, space, Action.MODERATE, kind, request.client_message_id, prepare)
         async with self._database.read() as connection:
             mine = await self._acting.look(connection, caller, space, Action.MODERATE)
             row = await repository.sanction(connection, made or "")
@@ -153,7 +153,7 @@ class ModerationHandlers:
                 change,
             )
 
-        await self._acting.carry_out(caller, space, Action.MODERATE, request.client_message_id, prepare)
+        await self._acting.carry_out(caller, space, Action.MODERATE, f"un{kind}", request.client_message_id, prepare)
         return Empty()
 
 

@@ -63,12 +63,12 @@ async def record(
     return (await connection.execute(statement.returning(ModerationAudit.id))).scalar_one_or_none()
 
 
-async def recorded(connection: AsyncConnection, actor: str, client_message_id: str | None) -> str | None:
-    """The id of the entry that the command made, if it was carried out before."""
-    statement = select(ModerationAudit.id).where(
+async def recorded(connection: AsyncConnection, actor: str, client_message_id: str | None) -> Row[Any] | None:
+    """The entry that a command of that id made, if one was carried out before."""
+    statement = select(ModerationAudit).where(
         ModerationAudit.actor == actor, ModerationAudit.client_message_id == client_message_id
     )
-    return (await connection.execute(statement)).scalar_one_or_none() if client_message_id else None
+    return (await connection.execute(statement)).one_or_none() if client_message_id else None
 
 
 async def audit(connection: AsyncConnection, space: SpaceKey, before: str | None, limit: int) -> list[AuditEntry]:
@@ -89,7 +89,8 @@ async def impose(
     connection: AsyncConnection, space: SpaceKey, sanction_id: str, kind: str, subject: Subject, beats: int, by: str,
     reason: str, until: datetime | None,
 ) -> None:  # fmt: skip
-    """A new sanction in the place of the one that the subject may have had."""
+    """A new sanction in the place of the one that the subject may have had; two at once come one after the other."""
+    await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"sanctions {space}", 0))))
     await lift(connection, space, kind, subject)
     values = {
         "id": sanction_id,

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.clock import now
@@ -14,28 +15,38 @@ from libs.common.db.models.auth import RefreshToken
 class UsedToken:
     account: str
     family_id: str
-    used_before: bool
+    spent: bool  # used by another request before, or revoked
 
 
 async def add_refresh_token(
     connection: AsyncConnection, token_hash: bytes, family_id: str, account: str, expires_at: datetime
 ) -> None:
-    await connection.execute(
-        insert(RefreshToken).values(token_hash=token_hash, family_id=family_id, account=account, expires_at=expires_at)
+    """One that is there already stays as it is."""
+    statement = insert(RefreshToken).values(
+        token_hash=token_hash, family_id=family_id, account=account, expires_at=expires_at
     )
+    await connection.execute(statement.on_conflict_do_nothing())
 
 
-async def use_refresh_token(connection: AsyncConnection, token_hash: bytes) -> UsedToken | None:
-    """Mark the token used, under its row's lock; None for one unknown, revoked or run out."""
-    statement = select(RefreshToken.account, RefreshToken.family_id, RefreshToken.used_at).where(
-        RefreshToken.token_hash == token_hash, RefreshToken.revoked_at.is_(None), RefreshToken.expires_at > now()
+async def use_refresh_token(connection: AsyncConnection, token_hash: bytes, successor: bytes) -> UsedToken | None:
+    """Mark the token used, under its row's lock; None for one unknown or run out.
+
+    `successor` is the hash of what this request gets for it: where that is there and good, the request came before.
+    """
+    spent = RefreshToken.used_at.is_not(None) | RefreshToken.revoked_at.is_not(None)
+    statement = select(RefreshToken.account, RefreshToken.family_id, spent.label("spent")).where(
+        RefreshToken.token_hash == token_hash, RefreshToken.expires_at > now()
+    )
+    came_before = select(RefreshToken.family_id).where(
+        RefreshToken.token_hash == successor, RefreshToken.revoked_at.is_(None)
     )
     row = (await connection.execute(statement.with_for_update())).one_or_none()
     if row is None:
         return None
     mark = update(RefreshToken).where(RefreshToken.token_hash == token_hash, RefreshToken.used_at.is_(None))
     await connection.execute(mark.values(used_at=now()))
-    return UsedToken(row.account, row.family_id, row.used_at is not None)
+    repeated = row.spent and (await connection.execute(came_before)).one_or_none() is not None  # seen under the lock
+    return UsedToken(row.account, row.family_id, row.spent and not repeated)
 
 
 async def revoke_family(connection: AsyncConnection, family_id: str) -> None:

@@ -157,6 +157,34 @@ async def test_a_banned_account_goes_and_finds_no_way_back(stack: Stack, rest: R
         await refused_everywhere(stack, rest, node, space, token, "banned")
 
 
+async def test_an_admission_of_before_the_ban_opens_nothing(stack: Stack, rest: Rest, node: Node) -> None:
+    """Not even for a moment: who enters by it on a replica that nobody else has asked since is shown nothing."""
+    space = event("live-admission")
+    joined = await rest.post(path(space, "/join"), {}, await rest.token("dave"))
+    clients = [await enter(stack, node, replica, joined["session_token"], space) for replica in REPLICAS]
+    await act(rest, "POST", path(space, "/bans"), {"account": "dave", "reason": "rude"})
+    for client in clients:
+        await client.wait_for("kicked")
+        again = await client.emit("join-space", {"spaceType": space.space_type, "spaceId": space.space_id})
+        assert again.get("code") == "banned"
+        assert len(client.received("space-joined")) == 1
+
+
+async def test_who_shows_another_token_is_not_there_any_more_as_who_they_were(
+    stack: Stack, rest: Rest, node: Node
+) -> None:
+    """Else whoever is banned or runs out would stay, shown as themselves and reviewed as somebody else."""
+    space, private = event("live-other-token"), {"spaceType": PLANS.space_type, "spaceId": PLANS.space_id}
+    watcher = await enter(stack, node, "r1", await rest.token("carol"), space)
+    dave = await enter(stack, node, "r2", await rest.token("dave"), space)
+    await watcher.wait_for("user-joined", about(dave.sid))
+    assert (await dave.emit("join-space", {**private, "token": await rest.token("dave")}))["code"] == "not_found"
+    assert (await dave.emit("chat-message", {"content": "I am still here, it was my own"}))["ok"]
+    assert (await dave.emit("join-space", {**private, "token": await guest(rest)}))["code"] == "not_found"
+    await watcher.wait_for("user-left", about(dave.sid))
+    assert (await dave.emit("chat-message", {"content": "who am I?"}))["code"] == "forbidden"
+
+
 async def test_a_guest_is_banned_by_one_socket_and_goes_with_all(stack: Stack, rest: Rest, node: Node) -> None:
     space, token = event("live-guest"), await guest(rest)
     people = await scene(stack, node, space, token, await guest(rest))

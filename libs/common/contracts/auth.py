@@ -61,9 +61,15 @@ class Session:
     account: str
 
 
+_UNSEEN = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+"""Control characters, and what turns the direction of writing: the mark after a guest's name must stay as it is."""
+_BLANK = r" \u00a0\u1680\u2000-\u200d\u202f\u205f\u2060\u3000\ufeff"
+DISPLAY_NAME = rf"[{_BLANK}]*[^{_UNSEEN}{_BLANK}][^{_UNSEEN}]*"
+
+
 @dataclass(frozen=True)
 class GuestRequest:
-    display_name: Annotated[str, text(32, pattern=r"[^\x00-\x1f\x7f]+")] | None = None
+    display_name: Annotated[str, text(32, pattern=DISPLAY_NAME)] | None = None
 
 
 @dataclass(frozen=True)

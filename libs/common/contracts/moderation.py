@@ -13,6 +13,7 @@ from msgspec import Struct
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Signal, Socket, Webhook
 from libs.common.contracts.schema import (
+    STORABLE,
     Account,
     ClientId,
     Cursor,
@@ -29,6 +30,7 @@ from libs.common.contracts.spaces import leave_requested
 MAX_USERS = 10_000  # sockets that a space's owner may allow at once
 MAX_SLOW_MODE = 21_600  # seconds between two messages of one person; six hours
 MAX_SETTINGS_BYTES = 8192  # of `settings`, as JSON
+AUDIO_MODES = ("ambient", "spatial", "stage", "announcement")  # who hears whom in each: services/realtime/voice.py
 Reason = Annotated[str, text(500)]
 Role = Annotated[str, text(9, pattern="moderator|member")]
 
@@ -44,16 +46,16 @@ class UpdateSettings:
     guests_allowed: bool | None = None
     max_users: Annotated[int, integer(1, MAX_USERS)] | None = None
     slow_mode_seconds: Annotated[int, integer(0, MAX_SLOW_MODE)] | None = None
-    audio: dict[str, Any] | None = None
-    spawn: dict[str, Any] | None = None
-    settings: dict[str, Any] | None = None
+    audio: dict[str, Any] | None = field(default=None, metadata=STORABLE)
+    spawn: dict[str, Any] | None = field(default=None, metadata=STORABLE)
+    settings: dict[str, Any] | None = field(default=None, metadata=STORABLE)
     reason: Reason | None = None
     client_message_id: ClientId | None = None
 
 
 @dataclass(frozen=True)
 class SpaceSettings:
-    """All settings of a space as they are now. `audio.mode` is ambient, spatial or stage; `spawn` is in metres."""
+    """All settings of a space as they are now. `audio.mode` is one of `AUDIO_MODES`; `spawn` is in metres."""
 
     chat_enabled: bool
     voice_enabled: bool

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import fields as dataclass_fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
@@ -20,6 +20,14 @@ from libs.common.errors import INVALID_INPUT, PresenceError
 
 class Timestamp(fields.AwareDateTime):
     """An aware datetime, written as RFC 3339 UTC with milliseconds."""
+
+    def _deserialize(self, value: Any, *arguments: Any, **options: Any) -> datetime:
+        """In UTC from here on: at both ends of the calendar there are local times that have none."""
+        moment: datetime = super()._deserialize(value, *arguments, **options)
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError as error:
+            raise self.make_error("invalid", input=value, obj_type="datetime") from error
 
     def _serialize(self, value: Any, *_: Any, **__: Any) -> str | None:
         return None if value is None else rfc3339(value)
@@ -71,10 +79,22 @@ class _Base(Schema):
     }
 
 
-def _storable(value: str) -> None:
-    """PostgreSQL keeps no NUL, and half of a surrogate pair is no UTF-8 (a header may bring one)."""
-    if "\x00" in value or (not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value)):
-        raise ValidationError("Has characters that are not text.")
+def _storable(value: Any) -> None:
+    """PostgreSQL keeps no NUL, and half of a surrogate pair is no UTF-8 (a header may bring one); at any depth."""
+    if isinstance(value, str):
+        if "\x00" in value or (not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value)):
+            raise ValidationError("Has characters that are not text.")
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            _storable(name)
+            _storable(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _storable(item)
+
+
+STORABLE: Mapping[str, Any] = {"validate": _storable}
+"""`field(metadata=STORABLE)` of free JSON that is kept in the database."""
 
 
 def text(maximum: int, minimum: int = 1, pattern: str | None = None) -> type[fields.String]:

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import msgspec
 import structlog
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -18,8 +19,8 @@ from libs.common.errors import UNAVAILABLE, PresenceError
 _log = structlog.get_logger(__name__)
 STATEMENT_TIMEOUT_MS = 10_000
 CONNECT_TIMEOUT = 5.0
+QUERY_CANCELED = "57014"  # of class 57, operator intervention, but it says nothing of the server: `statement_timeout`
 LOOK_SECONDS = 2.0  # between two looks whether the database is there
-_AWAY = (DBAPIError, PoolTimeout, OSError, TimeoutError)
 
 
 def _json(value: Any) -> str:
@@ -47,6 +48,7 @@ class Database:
             json_deserializer=msgspec.json.decode,
             connect_args={"server_settings": server_settings, "timeout": CONNECT_TIMEOUT},
         )
+        event.listen(self._engine.sync_engine, "handle_error", _mark_lost)
         self.ready = False
         self._background = Background()
 
@@ -71,47 +73,68 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Commits when the block ends, rolls back when it raises. A lost server is `unavailable`."""
-        with _unavailable(self):
-            async with self._engine.begin() as connection:
-                yield connection
+        async with self._connected(self._engine.begin()) as connection:
+            yield connection
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[AsyncConnection]:
         """Each statement for itself, for what PostgreSQL does outside a transaction only."""
-        with _unavailable(self):
-            async with self._engine.connect() as connection:
-                yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+        async with self._connected(self._engine.connect()) as connection:
+            yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def read(self, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
         """Read only; with `snapshot`, all statements see one moment."""
         level = "REPEATABLE READ" if snapshot else "READ COMMITTED"
-        with _unavailable(self):
-            async with self._engine.connect() as connection:
-                await connection.execution_options(isolation_level=level, postgresql_readonly=True)
-                yield connection
-                await connection.rollback()
+        async with self._connected(self._engine.connect()) as connection:
+            await connection.execution_options(isolation_level=level, postgresql_readonly=True)
+            yield connection
+            await connection.rollback()
 
+    @asynccontextmanager
+    async def _connected(self, opening: AbstractAsyncContextManager[AsyncConnection]) -> AsyncIterator[AsyncConnection]:
+        """Turn a lost connection into the contract's error; leave every other failure as it is.
 
-class _unavailable:  # noqa: N801  reads as a statement
-    """Turn a lost connection into the contract's error; leave every other failure as it is."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if error is None:
-            self._database.ready = True
-        elif isinstance(error, _AWAY) and _is_away(error):
-            self._database.ready = False
+        The block may ask Redis, a peer or the disk as well: their `OSError`s say nothing of the database, whose own
+        arrive there as `_Lost`.
+        """
+        of_block: BaseException | None = None
+        try:
+            async with opening as connection:
+                try:
+                    yield connection
+                except OSError as error:
+                    of_block = error
+                    raise
+        except (DBAPIError, PoolTimeout, OSError, _Lost) as error:
+            if error is of_block:
+                raise
+            if _sqlstate(error) == QUERY_CANCELED:
+                raise PresenceError(UNAVAILABLE, "The database took too long for this.") from error
+            if not _is_away(error):
+                raise
+            self.ready = False
             raise PresenceError(UNAVAILABLE, "The database is away.") from error
+        else:
+            self.ready = True
+
+
+class _Lost(Exception):
+    """The driver could not reach the server in the middle of a statement, commit or rollback."""
+
+
+def _mark_lost(context: ExceptionContext) -> None:
+    """SQLAlchemy leaves an `OSError` of the driver (a timeout is one) as it is, like any that is not a database's."""
+    if isinstance(context.original_exception, OSError):
+        context.is_disconnect = True
+        raise _Lost from context.original_exception
 
 
 def _is_away(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return True
-    sqlstate = getattr(error.orig, "sqlstate", None) or ""
-    return error.connection_invalidated or sqlstate[:2] in {"08", "57", "53"}
+    return error.connection_invalidated or _sqlstate(error)[:2] in {"08", "57", "53"}
+
+
+def _sqlstate(error: BaseException) -> str:
+    return getattr(getattr(error, "orig", None), "sqlstate", None) or ""

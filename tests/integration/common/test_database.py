@@ -1,6 +1,6 @@
 """What a caller hears when the database cannot answer."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from sqlalchemy import text
@@ -81,6 +81,74 @@ async def test_a_mistake_in_a_statement_is_not_the_databases_absence(database: D
         async with database.transaction() as connection:
             await connection.execute(text("INSERT INTO space_counters VALUES ('a', 'b', 1), ('a', 'b', 2)"))
     assert await one(database) == 1
+
+
+WAYS = ("transaction", "read", "autocommit")
+
+
+async def using(database: Database, way: str, between: Callable[[], Awaitable[object]]) -> None:
+    """A statement, something else, and another statement."""
+    async with getattr(database, way)() as connection:
+        await connection.execute(text("SELECT 1"))
+        await between()
+        await connection.execute(text("SELECT 2"))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError("a peer"), TimeoutError(), FileNotFoundError("a file")], ids=repr
+)
+async def test_a_failure_of_something_else_is_not_the_databases_absence(
+    database: Database, way: str, error: OSError
+) -> None:
+    async def fail() -> None:
+        raise error
+
+    assert await one(database) == 1
+    with pytest.raises(OSError) as raised:
+        await using(database, way, fail)
+    assert raised.value is error
+    assert database.ready
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_database_that_goes_away_between_two_statements_is_unavailable(database_url: str, way: str) -> None:
+    async with proxied(database_url) as proxy:
+        database = Database(through(proxy, database_url), "chat", 2)
+        with pytest.raises(PresenceError) as raised:
+            await using(database, way, proxy.close)
+        assert (raised.value.kind, database.ready) == (UNAVAILABLE, False)
+        await database.stop()
+
+
+async def test_an_error_of_the_drivers_socket_is_the_databases_absence(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLAlchemy leaves one as it is, and then it looks like anybody's."""
+
+    async def reset(*_: object, **__: object) -> None:
+        raise ConnectionResetError
+
+    async def cut() -> None:
+        monkeypatch.setattr("asyncpg.connection.Connection.prepare", reset)
+
+    with pytest.raises(PresenceError) as raised:
+        await using(database, "transaction", cut)
+    assert (raised.value.kind, database.ready) == (UNAVAILABLE, False)
+    monkeypatch.undo()
+    assert await one(database) == 1
+
+
+async def test_a_statement_that_takes_too_long_is_unavailable_but_the_database_is_not(database: Database) -> None:
+    async def hurry() -> None:
+        async with database.transaction() as connection:
+            await connection.execute(text("SET LOCAL statement_timeout = 20"))
+            await connection.execute(text("SELECT pg_sleep(5)"))
+
+    assert await one(database) == 1
+    with pytest.raises(PresenceError, match="too long") as raised:
+        await hurry()
+    assert (raised.value.kind, database.ready) == (UNAVAILABLE, True)
 
 
 async def test_a_read_cannot_write_and_leaves_the_next_free_to(database: Database) -> None:

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from libs.common.errors import RETRY_SECONDS
 from libs.common.identity import Identity
+from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Admission
 from tests.integration.gateway.world import OPERATOR_TOKEN, ORIGIN, Answer, World, is_error
@@ -46,7 +48,19 @@ async def test_a_services_bug_is_internal_and_tells_nothing(world: World) -> Non
 async def test_a_service_that_is_away_is_unavailable(world: World) -> None:
     await world.bus.stop()
     world.broker.running = False
-    assert is_error(await world.ask("GET", "/api/spaces"), 503, "unavailable")
+    answer = await world.ask("GET", "/api/spaces")
+    assert is_error(answer, 503, "unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("space_id", "code", "seconds"), [("bob/full", "space_full", RETRY_SECONDS), ("bob/slow", "slow_mode", 7)]
+)
+async def test_what_is_worth_a_retry_says_when(world: World, space_id: str, code: str, seconds: int) -> None:
+    answer = await world.ask("GET", f"/api/spaces/post/{space_id}")
+    assert is_error(answer, 429, code)
+    assert answer.headers["Retry-After"] == str(seconds)
+    assert "Retry-After" not in (await world.ask("GET", "/api/spaces/post/bob/my-post")).headers
 
 
 async def test_every_answer_has_a_request_id_of_its_own(world: World) -> None:
@@ -180,6 +194,24 @@ async def test_an_admission_opens_its_own_space_only(world: World) -> None:
         await world.ask("POST", "/api/chat/post/bob/other/messages", body, headers=headers), 403, "forbidden"
     )
     assert (await world.ask("GET", "/api/spaces", headers=headers)).status == 200
+
+
+OF_THE_ACCOUNT = [
+    ("GET", "/api/notifications"), ("POST", "/api/notifications/read"), ("GET", "/api/webhooks"),
+    ("GET", f"/api/webhooks/{new_id()}"), ("DELETE", f"/api/webhooks/{new_id()}"),
+    ("GET", f"/api/webhooks/{new_id()}/deliveries"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path"), OF_THE_ACCOUNT)
+async def test_an_admission_does_not_open_what_is_the_accounts_in_other_spaces(
+    world: World, method: str, path: str
+) -> None:
+    admission = Admission(SpaceKey("post", "bob/my-post"), "main", "visitor", 1)
+    token, _ = world.signer.sign(Identity("account", "alice", "alice"), 60, admission)
+    assert is_error(await world.ask(method, path, headers={"Authorization": f"Bearer {token}"}), 403, "forbidden")
+    me = await world.ask("GET", "/api/auth/me", headers={"Authorization": f"Bearer {token}"})
+    assert me.body["account"] == "alice"
 
 
 async def test_what_is_internal_is_nowhere_to_be_found(world: World) -> None:

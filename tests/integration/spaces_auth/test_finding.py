@@ -82,6 +82,16 @@ async def test_pages_by_offset_hold_every_space_once(world: World, limit: int) -
     assert sorted(seen) == sorted(FOR_ALL)
 
 
+@pytest.mark.parametrize("search", [{}, {"space_type": "post"}, {"type": "art"}, {"q": "sculpture"}], ids=str)
+@pytest.mark.parametrize("sort", ["active", "recent", "votes"])
+async def test_an_offset_skips_what_comes_before_whoever_asks(world: World, sort: str, search: dict[str, str]) -> None:
+    await world.enter(SpaceKey("post", "bob/untitled"), "dave")
+    for who in ("carol", "bob", "olivia", "anonymous"):
+        whole = ids(await found(world, who, sort=sort, **search))
+        for offset in range(len(whole) + 2):
+            assert ids(await found(world, who, sort=sort, offset=offset, **search)) == whole[offset:]
+
+
 @pytest.mark.parametrize("limit", [1, 2, 5])
 async def test_pages_without_the_lobby_hold_every_space_once_too(world: World, limit: int) -> None:
     seen = await all_pages(world, limit=limit, space_type="post")
@@ -93,9 +103,12 @@ async def test_beyond_the_end_is_an_empty_page_that_still_knows_the_total(world:
     assert (page.spaces, page.total, page.next_cursor) == ([], len(FOR_ALL), None)
 
 
-@pytest.mark.parametrize("cursor", ["x", "WyJhIl0", "Wy01XQ", "é", "WzFlNDAwXQ"])
+NUL = "WzAsMSwiXHUwMDAwIiwiYiJd"
+
+
+@pytest.mark.parametrize("cursor", ["x", "WyJhIl0", "Wy01XQ", "é", "WzFlNDAwXQ", NUL])
 async def test_a_cursor_that_is_not_ours_is_invalid_input(world: World, cursor: str) -> None:
-    """Among them: ["a"], [-5], [1e400]."""
+    """Among them: ["a"], [-5], [1e400], and [0, 1, NUL, "b"], which PostgreSQL could not take."""
     assert await refusal(found(world, cursor=cursor)) == "invalid_input"
 
 
@@ -216,6 +229,18 @@ async def test_while_redis_is_away_spaces_are_still_listed(database_url: str, re
 async def test_a_space_in_redis_that_is_no_space_hurts_nobody(world: World) -> None:
     await world.redis.redis.zadd(cache.ACTIVE, {"nonsense": 5, str(HALL): 1})
     assert (await found(world, sort="active")).spaces[1].space_id == "bob/sculpture-hall"
+
+
+async def test_a_list_shows_an_events_own_settings(world: World) -> None:
+    await world.owner.sql(
+        "INSERT INTO presence_space_settings (space_type, space_id, max_users, guests_allowed)"
+        " VALUES ('event', 'party', 7, false)"
+    )
+    await world.enter(SpaceKey("event", "rave"), "dave")
+    shown = {space.space_id: space for space in (await found(world, include_events=True)).spaces}
+    assert (shown["party"].capacity.total, shown["rave"].capacity.total) == (7, 1000)
+    assert shown["party"].settings["guests_allowed"] is False
+    assert set(shown["party"].settings) == set(shown["rave"].settings)
 
 
 async def test_events_and_communities_are_listed_for_those_who_ask(world: World) -> None:

@@ -2,17 +2,21 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from deploy.local.keys import private_key, sign
+from libs.common import cache
+from libs.common.bus.base import Caller
 from libs.common.clock import now
 from libs.common.contracts import auth, spaces
 from libs.common.contracts.auth import ChallengeRequest, Empty, GuestRequest, Login, Prove, Refresh, Session
 from libs.common.contracts.spaces import Join
 from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, PresenceError
 from libs.common.identity import Identity
-from tests.integration.common.world import caller, proxied
+from libs.common.ids import new_id
+from tests.integration.common.world import caller, identity, proxied
 from tests.integration.spaces_auth.world import World, refusal, running
 
 
@@ -126,8 +130,10 @@ async def test_while_redis_is_away_login_is_unavailable(database_url: str, redis
         assert await try_login(world, "alice", text, signature) == "unavailable"
 
 
-async def refresh(world: World, session: Session) -> Session:
-    return await world.call(auth.refresh, Refresh(session.refresh_token), "anonymous")
+async def refresh(world: World, session: Session, request_id: str | None = None) -> Session:
+    """By a request of its own, as an edge numbers them."""
+    asking = Caller(identity("anonymous"), request_id or new_id())
+    return await world.call(auth.refresh, Refresh(session.refresh_token), asking)
 
 
 async def test_a_refresh_token_is_exchanged_for_a_new_pair_of_the_same_login(world: World) -> None:
@@ -157,6 +163,39 @@ async def test_a_refresh_token_used_twice_at_once_leaves_nothing_that_works(worl
         winners = [one for one in found if isinstance(one, Session)]
         assert len(winners) == 1
         assert await refusal(refresh(world, winners[0])) == "unauthorized"
+
+
+async def test_a_refresh_that_the_bus_brings_twice_is_one(world: World) -> None:
+    """The broker broke under it: that is no thief, also where both are worked on at once."""
+    first = await world.login()
+    answers = [await refresh(world, first, "request-7") for _ in range(2)]
+    answers += await asyncio.gather(*(refresh(world, first, "request-7") for _ in range(3)))
+    assert len({answer.refresh_token for answer in answers}) == 1
+    for answer in answers:
+        assert (await world.gatekeeper().identify(answer.token)).identity.account == "alice"
+    second = await refresh(world, answers[0])
+    assert (await refresh(world, first, "request-7")).refresh_token == answers[0].refresh_token, "late, but the same"
+    assert await refusal(refresh(world, first, "request-8")) == "unauthorized"
+    for ended in (first, answers[0], second):
+        assert await refusal(refresh(world, ended)) == "unauthorized"
+    assert await refusal(refresh(world, first, "request-7")) == "unauthorized"
+
+
+async def test_a_refresh_token_that_comes_twice_ends_what_was_got_by_it(world: World) -> None:
+    """Also when the one who sees it fails between the two: it ends when the token comes again."""
+    first, other = await world.login(), await world.login()
+    second = await refresh(world, first)
+    alice = (await world.gatekeeper().identify(second.token)).identity
+    admission = (await world.call(spaces.join, Join("post", "bob/sculpture-hall"), alice)).session_token
+    for _ in range(2):
+        assert await refusal(refresh(world, first)) == "unauthorized"
+        for token in (first.token, second.token, admission):
+            with pytest.raises(PresenceError, match="logged out"):
+                await world.gatekeeper().identify(token)
+        told: Any = await world.redis.redis.xrange(cache.LOGOUTS)
+        assert [entry[b"id"].decode() for _, entry in told] == [alice.session_id], "so that live sockets hear of it"
+        await world.redis.redis.flushdb()
+    assert (await world.gatekeeper().identify(other.token)).identity.account == "alice"
 
 
 @pytest.mark.parametrize("token", ["x", "a" * 43, "' OR 1=1 --"])
@@ -233,6 +272,21 @@ async def test_a_guests_token_can_be_logged_out(world: World) -> None:
     with pytest.raises(PresenceError) as raised:
         await world.gatekeeper().identify(token)
     assert raised.value.kind is UNAUTHORIZED
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["guest", "nobody"])
+async def test_with_a_guest_go_the_admissions_it_got(world: World, named: bool) -> None:
+    """Who shows no token becomes a guest by joining, whose admission leads to further ones."""
+    edge, lobby = world.gatekeeper(), Join("global", "lobby")
+    made = await world.call(auth.guest, GuestRequest(), "anonymous")
+    token = made.token if named else (await world.call(spaces.join, lobby, "anonymous")).session_token
+    guest = (await edge.identify(token)).identity
+    admission = (await world.call(spaces.join, lobby, guest)).session_token
+    assert (await edge.identify(admission)).identity.id == guest.id
+    await world.logout(token)
+    for ended in (token, admission):
+        with pytest.raises(PresenceError, match="logged out"):
+            await edge.identify(ended)
 
 
 async def test_a_token_runs_out(database_url: str, redis_url: str, hive_url: str) -> None:

@@ -1,5 +1,6 @@
 """Settings, roles, bans, mutes, kicks: who may, what follows, and what is kept of it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -113,6 +114,13 @@ async def test_a_second_ban_takes_the_place_of_the_first(world: World) -> None:
     await world.call(moderation.ban, sanctioning(account="dave", reason="ruder"), "mark")
     (ban,) = (await world.call(moderation.list_bans, ListSanctions(**WHERE), "alice")).bans
     assert (ban.reason, ban.until, ban.imposed_by) == ("ruder", None, "mark")
+
+
+async def test_of_bans_at_once_one_is_in_force(world: World) -> None:
+    bans = [world.call(moderation.ban, sanctioning(account="dave", reason=f"{n}"), "mona") for n in range(8)]
+    made = {ban.id for ban in await asyncio.gather(*bans)}
+    (ban,) = (await world.call(moderation.list_bans, ListSanctions(**WHERE), "alice")).bans
+    assert ban.id in made
 
 
 async def test_the_person_behind_a_socket_is_banned(world: World) -> None:
@@ -362,7 +370,7 @@ async def test_settings_are_merged_told_and_kept(world: World) -> None:
 @pytest.mark.parametrize(
     "fields",
     [{"audio": {"mode": "loud"}}, {"audio": {}}, {"spawn": {"x": 0, "y": 0}}, {"spawn": {"x": 0, "y": 0, "z": True}},
-     {"settings": {"a": "x" * 9000}}],
+     {"settings": {"a": "x" * 9000}}, {"settings": {"a": ["\x00"]}}, {"audio": {"mode": "stage", "\x00": 1}}],
 )  # fmt: skip
 async def test_settings_have_a_form(world: World, fields: dict[str, Any]) -> None:
     asking = world.call(moderation.update_settings, UpdateSettings(**WHERE, **fields), "alice")
@@ -434,6 +442,29 @@ async def test_a_command_that_comes_twice_is_carried_out_once(world: World) -> N
         await world.call(moderation.unban, lifting, "mona")
     trail = await world.call(moderation.list_audit, ListAudit(**WHERE), "alice")
     assert [entry.action for entry in trail.entries] == ["unban", "ban"]
+
+
+@pytest.mark.parametrize("mode", ["ambient", "spatial", "stage", "announcement"])
+async def test_every_audio_mode_can_be_set(world: World, mode: str) -> None:
+    request = UpdateSettings(**WHERE, audio={"mode": mode})
+    assert (await world.call(moderation.update_settings, request, "alice")).audio == {"mode": mode}
+
+
+OTHERS: list[tuple[Any, Any]] = [
+    (moderation.kick, Kick(**WHERE, reason="rude", account="dave", client_message_id="taken")),
+    (moderation.mute, sanctioning(account="dave", client_message_id="taken")),
+    (moderation.unban, Lifting(**WHERE, reason="r", account="carol", client_message_id="taken")),
+    (moderation.set_role, SetRole(**WHERE, account="dave", role="member", client_message_id="taken")),
+    (moderation.update_settings, UpdateSettings(**WHERE, max_users=7, client_message_id="taken")),
+    (moderation.ban, Sanctioning("document", "124", reason="r", account="dave", client_message_id="taken")),
+]
+
+
+@pytest.mark.parametrize(("operation", "request_"), OTHERS, ids=lambda value: getattr(value, "name", ""))
+async def test_what_was_not_done_is_not_said_to_be_done(world: World, operation: Any, request_: Any) -> None:
+    """An id that was another command's, or the same one's in another space."""
+    await world.call(moderation.ban, sanctioning(account="carol", client_message_id="taken"), "olivia")
+    assert await refusal(world.call(operation, request_, "olivia")) == "conflict"
 
 
 async def test_subscribers_hear_of_moderation_without_addresses(world: World) -> None:

@@ -3,7 +3,8 @@
 import json
 import types
 import typing
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Callable
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from marshmallow import ValidationError, validate
 from marshmallow import fields as ma
 
 from libs.common.contracts import default_registry
-from libs.common.contracts.schema import Id, dump, from_query, integer, load, schema_for, text
+from libs.common.contracts.schema import STORABLE, Id, dump, from_query, integer, load, schema_for, text
 from libs.common.errors import INVALID_INPUT, PresenceError
 
 REGISTRY = default_registry()
@@ -90,7 +91,13 @@ def passes(declared: ma.Field[Any], value: Any) -> bool:
 
 def instances_of(cls: type) -> st.SearchStrategy[Any]:
     hints = typing.get_type_hints(cls, include_extras=True)
-    return st.builds(cls, **{f.name: values_of(hints[f.name]) for f in fields(cls)})
+    return st.builds(cls, **{f.name: values_of(hints[f.name]).filter(keeps_rules_of(f)) for f in fields(cls)})
+
+
+def keeps_rules_of(member: Field[Any]) -> Callable[[Any], bool]:
+    """Whether a value passes what the dataclass's field itself demands."""
+    rule = member.metadata.get("validate")
+    return lambda value: rule is None or value is None or passes(ma.Raw(validate=rule), value)
 
 
 @pytest.mark.parametrize("cls", CONTRACT_TYPES, ids=lambda cls: cls.__name__)
@@ -176,6 +183,31 @@ def test_only_true_and_false_are_booleans(value: Any) -> None:
 @pytest.mark.parametrize("when", ["2024-01-15T10:30:00", "2024-01-15", "yesterday", "", 1705314600, True, {}, []])
 def test_a_time_has_a_zone(when: Any) -> None:
     assert list(refusal({**GOOD, "inner": {"number": 1, "when": when}})["inner"]) == ["when"]
+
+
+@pytest.mark.parametrize("when", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_is_one_that_utc_has(when: str) -> None:
+    assert list(refusal({"number": 1, "when": when}, Inner)) == ["when"]
+
+
+def test_a_time_is_in_utc_from_the_edge_on() -> None:
+    moment = load(Inner, {"number": 1, "when": "2024-01-15T16:00:00+05:30"}).when
+    assert (moment, moment and moment.tzinfo) == (datetime(2024, 1, 15, 10, 30, tzinfo=UTC), UTC)
+
+
+@dataclass(frozen=True)
+class Free:
+    json: dict[str, Any] | None = field(default=None, metadata=STORABLE)
+
+
+@pytest.mark.parametrize(
+    "value", [{"\x00": 1}, {"a": "\x00"}, {"a": {"b": [1, ["\ud800"]]}}, {"a": {"\x00": 1}}], ids=repr
+)
+def test_free_json_can_be_stored(value: Any) -> None:
+    assert list(refusal({"json": value}, Free)) == ["json"]
+    fine = {"a": {"b": [1, ["c", None, 2.5, True]]}}
+    assert load(Free, {"json": fine}) == Free(fine)
+    assert load(Free, {"json": None}) == Free()
 
 
 def test_a_time_is_written_as_utc_with_milliseconds() -> None:

@@ -47,6 +47,12 @@ def test_a_peer_stays_until_somebody_is_clearly_nearer() -> None:
     assert Hall("ambient", beside, [], held)._chosen("me")[0] == "new"
 
 
+@pytest.mark.parametrize("mode", ["ambient", "spatial"])
+def test_without_a_stage_nobody_is_heard_from_afar(mode: str) -> None:
+    peers = Hall(mode, {"owner": Position(900.0), "me": Position(), "you": Position(2.0)}, ["owner"], {}).peers()
+    assert (peers["me"], peers["owner"]) == (["you"], [])
+
+
 @pytest.mark.parametrize(("mode", "far_speaker", "neighbour"), [("stage", True, False), ("announcement", True, True)])
 def test_the_stage_is_heard_wherever_one_stands(mode: str, far_speaker: bool, neighbour: bool) -> None:
     where = {"speaker": Position(900.0), "me": Position(), "you": Position(2.0)}

@@ -1,0 +1,47 @@
+"""What a guest may be called: something that can be seen, and that leaves the mark behind it as it is."""
+
+import time
+
+import pytest
+
+from libs.common.contracts.auth import GuestRequest
+from libs.common.contracts.schema import load
+from libs.common.errors import INVALID_INPUT, PresenceError
+
+
+@pytest.mark.parametrize("name", ["Al", "  Al ", "Zoë", "李雷", "👩‍🚀", "نور", "a b", "x" * 32])
+def test_a_name_is_taken_as_it_is(name: str) -> None:
+    assert load(GuestRequest, {"display_name": name}) == GuestRequest(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        "\u200b",
+        "\u00a0\u3000",
+        "a\nb",
+        "a\x85b",
+        "a\u2028b",
+        "\u202ealice",
+        "alice\u2066",
+        "\u200falice",
+        "x" * 33,
+    ],
+    ids=ascii,
+)
+def test_a_name_that_is_not_seen_or_hides_the_mark_is_refused(name: str) -> None:
+    with pytest.raises(PresenceError) as raised:
+        load(GuestRequest, {"display_name": name})
+    assert raised.value.kind is INVALID_INPUT
+
+
+@pytest.mark.parametrize(
+    "name", [" " * 60_000 + "\n", "a" * 60_000 + "\n", " a" * 30_000 + "\u202e"], ids=["blank", "a", "both"]
+)
+def test_a_long_name_is_refused_at_once(name: str) -> None:
+    started = time.perf_counter()
+    with pytest.raises(PresenceError):
+        load(GuestRequest, {"display_name": name})
+    assert time.perf_counter() - started < 0.5
