@@ -14,6 +14,7 @@ from libs.common.metrics import HTTP_REQUESTS
 
 _log = structlog.get_logger(__name__)
 MAX_BODY = 64 * 1024  # bytes
+RETRY_SECONDS = 5  # for whoever is refused for a while, where the refusal does not say how long
 DRAIN_SECONDS = 5.0  # a keep-alive connection may linger that long while the server stops
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 OPERATION: web.RequestKey[str] = web.RequestKey("operation", str)
@@ -102,5 +103,13 @@ def _from_http(request: web.Request, error: web.HTTPException) -> web.Response:
 
 def error_response(request: web.Request, error: PresenceError) -> web.Response:
     body = {**error.to_wire(), "request_id": request[REQUEST_ID]}
-    headers = {"WWW-Authenticate": "Bearer"} if error.kind.status == 401 else {}
-    return web.json_response(body, status=error.kind.status, headers=headers)
+    return web.json_response(body, status=error.kind.status, headers=_headers_of(error))
+
+
+def _headers_of(error: PresenceError) -> dict[str, str]:
+    """What RFC 9110 asks of the status: how to prove who one is, or when to come back."""
+    if error.kind.status == 401:
+        return {"WWW-Authenticate": "Bearer"}
+    if error.kind.temporary:
+        return {"Retry-After": str(error.details.get("retry_after", RETRY_SECONDS))}
+    return {}

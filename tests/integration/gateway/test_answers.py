@@ -4,9 +4,13 @@ from typing import Any
 
 import pytest
 
+from libs.common.bus.base import Caller
+from libs.common.contracts import chat
+from libs.common.errors import CONFLICT, SLOW_MODE, SPACE_FULL, UNAVAILABLE, PresenceError
 from libs.common.identity import Identity
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Admission
+from services.gateway.server import RETRY_SECONDS
 from tests.integration.gateway.world import OPERATOR_TOKEN, ORIGIN, Answer, World, is_error
 
 JOIN = "/api/spaces/post/bob/my-post/join"
@@ -113,6 +117,26 @@ async def test_limits_are_told_and_beyond_them_is_429_with_when_to_come_back(red
         assert (await world.ask("GET", "/api/spaces", headers=world.bearer("alice"))).status == 200
         assert (await world.ask("GET", "/api/auth/me")).status == 200
         assert (await world.ask("GET", "/health")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("error", "wait"),
+    [
+        (PresenceError(SLOW_MODE, details={"retry_after": 30}), "30"),
+        (PresenceError(SPACE_FULL), str(RETRY_SECONDS)),
+        (PresenceError(UNAVAILABLE), str(RETRY_SECONDS)),
+        (PresenceError(CONFLICT), None),
+    ],
+    ids=lambda given: given.kind.code if isinstance(given, PresenceError) else "",
+)
+async def test_what_is_worth_a_retry_says_when(world: World, error: PresenceError, wait: str | None) -> None:
+    async def refuse(_: Caller, __: chat.ListMessages) -> chat.MessagePage:
+        raise error
+
+    world.bus.serve(chat.list_messages, refuse)
+    answer = await world.ask("GET", "/api/chat/global/lobby/messages")
+    assert is_error(answer, error.kind.status, error.kind.code)
+    assert answer.headers.get("Retry-After") == wait
 
 
 async def test_an_error_tells_of_the_limits_as_well(world: World) -> None:
