@@ -76,14 +76,14 @@ class Reading:
 
 
 async def _bounded(connection: AsyncConnection, page: Page, request: ListMessages) -> Page:
-    """With a cursor the page goes on in the direction in which it began."""
-    if request.after:
-        seq = _position(request.cursor) if request.cursor else await _seq_of(connection, page.space, request.after)
-        return page.after(seq)
-    if request.cursor:
-        return page.before(_position(request.cursor))
+    """With a cursor the page goes on in the direction in which it began, up to the other bound if there is one."""
     if request.before:
-        return page.before(await _seq_of(connection, page.space, request.before))
+        page = page.before(await _seq_of(connection, page.space, request.before))
+    if request.after:
+        page = page.after(await _seq_of(connection, page.space, request.after))
+    if request.cursor:
+        position = _position(request.cursor)
+        page = page.after(position) if request.after else page.before(position)
     return page
 
 

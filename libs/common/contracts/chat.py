@@ -184,7 +184,8 @@ class MessageDeleted:
 
 @dataclass(frozen=True)
 class ListMessages:
-    """`before` and `after` are message ids. `cursor` continues: towards older messages, or with `after` towards newer.
+    """`before` and `after` are message ids; with both the page begins at `after`. `cursor` continues: towards older
+    messages, or with `after` towards newer.
 
     `q` finds messages that hold all its words, newest first on the first page; `-word` excludes.
     """
