@@ -1,5 +1,6 @@
 """Read cursors, unread counts, notification levels, and what an account was notified of."""
 
+from collections.abc import Iterable, Set
 from typing import Annotated
 
 import msgspec
@@ -14,6 +15,7 @@ from libs.common.contracts.notifications import (
     GetSubscription,
     ListNotifications,
     MarkRead,
+    Notification,
     Notifications,
     NotificationsRead,
     ReadNotifications,
@@ -96,10 +98,10 @@ class Subscriptions:
         async with self._database.read(snapshot=True) as connection:
             told = await subscriptions.spaces_of(connection, account, MOST_SPACES)
             read = await subscriptions.subscribed(connection, account, MOST_SPACES)
-            spaces = [s for s in {**told, **read} if await self._policy.seers(connection, [account], s)]
-            page, more = await subscriptions.notifications(
-                connection, account, spaces, unread=request.unread, before=before, limit=request.limit
-            )
+            asked = set({**told, **read})
+            hidden = await self._hidden(connection, account, asked)
+            spaces = [space for space in {**told, **read} if space not in hidden]
+            page, more = await self._page(connection, account, request, before, asked, hidden)
             unread = [
                 SpaceUnread(
                     space.space_type,
@@ -110,6 +112,25 @@ class Subscriptions:
                 for space in spaces
             ]
         return Notifications(page, unread, cursor.encode(page[-1].id) if more else None)
+
+    async def _page(
+        self, connection: AsyncConnection, account: str, request: ListNotifications, before: str | None,
+        asked: Set[SpaceKey], hidden: Set[SpaceKey],
+    ) -> tuple[list[Notification], bool]:  # fmt: skip
+        """Of all spaces but the hidden ones, of which there may be more than those `asked` about until now."""
+        while True:
+            page, more = await subscriptions.notifications(
+                connection, account, hidden, unread=request.unread, before=before, limit=request.limit
+            )
+            new = {SpaceKey(one.space_type, one.space_id) for one in page} - asked
+            found = await self._hidden(connection, account, new)
+            if not found:
+                return page, more
+            asked, hidden = asked | new, hidden | found
+
+    async def _hidden(self, connection: AsyncConnection, account: str, spaces: Iterable[SpaceKey]) -> set[SpaceKey]:
+        """Those that the account may not see now."""
+        return {space for space in spaces if not await self._policy.seers(connection, [account], space)}
 
     async def read_notifications(self, caller: Caller, request: ReadNotifications) -> NotificationsRead:
         if request.ids is not None and len(request.ids) > MOST_IDS:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, func, literal_column, or_, select, tuple_, union_all, update
+from sqlalchemy import ColumnElement, Select, delete, func, literal_column, select, tuple_, union_all, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -73,8 +73,10 @@ async def set_level(connection: AsyncConnection, space: SpaceKey, account: str, 
 
 async def levels(connection: AsyncConnection, space: SpaceKey, named: Collection[str]) -> dict[str, str]:
     """Levels of the accounts that are `named`, and of those who want to hear of everything."""
-    statement = select(S.account, S.level).where(_of(space), or_(S.level == "all", S.account.in_(named)))
-    return {row.account: row.level for row in await connection.execute(statement.limit(MOST_TOLD + len(named)))}
+    asked = select(S.account, S.level).where(_of(space))
+    eager = asked.where(S.level == "all").limit(MOST_TOLD).subquery()
+    found = union_all(asked.where(S.account.in_(named)), select(eager))
+    return {row.account: row.level for row in await connection.execute(found)}
 
 
 async def move_cursor(connection: AsyncConnection, space: SpaceKey, account: str, message: Message) -> None:
@@ -152,13 +154,13 @@ async def notify(connection: AsyncConnection, told: Iterable[tuple[Message, Mapp
 async def notifications(
     connection: AsyncConnection,
     account: str,
-    spaces: Collection[SpaceKey],
+    hidden: Collection[SpaceKey],
     *,
     unread: bool,
     before: str | None,
     limit: int,
 ) -> tuple[list[Notification], bool]:  # fmt: skip
-    """Newest first, of those spaces, and whether there are more."""
+    """Newest first, of all spaces but the hidden ones, and whether there are more."""
     statement = (
         select(
             Row.id,
@@ -173,7 +175,7 @@ async def notifications(
             Row.read_at,
         )
         .outerjoin(M, M.id == Row.message_id)
-        .where(Row.account == account, _among(Row, spaces))
+        .where(Row.account == account, ~_among(Row, hidden))
         .order_by(Row.id.desc())
         .limit(limit + 1)
     )
