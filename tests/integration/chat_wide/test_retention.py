@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import threading
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,23 @@ async def test_an_old_month_is_archived_dropped_and_restored_byte_for_byte(
     again = tmp_path / "again"
     assert await retention(database, again).look_back() == [OLD]
     assert archive.verify(again / "chat-2026-03.json") == manifest, "the same lines and the same file"
+
+
+async def test_nobody_waits_while_an_archive_is_read_back(
+    world: World, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put_old_month(world, database)
+    reader: list[threading.Thread] = []
+    verify = archive.verify
+
+    def watched(path: Path) -> archive.Manifest:
+        reader.append(threading.current_thread())
+        return verify(path)
+
+    monkeypatch.setattr(archive, "verify", watched)
+    await retention(database, tmp_path).look_back()
+    assert reader
+    assert threading.main_thread() not in reader, "the event loop runs in that one"
 
 
 async def test_restoring_twice_doubles_nothing(world: World, database: Database, tmp_path: Path) -> None:
