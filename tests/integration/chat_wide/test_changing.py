@@ -6,6 +6,9 @@ import pytest
 
 from libs.common.contracts import chat
 from libs.common.contracts.chat import MessageId
+from libs.common.errors import PresenceError
+from libs.common.identity import Identity
+from services.chat import repository
 from tests.integration.chat_wide.world import World, refusal
 from tests.integration.common.world import caller, guest
 
@@ -169,6 +172,31 @@ async def test_search_finds_all_words_in_one_space(world: World) -> None:
     assert await found("RED dragon") == ["red dragon"]
     assert await found("red -dragon") == ["Red balloon"]
     assert await found("' OR 1=1 --") == []
+
+
+async def test_a_search_that_would_read_all_of_a_large_space_is_refused_in_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "LONGEST_SEARCH_MS", 1)
+    first = await world.post("the first words")
+    await world.owner.sql(
+        f"""INSERT INTO chat_messages (id, seq, space_type, space_id, subspace, author_key, display_name, message_type,
+              content, client_message_id, created_at, updated_at)
+            SELECT (left('{first.id}', 24) || lpad(n::text, 12, '0'))::uuid, n + 1, 'post', 'bob/hall', 'main',
+              'guest:g', 'Guest', 'text', 'words and words ' || n, n::text, now(), now()
+            FROM generate_series(1, 20000) n"""
+    )
+    with pytest.raises(PresenceError) as caught:
+        await world.page(q='-words "and and"')
+    assert (caught.value.kind.code, list(caught.value.details["fields"])) == ("invalid_input", ["q"])
+    assert len((await world.page(q="words", limit=10)).messages) == 10
+
+
+async def test_only_guests_are_shown_as_guests(world: World) -> None:
+    operator = Identity("service", "operator", "operator", operator=True)
+    posted = [await world.post("by us", operator), await world.post("by a guest", "guest")]
+    assert [message.guest for message in posted] == [False, True]
+    assert (await world.page()).messages == posted == [await world.get(message) for message in posted]
 
 
 async def test_pages_after_a_message_go_on_by_cursor(world: World) -> None:
