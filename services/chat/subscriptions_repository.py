@@ -2,10 +2,9 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, func, literal_column, select, tuple_, union_all, update
+from sqlalchemy import ColumnElement, Select, func, select, tuple_, union_all, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,7 +22,6 @@ from libs.common.spaces import SpaceKey
 
 MOST_TOLD = 500  # accounts with the level `all` that one message notifies
 DEFAULT_LEVEL = "mentions"
-_PLACE: ColumnElement[Any] = literal_column("ctid")  # where PostgreSQL keeps a row
 
 
 # Accounts
@@ -216,12 +214,6 @@ async def mark_read(connection: AsyncConnection, account: str, ids: Sequence[str
     if ids is not None:
         statement = statement.where(Row.id.in_(ids))
     return (await connection.execute(statement)).rowcount
-
-
-async def forget_notifications(connection: AsyncConnection, before: datetime, limit: int) -> int:
-    """Remove the oldest, at most `limit`; how many there were."""
-    old = select(_PLACE).select_from(Row).where(Row.created_at < before).limit(limit)
-    return (await connection.execute(delete(Row).where(_PLACE.in_(old)))).rowcount
 
 
 def _of(space: SpaceKey) -> ColumnElement[bool]:

@@ -146,6 +146,28 @@ async def test_a_crash_after_detaching_is_made_good_by_the_next_round(
     assert await content_of_month(world) == before
 
 
+async def test_what_mattered_beside_old_messages_only_goes_too(
+    world: World, database: Database, tmp_path: Path
+) -> None:
+    await world.settings(slow_mode_seconds=1)
+    message = await world.post("@bob")
+    await world.read(message, "bob", thread=message.id)
+    columns = {
+        "chat_commands": "created_at", "notifications": "created_at", "chat_pace": "posted_at",
+        "thread_read_cursors": "updated_at",
+    }  # fmt: skip
+
+    async def kept(moment: datetime) -> list[str]:
+        for table, column in columns.items():
+            await world.owner.sql(f"UPDATE {table} SET {column} = :moment", moment=moment)
+        await retention(database, tmp_path).look_back()
+        return [table for table in columns if await world.owner.sql(f"SELECT 1 FROM {table}")]
+
+    assert await kept(datetime(2026, 4, 2, 1, tzinfo=UTC)) == list(columns), "not yet 90 days"
+    assert await kept(datetime(2026, 4, 1, 1, tzinfo=UTC)) == ["thread_read_cursors"], "April's messages are there"
+    assert await kept(datetime(2026, 3, 31, 23, tzinfo=UTC)) == []
+
+
 async def test_without_a_folder_nothing_goes(world: World, database: Database) -> None:
     await put_old_month(world, database)
     assert await Retention(database, "", lambda: LATER).look_back() == []
