@@ -7,6 +7,7 @@ from libs.common.access import Action
 from libs.common.bus.base import Caller
 from libs.common.contracts.chat import (
     GetSnapshot,
+    ListEdits,
     ListMessages,
     ListThread,
     Message,
@@ -52,12 +53,17 @@ class Reading:
         async with self._database.read() as connection:
             return MessageReply((await self._seen(connection, caller, request)).message)
 
-    async def history(self, caller: Caller, request: MessageId) -> MessageHistory:
+    async def history(self, caller: Caller, request: ListEdits) -> MessageHistory:
+        """A page, oldest first."""
+        after = cursor.decode_id(request.cursor) if request.cursor else None
         async with self._database.read() as connection:
             stored = await self._seen(connection, caller, request)
-            return MessageHistory(await repository.edits(connection, stored.message.id))
+            edits, following = await repository.edits(connection, stored.message.id, after, request.limit)
+        return MessageHistory(edits, following is not None, following and cursor.encode(following))
 
-    async def _seen(self, connection: AsyncConnection, caller: Caller, request: MessageId | ListThread) -> Stored:
+    async def _seen(
+        self, connection: AsyncConnection, caller: Caller, request: MessageId | ListThread | ListEdits
+    ) -> Stored:
         stored = await repository.get(connection, request.id)
         require_there(stored.space, request.space_type, request.space_id)
         await self._policy.require(connection, caller, stored.space, Action.ENTER)

@@ -192,13 +192,24 @@ async def _update(connection: AsyncConnection, message: Message, **values: Any) 
     await connection.execute(update(ChatMessage).where(ChatMessage.id == message.id).values(**values))
 
 
-async def edits(connection: AsyncConnection, message_id: str) -> list[Edit]:
-    statement = (
-        select(ChatMessageEdit.content, ChatMessageEdit.edited_by, ChatMessageEdit.edited_at)
-        .where(ChatMessageEdit.message_id == message_id)
-        .order_by(ChatMessageEdit.edited_at, ChatMessageEdit.id)
-    )
-    return [Edit(**row) for row in (await connection.execute(statement)).mappings()]
+async def edits(
+    connection: AsyncConnection, message_id: str, after: str | None, limit: int
+) -> tuple[list[Edit], str | None]:
+    """What it said before, oldest first, and the id to go on after if there is more."""
+    statement = select(*_EDIT).where(ChatMessageEdit.message_id == message_id)
+    if after:
+        statement = statement.where(ChatMessageEdit.id > after)
+    rows: Sequence[Row[Any]] = (await connection.execute(statement.order_by(ChatMessageEdit.id).limit(limit + 1))).all()
+    return read_edits(rows, limit)
+
+
+_EDIT = (ChatMessageEdit.id, ChatMessageEdit.content, ChatMessageEdit.edited_by, ChatMessageEdit.edited_at)
+
+
+def read_edits(rows: Sequence[Row[Any]], limit: int) -> tuple[list[Edit], str | None]:
+    """A page of rows that begin with an id, of which one more than `limit` was asked for, and where it goes on."""
+    following = rows[limit - 1].id if len(rows) > limit else None
+    return [Edit(row.content, row.edited_by, row.edited_at) for row in rows[:limit]], following
 
 
 # Reactions

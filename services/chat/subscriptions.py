@@ -1,9 +1,7 @@
 """Read cursors, unread counts, notification levels, and what an account was notified of."""
 
 from collections.abc import Iterable, Set
-from typing import Annotated
 
-import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common import cursor
@@ -25,7 +23,7 @@ from libs.common.contracts.notifications import (
 )
 from libs.common.db.engine import Database
 from libs.common.errors import INVALID_INPUT, NOT_FOUND, PresenceError
-from libs.common.ids import is_id, new_id
+from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from services.chat import commands_repository as commands
 from services.chat import repository
@@ -37,7 +35,6 @@ from services.chat.repository import Stored
 
 MOST_SPACES = 50  # whose unread messages are counted for one account
 MOST_IDS = 200
-_Position = Annotated[str, msgspec.Meta(max_length=36)]
 
 
 class Subscriptions:
@@ -92,9 +89,7 @@ class Subscriptions:
     async def list_notifications(self, caller: Caller, request: ListNotifications) -> Notifications:
         """Of spaces that the account may see now, whatever it might when it was notified."""
         account = require_account(caller)
-        before = cursor.decode(request.cursor, tuple[_Position])[0] if request.cursor else None
-        if before and not is_id(before):
-            raise PresenceError(INVALID_INPUT, "The cursor is not one of ours; begin again without it.")
+        before = cursor.decode_id(request.cursor) if request.cursor else None
         async with self._database.read(snapshot=True) as connection:
             told = await subscriptions.spaces_of(connection, account, MOST_SPACES)
             read = await subscriptions.subscribed(connection, account, MOST_SPACES)

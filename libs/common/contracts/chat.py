@@ -108,10 +108,23 @@ class Edit:
 
 
 @dataclass(frozen=True)
+class ListEdits:
+    """Former words of a message, oldest first; `cursor` continues towards newer ones."""
+
+    id: Id
+    cursor: Cursor | None = None
+    limit: PageSize = 50
+    space_type: SpaceType | None = None
+    space_id: SpaceId | None = None
+
+
+@dataclass(frozen=True)
 class MessageHistory:
     """Former words, oldest first. Those of a deleted message are gone with it."""
 
     edits: list[Edit]
+    has_more: bool
+    next_cursor: str | None
 
 
 @dataclass(frozen=True)
@@ -301,7 +314,7 @@ list_thread = Operation(
 message_history = Operation(
     "chat.message_history",
     "chat",
-    MessageId,
+    ListEdits,
     MessageHistory,
     Access.ANYONE,
     Limit(120, 60),

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from libs.common.contracts import chat
-from libs.common.contracts.chat import MessageId
+from libs.common.contracts.chat import ListEdits
+from libs.common.cursor import encode
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from services.chat import repository
@@ -14,7 +15,7 @@ from tests.integration.common.world import caller, guest
 
 
 async def history(world: World, message: chat.Message, who: str = "alice") -> list[str]:
-    found = await world.call(chat.message_history, MessageId(message.id), who)
+    found = await world.call(chat.message_history, ListEdits(message.id), who)
     return [edit.content for edit in found.edits]
 
 
@@ -190,6 +191,21 @@ async def test_a_search_that_would_read_all_of_a_large_space_is_refused_in_time(
         await world.page(q='-words "and and"')
     assert (caught.value.kind.code, list(caught.value.details["fields"])) == ("invalid_input", ["q"])
     assert len((await world.page(q="words", limit=10)).messages) == 10
+
+
+async def test_a_history_is_paged(world: World) -> None:
+    message = await world.post("0")
+    for n in range(1, 6):
+        await world.edit(message, str(n))
+    seen: list[str] = []
+    cursor: str | None = None
+    for size in (2, 2, 1):
+        page = await world.call(chat.message_history, ListEdits(message.id, cursor, 2))
+        assert (len(page.edits), page.has_more) == (size, len(seen) + size < 5)
+        seen, cursor = seen + [edit.content for edit in page.edits], page.next_cursor
+    assert (seen, cursor) == (["0", "1", "2", "3", "4"], None)
+    foreign = ListEdits(message.id, encode("1' OR true"))
+    assert await refusal(world.call(chat.message_history, foreign)) == "invalid_input"
 
 
 async def test_only_guests_are_shown_as_guests(world: World) -> None:
