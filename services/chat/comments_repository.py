@@ -1,10 +1,9 @@
 """SQL of document comments."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, select, update
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -103,8 +102,7 @@ async def edits(
     statement = select(E.id, E.content, E.edited_by, E.edited_at).where(E.comment_id == comment_id)
     if after:
         statement = statement.where(E.id > after)
-    rows: Sequence[Row[Any]] = (await connection.execute(statement.order_by(E.id).limit(limit + 1))).all()
-    return read_edits(rows, limit)
+    return read_edits((await connection.execute(statement.order_by(E.id).limit(limit + 1))).all(), limit)
 
 
 async def forget_edits(connection: AsyncConnection, comment_id: str) -> None:

@@ -199,14 +199,14 @@ async def edits(
     statement = select(*_EDIT).where(ChatMessageEdit.message_id == message_id)
     if after:
         statement = statement.where(ChatMessageEdit.id > after)
-    rows: Sequence[Row[Any]] = (await connection.execute(statement.order_by(ChatMessageEdit.id).limit(limit + 1))).all()
+    rows = (await connection.execute(statement.order_by(ChatMessageEdit.id).limit(limit + 1))).all()
     return read_edits(rows, limit)
 
 
 _EDIT = (ChatMessageEdit.id, ChatMessageEdit.content, ChatMessageEdit.edited_by, ChatMessageEdit.edited_at)
 
 
-def read_edits(rows: Sequence[Row[Any]], limit: int) -> tuple[list[Edit], str | None]:
+def read_edits(rows: Sequence[Any], limit: int) -> tuple[list[Edit], str | None]:
     """A page of rows that begin with an id, of which one more than `limit` was asked for, and where it goes on."""
     following = rows[limit - 1].id if len(rows) > limit else None
     return [Edit(row.content, row.edited_by, row.edited_at) for row in rows[:limit]], following
