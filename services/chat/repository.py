@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.contracts.chat import Edit, Message
 from libs.common.db.models.chat import ChatMessage, ChatMessageEdit, MessageReaction, Notification
 from libs.common.errors import INVALID_INPUT, NOT_FOUND, PresenceError
-from libs.common.ids import new_id
+from libs.common.ids import earliest_after, new_id
 from libs.common.spaces import SpaceKey
 
 
@@ -261,7 +261,9 @@ async def page(connection: AsyncConnection, page: Page) -> tuple[list[Message], 
     """Messages, oldest first, and whether there are more beyond the page."""
     statement = _in(page.space).where(ChatMessage.subspace == page.subspace)
     if page.thread:  # a reply is younger than what it answers, so older months need not be looked at
-        statement = statement.where(ChatMessage.parent_message_id == page.thread, ChatMessage.id > page.thread)
+        statement = statement.where(
+            ChatMessage.parent_message_id == page.thread, ChatMessage.id > earliest_after(page.thread)
+        )
     if page.before_seq is not None:
         statement = statement.where(ChatMessage.seq < page.before_seq)
     if page.after_seq is not None:

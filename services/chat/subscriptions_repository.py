@@ -17,7 +17,7 @@ from libs.common.db.models.chat import ChatSubscription as S
 from libs.common.db.models.chat import Notification as Row
 from libs.common.db.models.content import CollaborationDocument, CollaborationPermission, Post
 from libs.common.db.models.spaces import PresenceSession
-from libs.common.ids import new_id
+from libs.common.ids import earliest_after, new_id
 from libs.common.spaces import SpaceKey
 
 MOST_TOLD = 500  # accounts with the level `all` that one message notifies
@@ -120,7 +120,7 @@ async def unread(connection: AsyncConnection, space: SpaceKey, account: str, aft
 
 async def unread_in_thread(connection: AsyncConnection, thread_id: str, account: str, after_seq: int) -> int:
     statement = select(M.id).where(
-        M.parent_message_id == thread_id, M.id > thread_id, ~M.is_deleted, M.seq > after_seq,
+        M.parent_message_id == thread_id, M.id > earliest_after(thread_id), ~M.is_deleted, M.seq > after_seq,
         M.author_key != f"account:{account}",
     )  # fmt: skip
     return await _count(connection, statement)

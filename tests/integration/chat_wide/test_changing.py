@@ -193,6 +193,18 @@ async def test_a_search_that_would_read_all_of_a_large_space_is_refused_in_time(
     assert len((await world.page(q="words", limit=10)).messages) == 10
 
 
+async def test_a_reply_by_a_machine_whose_clock_is_behind_is_in_the_thread(world: World) -> None:
+    parent = await world.post("question")
+    reply = await world.post("answer", "bob", parent_message_id=parent.id)
+    milliseconds = int(parent.id.replace("-", "")[:12], 16) - 5000
+    early = f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}{reply.id[13:]}"
+    await world.owner.sql("UPDATE chat_messages SET id = :early WHERE id = :id", early=early, id=reply.id)
+    assert [message.id for message in (await world.thread(parent)).messages] == [early]
+    assert [message.id for message in (await world.page(parent_message_id=parent.id)).messages] == [early]
+    state = await world.read(parent, "alice", thread=parent.id)
+    assert state.unread == 1
+
+
 async def test_a_history_is_paged(world: World) -> None:
     message = await world.post("0")
     for n in range(1, 6):
