@@ -175,22 +175,36 @@ async def test_search_finds_all_words_in_one_space(world: World) -> None:
     assert await found("' OR 1=1 --") == []
 
 
+async def put_many(world: World, first: chat.Message, count: int = 20_000) -> None:
+    """More words in the space of the first one."""
+    await world.owner.sql(
+        f"""INSERT INTO chat_messages (id, seq, space_type, space_id, subspace, author_key, display_name, message_type,
+              content, client_message_id, created_at, updated_at)
+            SELECT (left('{first.id}', 24) || lpad(n::text, 12, '0'))::uuid, n + 1, '{first.space_type}',
+              '{first.space_id}', 'main', 'guest:g', 'Guest', 'text', 'words and words ' || n, n::text, now(), now()
+            FROM generate_series(1, {count}) n"""
+    )
+
+
 async def test_a_search_that_would_read_all_of_a_large_space_is_refused_in_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repository, "LONGEST_SEARCH_MS", 1)
-    first = await world.post("the first words")
-    await world.owner.sql(
-        f"""INSERT INTO chat_messages (id, seq, space_type, space_id, subspace, author_key, display_name, message_type,
-              content, client_message_id, created_at, updated_at)
-            SELECT (left('{first.id}', 24) || lpad(n::text, 12, '0'))::uuid, n + 1, 'post', 'bob/hall', 'main',
-              'guest:g', 'Guest', 'text', 'words and words ' || n, n::text, now(), now()
-            FROM generate_series(1, 20000) n"""
-    )
+    await put_many(world, await world.post("the first words"))
     with pytest.raises(PresenceError) as caught:
         await world.page(q='-words "and and"')
     assert (caught.value.kind.code, list(caught.value.details["fields"])) == ("invalid_input", ["q"])
     assert len((await world.page(q="words", limit=10)).messages) == 10
+
+
+async def test_a_small_space_is_searched_for_anything_however_much_there_is_in_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "LONGEST_SEARCH_MS", 1)
+    await put_many(world, await world.post("the first words", space_type="global", space_id="lobby"))
+    await world.post("words here")
+    assert (await world.page(q='-words "and and"')).messages == []
+    assert [message.content for message in (await world.page(q='"words here" -and')).messages] == ["words here"]
 
 
 async def test_a_reply_by_a_machine_whose_clock_is_behind_is_in_the_thread(world: World) -> None:
