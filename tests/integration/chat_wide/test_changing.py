@@ -197,14 +197,22 @@ async def test_a_search_that_would_read_all_of_a_large_space_is_refused_in_time(
     assert len((await world.page(q="words", limit=10)).messages) == 10
 
 
-async def test_a_small_space_is_searched_for_anything_however_much_there_is_in_others(
+async def test_a_small_space_is_searched_without_the_index_of_all_spaces(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repository, "LONGEST_SEARCH_MS", 1)
-    await put_many(world, await world.post("the first words", space_type="global", space_id="lobby"))
-    await world.post("words here")
-    assert (await world.page(q='-words "and and"')).messages == []
+    asked: list[object] = []
+
+    async def in_time(_: object, statement: object) -> list[object]:
+        asked.append(statement)
+        return []
+
+    monkeypatch.setattr(repository, "_in_time", in_time)
+    first = await world.post("words here")
     assert [message.content for message in (await world.page(q='"words here" -and')).messages] == ["words here"]
+    assert (await world.page(q="nowhere")).messages == asked == []
+    await put_many(world, first, repository.WINDOW)
+    assert (await world.page(q="nowhere")).messages == []
+    assert len(asked) == 1
 
 
 async def test_a_reply_by_a_machine_whose_clock_is_behind_is_in_the_thread(world: World) -> None:
