@@ -53,7 +53,7 @@ async def check_all(filters: Sequence[Filter], draft: Draft) -> None:
 class LinkRule:
     """Who may post links: `settings.chat_links` is `all`, `accounts` (the default: no guests), `members` or `none`."""
 
-    _LINK = re.compile(r"https?://|www\.\w|\b[\w-]+\.(?:com|net|org|io|xyz|top|info|ru|cn|link|click)\b", re.IGNORECASE)
+    _LINK = re.compile(r"https?://|www\.\w|\w-*\.(?:com|net|org|io|xyz|top|info|ru|cn|link|click)\b", re.IGNORECASE)
     _LEAST = {"all": Role.GUEST, "accounts": Role.VISITOR, "members": Role.MEMBER, "none": Role.MODERATOR}
 
     async def check(self, draft: Draft) -> None:
