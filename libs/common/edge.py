@@ -22,7 +22,7 @@ from libs.common import cache
 from libs.common.addresses import canonical, limited
 from libs.common.bus.base import Bus, Caller
 from libs.common.contracts import auth
-from libs.common.contracts.registry import Operation
+from libs.common.contracts.registry import Access, Operation
 from libs.common.contracts.schema import has_field
 from libs.common.errors import FORBIDDEN, RATE_LIMITED, UNAUTHORIZED, PresenceError
 from libs.common.identity import Identity, guest_identity, service_identity
@@ -179,6 +179,16 @@ def require_admitted(token: Token, data: Mapping[str, Any]) -> None:
         named = f"{data.get('space_type')}:{data['space_id']}" if "space_id" in data else by_id
         if named != str(token.admission.space):
             raise PresenceError(FORBIDDEN, "This token is for another space; use the one of your login.")
+
+
+def require_more_than_admission(token: Token, operation: Operation[Any, Any]) -> None:
+    """What is an account's in all spaces (its notifications, its webhooks) is not opened by the admission to one.
+
+    Raises `forbidden`.
+    """
+    named = any(has_field(operation.request, name) for name in ("space_id", "document_id"))
+    if token.admission and operation.access is Access.ACCOUNT and not named:
+        raise PresenceError(FORBIDDEN, "This token is for one space; use the one of your login.")
 
 
 def within_admission(token: Token, request: type, data: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,15 @@ from aiohttp import web
 from libs.common.bus.base import Bus, Caller
 from libs.common.contracts.registry import Access, Http, Operation, Registry
 from libs.common.contracts.schema import dump, from_query, load
-from libs.common.edge import Gatekeeper, RateLimits, client_address, require_admitted, with_client_id, within_admission
+from libs.common.edge import (
+    Gatekeeper,
+    RateLimits,
+    client_address,
+    require_admitted,
+    require_more_than_admission,
+    with_client_id,
+    within_admission,
+)
 from libs.common.errors import FORBIDDEN, UNAUTHORIZED, PresenceError
 from libs.common.identity import Identity
 from services.gateway.body import read_object
@@ -57,6 +65,7 @@ class Routes:
                     raise budget.error()
                 data = await _read(request, operation)
                 require_admitted(token, data)
+                require_more_than_admission(token, operation)
                 data = within_admission(token, operation.request, data)
                 command = load(operation.request, data)
                 key = getattr(command, "client_message_id", None)

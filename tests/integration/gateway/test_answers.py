@@ -204,6 +204,8 @@ async def test_an_admission_opens_its_own_space_only(world: World) -> None:
         await world.ask("POST", "/api/chat/post/bob/other/messages", body, headers=headers), 403, "forbidden"
     )
     assert (await world.ask("GET", "/api/spaces", headers=headers)).status == 200
+    for method, path in (("GET", "/api/notifications"), ("POST", "/api/notifications/read"), ("GET", "/api/webhooks")):
+        assert is_error(await world.ask(method, path, headers=headers), 403, "forbidden"), path
 
 
 async def test_what_is_internal_is_nowhere_to_be_found(world: World) -> None:
