@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 
 from libs.common.errors import INVALID_INPUT, PresenceError
+from libs.common.ids import is_id
 
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """A `seq` or an offset in a position: what a database can take, whoever made the cursor."""
@@ -25,5 +26,17 @@ def decode[Position](cursor: str, form: type[Position]) -> Position:
     try:
         return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=form)
     except (msgspec.MsgspecError, ValueError) as error:
-        text = "The cursor is not one of ours; begin again without it."
-        raise PresenceError(INVALID_INPUT, text, {"fields": {"cursor": ["Malformed."]}}) from error
+        raise _malformed() from error
+
+
+def decode_id(cursor: str) -> str:
+    """The position, if it is one id. Raises `invalid_input`."""
+    (position,) = decode(cursor, tuple[str])
+    if not is_id(position):
+        raise _malformed()
+    return position
+
+
+def _malformed() -> PresenceError:
+    text = "The cursor is not one of ours; begin again without it."
+    return PresenceError(INVALID_INPUT, text, {"fields": {"cursor": ["Malformed."]}})

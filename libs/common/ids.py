@@ -4,10 +4,18 @@ from uuid import UUID
 
 import uuid_utils
 
+CLOCKS_DIFFER = 60  # seconds
+
 
 def new_id() -> str:
     """A fresh UUIDv7 in its canonical text form."""
     return str(uuid_utils.uuid7())
+
+
+def earliest_after(id: str) -> str:
+    """A bound below whatever was made after `id`, also by a machine whose clock is up to `CLOCKS_DIFFER` behind."""
+    moment = max(int(id[:8] + id[9:13], 16) - CLOCKS_DIFFER * 1000, 0)
+    return f"{moment >> 16:08x}-{moment & 0xFFFF:04x}-7000-8000-000000000000"
 
 
 def is_id(text: str) -> bool:

@@ -10,12 +10,14 @@ same lines.
 
 import asyncio
 import hashlib
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import zstandard
@@ -68,9 +70,9 @@ class _Writer:
         self._file.write(compressed)
 
     def close(self) -> tuple[str, str]:
-        """The sums of the lines and of the file."""
+        """The sums of the lines and of the file, which is on the disk by then."""
         self._put(self._compressor.flush())
-        self._file.close()
+        _close(self._file)
         return self._lines.hexdigest(), self._bytes.hexdigest()
 
 
@@ -86,13 +88,32 @@ async def write(connection: AsyncConnection, month: date, folder: Path) -> Path:
             counts[table] += len(rows)
             lines = "".join(f'{{"table":"{table}","row":{row}}}\n' for row in rows)
             await asyncio.to_thread(writer.write, lines.encode())
-    lines_sum, file_sum = writer.close()
+    lines_sum, file_sum = await asyncio.to_thread(writer.close)
     unfinished.rename(folder / f"{name}.jsonl.zst")
     manifest = Manifest(f"{month:%Y-%m}", f"{name}.jsonl.zst", counts, lines_sum, file_sum)
     path = _manifest(month, folder)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
-    verify(path)
+    await asyncio.to_thread(_describe, manifest, path)
+    await asyncio.to_thread(verify, path)  # seconds for a million rows
     return path
+
+
+def _describe(manifest: Manifest, path: Path) -> None:
+    """Write the manifest. The month is dropped next, so what its names lead to must outlive a power cut as well."""
+    with path.open("wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+        _close(file)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _close(file: BinaryIO) -> None:
+    """Close it once the disk has it all."""
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()
 
 
 def verify(manifest_path: Path) -> Manifest:

@@ -2,15 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, delete, literal_column, select, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db.models.chat import ChatCommand as C
-
-_PLACE: ColumnElement[Any] = literal_column("ctid")  # where PostgreSQL keeps a row
 _GIVEN = """unnest(CAST(:author_keys AS text[]), CAST(:commands AS text[]), CAST(:scopes AS text[]),
   CAST(:client_ids AS text[])"""
 _KEY = "author_key, command, scope, client_message_id"
@@ -68,9 +63,3 @@ def _columns(commands: Sequence[Command]) -> dict[str, list[str]]:
     keys = [astuple(command) for command in commands]
     names = ("author_keys", "commands", "scopes", "client_ids")
     return {name: list(column) for name, column in zip(names, zip(*keys, strict=True), strict=True)}
-
-
-async def forget(connection: AsyncConnection, before: datetime, limit: int) -> int:
-    """Remove the oldest commands, at most `limit`; how many there were."""
-    old = select(_PLACE).select_from(C).where(C.created_at < before).limit(limit)
-    return (await connection.execute(delete(C).where(_PLACE.in_(old)))).rowcount

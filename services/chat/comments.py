@@ -17,6 +17,7 @@ from libs.common.contracts.documents import (
     CommentPage,
     CommentReply,
     EditComment,
+    ListCommentEdits,
     ListComments,
     PostComment,
     comment_changed,
@@ -59,11 +60,14 @@ class Comments:
             await self._policy.require(connection, caller, _space(request.document_id), Action.ENTER)
             return CommentReply((await repository.get(connection, request.document_id, request.id)).comment)
 
-    async def history(self, caller: Caller, request: CommentId) -> CommentHistory:
+    async def history(self, caller: Caller, request: ListCommentEdits) -> CommentHistory:
+        """A page, oldest first."""
+        after = cursor.decode_id(request.cursor) if request.cursor else None
         async with self._database.read() as connection:
             await self._policy.require(connection, caller, _space(request.document_id), Action.ENTER)
             stored = await repository.get(connection, request.document_id, request.id)
-            return CommentHistory(await repository.edits(connection, stored.comment.id))
+            edits, following = await repository.edits(connection, stored.comment.id, after, request.limit)
+        return CommentHistory(edits, following is not None, following and cursor.encode(following))
 
     # Writing
 
@@ -189,7 +193,11 @@ class Comments:
 
 
 def _space(document_id: str) -> SpaceKey:
-    return SpaceKey.parse("document", document_id)
+    """Raises `invalid_input` naming the field as it is called here."""
+    try:
+        return SpaceKey.parse("document", document_id)
+    except PresenceError as error:
+        raise PresenceError(error.kind, error.text, {"fields": {"document_id": ["Malformed."]}}) from error
 
 
 def _require_alive(comment: Comment) -> None:

@@ -14,6 +14,7 @@ from libs.common.db.models.chat import DocumentComment as D
 from libs.common.db.models.chat import DocumentCommentEdit as E
 from libs.common.errors import CONFLICT, NOT_FOUND, PresenceError
 from libs.common.ids import new_id
+from services.chat.repository import read_edits
 
 _COPIED = (
     D.id, D.seq, D.document_id, D.user_account, D.display_name, D.comment_type, D.content, D.section, D.position,
@@ -94,10 +95,14 @@ async def remember(connection: AsyncConnection, before: Comment, by: str) -> Non
     await connection.execute(pg_insert(E).values(**former, edited_at=now()))
 
 
-async def edits(connection: AsyncConnection, comment_id: str) -> list[Edit]:
-    statement = select(E.content, E.edited_by, E.edited_at).where(E.comment_id == comment_id)
-    rows = await connection.execute(statement.order_by(E.edited_at, E.id))
-    return [Edit(**row) for row in rows.mappings()]
+async def edits(
+    connection: AsyncConnection, comment_id: str, after: str | None, limit: int
+) -> tuple[list[Edit], str | None]:
+    """What it said before, oldest first, and the id to go on after if there is more."""
+    statement = select(E.id, E.content, E.edited_by, E.edited_at).where(E.comment_id == comment_id)
+    if after:
+        statement = statement.where(E.id > after)
+    return read_edits((await connection.execute(statement.order_by(E.id).limit(limit + 1))).all(), limit)
 
 
 async def forget_edits(connection: AsyncConnection, comment_id: str) -> None:

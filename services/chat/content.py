@@ -13,16 +13,25 @@ _MENTION = re.compile(r"(?<![\w@/.-])@([a-z][a-z0-9.-]{1,14}[a-z0-9])(?!\w|[.-][
 MAX_MENTIONS = 20
 
 _LAYOUT = "\n\t"
-_UNSEEN = ("C", "Z")  # categories: control, format, unassigned; space, line and paragraph separators
+IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")  # what is drawn as nothing at all, fillers among it
+# Neither control, format, unassigned; nor a separator; nor drawn as nothing; nor Braille's blank.
+_SEEN = regex.compile(r"[^\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]")
 
 # One grapheme can hold any number of accents, so what an emoji is made of is spelled out (Unicode TR51).
+_PART = r"\p{Extended_Pictographic}[\uFE0F\p{Emoji_Modifier}]?"
 _EMOJI = regex.compile(
-    r"(?:\p{Extended_Pictographic}[\uFE0F\p{Emoji_Modifier}]*[\U000E0020-\U000E007F]*)"
-    r"(?:\u200D\p{Extended_Pictographic}[\uFE0F\p{Emoji_Modifier}]*)*"
+    rf"{_PART}(?:\u200D{_PART})*"
     r"|\p{Regional_Indicator}{2}"
     r"|[0-9#*]\uFE0F?\u20E3"
+    r"|\U0001F3F4[\U000E0030-\U000E0039\U000E0061-\U000E007A]{3,6}\U000E007F"  # a region's flag: England, Texas
 )
 _GRAPHEME = regex.compile(r"\X")
+# U+FE0F asks for an emoji's colours: where there is nothing else to ask for, and where one is missing in a sequence.
+_NEEDLESS = regex.compile(r"(?<=\p{Emoji_Presentation})\uFE0F")
+_MISSING = regex.compile(
+    r"(?<=[\p{Extended_Pictographic}--\p{Emoji_Presentation}])(?![\uFE0F\p{Emoji_Modifier}])|(?<=[0-9#*])(?=\u20E3)",
+    regex.VERSION1,
+)
 
 
 def clean(text: str) -> str:
@@ -32,7 +41,7 @@ def clean(text: str) -> str:
         bad = next((c for c in text if _is_control(c)), None)
         if bad:
             raise _invalid(f"Has the control character U+{ord(bad):04X}.")
-    if all(unicodedata.category(character)[0] in _UNSEEN for character in text):
+    if not _SEEN.search(text):
         raise _invalid("Has nothing to see.")
     return text
 
@@ -47,11 +56,15 @@ def mentioned(text: str) -> list[str]:
 
 
 def require_emoji(text: str) -> str:
-    """`text`, composed (NFC), if it is one emoji: one grapheme. Raises `invalid_input` for anything else."""
+    """`text`, if it is one emoji: one grapheme. Raises `invalid_input` for anything else.
+
+    What looks the same is spelled the same afterwards (fully qualified), so that it is counted as one.
+    """
     text = unicodedata.normalize("NFC", text)
     if not (_EMOJI.fullmatch(text) and _GRAPHEME.fullmatch(text)):
         raise PresenceError(INVALID_INPUT, "A reaction is one emoji.", {"fields": {"emoji": ["Not one emoji."]}})
-    return text
+    text = _NEEDLESS.sub("", text)
+    return text if len(text) == 1 else _MISSING.sub("\ufe0f", text)  # one alone may mean its black and white form
 
 
 def _invalid(text: str) -> PresenceError:

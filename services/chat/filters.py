@@ -19,6 +19,7 @@ import structlog
 from libs.common.access import Role, Standing
 from libs.common.errors import FORBIDDEN, RATE_LIMITED, PresenceError
 from libs.common.identity import Identity
+from services.chat.content import IGNORABLE
 
 _log = structlog.get_logger(__name__)
 
@@ -52,7 +53,7 @@ async def check_all(filters: Sequence[Filter], draft: Draft) -> None:
 class LinkRule:
     """Who may post links: `settings.chat_links` is `all`, `accounts` (the default: no guests), `members` or `none`."""
 
-    _LINK = re.compile(r"https?://|www\.\w|\b[\w-]+\.(?:com|net|org|io|xyz|top|info|ru|cn|link|click)\b", re.IGNORECASE)
+    _LINK = re.compile(r"https?://|www\.\w|\w-*\.(?:com|net|org|io|xyz|top|info|ru|cn|link|click)\b", re.IGNORECASE)
     _LEAST = {"all": Role.GUEST, "accounts": Role.VISITOR, "members": Role.MEMBER, "none": Role.MODERATOR}
 
     async def check(self, draft: Draft) -> None:
@@ -118,7 +119,7 @@ class Moderation:
 class BlockedWords:
     """Refuses texts with a word that the space's owner listed in `settings.blocked_words`.
 
-    Case, width and accents do not count: `SPÄM` is `spam`.
+    Case, width, accents and what cannot be seen do not count: `SPÄM` is `spam`.
     """
 
     async def review(self, draft: Draft) -> str | None:
@@ -132,7 +133,7 @@ class BlockedWords:
 
 
 def _plain(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text)
+    decomposed = unicodedata.normalize("NFKD", IGNORABLE.sub("", text))
     return "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
 
 

@@ -7,6 +7,7 @@ from libs.common.access import Action
 from libs.common.bus.base import Caller
 from libs.common.contracts.chat import (
     GetSnapshot,
+    ListEdits,
     ListMessages,
     ListThread,
     Message,
@@ -52,12 +53,17 @@ class Reading:
         async with self._database.read() as connection:
             return MessageReply((await self._seen(connection, caller, request)).message)
 
-    async def history(self, caller: Caller, request: MessageId) -> MessageHistory:
+    async def history(self, caller: Caller, request: ListEdits) -> MessageHistory:
+        """A page, oldest first."""
+        after = cursor.decode_id(request.cursor) if request.cursor else None
         async with self._database.read() as connection:
             stored = await self._seen(connection, caller, request)
-            return MessageHistory(await repository.edits(connection, stored.message.id))
+            edits, following = await repository.edits(connection, stored.message.id, after, request.limit)
+        return MessageHistory(edits, following is not None, following and cursor.encode(following))
 
-    async def _seen(self, connection: AsyncConnection, caller: Caller, request: MessageId | ListThread) -> Stored:
+    async def _seen(
+        self, connection: AsyncConnection, caller: Caller, request: MessageId | ListThread | ListEdits
+    ) -> Stored:
         stored = await repository.get(connection, request.id)
         require_there(stored.space, request.space_type, request.space_id)
         await self._policy.require(connection, caller, stored.space, Action.ENTER)
@@ -76,14 +82,14 @@ class Reading:
 
 
 async def _bounded(connection: AsyncConnection, page: Page, request: ListMessages) -> Page:
-    """With a cursor the page goes on in the direction in which it began."""
-    if request.after:
-        seq = _position(request.cursor) if request.cursor else await _seq_of(connection, page.space, request.after)
-        return page.after(seq)
-    if request.cursor:
-        return page.before(_position(request.cursor))
+    """With a cursor the page goes on in the direction in which it began, up to the other bound if there is one."""
     if request.before:
-        return page.before(await _seq_of(connection, page.space, request.before))
+        page = page.before(await _seq_of(connection, page.space, request.before))
+    if request.after:
+        page = page.after(await _seq_of(connection, page.space, request.after))
+    if request.cursor:
+        position = _position(request.cursor)
+        page = page.after(position) if request.after else page.before(position)
     return page
 
 

@@ -9,12 +9,13 @@ from sqlalchemy import ColumnElement, Row, Select, any_, bindparam, delete, func
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.contracts.chat import Edit, Message
 from libs.common.db.models.chat import ChatMessage, ChatMessageEdit, MessageReaction, Notification
-from libs.common.errors import NOT_FOUND, PresenceError
-from libs.common.ids import new_id
+from libs.common.errors import INVALID_INPUT, NOT_FOUND, PresenceError
+from libs.common.ids import earliest_after, new_id
 from libs.common.spaces import SpaceKey
 
 
@@ -56,6 +57,7 @@ _COPIED = (
     ChatMessage.is_edited, ChatMessage.is_deleted, ChatMessage.client_message_id, ChatMessage.created_at,
     ChatMessage.updated_at,
 )  # fmt: skip
+_STORED = (*_COPIED, ChatMessage.author_key)
 
 
 # Writing
@@ -135,7 +137,7 @@ async def get_all(connection: AsyncConnection, message_ids: Collection[str]) -> 
 
 def _among(message_ids: Collection[str]) -> Select[Any]:
     ids: ColumnElement[Any] = bindparam(None, list(message_ids), ARRAY(ChatMessage.id.type))
-    return select(*_COPIED, ChatMessage.author_key).where(ChatMessage.id == any_(ids))
+    return select(*_STORED).where(ChatMessage.id == any_(ids))
 
 
 async def get(connection: AsyncConnection, message_id: str) -> Stored:
@@ -144,7 +146,7 @@ async def get(connection: AsyncConnection, message_id: str) -> Stored:
 
 
 def _stored(message_id: str) -> Select[Any]:
-    return select(*_COPIED, ChatMessage.author_key).where(ChatMessage.id == message_id)
+    return select(*_STORED).where(ChatMessage.id == message_id)
 
 
 async def _one(connection: AsyncConnection, statement: Select[Any]) -> Stored:
@@ -157,7 +159,7 @@ async def _one(connection: AsyncConnection, statement: Select[Any]) -> Stored:
 def _read(row: Row[Any]) -> Stored:
     stored = row._asdict()
     author_key = stored.pop("author_key")
-    return Stored(_message(stored), author_key)
+    return Stored(_message(stored, author_key), author_key)
 
 
 async def edit(connection: AsyncConnection, before: Message, after: Message, by: str) -> None:
@@ -190,13 +192,24 @@ async def _update(connection: AsyncConnection, message: Message, **values: Any) 
     await connection.execute(update(ChatMessage).where(ChatMessage.id == message.id).values(**values))
 
 
-async def edits(connection: AsyncConnection, message_id: str) -> list[Edit]:
-    statement = (
-        select(ChatMessageEdit.content, ChatMessageEdit.edited_by, ChatMessageEdit.edited_at)
-        .where(ChatMessageEdit.message_id == message_id)
-        .order_by(ChatMessageEdit.edited_at, ChatMessageEdit.id)
-    )
-    return [Edit(**row) for row in (await connection.execute(statement)).mappings()]
+async def edits(
+    connection: AsyncConnection, message_id: str, after: str | None, limit: int
+) -> tuple[list[Edit], str | None]:
+    """What it said before, oldest first, and the id to go on after if there is more."""
+    statement = select(*_EDIT).where(ChatMessageEdit.message_id == message_id)
+    if after:
+        statement = statement.where(ChatMessageEdit.id > after)
+    rows = (await connection.execute(statement.order_by(ChatMessageEdit.id).limit(limit + 1))).all()
+    return read_edits(rows, limit)
+
+
+_EDIT = (ChatMessageEdit.id, ChatMessageEdit.content, ChatMessageEdit.edited_by, ChatMessageEdit.edited_at)
+
+
+def read_edits(rows: Sequence[Any], limit: int) -> tuple[list[Edit], str | None]:
+    """A page of rows that begin with an id, of which one more than `limit` was asked for, and where it goes on."""
+    following = rows[limit - 1].id if len(rows) > limit else None
+    return [Edit(row.content, row.edited_by, row.edited_at) for row in rows[:limit]], following
 
 
 # Reactions
@@ -248,14 +261,16 @@ async def page(connection: AsyncConnection, page: Page) -> tuple[list[Message], 
     """Messages, oldest first, and whether there are more beyond the page."""
     statement = _in(page.space).where(ChatMessage.subspace == page.subspace)
     if page.thread:  # a reply is younger than what it answers, so older months need not be looked at
-        statement = statement.where(ChatMessage.parent_message_id == page.thread, ChatMessage.id > page.thread)
+        statement = statement.where(
+            ChatMessage.parent_message_id == page.thread, ChatMessage.id > earliest_after(page.thread)
+        )
     if page.before_seq is not None:
         statement = statement.where(ChatMessage.seq < page.before_seq)
     if page.after_seq is not None:
         statement = statement.where(ChatMessage.seq > page.after_seq)
     newest_first = page.after_seq is None
     rows = await _found(connection, statement, page) if page.q else await _ordered(connection, statement, page)
-    messages = [_to_message(row) for row in rows[: page.limit]]
+    messages = [_read(row).message for row in rows[: page.limit]]
     return (messages[::-1] if newest_first else messages), len(rows) > page.limit
 
 
@@ -269,17 +284,48 @@ async def _found(connection: AsyncConnection, statement: Select[Any], page: Page
     """Messages with the words of `q`: a common word is among the nearest `WINDOW` messages, a rare one in the index.
 
     PostgreSQL cannot know which it is, and taking a rare word for a common one would read the whole space. `seq + 0`
-    keeps it from walking along `seq`.
+    keeps it from walking along `seq`. Raises `invalid_input` for what not even the index finds soon.
     """
     forwards = page.after_seq is not None
-    near = statement.order_by(ChatMessage.seq.asc() if forwards else ChatMessage.seq.desc()).limit(WINDOW).subquery()
+    ordered = statement.order_by(ChatMessage.seq.asc() if forwards else ChatMessage.seq.desc())
+    near = ordered.limit(WINDOW).subquery()
     first = select(near).where(_has(near.c.content, page)).order_by(near.c.seq if forwards else near.c.seq.desc())
     rows: Sequence[Row[Any]] = (await connection.execute(first.limit(page.limit + 1))).all()
-    if len(rows) > page.limit:
+    if len(rows) > page.limit or not await _goes_on(connection, ordered):
         return rows
     seq: ColumnElement[Any] = ChatMessage.seq + literal_column("0")
     by_index = statement.where(_has(ChatMessage.content, page)).order_by(seq if forwards else seq.desc())
-    return list((await connection.execute(by_index.limit(page.limit + 1))).all())
+    return await _in_time(connection, by_index.limit(page.limit + 1))
+
+
+async def _goes_on(connection: AsyncConnection, ordered: Select[Any]) -> bool:
+    """Whether there is anything beyond the window."""
+    beyond = ordered.with_only_columns(ChatMessage.seq).offset(WINDOW).limit(1)
+    return (await connection.execute(beyond)).scalar_one_or_none() is not None
+
+
+async def _in_time(connection: AsyncConnection, statement: Select[Any]) -> Sequence[Row[Any]]:
+    """Planned for these very words, since a connection that has searched before would take the same plan for all.
+
+    Without parallel workers, which PostgreSQL starts for more hits than there are, and which take longer to start than
+    a word's hits to be read; and not for long, since a phrase or an exclusion can be a question to every row.
+    """
+    await connection.execute(_SEARCHING, {"milliseconds": str(LONGEST_SEARCH_MS)})
+    try:
+        rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _CANCELED:
+            raise
+        details = {"fields": {"q": ["Takes too long here."]}}
+        raise PresenceError(INVALID_INPUT, "Too much to look through; add a rarer word.", details) from error
+    return rows
+
+
+_SEARCHING = sql("""
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true),
+  set_config('max_parallel_workers_per_gather', '0', true), set_config('statement_timeout', :milliseconds, true)
+""")
+_CANCELED = "57014"  # PostgreSQL's `query_canceled`: the statement timeout
 
 
 def _has(content: Any, page: Page) -> ColumnElement[bool]:
@@ -288,23 +334,20 @@ def _has(content: Any, page: Page) -> ColumnElement[bool]:
 
 
 WINDOW = 2000  # messages; reading so many takes some 20 ms
+LONGEST_SEARCH_MS = 1000
 _SIMPLE: Any = literal_column("'simple'::regconfig")  # as in the index; words of any language, as they are written
 
 
 def _in(space: SpaceKey) -> Select[Any]:
-    statement: Any = select(*_COPIED)
+    statement: Any = select(*_STORED)
     return statement.where(ChatMessage.space_type == space.space_type, ChatMessage.space_id == space.space_id)  # type: ignore[no-any-return]
 
 
-def _to_message(row: Row[Any]) -> Message:
-    return _message(row._asdict())
-
-
-def _message(stored: dict[str, Any]) -> Message:
-    """A deleted message stays as a tombstone without content."""
+def _message(stored: dict[str, Any], author_key: str) -> Message:
+    """A deleted message stays as a tombstone without content. Not all without an account are guests: services write."""
     if stored["is_deleted"]:
         stored["content"] = None
-    return Message(**stored, guest=stored["user_account"] is None)
+    return Message(**stored, guest=author_key.startswith("guest:"))
 
 
 def tombstone(message: Message, moment: datetime) -> Message:

@@ -14,9 +14,7 @@ import structlog
 
 from libs.common.db.engine import Database
 from libs.common.errors import PresenceError
-from services.chat import archive, months
-from services.chat import commands_repository as commands
-from services.chat import subscriptions_repository as subscriptions
+from services.chat import archive, forgetting, months
 
 _log = structlog.get_logger(__name__)
 KEPT = timedelta(days=90)
@@ -93,12 +91,17 @@ class Retention:
         _log.info("month archived", month=f"{month:%Y-%m}", manifest=str(path))
 
     async def _forget(self, before: datetime) -> None:
-        """What only mattered beside those messages, in batches that hold no lock for long."""
-        for forget in (commands.forget, subscriptions.forget_notifications):
-            more = True
-            while more:
-                async with self._database.transaction() as connection:
-                    more = await forget(connection, before, BATCH) == BATCH
+        """What only mattered beside those messages."""
+        for moment in forgetting.OLD:
+            await self._forget_all(moment, before)
+        for moment in forgetting.WITH_MONTH:
+            await self._forget_all(moment, before.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
+
+    async def _forget_all(self, moment: forgetting.Moment, before: datetime) -> None:
+        more = True
+        while more:
+            async with self._database.transaction() as connection:
+                more = await forgetting.forget(connection, moment, before, BATCH) == BATCH
 
 
 def following(month: date) -> date:

@@ -1,8 +1,7 @@
 """Read cursors, unread counts, notification levels, and what an account was notified of."""
 
-from typing import Annotated
+from collections.abc import Iterable, Set
 
-import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common import cursor
@@ -14,6 +13,7 @@ from libs.common.contracts.notifications import (
     GetSubscription,
     ListNotifications,
     MarkRead,
+    Notification,
     Notifications,
     NotificationsRead,
     ReadNotifications,
@@ -23,7 +23,7 @@ from libs.common.contracts.notifications import (
 )
 from libs.common.db.engine import Database
 from libs.common.errors import INVALID_INPUT, NOT_FOUND, PresenceError
-from libs.common.ids import is_id, new_id
+from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from services.chat import commands_repository as commands
 from services.chat import repository
@@ -35,7 +35,6 @@ from services.chat.repository import Stored
 
 MOST_SPACES = 50  # whose unread messages are counted for one account
 MOST_IDS = 200
-_Position = Annotated[str, msgspec.Meta(max_length=36)]
 
 
 class Subscriptions:
@@ -90,16 +89,14 @@ class Subscriptions:
     async def list_notifications(self, caller: Caller, request: ListNotifications) -> Notifications:
         """Of spaces that the account may see now, whatever it might when it was notified."""
         account = require_account(caller)
-        before = cursor.decode(request.cursor, tuple[_Position])[0] if request.cursor else None
-        if before and not is_id(before):
-            raise PresenceError(INVALID_INPUT, "The cursor is not one of ours; begin again without it.")
+        before = cursor.decode_id(request.cursor) if request.cursor else None
         async with self._database.read(snapshot=True) as connection:
             told = await subscriptions.spaces_of(connection, account, MOST_SPACES)
             read = await subscriptions.subscribed(connection, account, MOST_SPACES)
-            spaces = [s for s in {**told, **read} if await self._policy.seers(connection, [account], s)]
-            page, more = await subscriptions.notifications(
-                connection, account, spaces, unread=request.unread, before=before, limit=request.limit
-            )
+            asked = set({**told, **read})
+            hidden = await self._hidden(connection, account, asked)
+            spaces = [space for space in {**told, **read} if space not in hidden]
+            page, more = await self._page(connection, account, request, before, asked, hidden)
             unread = [
                 SpaceUnread(
                     space.space_type,
@@ -110,6 +107,25 @@ class Subscriptions:
                 for space in spaces
             ]
         return Notifications(page, unread, cursor.encode(page[-1].id) if more else None)
+
+    async def _page(
+        self, connection: AsyncConnection, account: str, request: ListNotifications, before: str | None,
+        asked: Set[SpaceKey], hidden: Set[SpaceKey],
+    ) -> tuple[list[Notification], bool]:  # fmt: skip
+        """Of all spaces but the hidden ones, of which there may be more than those `asked` about until now."""
+        while True:
+            page, more = await subscriptions.notifications(
+                connection, account, hidden, unread=request.unread, before=before, limit=request.limit
+            )
+            new = {SpaceKey(one.space_type, one.space_id) for one in page} - asked
+            found = await self._hidden(connection, account, new)
+            if not found:
+                return page, more
+            asked, hidden = asked | new, hidden | found
+
+    async def _hidden(self, connection: AsyncConnection, account: str, spaces: Iterable[SpaceKey]) -> set[SpaceKey]:
+        """Those that the account may not see now."""
+        return {space for space in spaces if not await self._policy.seers(connection, [account], space)}
 
     async def read_notifications(self, caller: Caller, request: ReadNotifications) -> NotificationsRead:
         if request.ids is not None and len(request.ids) > MOST_IDS:

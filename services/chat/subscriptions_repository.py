@@ -2,10 +2,9 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, func, literal_column, or_, select, tuple_, union_all, update
+from sqlalchemy import ColumnElement, Select, func, select, tuple_, union_all, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,12 +17,11 @@ from libs.common.db.models.chat import ChatSubscription as S
 from libs.common.db.models.chat import Notification as Row
 from libs.common.db.models.content import CollaborationDocument, CollaborationPermission, Post
 from libs.common.db.models.spaces import PresenceSession
-from libs.common.ids import new_id
+from libs.common.ids import earliest_after, new_id
 from libs.common.spaces import SpaceKey
 
 MOST_TOLD = 500  # accounts with the level `all` that one message notifies
 DEFAULT_LEVEL = "mentions"
-_PLACE: ColumnElement[Any] = literal_column("ctid")  # where PostgreSQL keeps a row
 
 
 # Accounts
@@ -73,8 +71,10 @@ async def set_level(connection: AsyncConnection, space: SpaceKey, account: str, 
 
 async def levels(connection: AsyncConnection, space: SpaceKey, named: Collection[str]) -> dict[str, str]:
     """Levels of the accounts that are `named`, and of those who want to hear of everything."""
-    statement = select(S.account, S.level).where(_of(space), or_(S.level == "all", S.account.in_(named)))
-    return {row.account: row.level for row in await connection.execute(statement.limit(MOST_TOLD + len(named)))}
+    asked = select(S.account, S.level).where(_of(space))
+    eager = asked.where(S.level == "all").limit(MOST_TOLD).subquery()
+    found = union_all(asked.where(S.account.in_(named)), select(eager))
+    return {row.account: row.level for row in await connection.execute(found)}
 
 
 async def move_cursor(connection: AsyncConnection, space: SpaceKey, account: str, message: Message) -> None:
@@ -120,7 +120,7 @@ async def unread(connection: AsyncConnection, space: SpaceKey, account: str, aft
 
 async def unread_in_thread(connection: AsyncConnection, thread_id: str, account: str, after_seq: int) -> int:
     statement = select(M.id).where(
-        M.parent_message_id == thread_id, M.id > thread_id, ~M.is_deleted, M.seq > after_seq,
+        M.parent_message_id == thread_id, M.id > earliest_after(thread_id), ~M.is_deleted, M.seq > after_seq,
         M.author_key != f"account:{account}",
     )  # fmt: skip
     return await _count(connection, statement)
@@ -152,13 +152,13 @@ async def notify(connection: AsyncConnection, told: Iterable[tuple[Message, Mapp
 async def notifications(
     connection: AsyncConnection,
     account: str,
-    spaces: Collection[SpaceKey],
+    hidden: Collection[SpaceKey],
     *,
     unread: bool,
     before: str | None,
     limit: int,
 ) -> tuple[list[Notification], bool]:  # fmt: skip
-    """Newest first, of those spaces, and whether there are more."""
+    """Newest first, of all spaces but the hidden ones, and whether there are more."""
     statement = (
         select(
             Row.id,
@@ -173,7 +173,7 @@ async def notifications(
             Row.read_at,
         )
         .outerjoin(M, M.id == Row.message_id)
-        .where(Row.account == account, _among(Row, spaces))
+        .where(Row.account == account, ~_among(Row, hidden))
         .order_by(Row.id.desc())
         .limit(limit + 1)
     )
@@ -214,12 +214,6 @@ async def mark_read(connection: AsyncConnection, account: str, ids: Sequence[str
     if ids is not None:
         statement = statement.where(Row.id.in_(ids))
     return (await connection.execute(statement)).rowcount
-
-
-async def forget_notifications(connection: AsyncConnection, before: datetime, limit: int) -> int:
-    """Remove the oldest, at most `limit`; how many there were."""
-    old = select(_PLACE).select_from(Row).where(Row.created_at < before).limit(limit)
-    return (await connection.execute(delete(Row).where(_PLACE.in_(old)))).rowcount
 
 
 def _of(space: SpaceKey) -> ColumnElement[bool]:

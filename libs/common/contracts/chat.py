@@ -108,10 +108,23 @@ class Edit:
 
 
 @dataclass(frozen=True)
+class ListEdits:
+    """Former words of a message, oldest first; `cursor` continues towards newer ones."""
+
+    id: Id
+    cursor: Cursor | None = None
+    limit: PageSize = 50
+    space_type: SpaceType | None = None
+    space_id: SpaceId | None = None
+
+
+@dataclass(frozen=True)
 class MessageHistory:
     """Former words, oldest first. Those of a deleted message are gone with it."""
 
     edits: list[Edit]
+    has_more: bool
+    next_cursor: str | None
 
 
 @dataclass(frozen=True)
@@ -184,7 +197,8 @@ class MessageDeleted:
 
 @dataclass(frozen=True)
 class ListMessages:
-    """`before` and `after` are message ids. `cursor` continues: towards older messages, or with `after` towards newer.
+    """`before` and `after` are message ids; with both the page begins at `after`. `cursor` continues: towards older
+    messages, or with `after` towards newer.
 
     `q` finds messages that hold all its words, newest first on the first page; `-word` excludes.
     """
@@ -300,7 +314,7 @@ list_thread = Operation(
 message_history = Operation(
     "chat.message_history",
     "chat",
-    MessageId,
+    ListEdits,
     MessageHistory,
     Access.ANYONE,
     Limit(120, 60),

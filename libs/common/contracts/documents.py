@@ -118,10 +118,22 @@ class CommentPage:
 
 
 @dataclass(frozen=True)
+class ListCommentEdits:
+    """Former words of a comment, oldest first; `cursor` continues towards newer ones."""
+
+    document_id: SpaceId
+    id: Id
+    cursor: Cursor | None = None
+    limit: PageSize = 50
+
+
+@dataclass(frozen=True)
 class CommentHistory:
     """Former words, oldest first. Those of a deleted comment are gone with it."""
 
     edits: list[Edit]
+    has_more: bool
+    next_cursor: str | None
 
 
 @dataclass(frozen=True)
@@ -169,7 +181,7 @@ get_comment = Operation(
 comment_history = Operation(
     "documents.comment_history",
     "chat",
-    CommentId,
+    ListCommentEdits,
     CommentHistory,
     Access.ANYONE,
     Limit(120, 60),

@@ -168,7 +168,7 @@ def has_field(cls: type, name: str) -> bool:
 def from_query(cls: type, params: Mapping[str, str]) -> dict[str, Any]:
     """Query strings know no types: turn the numbers and booleans `cls` expects into themselves.
 
-    What does not parse stays a string, so that `load` names the field.
+    A bare `?unread` is true. What does not parse stays a string, so that `load` names the field.
     """
     declared = schema_for(cls).fields
     return {name: _parse(declared.get(name), value) for name, value in params.items()}
@@ -176,7 +176,7 @@ def from_query(cls: type, params: Mapping[str, str]) -> dict[str, Any]:
 
 def _parse(field: fields.Field[Any] | None, value: str) -> Any:
     if isinstance(field, StrictBoolean):
-        return {"true": True, "1": True, "false": False, "0": False}.get(value.lower(), value)
+        return {"true": True, "1": True, "": True, "false": False, "0": False}.get(value.lower(), value)
     if isinstance(field, StrictInteger) and re.fullmatch(r"-?[0-9]{1,18}", value):
         return int(value)
     if isinstance(field, StrictFloat) and re.fullmatch(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", value):

@@ -55,6 +55,15 @@ async def test_before_and_after_are_exclusive(world: World) -> None:
     assert await contents(world, before=ids[0]) == []
 
 
+async def test_before_and_after_together_are_a_stretch(world: World) -> None:
+    ids = await written(world, 7)
+    bounds = {"after": ids[1], "before": ids[5]}
+    assert await contents(world, **bounds) == ["2", "3", "4"]
+    first = await world.page(**bounds, limit=2)
+    assert [message.content for message in first.messages] == ["2", "3"]
+    assert await contents(world, **bounds, cursor=first.next_cursor) == ["4"]
+
+
 async def test_a_message_of_another_space_or_of_none_is_no_place_to_go_on_from(world: World) -> None:
     (elsewhere,) = await written(world, 1, space_type="global", space_id="lobby")
     for place in ({"before": elsewhere}, {"after": elsewhere}, {"before": new_id()}):

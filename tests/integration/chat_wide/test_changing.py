@@ -5,13 +5,17 @@ import asyncio
 import pytest
 
 from libs.common.contracts import chat
-from libs.common.contracts.chat import MessageId
+from libs.common.contracts.chat import ListEdits
+from libs.common.cursor import encode
+from libs.common.errors import PresenceError
+from libs.common.identity import Identity
+from services.chat import repository
 from tests.integration.chat_wide.world import World, refusal
 from tests.integration.common.world import caller, guest
 
 
 async def history(world: World, message: chat.Message, who: str = "alice") -> list[str]:
-    found = await world.call(chat.message_history, MessageId(message.id), who)
+    found = await world.call(chat.message_history, ListEdits(message.id), who)
     return [edit.content for edit in found.edits]
 
 
@@ -169,6 +173,80 @@ async def test_search_finds_all_words_in_one_space(world: World) -> None:
     assert await found("RED dragon") == ["red dragon"]
     assert await found("red -dragon") == ["Red balloon"]
     assert await found("' OR 1=1 --") == []
+
+
+async def put_many(world: World, first: chat.Message, count: int = 20_000) -> None:
+    """More words in the space of the first one."""
+    await world.owner.sql(
+        f"""INSERT INTO chat_messages (id, seq, space_type, space_id, subspace, author_key, display_name, message_type,
+              content, client_message_id, created_at, updated_at)
+            SELECT (left('{first.id}', 24) || lpad(n::text, 12, '0'))::uuid, n + 1, '{first.space_type}',
+              '{first.space_id}', 'main', 'guest:g', 'Guest', 'text', 'words and words ' || n, n::text, now(), now()
+            FROM generate_series(1, {count}) n"""
+    )
+
+
+async def test_a_search_that_would_read_all_of_a_large_space_is_refused_in_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "LONGEST_SEARCH_MS", 1)
+    await put_many(world, await world.post("the first words"))
+    with pytest.raises(PresenceError) as caught:
+        await world.page(q='-words "and and"')
+    assert (caught.value.kind.code, list(caught.value.details["fields"])) == ("invalid_input", ["q"])
+    assert len((await world.page(q="words", limit=10)).messages) == 10
+
+
+async def test_a_small_space_is_searched_without_the_index_of_all_spaces(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    async def in_time(_: object, statement: object) -> list[object]:
+        asked.append(statement)
+        return []
+
+    monkeypatch.setattr(repository, "_in_time", in_time)
+    first = await world.post("words here")
+    assert [message.content for message in (await world.page(q='"words here" -and')).messages] == ["words here"]
+    assert (await world.page(q="nowhere")).messages == asked == []
+    await put_many(world, first, repository.WINDOW)
+    assert (await world.page(q="nowhere")).messages == []
+    assert len(asked) == 1
+
+
+async def test_a_reply_by_a_machine_whose_clock_is_behind_is_in_the_thread(world: World) -> None:
+    parent = await world.post("question")
+    reply = await world.post("answer", "bob", parent_message_id=parent.id)
+    milliseconds = int(parent.id.replace("-", "")[:12], 16) - 5000
+    early = f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}{reply.id[13:]}"
+    await world.owner.sql("UPDATE chat_messages SET id = :early WHERE id = :id", early=early, id=reply.id)
+    assert [message.id for message in (await world.thread(parent)).messages] == [early]
+    assert [message.id for message in (await world.page(parent_message_id=parent.id)).messages] == [early]
+    state = await world.read(parent, "alice", thread=parent.id)
+    assert state.unread == 1
+
+
+async def test_a_history_is_paged(world: World) -> None:
+    message = await world.post("0")
+    for n in range(1, 6):
+        await world.edit(message, str(n))
+    seen: list[str] = []
+    cursor: str | None = None
+    for size in (2, 2, 1):
+        page = await world.call(chat.message_history, ListEdits(message.id, cursor, 2))
+        assert (len(page.edits), page.has_more) == (size, len(seen) + size < 5)
+        seen, cursor = seen + [edit.content for edit in page.edits], page.next_cursor
+    assert (seen, cursor) == (["0", "1", "2", "3", "4"], None)
+    foreign = ListEdits(message.id, encode("1' OR true"))
+    assert await refusal(world.call(chat.message_history, foreign)) == "invalid_input"
+
+
+async def test_only_guests_are_shown_as_guests(world: World) -> None:
+    operator = Identity("service", "operator", "operator", operator=True)
+    posted = [await world.post("by us", operator), await world.post("by a guest", "guest")]
+    assert [message.guest for message in posted] == [False, True]
+    assert (await world.page()).messages == posted == [await world.get(message) for message in posted]
 
 
 async def test_pages_after_a_message_go_on_by_cursor(world: World) -> None:

@@ -1,12 +1,20 @@
 """Comments on documents: what they carry, who may do what, and that each thing happens once."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from libs.common.contracts import documents
-from libs.common.contracts.documents import Comment, CommentId, CommentPosition, EditComment, ListComments
+from libs.common.contracts.documents import (
+    Comment,
+    CommentPosition,
+    EditComment,
+    ListCommentEdits,
+    ListComments,
+)
+from libs.common.errors import PresenceError
 from tests.integration.chat_wide.world import World, refusal
 
 
@@ -84,8 +92,25 @@ async def test_its_author_edits_a_comment_and_nobody_else(world: World) -> None:
 
 
 async def history(world: World, comment: Comment, who: str = "alice") -> list[str]:
-    found = await world.call(documents.comment_history, CommentId(comment.document_id, comment.id), who)
+    found = await world.call(documents.comment_history, ListCommentEdits(comment.document_id, comment.id), who)
     return [edit.content for edit in found.edits]
+
+
+async def test_a_comments_history_is_paged(world: World) -> None:
+    comment = await world.comment("0")
+    for content in ("1", "2", "3"):
+        await edit(world, comment, content=content)
+    asked = ListCommentEdits("123", comment.id, limit=2)
+    first = await world.call(documents.comment_history, asked)
+    rest = await world.call(documents.comment_history, replace(asked, cursor=first.next_cursor))
+    assert [edit.content for edit in first.edits + rest.edits] == ["0", "1", "2"]
+    assert (first.has_more, rest.has_more, rest.next_cursor) == (True, False, None)
+
+
+async def test_a_bad_document_is_named_as_the_caller_named_it(world: World) -> None:
+    with pytest.raises(PresenceError) as caught:
+        await world.comment(document_id="no document")
+    assert caught.value.details == {"fields": {"document_id": ["Malformed."]}}
 
 
 async def test_what_a_comment_said_before_is_its_history(world: World) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
 
 from libs.common.contracts import chat
-from libs.common.contracts.chat import Message, MessageId
+from libs.common.contracts.chat import ListEdits, Message, MessageId
 from tests.integration.chat_wide.world import World, refusal, running
 from tests.support.servers import Servers
 
@@ -156,7 +156,7 @@ class Model(RuleBasedStateMachine):
             shown = {emoji: {"count": len(by), "by": by} for emoji, by in told.reactions.items() if by}
             assert message.reactions == shown
             if told.history or message.is_edited:
-                found = await self.world.call(chat.message_history, MessageId(message.id))
+                found = await self.world.call(chat.message_history, ListEdits(message.id, limit=200))
                 assert [edit.content for edit in found.edits] == told.history
         for who in PEOPLE:
             assert await self.world.unread(who, **self.space) == self._unread(who)

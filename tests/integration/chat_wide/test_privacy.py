@@ -30,14 +30,14 @@ BY_MESSAGE: dict[str, Ask] = {
     chat.edit_message.name: lambda m, c: chat.EditMessage(m.id, "mine"),
     chat.delete_message.name: lambda m, c: chat.DeleteMessage(m.id),
     chat.list_thread.name: lambda m, c: chat.ListThread(m.id),
-    chat.message_history.name: lambda m, c: chat.MessageId(m.id),
+    chat.message_history.name: lambda m, c: chat.ListEdits(m.id),
     chat.react.name: lambda m, c: chat.React(m.id, "👍"),
     chat.unreact.name: lambda m, c: chat.Unreact(m.id, "👍"),
     notifications.mark_read.name: lambda m, c: notifications.MarkRead(**PLANS, message_id=m.id),
 }
 BY_COMMENT: dict[str, Ask] = {
     documents.get_comment.name: lambda m, c: documents.CommentId("123", c.id),
-    documents.comment_history.name: lambda m, c: documents.CommentId("123", c.id),
+    documents.comment_history.name: lambda m, c: documents.ListCommentEdits("123", c.id),
     documents.edit_comment.name: lambda m, c: documents.EditComment("123", c.id, "mine"),
     documents.delete_comment.name: lambda m, c: documents.CommentId("123", c.id),
     documents.resolve_comment.name: lambda m, c: documents.CommentId("123", c.id),

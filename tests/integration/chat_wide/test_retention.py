@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import threading
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,23 @@ async def test_an_old_month_is_archived_dropped_and_restored_byte_for_byte(
     assert archive.verify(again / "chat-2026-03.json") == manifest, "the same lines and the same file"
 
 
+async def test_nobody_waits_while_an_archive_is_read_back(
+    world: World, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put_old_month(world, database)
+    reader: list[threading.Thread] = []
+    verify = archive.verify
+
+    def watched(path: Path) -> archive.Manifest:
+        reader.append(threading.current_thread())
+        return verify(path)
+
+    monkeypatch.setattr(archive, "verify", watched)
+    await retention(database, tmp_path).look_back()
+    assert reader
+    assert threading.main_thread() not in reader, "the event loop runs in that one"
+
+
 async def test_restoring_twice_doubles_nothing(world: World, database: Database, tmp_path: Path) -> None:
     await put_old_month(world, database)
     before = await content_of_month(world)
@@ -126,6 +144,28 @@ async def test_a_crash_after_detaching_is_made_good_by_the_next_round(
     assert await retention(database, tmp_path).look_back() == [OLD]
     await archive.restore(database, tmp_path / "chat-2026-03.json")
     assert await content_of_month(world) == before
+
+
+async def test_what_mattered_beside_old_messages_only_goes_too(
+    world: World, database: Database, tmp_path: Path
+) -> None:
+    await world.settings(slow_mode_seconds=1)
+    message = await world.post("@bob")
+    await world.read(message, "bob", thread=message.id)
+    columns = {
+        "chat_commands": "created_at", "notifications": "created_at", "chat_pace": "posted_at",
+        "thread_read_cursors": "updated_at",
+    }  # fmt: skip
+
+    async def kept(moment: datetime) -> list[str]:
+        for table, column in columns.items():
+            await world.owner.sql(f"UPDATE {table} SET {column} = :moment", moment=moment)
+        await retention(database, tmp_path).look_back()
+        return [table for table in columns if await world.owner.sql(f"SELECT 1 FROM {table}")]
+
+    assert await kept(datetime(2026, 4, 2, 1, tzinfo=UTC)) == list(columns), "not yet 90 days"
+    assert await kept(datetime(2026, 4, 1, 1, tzinfo=UTC)) == ["thread_read_cursors"], "April's messages are there"
+    assert await kept(datetime(2026, 3, 31, 23, tzinfo=UTC)) == []
 
 
 async def test_without_a_folder_nothing_goes(world: World, database: Database) -> None:

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from libs.common.errors import RETRY_SECONDS
+from libs.common.bus.base import Caller
+from libs.common.contracts import chat
+from libs.common.errors import CONFLICT, RETRY_SECONDS, SLOW_MODE, SPACE_FULL, UNAVAILABLE, PresenceError
 from libs.common.identity import Identity
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
@@ -51,16 +53,6 @@ async def test_a_service_that_is_away_is_unavailable(world: World) -> None:
     answer = await world.ask("GET", "/api/spaces")
     assert is_error(answer, 503, "unavailable")
     assert int(answer.headers["Retry-After"]) > 0
-
-
-@pytest.mark.parametrize(
-    ("space_id", "code", "seconds"), [("bob/full", "space_full", RETRY_SECONDS), ("bob/slow", "slow_mode", 7)]
-)
-async def test_what_is_worth_a_retry_says_when(world: World, space_id: str, code: str, seconds: int) -> None:
-    answer = await world.ask("GET", f"/api/spaces/post/{space_id}")
-    assert is_error(answer, 429, code)
-    assert answer.headers["Retry-After"] == str(seconds)
-    assert "Retry-After" not in (await world.ask("GET", "/api/spaces/post/bob/my-post")).headers
 
 
 async def test_every_answer_has_a_request_id_of_its_own(world: World) -> None:
@@ -127,6 +119,26 @@ async def test_limits_are_told_and_beyond_them_is_429_with_when_to_come_back(red
         assert (await world.ask("GET", "/api/spaces", headers=world.bearer("alice"))).status == 200
         assert (await world.ask("GET", "/api/auth/me")).status == 200
         assert (await world.ask("GET", "/health")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("error", "wait"),
+    [
+        (PresenceError(SLOW_MODE, details={"retry_after": 30}), "30"),
+        (PresenceError(SPACE_FULL), str(RETRY_SECONDS)),
+        (PresenceError(UNAVAILABLE), str(RETRY_SECONDS)),
+        (PresenceError(CONFLICT), None),
+    ],
+    ids=lambda given: given.kind.code if isinstance(given, PresenceError) else "",
+)
+async def test_what_is_worth_a_retry_says_when(world: World, error: PresenceError, wait: str | None) -> None:
+    async def refuse(_: Caller, __: chat.ListMessages) -> chat.MessagePage:
+        raise error
+
+    world.bus.serve(chat.list_messages, refuse)
+    answer = await world.ask("GET", "/api/chat/global/lobby/messages")
+    assert is_error(answer, error.kind.status, error.kind.code)
+    assert answer.headers.get("Retry-After") == wait
 
 
 async def test_an_error_tells_of_the_limits_as_well(world: World) -> None:

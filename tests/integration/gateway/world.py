@@ -20,7 +20,7 @@ from libs.common.contracts.content import SyncStatus
 from libs.common.contracts.log import HeadNumbers
 from libs.common.contracts.registry import Registry
 from libs.common.contracts.spaces import SpaceList
-from libs.common.errors import CONFLICT, SLOW_MODE, SPACE_FULL, PresenceError
+from libs.common.errors import CONFLICT, PresenceError
 from libs.common.identity import Identity
 from libs.common.tokens import Signer
 from services.gateway.app import build
@@ -29,9 +29,6 @@ from tests.integration.common.world import defaults
 
 OPERATOR_TOKEN = "presence-operator"
 ORIGIN = "https://dlux.io"
-
-
-TEMPORARY = {"bob/full": PresenceError(SPACE_FULL), "bob/slow": PresenceError(SLOW_MODE, details={"retry_after": 7})}
 
 
 @dataclass
@@ -110,8 +107,6 @@ def _play(world: World, services: MemoryBus, jwks: list[dict[str, Any]]) -> None
         world.asked.append((caller, request))
         if request.space_id == "bob/broken":
             raise ZeroDivisionError("a secret")
-        if request.space_id in TEMPORARY:
-            raise TEMPORARY[request.space_id]
         raise PresenceError(CONFLICT, "seen", {"space_id": request.space_id})
 
     async def joins(caller: Caller, request: spaces.Join) -> spaces.Joined:

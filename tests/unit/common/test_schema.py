@@ -258,6 +258,7 @@ QUERIES: list[tuple[dict[str, str], dict[str, Any]]] = [
     ({"ratio": "inf"}, {"ratio": "inf"}),
     ({"yes": "TRUE"}, {"yes": True}),
     ({"yes": "0"}, {"yes": False}),
+    ({"yes": ""}, {"yes": True}),
     ({"yes": "maybe"}, {"yes": "maybe"}),
     ({"word": "12"}, {"word": "12"}),
     ({"unknown": "12"}, {"unknown": "12"}),

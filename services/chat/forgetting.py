@@ -1,0 +1,23 @@
+"""SQL of forgetting: rows that only mattered beside messages which are gone, in batches that hold no lock for long."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, literal_column, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import InstrumentedAttribute
+
+from libs.common.db.models.chat import ChatCommand, ChatPace, Notification, ThreadReadCursor
+
+type Moment = InstrumentedAttribute[datetime]
+
+OLD: tuple[Moment, ...] = (ChatCommand.created_at, Notification.created_at, ChatPace.posted_at)
+WITH_MONTH: tuple[Moment, ...] = (ThreadReadCursor.updated_at,)  # of use while the month of what they point to is there
+_PLACE: ColumnElement[Any] = literal_column("ctid")  # where PostgreSQL keeps a row
+
+
+async def forget(connection: AsyncConnection, moment: Moment, before: datetime, limit: int) -> int:
+    """Remove rows of an earlier `moment`, at most `limit`; how many there were."""
+    table = moment.class_
+    old = select(_PLACE).select_from(table).where(moment < before).limit(limit)
+    return (await connection.execute(delete(table).where(_PLACE.in_(old)))).rowcount

@@ -1,0 +1,35 @@
+"""The shipped rules, on texts that are hard for them."""
+
+import time
+
+import pytest
+
+from libs.common.access import DEFAULT_SETTINGS, Role, Standing
+from libs.common.errors import PresenceError
+from libs.common.identity import guest_identity
+from libs.common.spaces import LOBBY
+from services.chat.filters import Draft, LinkRule
+
+
+def by_a_guest(text: str) -> Draft:
+    standing = Standing(LOBBY, True, True, Role.GUEST, False, False, DEFAULT_SETTINGS)
+    return Draft(guest_identity("0192"), standing, text)
+
+
+@pytest.mark.parametrize(
+    "text", ["http://x", "HTTPS://x.y", "see www.x", "example.com", "a-b.example.org/x", "a-.net", "(x.io)", "x.com."]
+)
+async def test_a_link_is_a_link(text: str) -> None:
+    with pytest.raises(PresenceError):
+        await LinkRule().check(by_a_guest(text))
+
+
+@pytest.mark.parametrize("text", ["a.b", "well.community", "the .com bubble", "1.5", "e.g. this", "file.commit"])
+async def test_a_dot_is_no_link(text: str) -> None:
+    await LinkRule().check(by_a_guest(text))
+
+
+async def test_looking_for_links_takes_no_longer_the_more_words_a_text_has() -> None:
+    began = time.process_time()
+    await LinkRule().check(by_a_guest("a-" * 20_000))
+    assert time.process_time() - began < 0.5
