@@ -25,7 +25,7 @@ from services.realtime.engine import frame
 from services.realtime.entering import Entering
 from services.realtime.frames import DEFAULT_NAMESPACE, NAMESPACES, Outgoing
 from services.realtime.naf import Naf
-from services.realtime.server import MAX_MESSAGE
+from services.realtime.server import MAX_MESSAGE, is_too_deep
 from services.realtime.sessions import MAX_WAITING, MOST_SIGNALS, Budget, Session
 from services.realtime.settings import Settings
 from services.realtime.shares import Share, Shares
@@ -36,6 +36,8 @@ _log = structlog.get_logger(__name__)
 LONGEST_ACK_ID = 20  # digits
 # Why a socket went that somebody wanted gone; whatever else it was, the connection broke.
 _MEANT = {socketio.AsyncServer.reason.CLIENT_DISCONNECT, socketio.AsyncServer.reason.SERVER_DISCONNECT}
+_decode = msgspec.json.Decoder().decode
+_decode_entity_event = msgspec.json.Decoder(EntityEvent).decode
 _POSE = '["aframe-update",'
 type HotRow = tuple[str, Callable[[str], Any], Callable[[Session, Any], None]]
 
@@ -55,7 +57,7 @@ class Sockets:
         self._most_signals = round(MOST_SIGNALS * settings.rate_limit_factor)
         self._hot_table: tuple[HotRow, ...] = (
             (_POSE, msgspec.json.Decoder(AframeUpdate).decode, signals.take_pose),
-            ('["entity-event",', msgspec.json.Decoder(EntityEvent).decode, signals.relay_entity_event),
+            ('["entity-event",', _read_entity_event, signals.relay_entity_event),
         )
         self.sessions: dict[str, Session] = {}
         self._shares, self._taken = Shares(settings), cast("dict[str, list[Share]]", {})
@@ -132,7 +134,7 @@ class Sockets:
         ack_id = text[2:bracket]
         if not session.is_inside or len(text) > MAX_MESSAGE or not text.startswith("42") or bracket < 0:
             return False
-        if ack_id and not ack_id.isdecimal():
+        if (ack_id and not ack_id.isdecimal()) or is_too_deep(text):
             return False
         for start, decode, take in self._hot_table:
             if text.startswith(start, bracket):
@@ -222,6 +224,13 @@ class Sockets:
             return dump(await self._bus.call(operation, load(operation.request, request), caller))
 
         return command
+
+
+def _read_entity_event(text: str) -> EntityEvent:
+    """Its `data` stays JSON, but is read once: a number that is out of range could not be read by others."""
+    event = _decode_entity_event(text)
+    _decode(event.data)
+    return event
 
 
 def _where(operation: Operation[Any, Any], session: Session) -> dict[str, Any]:

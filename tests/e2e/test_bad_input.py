@@ -159,6 +159,35 @@ async def test_bad_packets_on_a_socket_are_answered_and_survived(stack: Stack, n
     assert (ack["ok"], ack["message"]["space_id"]) == (True, "packets")
 
 
+def nested(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        '2["entity-event",{"name":"bad","data":1e400}]',
+        '2["entity-event",{"name":"bad","data":' + nested(101) + "}]",
+        '2["entity-event",{"name":"bad","data":' + nested(1488) + "}]",
+        '2["aframe-update",{"position":{"x":1},"entities":{"bad":' + nested(1486) + "}}]",
+        '2["broadcast",{"type":"bad","data":' + nested(1485) + "}]",
+        '2["avatar-update",{"avatar_data":' + nested(1000) + "}]",
+    ],
+    ids=["number", "deep", "deeper", "pose", "networked-aframe", "avatar"],
+)
+async def test_what_others_could_not_read_is_refused_where_it_is_sent(stack: Stack, node: Node, packet: str) -> None:
+    """A reader that fails would take what everybody else says with it."""
+    near = await node.connect_to("r1", "near", stack.url, WEBSOCKET_ONLY)
+    far = await node.connect_to("r2", "far", stack.url, WEBSOCKET_ONLY)
+    await near.join("event", f"unreadable-{len(packet)}")
+    await far.join("event", f"unreadable-{len(packet)}")
+    await near.raw(packet)
+    assert (await near.wait_for("space-error"))["code"] == "invalid_input"
+    assert (await near.emit("entity-event", {"name": "fine", "data": '"[{' * 200}))["ok"]
+    assert (await far.wait_for("entity-event"))["name"] == "fine"
+    assert not far.received("aframe-update")
+
+
 async def test_a_private_document_is_not_there_for_strangers(rest: Rest) -> None:
     carol, alice = await rest.token("carol"), await rest.token("alice")
     for path in ("/api/spaces/document/123", "/api/chat/document/123/messages"):
