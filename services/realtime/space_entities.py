@@ -4,6 +4,8 @@ Each replica that holds a space keeps them by id, from the same ordered relays; 
 replica that comes later. An entity goes with its owner.
 """
 
+from collections.abc import Container
+
 import msgspec
 
 from libs.common.contracts.presence import EntityEventOut
@@ -27,6 +29,15 @@ class SpaceEntities:
 
     def load(self, entities: dict[str, Entity]) -> None:
         self._by_name = entities
+
+    def of(self, owners: Container[str]) -> dict[str, Entity]:
+        """Those that one of these sockets spawned."""
+        return {name: entity for name, entity in self._by_name.items() if entity.owner in owners}
+
+    def reload(self, stored: dict[str, Entity], here: Container[str]) -> None:
+        """As `stored`; but of the sockets `here` this replica knows better."""
+        others = {name: entity for name, entity in stored.items() if entity.owner not in here}
+        self._by_name = others | self.of(here)
 
     def check(self, subspace: str, event: EntityEventOut) -> str:
         """The name to keep what a spawn or removal is about under. Raises `invalid_input` or `conflict`."""
