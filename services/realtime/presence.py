@@ -205,9 +205,10 @@ class Presence:
                 args=[cache.wire(space), reason, rfc3339(now()), *socket_ids],
             )
             await self._show_count(space, used)
-            members = [wire.decode_member(member) for member in gone]
-            await self._drop_entities(space, {member.socket_id for member in members})
-        return members
+            await self._drop_entities(
+                space, set(socket_ids)
+            )  # also of one that Redis had lost and that was not put back
+        return [wire.decode_member(member) for member in gone]
 
     async def _drop_entities(self, space: SpaceKey, owners: set[str]) -> None:
         """Entities go with their owner."""
