@@ -199,9 +199,15 @@ class Sockets:
     async def _join_space(self, session: Session, data: Any) -> dict[str, Any]:
         request = _convert((data,), JoinSpace)
         check_avatar(request.avatar_data)
+        before = session.token
         if request.token is not None:
             session.token = await self._gatekeeper.identify(request.token)
-        return await self._entering.enter(session, request)
+        try:
+            return await self._entering.enter(session, request)
+        except PresenceError:
+            if session.place:  # still where it was, as who it was
+                session.token = before
+            raise
 
     async def _join_room(self, session: Session, data: Any) -> dict[str, Any]:
         return await self._naf.join_room(session, _convert((data,), NafRoom))

@@ -206,6 +206,16 @@ async def test_an_admission_opens_its_own_space_only(stack: Stack, rest: Rest, n
     await client.join("post", "alice/my-360-photo")
 
 
+async def test_whoever_is_refused_as_somebody_else_stays_who_they_were(stack: Stack, rest: Rest, node: Node) -> None:
+    options = {**WEBSOCKET_ONLY, "auth": {"token": await rest.token("alice")}}
+    client = await node.connect("alice", stack.url, options)
+    await client.join("event", "two-faces")
+    hidden = {"spaceType": "post", "spaceId": "carol/not-for-you", "token": await rest.token("bob")}
+    assert (await client.emit("join-space", hidden))["code"] == "not_found"
+    message = (await client.emit("chat-message", {"content": "who says this?"}))["message"]
+    assert (message["space_id"], message["user_account"]) == ("two-faces", "alice"), "as the others see it there"
+
+
 async def test_a_foreign_origin_is_refused(stack: Stack, node: Node) -> None:
     with pytest.raises(ConnectionRefusedError):
         await node.connect(
