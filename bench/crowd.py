@@ -43,6 +43,7 @@ class Person:
     _socket: aiohttp.ClientWebSocketResponse | None = None
     _task: asyncio.Task[None] | None = None
     _lost_at: float | None = None
+    _attempts: int = 0  # to connect, since the last that was good
 
     def begin(self) -> None:
         self._task = asyncio.create_task(self._live())
@@ -61,19 +62,18 @@ class Person:
     # Its life.
 
     async def _live(self) -> None:
-        attempts = 0
         while True:
             with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
                 await self._be_connected()
             if self.inside:
-                attempts, self._lost_at = 0, time.monotonic()
+                self._lost_at = time.monotonic()
             self.inside = False
             self.model.clear()
             if not self.comes_back:
                 return
-            delay = min(FIRST_DELAY * 2**attempts, LONGEST_DELAY)
-            await asyncio.sleep(delay * random.uniform(0.5, 1.5))
-            attempts += 1
+            delay = FIRST_DELAY * 2**self._attempts * random.uniform(0.5, 1.5)
+            self._attempts += 1
+            await asyncio.sleep(min(delay, LONGEST_DELAY))
 
     async def _be_connected(self) -> None:
         async with self.http.ws_connect(self.url + QUERY, max_msg_size=0, compress=0) as socket:
@@ -90,7 +90,8 @@ class Person:
             self._told(*_decode(packet[2:]))
         elif packet == "2":
             await socket.send_str("3")
-        elif packet[:1] == "0":
+        elif packet[:1] == "0":  # the connection is open: from here on socket.io-client counts anew
+            self._attempts = 0
             await socket.send_str("40" + text({"token": self.token}))
         elif kind == "40":
             self.sid = _decode(packet[2:])["sid"]
