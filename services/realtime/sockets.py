@@ -197,6 +197,7 @@ class Sockets:
         Broadcast.to_one(session, Outgoing(name, error.to_wire()))
 
     async def _join_space(self, session: Session, data: Any) -> dict[str, Any]:
+        session.spend_join()
         request = _convert((data,), JoinSpace)
         check_avatar(request.avatar_data)
         before = session.token
@@ -210,6 +211,7 @@ class Sockets:
             raise
 
     async def _join_room(self, session: Session, data: Any) -> dict[str, Any]:
+        session.spend_join()
         return await self._naf.join_room(session, _convert((data,), NafRoom))
 
     async def _leave_space(self, session: Session, _: Any) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from deploy.local.stack import Stack
 from tests.support.node import Node
 from tests.support.people import Rest
+from tests.support.waiting import eventually
+from tests.support.whole import one_more_replica
 
 WEBSOCKET_ONLY = {"transports": ["websocket"]}
 
@@ -204,6 +206,22 @@ async def test_an_admission_opens_its_own_space_only(stack: Stack, rest: Rest, n
     ack = await client.emit("join-space", {"spaceType": "global", "spaceId": "lobby"})
     assert ack["code"] == "forbidden"
     await client.join("post", "alice/my-360-photo")
+
+
+async def test_a_flood_of_joins_is_told_that_it_is_one(stack: Stack, node: Node) -> None:
+    """Each is told to everybody in the space, and kept."""
+    space = {"spaceType": "event", "spaceId": "revolving-door"}
+    async with one_more_replica(stack, "joins", PRESENCE_RATE_LIMIT_FACTOR="1") as replica:
+        client = await node.connect("in and out", replica.url, WEBSOCKET_ONLY)
+        acks = await client.burst("join-space", [space] * 40)
+        assert {ack.get("code") for ack in acks} == {None, "rate_limited"}
+        refused = await client.burst("joinRoom", [{"room": "event:revolving-door:main"}] * 40)
+        assert "rate_limited" in {ack.get("code") for ack in refused}
+
+        async def may_again() -> bool:
+            return bool((await client.emit("join-space", space))["ok"])
+
+        await eventually(may_again)
 
 
 async def test_whoever_is_refused_as_somebody_else_stays_who_they_were(stack: Stack, rest: Rest, node: Node) -> None:
