@@ -134,12 +134,14 @@ class Sockets:
         ack_id = text[2:bracket]
         if not session.is_inside or len(text) > MAX_MESSAGE or not text.startswith("42") or bracket < 0:
             return False
-        if (ack_id and not ack_id.isdecimal()) or is_too_deep(text):
+        if ack_id and not ack_id.isdecimal():
             return False
         for start, decode, take in self._hot_table:
             if text.startswith(start, bracket):
                 if session.exceeds_budget():
                     return start == _POSE and not ack_id  # the latest pose counts, and another is near
+                if is_too_deep(text):
+                    return False
                 try:
                     take(session, decode(text[bracket + len(start) : -1]))
                 except (msgspec.MsgspecError, RecursionError, PresenceError):
