@@ -307,8 +307,7 @@ async def measure(names: list[str], rounds: int) -> tuple[list[Figure], list[str
 def save(figures: list[Figure], faults: list[str], rounds: int) -> None:
     where = machine.description()
     content = {"machine": where, "rounds": rounds, "figures": figures, "faults": faults}
-    encoded = msgspec.json.format(msgspec.json.encode(content), indent=1)
-    (RESULTS / "recovery.json").write_bytes(encoded + b"\n")
+    (RESULTS / "recovery.json").write_bytes(msgspec.json.encode(content) + b"\n")
     lines = ["# How long until everything is right again", ""]
     lines += [f"- {name}: {value}" for name, value in where.items()]
     lines += ["", EXPLANATION.format(rounds)]
