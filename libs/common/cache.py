@@ -6,7 +6,7 @@ Redis Cluster. Keys of a replica carry `{replica:id}`.
 | key | type | holds | lives |
 |---|---|---|---|
 | `{space}:members` | hash | socket id → member record (JSON) | while anyone is there |
-| `{space}:entities` | hash | entity id → spawned entity (JSON) | while its owner is there |
+| `{space}:entities` | hash | subspace:entity id → spawned entity (JSON) | while its owner is there |
 | `{space}:dropped` | hash | person → socket id of a connection that broke | the grace period |
 | `{space}:version` | string | presence version, raised by every join and leave | for ever |
 | `{space}:epoch` | string | access epoch, raised by bans, revocations, settings | for ever |

@@ -16,9 +16,9 @@ class Entities:
         if event.name not in (SPAWN, REMOVE):
             return False
         space = self._relays.space(place)
-        entity_id = space.entities.check(place.subspace, event)
+        name = space.entities.check(place.subspace, event)
         space.entities.apply(place.subspace, event)
         entity = Entity(place.member.socket_id, place.subspace, event) if event.name == SPAWN else None
-        self._relays.keep_entity(place.space, entity_id, entity)
+        self._relays.keep_entity(place.space, name, entity)
         self._relays.to_others(place, "entity-event", event, always=True)
         return True

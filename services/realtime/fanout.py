@@ -97,7 +97,7 @@ class Fanout:
         def receive(data: bytes) -> None:
             try:
                 message = wire.decode(data)
-            except msgspec.DecodeError as error:  # from a newer version: what it says is in the log as well
+            except (msgspec.DecodeError, RecursionError) as error:  # of a newer version: the log has what it says
                 _log.warning("unreadable message between replicas", space=str(space.key), error=str(error))
                 return
             if isinstance(message, Poses | AskPoses | Relay) and message.replica == self._replica:

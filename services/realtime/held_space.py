@@ -156,6 +156,7 @@ class HeldSpace:
             self._on_relay(item)
         elif isinstance(item, AskPoses):
             self._poses.tell_all(self.key)
+            await self._reload_entities()
         elif isinstance(item, Joined | Left):
             await self._on_presence(item)
         elif isinstance(item, Enter):
@@ -225,8 +226,14 @@ class HeldSpace:
     async def _resync(self) -> None:
         await self._resync_roster()
         self._look_elsewhere()
+        await self._presence.keep_entities(self.key, self.sessions, self.entities.of(self.sessions))
+        await self._reload_entities()
         self._poses.ask(self.key)
         await self._fetch_gap()
+
+    async def _reload_entities(self) -> None:
+        """Whoever asks for poses has stored its own: Redis may have lost them, or never had them."""
+        self.entities.reload(await self._presence.entities(self.key), self.sessions)
 
     def _on_poses(self, item: Poses) -> None:
         """Those of members only: a pose may be overtaken by its member's leaving."""

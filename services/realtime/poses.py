@@ -17,7 +17,8 @@ from redis.exceptions import RedisError
 from libs.common import cache
 from libs.common.background import Background
 from libs.common.clock import now, rfc3339
-from libs.common.contracts.presence import AframeUpdate, Position
+from libs.common.contracts.presence import MAX_POSE_BYTES, AframeUpdate, Position
+from libs.common.errors import TOO_LARGE, PresenceError
 from libs.common.metrics import POSE_TICK
 from libs.common.spaces import SpaceKey
 from services.realtime import wire
@@ -47,11 +48,11 @@ class PoseTicker:
         self._background = Background()
 
     def put(self, place: Place, update: AframeUpdate) -> None:
-        """Partial updates add up: absent fields keep their last value, entities merge by id."""
+        """Partial updates add up: absent fields keep their last value, entities merge by id. Raises `too_large`."""
         room, member = self._room(place.space, place.subspace), place.member
         before = room.latest.get(member.socket_id)
-        state = before.state.merged(update) if before and before.state else update
-        pose = Pose(member.socket_id, member.user_account, _encode(state), state)
+        state, data = _merged(before.state if before else None, update)
+        pose = Pose(member.socket_id, member.user_account, data, state)
         if room.set(pose):
             room.moved_here[member.socket_id] = pose
 
@@ -181,6 +182,18 @@ class PoseTicker:
             room.behind.discard(session.sid)
             told = interest if interest and (crowded or place.wants_interest) else everywhere
             told.forms(place, behind=behind).send(session)
+
+
+def _merged(before: AframeUpdate | None, update: AframeUpdate) -> tuple[AframeUpdate, bytes]:
+    """The state after the update, and its JSON."""
+    state = before.merged(update) if before else update
+    data = _encode(state)
+    if len(data) > MAX_POSE_BYTES:
+        state = AframeUpdate(state.position, state.rotation, update.entities)
+        data = _encode(state)
+    if len(data) > MAX_POSE_BYTES:
+        raise PresenceError(TOO_LARGE, f"A pose with its entities is at most {MAX_POSE_BYTES} bytes of JSON.")
+    return state, data
 
 
 class Everywhere:

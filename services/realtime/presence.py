@@ -5,7 +5,7 @@ announcement.
 A version that Redis lost begins again at its clock, so it never goes back.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -205,9 +205,10 @@ class Presence:
                 args=[cache.wire(space), reason, rfc3339(now()), *socket_ids],
             )
             await self._show_count(space, used)
-            members = [wire.decode_member(member) for member in gone]
-            await self._drop_entities(space, {member.socket_id for member in members})
-        return members
+            await self._drop_entities(
+                space, set(socket_ids)
+            )  # also of one that Redis had lost and that was not put back
+        return [wire.decode_member(member) for member in gone]
 
     async def _drop_entities(self, space: SpaceKey, owners: set[str]) -> None:
         """Entities go with their owner."""
@@ -223,6 +224,17 @@ class Presence:
         with cache.redis_unavailable():
             found: Any = self._redis.hgetall(cache.entities(space))
             return {name.decode(): wire.decode_entity(value) for name, value in (await found).items()}
+
+    async def keep_entities(self, space: SpaceKey, owners: Container[str], entities: dict[str, Entity]) -> None:
+        """Make what is stored of these sockets' entities be `entities`."""
+        gone = [name for name, entity in (await self.entities(space)).items() if entity.owner in owners]
+        with cache.redis_unavailable():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                if gone:
+                    pipe.hdel(cache.entities(space), *gone)
+                if entities:
+                    pipe.hset(cache.entities(space), mapping={n: wire.encode(e) for n, e in entities.items()})
+                await pipe.execute()
 
     async def update(self, space: SpaceKey, member: Member) -> None:
         """Write a member's record again; nothing is announced."""

@@ -33,14 +33,14 @@ class Publisher:
         channel, data = cache.wire(space), wire.encode(message)
         self._add(lambda pipe: pipe.publish(channel, data))
 
-    def put_entity(self, space: SpaceKey, entity_id: str, entity: wire.Entity | None) -> None:
+    def put_entity(self, space: SpaceKey, name: str, entity: wire.Entity | None) -> None:
         """Keep a spawned entity for replicas that come later; None removes it."""
         key = cache.entities(space)
         if entity is None:
-            self._add(lambda pipe: pipe.hdel(key, entity_id))
+            self._add(lambda pipe: pipe.hdel(key, name))
         else:
             data = wire.encode(entity)
-            self._add(lambda pipe: pipe.hset(key, entity_id, data))
+            self._add(lambda pipe: pipe.hset(key, name, data))
 
     def _add(self, command: Callable[[Pipeline], object]) -> None:
         if len(self._waiting) < MOST_WAITING:

@@ -29,9 +29,9 @@ class Relays:
         """The held space of a member of this replica."""
         return self._fanout.spaces[place.space]
 
-    def keep_entity(self, space: SpaceKey, entity_id: str, entity: wire.Entity | None) -> None:
+    def keep_entity(self, space: SpaceKey, name: str, entity: wire.Entity | None) -> None:
         """For replicas that come later; None removes."""
-        self._publisher.put_entity(space, entity_id, entity)
+        self._publisher.put_entity(space, name, entity)
 
     def to_others(self, place: Place, event: str, payload: Any, *, always: bool = False) -> None:
         """To everyone else in the sender's subspace; `always` also where no other replica is known to be."""

@@ -8,6 +8,7 @@ from enum import Enum
 
 from libs.common.bus.base import Caller
 from libs.common.contracts.spaces import Authorization
+from libs.common.errors import RATE_LIMITED, PresenceError
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Token
@@ -18,6 +19,7 @@ from services.realtime.wire import Member
 
 MAX_WAITING = 64  # commands of one socket that may wait for their turn
 MOST_SIGNALS = 100  # a second, of one socket
+MOST_JOINS = 5  # a second: everybody in the space is told of each, and it is kept
 MAX_BACKLOG = 1024 * 1024  # bytes an account's socket may leave unread
 MAX_GUEST_BACKLOG = 64 * 1024  # and a guest's
 
@@ -67,11 +69,11 @@ class Budget:
     second: int = 0
     spent: int = 0
 
-    def exceeded(self) -> bool:
+    def exceeded(self, cost: int = 1) -> bool:
         second = int(time.monotonic())
         if second != self.second:
             self.second, self.spent = second, 0
-        self.spent += 1
+        self.spent += cost
         return 0 < self.most < self.spent
 
 
@@ -95,9 +97,14 @@ class Session:
         """Whether it is in a space and was told so."""
         return self.place is not None and self.place.early is None
 
-    def exceeds_budget(self) -> bool:
-        """Spend one signal; whether it was one too many."""
-        return any(budget.exceeded() for budget in self.budgets)
+    def exceeds_budget(self, cost: int = 1) -> bool:
+        """Spend so many signals; whether it was too much."""
+        return any(budget.exceeded(cost) for budget in self.budgets)
+
+    def spend_join(self) -> None:
+        """A joining counts as many signals. Raises `rate_limited`."""
+        if self.exceeds_budget(MOST_SIGNALS // MOST_JOINS):
+            raise PresenceError(RATE_LIMITED, f"At most {MOST_JOINS} joins a second.")
 
     @property
     def person(self) -> str:

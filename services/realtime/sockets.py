@@ -25,7 +25,7 @@ from services.realtime.engine import frame
 from services.realtime.entering import Entering
 from services.realtime.frames import DEFAULT_NAMESPACE, NAMESPACES, Outgoing
 from services.realtime.naf import Naf
-from services.realtime.server import MAX_MESSAGE
+from services.realtime.server import MAX_MESSAGE, is_too_deep
 from services.realtime.sessions import MAX_WAITING, MOST_SIGNALS, Budget, Session
 from services.realtime.settings import Settings
 from services.realtime.shares import Share, Shares
@@ -36,6 +36,8 @@ _log = structlog.get_logger(__name__)
 LONGEST_ACK_ID = 20  # digits
 # Why a socket went that somebody wanted gone; whatever else it was, the connection broke.
 _MEANT = {socketio.AsyncServer.reason.CLIENT_DISCONNECT, socketio.AsyncServer.reason.SERVER_DISCONNECT}
+_decode = msgspec.json.Decoder().decode
+_decode_entity_event = msgspec.json.Decoder(EntityEvent).decode
 _POSE = '["aframe-update",'
 type HotRow = tuple[str, Callable[[str], Any], Callable[[Session, Any], None]]
 
@@ -55,7 +57,7 @@ class Sockets:
         self._most_signals = round(MOST_SIGNALS * settings.rate_limit_factor)
         self._hot_table: tuple[HotRow, ...] = (
             (_POSE, msgspec.json.Decoder(AframeUpdate).decode, signals.take_pose),
-            ('["entity-event",', msgspec.json.Decoder(EntityEvent).decode, signals.relay_entity_event),
+            ('["entity-event",', _read_entity_event, signals.relay_entity_event),
         )
         self.sessions: dict[str, Session] = {}
         self._shares, self._taken = Shares(settings), cast("dict[str, list[Share]]", {})
@@ -138,6 +140,8 @@ class Sockets:
             if text.startswith(start, bracket):
                 if session.exceeds_budget():
                     return start == _POSE and not ack_id  # the latest pose counts, and another is near
+                if is_too_deep(text):
+                    return False
                 try:
                     take(session, decode(text[bracket + len(start) : -1]))
                 except (msgspec.MsgspecError, RecursionError, PresenceError):
@@ -195,6 +199,7 @@ class Sockets:
         Broadcast.to_one(session, Outgoing(name, error.to_wire()))
 
     async def _join_space(self, session: Session, data: Any) -> dict[str, Any]:
+        session.spend_join()
         request = _convert((data,), JoinSpace)
         check_avatar(request.avatar_data)
         if request.token is not None:
@@ -209,6 +214,7 @@ class Sockets:
         session.token = token
 
     async def _join_room(self, session: Session, data: Any) -> dict[str, Any]:
+        session.spend_join()
         return await self._naf.join_room(session, _convert((data,), NafRoom))
 
     async def _leave_space(self, session: Session, _: Any) -> dict[str, Any]:
@@ -229,6 +235,13 @@ class Sockets:
             return dump(await self._bus.call(operation, load(operation.request, request), caller))
 
         return command
+
+
+def _read_entity_event(text: str) -> EntityEvent:
+    """Its `data` stays JSON, but is read once: a number that is out of range could not be read by others."""
+    event = _decode_entity_event(text)
+    _decode(event.data)
+    return event
 
 
 def _where(operation: Operation[Any, Any], session: Session) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from deploy.local.stack import Stack
 from tests.support.node import Node
 from tests.support.people import Rest
+from tests.support.waiting import eventually
+from tests.support.whole import one_more_replica
 
 WEBSOCKET_ONLY = {"transports": ["websocket"]}
 
@@ -159,6 +161,35 @@ async def test_bad_packets_on_a_socket_are_answered_and_survived(stack: Stack, n
     assert (ack["ok"], ack["message"]["space_id"]) == (True, "packets")
 
 
+def nested(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        '2["entity-event",{"name":"bad","data":1e400}]',
+        '2["entity-event",{"name":"bad","data":' + nested(101) + "}]",
+        '2["entity-event",{"name":"bad","data":' + nested(1488) + "}]",
+        '2["aframe-update",{"position":{"x":1},"entities":{"bad":' + nested(1486) + "}}]",
+        '2["broadcast",{"type":"bad","data":' + nested(1485) + "}]",
+        '2["avatar-update",{"avatar_data":' + nested(1000) + "}]",
+    ],
+    ids=["number", "deep", "deeper", "pose", "networked-aframe", "avatar"],
+)
+async def test_what_others_could_not_read_is_refused_where_it_is_sent(stack: Stack, node: Node, packet: str) -> None:
+    """A reader that fails would take what everybody else says with it."""
+    near = await node.connect_to("r1", "near", stack.url, WEBSOCKET_ONLY)
+    far = await node.connect_to("r2", "far", stack.url, WEBSOCKET_ONLY)
+    await near.join("event", f"unreadable-{len(packet)}")
+    await far.join("event", f"unreadable-{len(packet)}")
+    await near.raw(packet)
+    assert (await near.wait_for("space-error"))["code"] == "invalid_input"
+    assert (await near.emit("entity-event", {"name": "fine", "data": '"[{' * 200}))["ok"]
+    assert (await far.wait_for("entity-event"))["name"] == "fine"
+    assert not far.received("aframe-update")
+
+
 async def test_a_private_document_is_not_there_for_strangers(rest: Rest) -> None:
     carol, alice = await rest.token("carol"), await rest.token("alice")
     for path in ("/api/spaces/document/123", "/api/chat/document/123/messages"):
@@ -175,6 +206,22 @@ async def test_an_admission_opens_its_own_space_only(stack: Stack, rest: Rest, n
     ack = await client.emit("join-space", {"spaceType": "global", "spaceId": "lobby"})
     assert ack["code"] == "forbidden"
     await client.join("post", "alice/my-360-photo")
+
+
+async def test_a_flood_of_joins_is_told_that_it_is_one(stack: Stack, node: Node) -> None:
+    """Each is told to everybody in the space, and kept."""
+    space = {"spaceType": "event", "spaceId": "revolving-door"}
+    async with one_more_replica(stack, "joins", PRESENCE_RATE_LIMIT_FACTOR="1") as replica:
+        client = await node.connect("in and out", replica.url, WEBSOCKET_ONLY)
+        acks = await client.burst("join-space", [space] * 40)
+        assert {ack.get("code") for ack in acks} == {None, "rate_limited"}
+        refused = await client.burst("joinRoom", [{"room": "event:revolving-door:main"}] * 40)
+        assert "rate_limited" in {ack.get("code") for ack in refused}
+
+        async def may_again() -> bool:
+            return bool((await client.emit("join-space", space))["ok"])
+
+        await eventually(may_again)
 
 
 async def test_a_foreign_origin_is_refused(stack: Stack, node: Node) -> None:

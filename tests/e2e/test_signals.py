@@ -58,6 +58,45 @@ async def test_spawned_entities_are_in_later_snapshots_until_removed_or_their_ow
     assert (await after.join("event", "spawning"))["entities"] == []
 
 
+async def test_a_subspace_has_entities_of_its_own(stack: Stack, node: Node) -> None:
+    one, two = await a_pair(stack, node, "stages", subspace="main")
+    other = await node.connect("backstage", stack.url, WEBSOCKET_ONLY)
+    await other.join("event", "stages", subspace="backstage")
+    for client, colour in ((one, "red"), (other, "blue")):
+        spawn = {"name": "spawn", "data": {"id": "cube", "colour": colour}}
+        assert (await client.emit("entity-event", spawn))["ok"]
+    await two.wait_for("entity-event")
+    assert (await other.emit("entity-event", {"name": "remove", "data": {"id": "cube"}}))["ok"]
+    for replica in ("r1", "r2"):
+        late = await node.connect_to(replica, f"late at {replica}", stack.url, WEBSOCKET_ONLY)
+        assert [e["data"]["colour"] for e in (await late.join("event", "stages"))["entities"]] == ["red"]
+        assert (await late.join("event", "stages", subspace="backstage"))["entities"] == []
+
+
+async def test_a_pose_stays_small_however_many_entities_were_told_of(stack: Stack, node: Node) -> None:
+    """All of it goes to everyone whenever any of it changes."""
+    one, two = await a_pair(stack, node, "hoard")
+    for number in range(10):
+        assert (await one.emit("aframe-update", {"entities": {f"e{number}": "x" * 5000}}))["ok"]
+    assert (await one.emit("aframe-update", {"entities": {"big": "x" * 17_000}}))["code"] == "too_large"
+    assert (await one.emit("aframe-update", {"position": {"x": 7, "y": 0, "z": 0}}))["ok"]
+    pose = await two.wait_for("aframe-update", lambda pose: pose["entityData"].get("position"))
+    assert pose["entityData"]["position"]["x"] == 7
+    assert "e9" in pose["entityData"]["entities"]
+    assert "big" not in pose["entityData"]["entities"]
+    assert max(len(str(told["entityData"])) for told in two.received("aframe-update")) < 17_000
+
+
+async def test_a_bad_rejoin_leaves_one_where_one_was(stack: Stack, node: Node) -> None:
+    one, two = await a_pair(stack, node, "stays")
+    for number in (-1, 2**53 + 2, 1e18, 0.5, "1"):
+        ack = await two.emit("join-space", {"spaceType": "event", "spaceId": "stays", "after_seq": number})
+        assert ack["code"] == "invalid_input"
+    assert (await two.emit("entity-event", {"name": "here", "data": 1}))["ok"]
+    await one.wait_for("entity-event")
+    assert one.received("user-left") == []
+
+
 async def test_signalling_reaches_one_socket_of_the_same_space_only(stack: Stack, node: Node) -> None:
     one, two = await a_pair(stack, node, "voice")
     third = await node.connect("third", stack.url, WEBSOCKET_ONLY)

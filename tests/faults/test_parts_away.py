@@ -67,6 +67,43 @@ async def test_redis_gone_and_back(stack: Stack, rest: Rest, node: Node, redis_s
         assert [m["content"] for m in client.received("chat-message")] == ["said while Redis was away", "and after"]
 
 
+async def test_what_was_spawned_outlives_redis(stack: Stack, node: Node, redis_server: Redis) -> None:
+    """Which keeps nothing over a restart; a replica that comes after it has nowhere else to read it from."""
+    near, far = await a_pair(stack, node, "spawned")
+    await spawn(near, "before")
+    await spawn(near, "removed")
+    await spawn(far, "far")
+    await near.wait_for("entity-event")
+    await redis_server.stop()
+    try:
+        await spawn(near, "meanwhile")
+        assert (await near.emit("entity-event", {"name": "remove", "data": {"id": "removed"}}))["ok"]
+    finally:
+        await redis_server.start()
+    for replica in ("r1", "r2"):
+        await sees_spawned(stack, node, replica, {"before", "meanwhile", "far"})
+    await far.disconnect()
+    await stack.stop_one("r2")
+    await stack.start_one("r2")
+    await sees_spawned(stack, node, "r2", {"before", "meanwhile"})
+
+
+async def sees_spawned(stack: Stack, node: Node, replica: str, names: set[str]) -> None:
+    """A newcomer on that replica, soon."""
+    newcomer = await node.connect_to(replica, f"newcomer {names}", stack.url, WEBSOCKET_ONLY)
+
+    async def right() -> bool:
+        ack = await newcomer.emit("join-space", {"spaceType": "event", "spaceId": "spawned"})
+        return ack["ok"] and {entity["data"]["id"] for entity in ack["entities"]} == names
+
+    await eventually(right)
+    await newcomer.disconnect()
+
+
+async def spawn(client: Client, name: str) -> None:
+    assert (await client.emit("entity-event", {"name": "spawn", "data": {"id": name}}))["ok"]
+
+
 async def test_postgres_gone_and_back(stack: Stack, rest: Rest, node: Node, postgres_server: Postgres) -> None:
     near, far = await a_pair(stack, node, "postgres-gone")
     await postgres_server.stop()

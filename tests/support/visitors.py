@@ -5,8 +5,8 @@ What they believe is their model: snapshot plus events. What must never happen t
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 import aiohttp
 import socketio
@@ -17,6 +17,28 @@ from tests.support.waiting import eventually
 type Model = dict[str, dict[str, Any]]  # everyone else in the space, by socket id, with where they are
 
 ACK_SECONDS = 5.0
+
+
+class Believer(Protocol):
+    """Somebody with a model, on whatever client."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def sid(self) -> str: ...
+
+    @property
+    def inside(self) -> bool: ...
+
+    @property
+    def position(self) -> dict[str, float] | None: ...
+
+    @property
+    def model(self) -> Model: ...
+
+    @property
+    def faults(self) -> list[str]: ...
 
 
 class Visitor:
@@ -201,7 +223,7 @@ async def visitors(rest: Rest, space: str, urls: list[str]) -> AsyncIterator[lis
         await asyncio.gather(*(visitor.close() for visitor in made))
 
 
-def disagreement(people: list[Visitor]) -> str:
+def disagreement(people: Sequence[Believer]) -> str:
     """Why their models are not all of the same room, which is the room they are in; empty when they are."""
     inside = {person.sid: person for person in people if person.inside}
     for person in inside.values():
@@ -216,7 +238,7 @@ def disagreement(people: list[Visitor]) -> str:
     return ""
 
 
-async def agree(people: list[Visitor], seconds: float = 30.0) -> None:
+async def agree(people: Sequence[Believer], seconds: float = 30.0) -> None:
     """Wait until everybody's model is right; nobody was told what must never be said."""
     reason = ""
 

@@ -14,6 +14,8 @@ from libs.common.contracts.voice import VoiceState
 COORDINATE_LIMIT = 1e6  # metres from the origin; beyond it a float has no centimetres left
 MAX_AVATAR_BYTES = 2048
 MAX_ENTITIES = 64
+MAX_POSE_BYTES = 16 * 1024  # of JSON, entities included: everyone gets all of it whenever any of it changes
+MAX_SEQ = 2**53  # what JavaScript counts exactly
 
 Coordinate = Annotated[float, Meta(ge=-COORDINATE_LIMIT, le=COORDINATE_LIMIT)]
 
@@ -57,12 +59,15 @@ class JoinSpace(Struct, rename=_CAMEL):
     position: Position = Position()
     avatar_data: Any = None
     token: Annotated[str, Meta(max_length=4096)] | None = None
-    after_seq: Annotated[int, Meta(ge=0)] | None = None
+    after_seq: Annotated[int, Meta(ge=0, le=MAX_SEQ)] | None = None
     features: Annotated[list[str], Meta(max_length=16)] = []
 
 
 class AframeUpdate(Struct, omit_defaults=True):
-    """A pose, and the poses of what one moves. Absent fields keep their last value."""
+    """A pose, and the poses of what one moves. Absent fields keep their last value.
+
+    Above `MAX_ENTITIES` or `MAX_POSE_BYTES` the entities that were told of before are forgotten.
+    """
 
     position: Position | UnsetType = UNSET
     rotation: Rotation | UnsetType = UNSET
