@@ -7,6 +7,7 @@ list and the rate limits are in Redis.
 import hmac
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -57,11 +58,19 @@ class Gatekeeper:
         if self._is_operator_token(bearer):
             return Token(Identity("service", "operator", "operator", operator=True), FOREVER)
         token = await self._verifier.verify(bearer)
-        await self._require_not_denied(token)
         identity = token.identity
         if identity.account in self._settings.operators:
-            return replace(token, identity=replace(identity, operator=True))
-        return token
+            token = replace(token, identity=replace(identity, operator=True))
+        with suppress(RedisError, OSError):
+            return await self._checked(token)
+        return replace(token, checked=False)
+
+    async def check_again(self, token: Token) -> Token:
+        """The token, now that it matters, if Redis was away when it was shown. Raises `unauthorized`, `unavailable`."""
+        if token.checked:
+            return token
+        with cache.redis_unavailable():
+            return await self._checked(token)
 
     def _is_operator_token(self, bearer: str) -> bool:
         expected = self._settings.operator_token
@@ -72,18 +81,15 @@ class Gatekeeper:
         proven = await self._bus.call(auth.prove, proof, Caller(self._me, request_id, address))
         return await self.identify(proven.token)
 
-    async def _require_not_denied(self, token: Token) -> None:
+    async def _checked(self, token: Token) -> Token:
         """A token that was logged out is refused, and so is every other of its login.
 
-        While Redis is away it passes: reads stay open, and what writes of consequence (joins, logins) needs
-        Redis itself.
+        While Redis is away it passes for now: reads stay open, and what is of consequence (joins, logins) needs Redis
+        itself.
         """
-        try:
-            denied = await self._redis.redis.exists(*cache.denials(token.identity))
-        except (RedisError, OSError):
-            return
-        if denied:
+        if await self._redis.redis.exists(*cache.denials(token.identity)):
             raise PresenceError(UNAUTHORIZED, "This token was logged out.")
+        return replace(token, checked=True)
 
 
 def client_address(peer: str, forwarded_for: str | None, trusted: Iterable[str]) -> str:

@@ -22,6 +22,7 @@ from libs.common.spaces import SpaceKey, check_subspace
 from services.realtime.authorizing import MOST_AT_ONCE, Authorizing
 from services.realtime.broadcast import Broadcast
 from services.realtime.departure import Departure
+from services.realtime.door import Door
 from services.realtime.fanout import Fanout
 from services.realtime.frames import Outgoing
 from services.realtime.grace import Grace
@@ -61,9 +62,14 @@ class Entering:
         self._authorize = Authorizing(bus)
         self._join = Batches(presence.join, MOST_AT_ONCE)
         self._snapshot = Batches(self._ask_snapshot)
+        self._door = Door()
 
     async def enter(self, session: Session, request: JoinSpace) -> dict[str, Any]:
         """Leave where the socket is, enter the new place; the ack is the snapshot."""
+        async with self._door:
+            return await self._enter(session, request)
+
+    async def _enter(self, session: Session, request: JoinSpace) -> dict[str, Any]:
         key = SpaceKey.parse(request.space_type, request.space_id)
         check_subspace(request.subspace)
         require_admitted(session.token, {"space_type": key.space_type, "space_id": key.space_id})

@@ -204,6 +204,7 @@ class Sockets:
         check_avatar(request.avatar_data)
         if request.token is not None:
             await self._take_token(session, request.token)
+        session.token = await self._gatekeeper.check_again(session.token)
         return await self._entering.enter(session, request)
 
     async def _take_token(self, session: Session, encoded: str) -> None:
@@ -215,6 +216,7 @@ class Sockets:
 
     async def _join_room(self, session: Session, data: Any) -> dict[str, Any]:
         session.spend_join()
+        session.token = await self._gatekeeper.check_again(session.token)
         return await self._naf.join_room(session, _convert((data,), NafRoom))
 
     async def _leave_space(self, session: Session, _: Any) -> dict[str, Any]:

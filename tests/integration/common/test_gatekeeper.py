@@ -13,7 +13,7 @@ from libs.common.cache import RedisClient
 from libs.common.contracts import auth
 from libs.common.contracts.auth import Empty, Jwks
 from libs.common.edge import FOREVER, Gatekeeper
-from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, ErrorCode, PresenceError
+from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, UNAVAILABLE, ErrorCode, PresenceError
 from libs.common.identity import Identity
 from libs.common.settings import EdgeSettings
 from libs.common.tokens import Signer
@@ -134,6 +134,24 @@ async def test_while_redis_is_away_good_tokens_pass_and_bad_ones_do_not(redis_ur
         async with Edge(proxy.url) as edge:
             assert (await edge.identify(token()[0])).identity.account == "alice"
             await edge.refuses(token(ttl=-1)[0], SESSION_EXPIRED)
+
+
+async def test_what_passed_while_redis_was_away_is_looked_at_again(redis_url: str) -> None:
+    good, (encoded, said) = token()[0], token()
+    async with proxied(redis_url) as proxy, Edge(redis_url) as direct:
+        await direct.redis.redis.set(cache.denied(said.token_id or ""), "1")
+        await proxy.close()
+        async with Edge(proxy.url) as edge:
+            shown = [await edge.identify(good), await edge.identify(encoded)]
+            for one in shown:
+                with pytest.raises(PresenceError) as raised:
+                    await edge.gatekeeper.check_again(one)
+                assert raised.value.kind is UNAVAILABLE
+            await proxy.open()
+            assert (await edge.gatekeeper.check_again(shown[0])).checked
+            with pytest.raises(PresenceError) as raised:
+                await edge.gatekeeper.check_again(shown[1])
+            assert raised.value.kind is UNAUTHORIZED
 
 
 async def test_while_nobody_has_the_keys_a_token_is_not_refused_but_unavailable(redis_url: str) -> None:

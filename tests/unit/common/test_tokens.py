@@ -1,5 +1,6 @@
 """Session tokens: signed by one key, believed from no other."""
 
+import asyncio
 import base64
 import time
 from dataclasses import replace
@@ -161,3 +162,13 @@ async def test_an_unknown_kid_asks_for_the_keys_once_in_a_pause(monkeypatch: pyt
     assert (await checks.verify(second.sign(ALICE, 60)[0])).identity.account == "alice"
     assert (await checks.verify(first.sign(ALICE, 60)[0])).identity.account == "alice", "the old key still counts"
     assert source.asked == 2
+
+
+async def test_others_have_their_turn_between_the_tokens_of_a_crowd() -> None:
+    checks, turns = verifier(), 0
+    crowd = [checks.verify(OURS.sign(ALICE, 60)[0]) for _ in range(20)]
+    checked = asyncio.gather(*crowd)
+    while not checked.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns >= len(await checked)
