@@ -10,7 +10,7 @@ from tests.support.browser import Browser, Page
 from tests.support.waiting import eventually
 
 ENTER = """(async () => {{
-  const space = [...document.querySelectorAll('#space option')].find((option) => option.value.includes('{space}'));
+  const space = [...document.querySelectorAll('#space option')].find((one) => one.textContent.includes('· {kind}'));
   document.querySelector('#space').value = space.value;
   document.querySelector('#name').value = '{name}';
   document.querySelector('#enter').requestSubmit();
@@ -21,9 +21,10 @@ SOUNDS = """[...document.querySelectorAll('audio:not([data-old])')].filter(
 TALK = "document.querySelector('#talk').click()"
 
 
-async def come_in(page: Page, name: str, space: str) -> None:
+async def come_in(page: Page, name: str, kind: str) -> None:
+    """Into the first space of that kind, where no other test is."""
     await eventually(partial(page.evaluate, "document.querySelectorAll('#space option').length > 0"))
-    await page.evaluate(ENTER.format(space=space, name=name))
+    await page.evaluate(ENTER.format(name=name, kind=kind))
     await eventually(partial(page.evaluate, "!document.querySelector('#room').hidden"))
 
 
@@ -49,12 +50,12 @@ async def paths_reported(stack: Stack) -> list[str]:
 
 
 @pytest.mark.timeout(600)  # where Chromium is to be installed first
-@pytest.mark.parametrize("path", ["/", "/?relay"], ids=["direct", "relayed"])
-async def test_two_pages_hear_each_other(stack: Stack, browser: Browser, path: str) -> None:
+@pytest.mark.parametrize(("path", "kind"), [("/", "game"), ("/?relay", "vrml")], ids=["direct", "relayed"])
+async def test_two_pages_hear_each_other(stack: Stack, browser: Browser, path: str, kind: str) -> None:
     before = await paths_reported(stack)
     ann, ben = [await browser.open(name, stack.url, path, {}) for name in ("Ann", "Ben")]
-    await come_in(ann, "Ann", "sculpture-hall")
-    await come_in(ben, "Ben", "sculpture-hall")
+    await come_in(ann, "Ann", kind)
+    await come_in(ben, "Ben", kind)
     for page in (ann, ben):
         await page.evaluate(TALK)
     for page in (ann, ben):
@@ -86,7 +87,7 @@ async def shows(page: Page, lines: list[str]) -> bool:
 async def test_they_hear_each_other_again_after_the_replica_of_one_was_killed(stack: Stack, browser: Browser) -> None:
     ann, ben = [await browser.open(name, stack.url, "/", {}) for name in ("Ann", "Ben")]
     for page, name in ((ann, "Ann"), (ben, "Ben")):
-        await come_in(page, name, "sculpture-hall")
+        await come_in(page, name, "aframe")
         await page.evaluate(TALK)
     for page in (ann, ben):
         await eventually(partial(hears_one, page))
