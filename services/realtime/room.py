@@ -2,7 +2,7 @@
 
 System calls are the limit of fan-out, so batching is the lever: a broadcast waits in `_pending` for the
 end of the loop's turn, and one flush writes all that has gathered. After a flush of several that took T, its system
-calls included, the next waits for min(T, 20 ms): under load batches grow before a core is full, and an idle room
+calls included, the next waits for min(T/4, 20 ms): under load batches grow before a core is full, and an idle room
 waits for nothing.
 """
 
@@ -20,6 +20,7 @@ from services.realtime.sessions import Session
 
 _log = structlog.get_logger(__name__)
 LONGEST_CORK = 0.020  # seconds
+REST = 0.25  # of the time a flush took: more leaves the core idle, less makes batches small again
 
 _TOO_SLOW = Outgoing("space-error", PresenceError(TOO_SLOW).to_wire())
 
@@ -90,7 +91,7 @@ class Room:
     def _rest(self, started: float) -> None:
         """In the loop's next turn, since uvloop makes the system calls at the end of the flush's."""
         ended = self._clock()
-        self._not_before = ended + min(ended - started, LONGEST_CORK)
+        self._not_before = ended + min(REST * (ended - started), LONGEST_CORK)
 
 
 def _write_group(namespace: str, group: dict[str, Session], pending: Pending, newcomers: dict[str, int]) -> None:

@@ -126,7 +126,7 @@ class SlowEngine(Engine):
         super().write(data)
 
 
-async def test_after_a_flush_of_several_the_next_waits_for_as_long_as_that_took() -> None:
+async def test_after_a_flush_of_several_the_next_waits_in_proportion() -> None:
     clock = Clock()
     room = Room(clock)
     engine = member(room, "one", SlowEngine(clock))
