@@ -7,6 +7,7 @@ import msgspec
 from aiohttp import web
 
 from libs.common.errors import INVALID_INPUT, PresenceError
+from libs.common.nesting import MAX_DEPTH, is_too_deep
 
 
 async def read_object(request: web.Request) -> Mapping[str, Any]:
@@ -26,8 +27,11 @@ def _object(body: bytes) -> Mapping[str, Any]:
     if not body.strip():
         return {}
     try:
-        decoded = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        text = body.decode()
+        if is_too_deep(text):
+            raise PresenceError(INVALID_INPUT, f"The body is nested deeper than {MAX_DEPTH} levels.")
+        decoded = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PresenceError(INVALID_INPUT, f"The body is not JSON: {error}") from error
     if not isinstance(decoded, dict):
         raise PresenceError(INVALID_INPUT, "The body must be a JSON object.")

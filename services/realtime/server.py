@@ -8,8 +8,6 @@ Read from python-socketio 5.18.1: `AsyncServer._handle_eio_message`, one Engine.
 import asyncio
 import re
 from collections.abc import Sequence
-from itertools import accumulate, count
-from operator import sub
 from typing import Any
 
 import engineio
@@ -20,6 +18,7 @@ from aiohttp import web
 from socketio.packet import ACK, CONNECT_ERROR
 
 from libs.common.errors import INVALID_INPUT, TOO_LARGE, PresenceError
+from libs.common.nesting import is_too_deep
 from services.realtime.engine import LAST_SECONDS, engine_class
 from services.realtime.frames import DEFAULT_NAMESPACE, NAMESPACES
 from services.realtime.plain import plain_engine
@@ -28,14 +27,11 @@ from services.realtime.settings import Settings
 _log = structlog.get_logger(__name__)
 MAX_MESSAGE = 64 * 1024  # bytes, attachments included; a larger one is refused with a reason
 MAX_BUFFER = 1024 * 1024  # bytes; a larger one ends the connection, unread
-MAX_DEPTH = 100  # of objects and lists in each other; clients' parsers and ours give up somewhere above a thousand
 MAX_ATTACHMENTS = 10  # of one event; the reference parser's limit
 CONNECT_SECONDS = 45.0  # a connection may be in no namespace; the reference server's `connectTimeout`
 BACKLOG = 4096  # connections that may wait to be accepted: a whole room reconnects at once
 # An event packet with an ack id: `2`, an attachment count, a namespace, the id (Socket.IO protocol 5).
 _HEAD = re.compile(r"[25](?:\d+-)?(?:(/[^,\[]*),)?(\d+)?")
-_OTHER = bytes(set(range(256)) - set(b"[]{}"))
-_STEPS = bytes.maketrans(b"[]{}", bytes((2, 0, 2, 0)))  # each 1 more than it is: bytes are not negative
 # Names that only the library itself may give an event; the reference parser refuses them too.
 RESERVED = {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
 UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
@@ -53,15 +49,6 @@ class Json:
         if is_too_deep(text):
             raise ValueError("nested too deeply")
         return msgspec.json.decode(text)
-
-
-def is_too_deep(text: str) -> bool:
-    """Whether JSON is nested deeper than `MAX_DEPTH`: what is relayed must be read by everyone who gets it."""
-    if text.count("[") + text.count("{") <= MAX_DEPTH:  # nearly always
-        return False
-    outside = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])  # of strings
-    steps = outside.encode(errors="replace").translate(_STEPS, _OTHER)
-    return max(map(sub, accumulate(steps), count(1)), default=0) > MAX_DEPTH
 
 
 class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library is untyped

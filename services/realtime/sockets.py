@@ -20,12 +20,13 @@ from libs.common.contracts.schema import dump, has_field, load
 from libs.common.edge import Gatekeeper, RateLimits, client_address, require_admitted, with_client_id
 from libs.common.errors import FORBIDDEN, INTERNAL, INVALID_INPUT, RATE_LIMITED, PresenceError
 from libs.common.metrics import SOCKETS
+from libs.common.nesting import is_too_deep
 from services.realtime.broadcast import Broadcast
 from services.realtime.engine import frame
 from services.realtime.entering import Entering
 from services.realtime.frames import DEFAULT_NAMESPACE, NAMESPACES, Outgoing
 from services.realtime.naf import Naf
-from services.realtime.server import MAX_MESSAGE, is_too_deep
+from services.realtime.server import MAX_MESSAGE
 from services.realtime.sessions import MAX_WAITING, MOST_SIGNALS, Budget, Session
 from services.realtime.settings import Settings
 from services.realtime.shares import Share, Shares

@@ -80,12 +80,20 @@ async def test_json_is_read_whatever_the_content_type_says(world: World, kind: s
     [
         b"{", b"nonsense", b"\xff\xfe", b'{"content": "\xff"}', b'{"content": "\\ud800"}', b'{"content": NaN}',
         b'{"content": 1e999}', b"[" * 5000, b"[]", b'"text"', b"5", b"null", b'{"content": "x"} {}',
+        b'{"content": "x", "deep": ' + b"[" * 1400 + b"]" * 1400 + b"}",
     ],
     ids=lambda body: repr(body[:20]),
 )  # fmt: skip
 async def test_a_body_that_is_no_json_object_is_invalid_input(world: World, body: bytes) -> None:
     assert is_error(await world.ask("POST", MESSAGES, body), 400, "invalid_input")
     assert world.asked == []
+
+
+async def test_free_json_of_many_levels_is_invalid_input_and_no_bug(world: World) -> None:
+    deep = b'{"settings": {"a": ' + b"[" * 1400 + b"]" * 1400 + b"}}"
+    answer = await world.ask("PATCH", "/api/spaces/post/bob/my-post/settings", deep, headers=world.bearer("bob"))
+    assert is_error(answer, 400, "invalid_input")
+    assert "100 levels" in answer.body["error"]
 
 
 @pytest.mark.parametrize("body", [None, b"", b"  \n"])
