@@ -35,9 +35,11 @@ class SpaceEntities:
         return {name: entity for name, entity in self._by_name.items() if entity.owner in owners}
 
     def reload(self, stored: dict[str, Entity], here: Container[str]) -> None:
-        """As `stored`; but of the sockets `here` this replica knows better."""
+        """As `stored`; but of the sockets `here` this replica knows better. What was known keeps its place in the order
+        of the spawns, which Redis does not keep."""
         others = {name: entity for name, entity in stored.items() if entity.owner not in here}
-        self._by_name = others | self.of(here)
+        found = others | self.of(here)
+        self._by_name = {name: found[name] for name in self._by_name if name in found} | found
 
     def check(self, subspace: str, event: EntityEventOut) -> str:
         """The name to keep what a spawn or removal is about under. Raises `invalid_input` or `conflict`."""
