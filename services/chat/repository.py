@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.contracts.chat import Edit, Message
+from libs.common.db.engine import was_cut_off
 from libs.common.db.models.chat import ChatMessage, ChatMessageEdit, MessageReaction, Notification
 from libs.common.errors import INVALID_INPUT, NOT_FOUND, PresenceError
 from libs.common.ids import earliest_after, new_id
@@ -314,7 +315,7 @@ async def _in_time(connection: AsyncConnection, statement: Select[Any]) -> Seque
     try:
         rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != _CANCELED:
+        if not was_cut_off(error):
             raise
         details = {"fields": {"q": ["Takes too long here."]}}
         raise PresenceError(INVALID_INPUT, "Too much to look through; add a rarer word.", details) from error
@@ -325,7 +326,6 @@ _SEARCHING = sql("""
 SELECT set_config('plan_cache_mode', 'force_custom_plan', true),
   set_config('max_parallel_workers_per_gather', '0', true), set_config('statement_timeout', :milliseconds, true)
 """)
-_CANCELED = "57014"  # PostgreSQL's `query_canceled`: the statement timeout
 
 
 def _has(content: Any, page: Page) -> ColumnElement[bool]:

@@ -145,7 +145,7 @@ class Sockets:
                     return False
                 try:
                     take(session, decode(text[bracket + len(start) : -1]))
-                except (msgspec.MsgspecError, RecursionError, PresenceError):
+                except (msgspec.MsgspecError, PresenceError):
                     return False
                 if ack_id:
                     session.engine.write(frame(f'43{ack_id}[{{"ok":true}}]'.encode()))
@@ -261,7 +261,7 @@ def _convert[T](arguments: tuple[Any, ...], form: type[T]) -> T:
     """The first argument as its struct. It is encoded again, since some structs keep JSON as it is."""
     try:
         return msgspec.json.decode(msgspec.json.encode(_first(arguments)), type=form)
-    except (msgspec.MsgspecError, TypeError, RecursionError) as error:
+    except (msgspec.MsgspecError, TypeError) as error:
         raise PresenceError(INVALID_INPUT, str(error)) from error
 
 

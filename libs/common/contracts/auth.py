@@ -63,7 +63,11 @@ class Session:
 
 _UNSEEN = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
 """Control characters, and what turns the direction of writing: the mark after a guest's name must stay as it is."""
-_BLANK = r" \u00a0\u1680\u2000-\u200d\u202f\u205f\u2060\u3000\ufeff"
+_BLANK = (
+    r" \u00a0\u034f\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200d\u202f\u205f\u2060-\u2065\u2800\u3000\u3164"
+    r"\ufe00-\ufe0f\ufeff\uffa0"
+)
+"""Spaces, and what is drawn as nothing; spelled out, since the pattern is published and JavaScript must read it too."""
 DISPLAY_NAME = rf"[{_BLANK}]*[^{_UNSEEN}{_BLANK}][^{_UNSEEN}]*"
 
 

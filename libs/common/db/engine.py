@@ -19,7 +19,7 @@ from libs.common.errors import UNAVAILABLE, PresenceError
 _log = structlog.get_logger(__name__)
 STATEMENT_TIMEOUT_MS = 10_000
 CONNECT_TIMEOUT = 5.0
-QUERY_CANCELED = "57014"  # of class 57, operator intervention, but it says nothing of the server: `statement_timeout`
+_QUERY_CANCELED = "57014"  # of class 57, operator intervention, but it says nothing of the server
 LOOK_SECONDS = 2.0  # between two looks whether the database is there
 
 
@@ -109,7 +109,7 @@ class Database:
         except (DBAPIError, PoolTimeout, OSError, _Lost) as error:
             if error is of_block:
                 raise
-            if _sqlstate(error) == QUERY_CANCELED:
+            if was_cut_off(error):
                 raise PresenceError(UNAVAILABLE, "The database took too long for this.") from error
             if not _is_away(error):
                 raise
@@ -134,6 +134,11 @@ def _is_away(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return True
     return error.connection_invalidated or _sqlstate(error)[:2] in {"08", "57", "53"}
+
+
+def was_cut_off(error: BaseException) -> bool:
+    """Whether a statement took longer than its `statement_timeout`."""
+    return _sqlstate(error) == _QUERY_CANCELED
 
 
 def _sqlstate(error: BaseException) -> str:

