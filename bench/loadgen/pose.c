@@ -47,7 +47,7 @@ static void on_poses(Client *c, const char *payload, size_t n, uint64_t now) {
   }
 }
 
-// services/realtime/compact.py: 16 bytes a pose, x in mm at byte 2.
+// services/realtime/poses/compact.py: 16 bytes a pose, x in mm at byte 2.
 static void on_compact(Client *c, const char *payload, size_t n, uint64_t now) {
   if (!c->sampled) return;
   for (size_t at = 0; at + 16 <= n; at += 16) {

@@ -2,12 +2,12 @@
 
 `look` reads everything that matters in one query; `Standing.require` answers. What one may not see
 is `not_found`, never `forbidden`, so that nothing tells whether it exists. The table of who may do
-what is the contract's (docs/frontend.md).
+what is in docs/spaces.md.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import text
@@ -16,22 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.addresses import canonical
 from libs.common.errors import BANNED, FORBIDDEN, MUTED, NOT_FOUND, PresenceError
 from libs.common.identity import Identity
+from libs.common.roles import Role, is_operator
 from libs.common.spaces import SpaceKey
-
-
-class Role(IntEnum):
-    """In order of power. An anonymous reader is a guest."""
-
-    GUEST = 0
-    VISITOR = 1
-    MEMBER = 2
-    MODERATOR = 3
-    OWNER = 4
-    OPERATOR = 5
-
-    @property
-    def label(self) -> str:
-        return self.name.lower()
 
 
 class Action(StrEnum):
@@ -215,11 +201,6 @@ def _standing(space: SpaceKey, identity: Identity, row: Any, operators: tuple[st
 
 def _known(stored: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in (stored or {}).items() if name in DEFAULT_SETTINGS}
-
-
-def is_operator(identity: Identity, operators: tuple[str, ...]) -> bool:
-    """Whether `identity` stands above every space."""
-    return identity.operator or (identity.account is not None and identity.account in operators)
 
 
 def _role(identity: Identity, row: Any, operators: tuple[str, ...]) -> Role:

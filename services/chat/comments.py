@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common import cursor
 from libs.common.access import Action
 from libs.common.bus.base import Caller
 from libs.common.clock import now
@@ -22,6 +21,7 @@ from libs.common.contracts.documents import (
     PostComment,
     comment_changed,
 )
+from libs.common.db import cursor
 from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog, Transaction
 from libs.common.db.redaction import forget_words

@@ -16,9 +16,10 @@ from typing import Any, Protocol
 
 import structlog
 
-from libs.common.access import Role, Standing
+from libs.common.access import Standing
 from libs.common.errors import FORBIDDEN, RATE_LIMITED, PresenceError
 from libs.common.identity import Identity
+from libs.common.roles import Role
 from services.chat.content import IGNORABLE
 
 _log = structlog.get_logger(__name__)

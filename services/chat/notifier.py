@@ -11,9 +11,9 @@ import structlog
 from redis.exceptions import RedisError
 
 from libs.common import cache
-from libs.common.background import Background
 from libs.common.contracts.chat import Message
 from libs.common.contracts.notifications import Mention, ToAccount
+from libs.common.tasks.background import Background
 
 _log = structlog.get_logger(__name__)
 MOST_WAITING = 10_000

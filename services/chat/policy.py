@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common import access
-from libs.common.access import Action, Role, Standing
+from libs.common.access import Action, Standing
 from libs.common.bus.base import Caller
 from libs.common.errors import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, PresenceError
 from libs.common.identity import Identity
+from libs.common.roles import Role
 from libs.common.spaces import SpaceKey
 
 

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
-from libs.common.access import Action, Role, Standing
-from libs.common.batching import Batches
+from libs.common.access import Action, Standing
 from libs.common.bus.base import Caller
 from libs.common.clock import now
 from libs.common.contracts.chat import Message, MessageReply, PostMessage, message_posted
@@ -19,7 +18,9 @@ from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog, Fact, Transaction
 from libs.common.errors import CONFLICT, NOT_FOUND, SLOW_MODE, PresenceError
 from libs.common.ids import new_id
+from libs.common.roles import Role
 from libs.common.spaces import SpaceKey
+from libs.common.tasks.batching import Batches
 from services.chat import commands_repository as commands
 from services.chat import content, repository
 from services.chat import subscriptions_repository as subscriptions

@@ -2,7 +2,6 @@
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common import cursor
 from libs.common.access import Action
 from libs.common.bus.base import Caller
 from libs.common.contracts.chat import (
@@ -17,6 +16,7 @@ from libs.common.contracts.chat import (
     MessageReply,
     Snapshot,
 )
+from libs.common.db import cursor
 from libs.common.db.engine import Database
 from libs.common.db.event_log import read_head
 from libs.common.errors import NOT_FOUND, PresenceError

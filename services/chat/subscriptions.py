@@ -4,7 +4,6 @@ from collections.abc import Iterable, Set
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common import cursor
 from libs.common.access import Action
 from libs.common.bus.base import Caller
 from libs.common.contracts.chat import Message
@@ -21,6 +20,7 @@ from libs.common.contracts.notifications import (
     SetSubscription,
     SpaceUnread,
 )
+from libs.common.db import cursor
 from libs.common.db.engine import Database
 from libs.common.errors import INVALID_INPUT, NOT_FOUND, PresenceError
 from libs.common.ids import new_id

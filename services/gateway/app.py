@@ -5,13 +5,17 @@ from libs.common.bus.rabbit import RabbitBus
 from libs.common.cache import RedisClient
 from libs.common.contracts import default_registry
 from libs.common.contracts.registry import Registry
-from libs.common.edge import Gatekeeper, RateLimits, allowed_origins
+from libs.common.edge.commands import Commands
+from libs.common.edge.gatekeeper import Gatekeeper
+from libs.common.edge.limits import RateLimits
+from libs.common.edge.origin import allowed_origins
 from libs.common.service import Service
 from services.gateway.asyncapi import asyncapi_document
 from services.gateway.guests import Guests
 from services.gateway.health import Health
 from services.gateway.openapi import openapi_document
 from services.gateway.pages import Pages
+from services.gateway.proofs import Proofs
 from services.gateway.routes import Routes
 from services.gateway.server import HttpServer
 from services.gateway.settings import Settings
@@ -26,7 +30,8 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     limits = RateLimits(settings.redis_url, settings.rate_limit_factor)
 
     server = HttpServer(settings.http_host, settings.http_port, allowed_origins(settings))
-    Routes(registry, bus, gatekeeper, Guests(redis), limits, settings.trusted_proxies).add_to(server.app.router)
+    commands = Commands(bus, limits, Guests(redis).author)
+    Routes(registry, commands, Proofs(gatekeeper, limits), settings.trusted_proxies).add_to(server.app.router)
     Health(bus, redis).add_to(server.app.router)
     documents = {
         "/openapi.json": openapi_document(registry, settings.public_url),

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from libs.common.edge.nesting import MAX_DEPTH, is_too_deep
 from libs.common.errors import INVALID_INPUT, PresenceError
-from libs.common.nesting import MAX_DEPTH, is_too_deep
 
 
 async def read_object(request: web.Request) -> Mapping[str, Any]:

@@ -1,5 +1,6 @@
 """Guests without a token: a new one in each request, but the same one where a command comes again."""
 
+from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 import structlog
@@ -7,6 +8,7 @@ from redis.exceptions import RedisError
 
 from libs.common import cache
 from libs.common.addresses import limited
+from libs.common.edge.commands import ClientCall
 from libs.common.identity import Identity, guest_identity
 
 _log = structlog.get_logger(__name__)
@@ -24,8 +26,9 @@ class Guests:
         self._redis = redis
         self._salt: UUID | None = None
 
-    async def same_on_retry(self, identity: Identity, address: str, operation: str, key: str | None) -> Identity:
-        """`key` is the command's `client_message_id`, if it has one. Whoever shows a token is who they are."""
+    async def author(self, call: ClientCall, request: Any) -> Identity:
+        """Returns who a call is by: the token's identity, or the guest of this address, operation and client id."""
+        identity, key = call.token.identity, getattr(request, "client_message_id", None)
         if not identity.guest or identity.token_id or key is None:
             return identity
         try:
@@ -33,4 +36,4 @@ class Guests:
         except (RedisError, OSError) as error:
             _log.warning("a guest is new while Redis is away", error=repr(error))
             return identity
-        return guest_identity(str(uuid5(salt, f"{limited(address)} {operation} {key}")))
+        return guest_identity(str(uuid5(salt, f"{limited(call.address)} {call.operation.name} {key}")))

@@ -16,7 +16,8 @@ from aiohttp import web
 from libs.common.contracts import auth
 from libs.common.contracts.auth import Prove
 from libs.common.contracts.schema import load
-from libs.common.edge import Gatekeeper, RateLimits
+from libs.common.edge.gatekeeper import Gatekeeper
+from libs.common.edge.limits import RateLimits
 from libs.common.errors import UNAUTHORIZED, PresenceError
 from libs.common.tokens import Token
 from services.gateway.body import read_object

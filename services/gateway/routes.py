@@ -1,26 +1,17 @@
 """From the registry to REST routes: every `Http` binding becomes one, by the same few lines."""
 
+from functools import partial
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from libs.common.bus.base import Bus, Caller
-from libs.common.contracts.registry import Access, Http, Operation, Registry
-from libs.common.contracts.schema import dump, from_query, load
-from libs.common.edge import (
-    Gatekeeper,
-    RateLimits,
-    client_address,
-    require_admitted,
-    require_login,
-    with_client_id,
-    within_admission,
-)
-from libs.common.errors import FORBIDDEN, UNAUTHORIZED, PresenceError
-from libs.common.identity import Identity
+from libs.common.contracts.registry import Http, Operation, Registry
+from libs.common.contracts.schema import dump, from_query
+from libs.common.edge.commands import ClientCall, Commands
+from libs.common.edge.origin import client_address
+from libs.common.errors import PresenceError
 from services.gateway.body import read_object
-from services.gateway.guests import Guests
 from services.gateway.proofs import Proofs
 from services.gateway.server import OPERATION, REQUEST_ID, error_response
 
@@ -33,15 +24,14 @@ class Routes:
     def __init__(
         self,
         registry: Registry,
-        bus: Bus,
-        gatekeeper: Gatekeeper,
-        guests: Guests,
-        limits: RateLimits,
+        commands: Commands,
+        proofs: Proofs,
         trusted_proxies: tuple[str, ...],
     ) -> None:
-        self._registry, self._bus = registry, bus
-        self._guests = guests
-        self._proofs, self._limits, self._trusted = Proofs(gatekeeper, limits), limits, trusted_proxies
+        self._registry = registry
+        self._commands = commands
+        self._proofs = proofs
+        self._trusted = trusted_proxies
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """A path that ends in a greedy part goes last, or it would swallow the longer ones."""
@@ -58,23 +48,15 @@ class Routes:
             request[OPERATION] = operation.name
             address = client_address(request.remote or "", request.headers.get("X-Forwarded-For"), self._trusted)
             token = await self._proofs.identify(request, address)
-            require_access(operation.access, token.identity)
-            require_login(token, operation)
-            budget = await self._limits.spend(operation, token.identity, address)
+            key = request.headers.get("Idempotency-Key")
+            call = ClientCall(operation, token, address, request[REQUEST_ID], key)
             try:
-                if budget.exceeded:
-                    raise budget.error()
-                data = await _read(request, operation)
-                require_admitted(token, data)
-                data = within_admission(token, operation.request, data)
-                command = load(operation.request, data)
-                key = getattr(command, "client_message_id", None)
-                identity = await self._guests.same_on_retry(token.identity, address, operation.name, key)
-                reply = await self._bus.call(operation, command, Caller(identity, request[REQUEST_ID], address))
+                reply = await self._commands.carry_out(call, partial(_read, request, operation))
                 response = web.json_response(body=_encode(dump(reply)), status=binding.status)
             except PresenceError as error:
                 response = error_response(request, error)
-            response.headers.update(budget.headers())
+            if call.limit:
+                response.headers.update(call.limit.headers())
             return response
 
         return handle
@@ -93,18 +75,10 @@ def _pattern(path: str) -> str:
     return path
 
 
-def require_access(access: Access, identity: Identity) -> None:
-    """What the edge itself demands. Raises `unauthorized` or `forbidden`."""
-    if access is Access.ACCOUNT and not (identity.account or identity.operator):
-        raise PresenceError(UNAUTHORIZED, "This needs a Hive account; log in at /api/auth/login.")
-    if access is Access.OPERATOR and not identity.operator:
-        raise PresenceError(UNAUTHORIZED if identity.guest else FORBIDDEN, "This is for operators.")
-
-
 async def _read(request: web.Request, operation: Operation[Any, Any]) -> dict[str, Any]:
     """Query, body and path as one object; the path wins. JSON is read whatever the Content-Type says."""
     data: dict[str, Any] = from_query(operation.request, request.query)
     if request.method != "GET":
         data.update(await read_object(request))
     data.update(request.match_info)
-    return with_client_id(operation.request, data, request.headers.get("Idempotency-Key"))
+    return data

@@ -6,34 +6,35 @@ from libs.common.bus.base import Bus
 from libs.common.bus.rabbit import RabbitBus
 from libs.common.cache import RedisClient
 from libs.common.contracts import default_registry
+from libs.common.contracts.members import Member
 from libs.common.contracts.registry import Registry
-from libs.common.edge import Gatekeeper, RateLimits, allowed_origins
+from libs.common.edge.gatekeeper import Gatekeeper
+from libs.common.edge.limits import RateLimits
+from libs.common.edge.origin import allowed_origins
 from libs.common.ids import new_id
 from libs.common.service import Component, Service
 from libs.common.spaces import SpaceKey
-from services.realtime.accounts import Accounts
-from services.realtime.broadcast import Broadcast
-from services.realtime.departure import Departure
-from services.realtime.draining import Farewell
-from services.realtime.ejection import Ejection
-from services.realtime.entering import Entering
-from services.realtime.entities import Entities
-from services.realtime.expiry import Expiry
-from services.realtime.fanout import Fanout
-from services.realtime.grace import Grace
-from services.realtime.lease import Lease
-from services.realtime.naf import Naf
-from services.realtime.poses import PoseTicker
-from services.realtime.presence import Presence
-from services.realtime.publisher import Publisher
-from services.realtime.relay import Relays
-from services.realtime.reporter import Reporter
-from services.realtime.server import Server, SocketHttp
+from services.realtime.clients.account_channel import AccountChannel
+from services.realtime.clients.draining import Draining
+from services.realtime.clients.expiry import Expiry
+from services.realtime.clients.signals import Signals
+from services.realtime.clients.sockets import Sockets
+from services.realtime.cluster.presence import Presence
+from services.realtime.cluster.publisher import Publisher
+from services.realtime.membership.departure import Departure
+from services.realtime.membership.ejection import Ejection
+from services.realtime.membership.entering import Entering
+from services.realtime.membership.grace import Grace
+from services.realtime.membership.lease import Lease
+from services.realtime.membership.reporter import Reporter
+from services.realtime.naf.adapter import NafAdapter
+from services.realtime.poses.ticker import PoseTicker
+from services.realtime.rooms.broadcast import Broadcast
 from services.realtime.settings import Settings
-from services.realtime.signals import Signals
-from services.realtime.sockets import Sockets
+from services.realtime.space.held_spaces import HeldSpaces
+from services.realtime.space.peers import Peers
+from services.realtime.transport.server import Server, SocketHttp
 from services.realtime.voice import Voice
-from services.realtime.wire import Member
 
 
 def build(settings: Settings, bus: Bus | None = None, registry: Registry | None = None) -> Service:
@@ -51,19 +52,21 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     presence = Presence(redis.redis, replica, settings.lease_seconds)
     broadcast = Broadcast(registry)
     poses = PoseTicker(redis.redis, broadcast, replica, settings.tick_seconds, settings.interest_above)
-    fanout = Fanout(replica, redis, bus, presence, broadcast, poses, settings.gap_seconds, settings.head_seconds)
+    held_spaces = HeldSpaces(
+        replica, redis, bus, presence, broadcast, poses, settings.gap_seconds, settings.head_seconds
+    )
 
     def members() -> Iterable[tuple[SpaceKey, Member]]:
-        return [(s.place.space, s.place.member) for s in sockets.sessions.values() if s.place]
+        return [(s.place.space, s.place.member) for s in sockets.clients.values() if s.place]
 
     reporter = Reporter(bus, replica, members)
-    departure = Departure(presence, fanout, reporter)
+    departure = Departure(presence, held_spaces, reporter)
     grace = Grace(settings.grace_seconds, presence, departure)
-    entering = Entering(replica, bus, fanout, presence, broadcast, reporter, poses, departure, grace)
+    entering = Entering(replica, bus, held_spaces, presence, broadcast, reporter, poses, departure, grace)
     ejection = Ejection(
-        bus, redis.redis, fanout.spaces, lambda: sockets.sessions.values(), entering.leave, lambda s: sockets.end(s)
+        bus, redis.redis, held_spaces.by_key, lambda: sockets.clients.values(), entering.leave, lambda s: sockets.end(s)
     )
-    fanout.delivered = ejection.on_event
+    held_spaces.delivered = ejection.on_event
     lease = Lease(
         presence,
         reporter,
@@ -75,14 +78,14 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     gatekeeper = Gatekeeper(bus, redis, settings, "realtime")
     limits = RateLimits(settings.redis_url, settings.rate_limit_factor)
     publisher = Publisher(redis.redis)
-    relays = Relays(fanout, broadcast, publisher, replica)
-    naf = Naf(bus, entering, relays, fanout)
-    signals = Signals(relays, poses, Entities(relays), presence, gatekeeper, naf)
+    peers = Peers(held_spaces, broadcast, publisher, replica)
+    naf = NafAdapter(bus, entering, peers, held_spaces)
+    signals = Signals(peers, poses, presence, gatekeeper, naf)
     sockets = Sockets(server, registry, bus, gatekeeper, limits, entering, signals, naf, settings)
-    voice = Voice(fanout, poses)
+    voice = Voice(held_spaces, poses)
     expiry = Expiry(sockets)
-    accounts = Accounts(fanout.channels, lambda: sockets.sessions.values())
+    account_channel = AccountChannel(held_spaces.channels, lambda: sockets.clients.values())
     http = SocketHttp(server, settings.http_host, settings.http_port)
 
-    shared: list[Component] = [redis, fanout, accounts, bus, reporter, grace, ejection, lease, publisher]
-    return Service("realtime", [*shared, poses, voice, expiry, Farewell(server, sockets), http])
+    shared: list[Component] = [redis, held_spaces, account_channel, bus, reporter, grace, ejection, lease, publisher]
+    return Service("realtime", [*shared, poses, voice, expiry, Draining(server, sockets), http])

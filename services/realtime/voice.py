@@ -12,17 +12,18 @@ connection has two ends: whoever is named to one is told of that one, too. Modes
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 
-from libs.common.background import Background
+from libs.common.contracts.members import Member
 from libs.common.contracts.presence import Position
 from libs.common.contracts.voice import VoicePeers
+from libs.common.roles import MODERATING
 from libs.common.spaces import SpaceKey
-from services.realtime.broadcast import Broadcast
-from services.realtime.fanout import Fanout
-from services.realtime.frames import Outgoing
-from services.realtime.grid import Grid, distance
-from services.realtime.held_space import HeldSpace
-from services.realtime.poses import PoseTicker
-from services.realtime.wire import Member
+from libs.common.tasks.background import Background
+from services.realtime.poses.grid import Grid, distance
+from services.realtime.poses.ticker import PoseTicker
+from services.realtime.rooms.broadcast import Broadcast
+from services.realtime.space.held_space import HeldSpace
+from services.realtime.space.held_spaces import HeldSpaces
+from services.realtime.transport.packets import EventPacket
 
 LOOK_SECONDS = 1.0
 MOST_PEERS = 8  # whom one chooses
@@ -31,7 +32,6 @@ MOST_ON_STAGE = 64  # connections of somebody on the stage
 MOST_CANDIDATES = 64  # who are looked at for one
 EARSHOT = 24.0  # metres
 LOYALTY = 0.75  # a peer stays until somebody is nearer than this part of its distance
-STAGE = {"moderator", "owner", "operator"}
 WITH_STAGE = {"stage", "announcement"}  # modes
 
 type Peers = dict[str, list[str]]
@@ -90,8 +90,8 @@ class Hall:
 class Voice:
     """A component: looks once a second, and tells this replica's sockets."""
 
-    def __init__(self, fanout: Fanout, poses: PoseTicker) -> None:
-        self._fanout, self._poses = fanout, poses
+    def __init__(self, held_spaces: HeldSpaces, poses: PoseTicker) -> None:
+        self._held_spaces, self._poses = held_spaces, poses
         self._peers: dict[tuple[SpaceKey, str], Peers] = {}
         self._background = Background()
 
@@ -103,7 +103,7 @@ class Voice:
 
     async def _look(self) -> None:
         before, self._peers = self._peers, {}
-        for key, space in self._fanout.spaces.items():
+        for key, space in self._held_spaces.by_key.items():
             for subspace in space.roster.subspaces:
                 told = before.get((key, subspace), {})
                 peers = self._plan(space, subspace, told)
@@ -117,7 +117,7 @@ class Voice:
             return {}
         position_of = partial(self._poses.position_of, space.key, subspace)
         positions = {sid: position_of(sid) or member.position for sid, member in speakers.items()}
-        stage = [sid for sid, member in speakers.items() if member.role in STAGE]
+        stage = [sid for sid, member in speakers.items() if member.role in MODERATING]
         return Hall(_mode(space), positions, stage, before).peers()
 
 
@@ -127,13 +127,13 @@ def _takes_part(member: Member) -> bool:
 
 def _mode(space: HeldSpace) -> str:
     """By the settings that whoever entered last was told."""
-    places = [session.place for session in space.sessions.values() if session.place]
+    places = [client.place for client in space.clients.values() if client.place]
     newest = max(places, key=lambda place: place.authorization.epoch, default=None)
     return str(newest.authorization.settings["audio"].get("mode", "ambient")) if newest else "ambient"
 
 
 def _tell(space: HeldSpace, peers: Peers, told: Peers) -> None:
-    for sid, session in space.sessions.items():
+    for sid, client in space.clients.items():
         mine = peers.get(sid, [])
         if set(mine) != set(told.get(sid, [])):
-            Broadcast.to_one(session, Outgoing("voice-peers", VoicePeers(mine)))
+            Broadcast.to_one(client, EventPacket("voice-peers", VoicePeers(mine)))

@@ -28,6 +28,7 @@ from libs.common.db.models.spaces import WebrtcReport
 from libs.common.errors import FORBIDDEN, INVALID_INPUT, PresenceError
 from libs.common.ids import new_id
 from libs.common.metrics import WEBRTC_REPORTS
+from libs.common.roles import is_operator
 from libs.common.spaces import SpaceKey
 
 _OF_SPACE = "(cast(:space_type AS text) IS NULL OR (space_type, space_id) = (:space_type, :space_id))"
@@ -138,7 +139,7 @@ class AnalyticsHandlers:
         if space:
             standing = await access.look(connection, caller.identity, space, self._operators, caller.address)
             standing.require(Action.ANALYSE)
-        elif not access.is_operator(caller.identity, self._operators):
+        elif not is_operator(caller.identity, self._operators):
             raise PresenceError(FORBIDDEN, "Name a space of yours; all spaces are for operators.")
 
 

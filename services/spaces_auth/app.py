@@ -6,8 +6,8 @@ from libs.common.cache import RedisClient
 from libs.common.contracts import analytics, auth, log, moderation, spaces, voice
 from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog
+from libs.common.db.sealing import Sealer
 from libs.common.hive import HiveClient
-from libs.common.sealing import Sealer
 from libs.common.service import Service
 from services.spaces_auth.acting import Acting
 from services.spaces_auth.activity import ActivityRecorder

@@ -9,12 +9,14 @@ from redis.asyncio import Redis
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common import access, cursor
+from libs.common import access
 from libs.common.access import DEFAULT_SETTINGS
 from libs.common.bus.base import Caller
 from libs.common.contracts.spaces import ListSpaces, SpaceList, SpaceSummary
+from libs.common.db import cursor
 from libs.common.db.engine import Database
 from libs.common.errors import PresenceError
+from libs.common.roles import is_operator
 from libs.common.spaces import LOBBY, SpaceKey
 from services.spaces_auth import listing, live
 from services.spaces_auth.listing import Position, Search
@@ -139,7 +141,7 @@ def _last(page: _Page) -> tuple[Any, ...]:
 def _search(request: ListSpaces, caller: Caller, operators: tuple[str, ...]) -> Search:
     return Search(
         account=caller.identity.account or "",
-        operator=access.is_operator(caller.identity, operators),
+        operator=is_operator(caller.identity, operators),
         type=request.type,
         space_type=request.space_type,
         q=request.q,

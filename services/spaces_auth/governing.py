@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common import access, cursor
-from libs.common.access import DEFAULT_SETTINGS, Action, Role, Standing
+from libs.common import access
+from libs.common.access import DEFAULT_SETTINGS, Action, Standing
 from libs.common.bus.base import Caller
 from libs.common.contracts import moderation
 from libs.common.contracts.moderation import (
@@ -24,9 +24,11 @@ from libs.common.contracts.moderation import (
     SpaceUpdated,
     UpdateSettings,
 )
+from libs.common.db import cursor
 from libs.common.db.engine import Database
 from libs.common.errors import CONFLICT, INVALID_INPUT, PresenceError
 from libs.common.identity import Identity
+from libs.common.roles import Role
 from libs.common.spaces import SpaceKey
 from services.spaces_auth import governing_repository as repository
 from services.spaces_auth.acting import Acting, Deed

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 from redis.asyncio import Redis
 
 from libs.common import access, cache
-from libs.common.access import Action, Role
+from libs.common.access import Action
 from libs.common.addresses import limited
 from libs.common.bus.base import Caller
 from libs.common.contracts.spaces import Authorization, Authorize, Join, Joined
@@ -13,6 +13,7 @@ from libs.common.db.engine import Database
 from libs.common.errors import SPACE_FULL, PresenceError
 from libs.common.identity import Identity, new_guest
 from libs.common.ids import new_id
+from libs.common.roles import Role
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Admission
 from services.spaces_auth import live

@@ -21,8 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.clock import now
 from libs.common.db.engine import Database
 from libs.common.db.models.auth import SigningKey
+from libs.common.db.sealing import Sealer
 from libs.common.ids import new_id
-from libs.common.sealing import Sealer
 from libs.common.tokens import Signer
 from services.spaces_auth.settings import Settings
 

@@ -3,27 +3,17 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from libs.common import cache
+from libs.common.contracts.members import Member, decode_member
 from libs.common.contracts.spaces import Capacity, ConnectedUser
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from libs.common.spaces import SpaceKey
 
 MOST_ACTIVE = 1000  # spaces that "sort=active" can put first
-
-
-class MemberRecord(msgspec.Struct):
-    """What we read of realtime's member record (`services/realtime/roster.py` writes it)."""
-
-    user_account: str | None
-    display_name: str
-    guest: bool
-    subspace: str
-    guest_id: str | None = None
 
 
 async def active_spaces(redis: Redis) -> dict[SpaceKey, int]:
@@ -44,11 +34,11 @@ def _readable(name: bytes) -> SpaceKey | None:
         return None
 
 
-async def members(redis: Redis, space: SpaceKey) -> list[MemberRecord]:
+async def members(redis: Redis, space: SpaceKey) -> list[Member]:
     """One record a socket. Raises `unavailable` while Redis is away."""
     with cache.redis_unavailable():
         stored: list[Any] = await redis.hvals(cache.members(space))
-    return [msgspec.json.decode(value, type=MemberRecord) for value in stored]
+    return [decode_member(value) for value in stored]
 
 
 async def connected_users(redis: Redis, space: SpaceKey) -> list[ConnectedUser]:

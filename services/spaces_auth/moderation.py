@@ -6,8 +6,7 @@ from datetime import datetime
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common import cursor
-from libs.common.access import Action, Role, Standing
+from libs.common.access import Action, Standing
 from libs.common.bus.base import Caller
 from libs.common.clock import now
 from libs.common.contracts import moderation
@@ -23,9 +22,11 @@ from libs.common.contracts.moderation import (
     Sanctioning,
     Sanctions,
 )
+from libs.common.db import cursor
 from libs.common.db.engine import Database
 from libs.common.errors import CONFLICT, INVALID_INPUT, NOT_FOUND, PresenceError
 from libs.common.ids import is_id, new_id
+from libs.common.roles import Role
 from libs.common.spaces import SpaceKey
 from services.spaces_auth import moderation_repository as repository
 from services.spaces_auth import subjects

@@ -9,12 +9,12 @@ from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select, upda
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.access import Role
 from libs.common.bus.base import Caller
 from libs.common.clock import now
 from libs.common.contracts.moderation import AuditEntry, Sanction
 from libs.common.db.models.spaces import ModerationAudit, SpaceRemoval, SpaceSanction
 from libs.common.ids import new_id
+from libs.common.roles import Role
 from libs.common.spaces import SpaceKey
 from services.spaces_auth.subjects import Subject
 

@@ -5,12 +5,12 @@ from typing import Any
 
 from sqlalchemy import delete, or_
 
-from libs.common.background import Background
 from libs.common.clock import now
 from libs.common.contracts.analytics import RETENTION_DAYS
 from libs.common.db.engine import Database
 from libs.common.db.models.auth import RefreshToken
 from libs.common.db.models.spaces import PresenceSession, SpaceActivity, SpaceRemoval, WebrtcReport
+from libs.common.tasks.background import Background
 
 LOOK_SECONDS = 600.0
 SESSIONS = timedelta(hours=2)  # after a session ended, or was last heard of

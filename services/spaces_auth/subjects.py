@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any, Literal
 
-import msgspec
 from redis.asyncio import Redis
 
 from libs.common import cache
-from libs.common.access import Role
 from libs.common.addresses import parse_range
+from libs.common.contracts.members import decode_member
 from libs.common.errors import INVALID_INPUT, NOT_FOUND, PresenceError
 from libs.common.identity import Identity
+from libs.common.roles import Role
 from libs.common.spaces import SpaceKey
 
 Kind = Literal["account", "guest", "address"]
@@ -49,13 +49,6 @@ class Subject:
                 raise _malformed("address", f"At least /{WIDEST[network.version]}.")
 
 
-class _Record(msgspec.Struct):
-    """What we read of realtime's member record."""
-
-    user_account: str | None
-    guest_id: str | None
-
-
 def named(request: Any) -> Subject | None:
     """The subject that the request's fields name; None where they name a socket, or nothing.
 
@@ -84,7 +77,7 @@ async def find(redis: Redis, space: SpaceKey, request: Any) -> Subject:
         stored: Any = await redis.hget(cache.members(space), request.socket_id)
     if stored is None:
         raise PresenceError(NOT_FOUND, "There is no such socket in this space.")
-    record = msgspec.json.decode(stored, type=_Record)
+    record = decode_member(stored)
     return Subject("account", record.user_account) if record.user_account else Subject("guest", record.guest_id or "")
 
 

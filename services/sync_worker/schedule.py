@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from libs.common.background import Background
+from libs.common.tasks.background import Background
 from services.sync_worker.cycle import ALL_TABLES, Cycle, Outcome, Trigger
 
 _log = structlog.get_logger(__name__)

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import structlog
 
-from libs.common.background import Background
 from libs.common.db.engine import Database
 from libs.common.errors import PresenceError
 from libs.common.hive import HiveClient, HiveError
+from libs.common.tasks.background import Background
 from services.sync_worker import repository
 from services.sync_worker.tables import LONGEST_TITLE, Key
 from services.sync_worker.values import moment

@@ -9,7 +9,7 @@ from libs.common.bus.rabbit import RabbitBus
 from libs.common.contracts import default_registry, webhooks
 from libs.common.contracts.registry import Registry
 from libs.common.db.engine import Database
-from libs.common.sealing import Sealer
+from libs.common.db.sealing import Sealer
 from libs.common.service import Service
 from services.webhook_dispatcher.delivery import Deliverer
 from services.webhook_dispatcher.guard import Guard, Resolver

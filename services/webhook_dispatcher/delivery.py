@@ -19,9 +19,9 @@ from libs.common.contracts.registry import Registry
 from libs.common.db import event_log
 from libs.common.db.engine import Database
 from libs.common.db.redaction import words_are_gone
+from libs.common.db.sealing import SealBroken, Sealer
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
-from libs.common.sealing import SealBroken, Sealer
 from libs.common.spaces import SpaceKey
 from services.webhook_dispatcher import repository, schedule, signing
 from services.webhook_dispatcher.planner import body_of, webhooks_of

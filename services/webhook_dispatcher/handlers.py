@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common import access, cursor
+from libs.common import access
 from libs.common.access import Action
 from libs.common.bus.base import Caller
 from libs.common.contracts.auth import Empty
@@ -19,11 +19,13 @@ from libs.common.contracts.webhooks import (
     SubscriptionId,
     Subscriptions,
 )
+from libs.common.db import cursor
 from libs.common.db.engine import Database
+from libs.common.db.sealing import Sealer
 from libs.common.errors import CONFLICT, FORBIDDEN, INVALID_INPUT, NOT_FOUND, PresenceError
 from libs.common.identity import Identity
 from libs.common.ids import is_id, new_id
-from libs.common.sealing import Sealer
+from libs.common.roles import is_operator
 from libs.common.spaces import SpaceKey
 from services.webhook_dispatcher import repository, signing
 from services.webhook_dispatcher.guard import Guard
@@ -124,7 +126,7 @@ class WebhookHandlers:
         return stored
 
     def _is_operator(self, identity: Identity) -> bool:
-        return identity.operator or identity.account in self._settings.operators
+        return is_operator(identity, self._settings.operators)
 
 
 def _account_of(identity: Identity) -> str:

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from libs.common.background import Background
 from libs.common.db import inbox
 from libs.common.db.engine import Database
 from libs.common.errors import PresenceError
+from libs.common.tasks.background import Background
 from services.webhook_dispatcher import repository
 from services.webhook_dispatcher.planner import CONSUMER
 

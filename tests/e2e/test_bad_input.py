@@ -63,8 +63,8 @@ async def test_an_expired_token_says_so(stack: Stack, rest: Rest, node: Node) ->
 async def signed_token(stack: Stack, account: str, seconds: int) -> str:
     """A token of the stack's own key with so long to live."""
     from libs.common.db.engine import Database
+    from libs.common.db.sealing import Sealer
     from libs.common.identity import Identity
-    from libs.common.sealing import Sealer
     from services.spaces_auth.keys import SigningKeys
 
     database = Database(stack.settings["PRESENCE_DATABASE_URL"], "spaces_auth")

@@ -17,13 +17,13 @@ from libs.common.bus.memory import MemoryBroker, MemoryBus
 from libs.common.contracts import auth, chat, content, default_registry, documents, moderation, webhooks
 from libs.common.contracts.content import SyncStatus
 from libs.common.contracts.registry import Access, Operation
+from libs.common.edge.commands import require_access
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from libs.common.service import Component
 from libs.common.spaces import SpaceKey
 from services.chat.app import build as build_chat
 from services.chat.settings import Settings as ChatSettings
-from services.gateway.routes import require_access
 from services.spaces_auth.app import build as build_spaces_auth
 from services.spaces_auth.settings import Settings as SpacesAuthSettings
 from services.webhook_dispatcher.app import build as build_dispatcher

@@ -185,8 +185,8 @@ class PoseBatch(Struct, omit_defaults=True):
     """`t` is Unix time in milliseconds; `poses` are pairs of socketId and entityData; `gone` have left.
 
     `away` are out of range: forget where they are until they are among the poses again. With the feature
-    `pose-compact`, `compact` is an attachment of 16 bytes a pose (`services/realtime/compact.py`), and `names` are the
-    pairs of number and socketId that it needs and that were not told before.
+    `pose-compact`, `compact` is an attachment of 16 bytes a pose (`services/realtime/poses/compact.py`), and `names`
+    are the pairs of number and socketId that it needs and that were not told before.
     """
 
     t: int

@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from libs.common.background import Background
 from libs.common.errors import UNAVAILABLE, PresenceError
+from libs.common.tasks.background import Background
 
 _log = structlog.get_logger(__name__)
 STATEMENT_TIMEOUT_MS = 10_000

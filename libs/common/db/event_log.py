@@ -19,7 +19,6 @@ from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.background import Background
 from libs.common.bus.base import Bus, BusUnavailable, Caller
 from libs.common.clock import now
 from libs.common.contracts.log import LoggedEvent
@@ -31,6 +30,7 @@ from libs.common.errors import PresenceError
 from libs.common.ids import new_id
 from libs.common.metrics import EVENTS_PUBLISHED
 from libs.common.spaces import SpaceKey
+from libs.common.tasks.background import Background
 
 _log = structlog.get_logger(__name__)
 SWEEP_INTERVAL = 1.0  # seconds

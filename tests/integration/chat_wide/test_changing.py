@@ -6,7 +6,7 @@ import pytest
 
 from libs.common.contracts import chat
 from libs.common.contracts.chat import ListEdits
-from libs.common.cursor import encode
+from libs.common.db.cursor import encode
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from services.chat import repository

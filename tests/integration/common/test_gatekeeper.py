@@ -12,7 +12,7 @@ from libs.common.bus.memory import MemoryBroker, MemoryBus
 from libs.common.cache import RedisClient
 from libs.common.contracts import auth
 from libs.common.contracts.auth import Empty, Jwks
-from libs.common.edge import FOREVER, Gatekeeper
+from libs.common.edge.gatekeeper import FOREVER, Gatekeeper
 from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, UNAVAILABLE, ErrorCode, PresenceError
 from libs.common.identity import Identity
 from libs.common.settings import EdgeSettings

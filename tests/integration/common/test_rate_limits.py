@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from libs.common import edge
 from libs.common.contracts import auth
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Limit, Operation
-from libs.common.edge import Budget, RateLimits
+from libs.common.edge import limits as edge_limits
+from libs.common.edge.limits import LimitState, RateLimits
 from libs.common.errors import RATE_LIMITED
 from libs.common.identity import Identity
 from tests.integration.common.world import account, identity, proxied
@@ -55,7 +55,7 @@ async def test_headers_name_the_limit_and_only_a_refusal_says_when_to_come_back(
 
 
 def test_a_refusal_never_says_to_come_back_at_once() -> None:
-    budget = Budget(1, 0, 0, exceeded=True)
+    budget = LimitState(1, 0, 0, exceeded=True)
     assert budget.headers()["Retry-After"] == "1"
     assert budget.error().details == {"retry_after": 1}
 
@@ -137,7 +137,7 @@ async def test_a_factor_of_zero_switches_limits_off_and_says_nothing_of_them(red
 
 @pytest.fixture
 def short_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge, "REDIS_REST", 0.05)
+    monkeypatch.setattr(edge_limits, "REDIS_REST", 0.05)
 
 
 @pytest.mark.usefixtures("short_rest")

@@ -1,6 +1,6 @@
 """realtime's ejection against a real spaces_auth and Redis: sockets that may not stay are told why and taken out.
 
-Sockets are sessions without a transport; what is written to them is read from it.
+Sockets are clients without a transport; what is written to them is read from it.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ import pytest
 from libs.common import cache
 from libs.common.contracts import auth, moderation, spaces
 from libs.common.contracts.auth import Empty
+from libs.common.contracts.members import Member
 from libs.common.contracts.moderation import Kick, Sanctioning, UpdateSettings
 from libs.common.contracts.presence import Position
 from libs.common.contracts.spaces import Authorize
@@ -22,11 +23,10 @@ from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from libs.common.spaces import LOBBY, SpaceKey
 from libs.common.tokens import Token
-from services.realtime.broadcast import Broadcast
-from services.realtime.ejection import Ejection
-from services.realtime.frames import Outgoing
-from services.realtime.sessions import Place, Session
-from services.realtime.wire import Member
+from services.realtime.membership.ejection import Ejection
+from services.realtime.rooms.broadcast import Broadcast
+from services.realtime.rooms.client import Client, Place
+from services.realtime.transport.packets import EventPacket
 from tests.integration.common.world import account, caller, identity, proxied
 from tests.integration.spaces_auth.world import World, running
 from tests.support.waiting import eventually
@@ -38,7 +38,7 @@ WHERE: dict[str, Any] = {"space_type": PHOTO.space_type, "space_id": PHOTO.space
 @dataclass
 class Space:
     key: SpaceKey
-    sessions: dict[str, Session] = field(default_factory=dict)
+    clients: dict[str, Client] = field(default_factory=dict)
 
 
 @dataclass
@@ -52,20 +52,20 @@ class Replica:
     left: dict[str, str]
     disconnected: list[str]
 
-    async def enter(self, who: Identity, key: SpaceKey = PHOTO, *, entering: bool = False) -> Session:
+    async def enter(self, who: Identity, key: SpaceKey = PHOTO, *, entering: bool = False) -> Client:
         """As `entering.py` does."""
         request = Authorize(key.space_type, key.space_id)
         authorization = await self.world.call(spaces.authorize, request, caller(who))
         sid = f"s-{who.id}"
         member = Member(sid, "x", "r1", "main", who.account, None, who.guest, who.id, Position(), None, "")
         place = Place(key, member, authorization, early=[] if entering else None)
-        session = Session(sid, "/", cast("Any", None), Token(who, 2**53), "203.0.113.9", [], place)
-        self.held.setdefault(key, Space(key)).sessions[sid] = session
-        return session
+        client = Client(sid, "/", cast("Any", None), Token(who, 2**53), "203.0.113.9", [], place)
+        self.held.setdefault(key, Space(key)).clients[sid] = client
+        return client
 
-    async def code(self, session: Session) -> str:
-        await eventually(lambda: session.sid in self.left)
-        return str(self.told[session.sid][0]["code"])
+    async def code(self, client: Client) -> str:
+        await eventually(lambda: client.sid in self.left)
+        return str(self.told[client.sid][0]["code"])
 
 
 @contextlib.asynccontextmanager
@@ -75,21 +75,21 @@ async def replica_of(world: World, redis: cache.RedisClient, monkeypatch: pytest
     left: dict[str, str] = {}
     disconnected: list[str] = []
 
-    def to_one(session: Session, packet: Outgoing) -> None:
+    def to_one(client: Client, packet: EventPacket) -> None:
         _, payload = msgspec.json.decode(packet.text("/")[1:])
-        told.setdefault(session.sid, []).append(payload)
+        told.setdefault(client.sid, []).append(payload)
 
-    async def leave(session: Session, reason: str) -> None:
-        if session.place:
-            held[session.place.space].sessions.pop(session.sid)
-        session.place = None
-        left[session.sid] = reason
+    async def leave(client: Client, reason: str) -> None:
+        if client.place:
+            held[client.place.space].clients.pop(client.sid)
+        client.place = None
+        left[client.sid] = reason
 
-    async def disconnect(session: Session) -> None:
-        disconnected.append(session.sid)
+    async def disconnect(client: Client) -> None:
+        disconnected.append(client.sid)
 
-    def all_sessions() -> list[Session]:
-        return [session for space in held.values() for session in space.sessions.values()]
+    def all_sessions() -> list[Client]:
+        return [client for space in held.values() for client in space.clients.values()]
 
     monkeypatch.setattr(Broadcast, "to_one", staticmethod(to_one))
     ejection = Ejection(world.bus, redis.redis, held, all_sessions, leave, disconnect)
@@ -181,9 +181,9 @@ async def test_one_who_went_elsewhere_meanwhile_is_left_alone(replica: Replica) 
     async with dave.turn:
         replica.ejection.on_event(PHOTO, moderation.moderated.name)
         await eventually(lambda: replica.ejection._ejecting)
-        replica.held[PHOTO].sessions.clear()
+        replica.held[PHOTO].clients.clear()
         await replica.enter(account("dave"), LOBBY)
-        dave.place = replica.held[LOBBY].sessions[dave.sid].place
+        dave.place = replica.held[LOBBY].clients[dave.sid].place
     await eventually(lambda: not replica.ejection._ejecting)
     assert (dave.sid in replica.left, dave.sid in replica.told) == (False, False)
 

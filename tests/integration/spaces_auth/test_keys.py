@@ -8,8 +8,8 @@ import pytest
 from libs.common.contracts import auth
 from libs.common.contracts.auth import Empty
 from libs.common.db.engine import Database
+from libs.common.db.sealing import SealBroken, Sealer
 from libs.common.identity import Identity
-from libs.common.sealing import SealBroken, Sealer
 from libs.common.tokens import Verifier
 from services.spaces_auth.keys import Lifetimes, SigningKeys
 from tests.integration.common.world import SECRET_KEY, owner_of

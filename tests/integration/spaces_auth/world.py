@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import NAMESPACE_DNS, uuid5
 
-import msgspec
-
 from deploy.local.keys import private_key, sign
 from libs.common import cache
 from libs.common.bus.base import Caller
+from libs.common.clock import now, rfc3339
 from libs.common.contracts import auth
 from libs.common.contracts.auth import Challenge, ChallengeRequest, Empty, Login, Session
+from libs.common.contracts.members import Member, encode_member
+from libs.common.contracts.presence import Position
 from libs.common.contracts.registry import Operation
-from libs.common.edge import Gatekeeper
+from libs.common.edge.gatekeeper import Gatekeeper
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from libs.common.settings import EdgeSettings
@@ -80,14 +81,20 @@ class World:
         """As realtime does: sockets of accounts, or of guests whose names begin with a capital."""
         for name in names:
             guest = name[0].isupper()
-            record = {
-                "user_account": None if guest else name,
-                "display_name": name,
-                "guest": guest,
-                "guest_id": guest_id_of(name) if guest else None,
-                "subspace": subspace,
-            }
-            await self.redis.redis.hset(cache.members(space), f"socket-of-{name}", msgspec.json.encode(record))
+            member = Member(
+                socket_id=f"socket-of-{name}",
+                stay_id=f"stay-of-{name}",
+                replica="r1",
+                subspace=subspace,
+                user_account=None if guest else name,
+                guest_id=guest_id_of(name) if guest else None,
+                guest=guest,
+                display_name=name,
+                position=Position(),
+                avatar_data=None,
+                joined_at=rfc3339(now()),
+            )
+            await self.redis.redis.hset(cache.members(space), member.socket_id, encode_member(member))
         await self.redis.redis.zadd(cache.ACTIVE, {str(space): len(names)})
 
 

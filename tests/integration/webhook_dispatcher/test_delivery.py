@@ -17,8 +17,8 @@ from libs.common.contracts.registry import Event, Registry, Webhook
 from libs.common.contracts.webhooks import EVENTS, SubscriptionId
 from libs.common.db.models.event_log import EventLogRow
 from libs.common.db.redaction import forget_words
+from libs.common.db.sealing import Sealer
 from libs.common.ids import new_id
-from libs.common.sealing import Sealer
 from services.webhook_dispatcher import signing
 from tests.integration.webhook_dispatcher.world import POST, PRIVATE, World, caller, message_posted
 from tests.support.waiting import eventually

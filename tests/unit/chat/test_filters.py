@@ -2,9 +2,10 @@
 
 import pytest
 
-from libs.common.access import DEFAULT_SETTINGS, Role, Standing
+from libs.common.access import DEFAULT_SETTINGS, Standing
 from libs.common.errors import PresenceError
 from libs.common.identity import guest_identity
+from libs.common.roles import Role
 from libs.common.spaces import LOBBY
 from services.chat.filters import Draft, LinkRule
 

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from libs.common.background import Background
 from libs.common.errors import UNAVAILABLE, PresenceError
+from libs.common.tasks.background import Background
 from tests.support.waiting import eventually
 
 

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from libs.common.batching import Batches
 from libs.common.errors import CONFLICT, UNAVAILABLE, PresenceError
+from libs.common.tasks.batching import Batches
 from tests.support.waiting import eventually
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.common.edge import allowed_origins, client_address
+from libs.common.edge.origin import allowed_origins, client_address
 from libs.common.settings import EdgeSettings
 from tests.unit.common.test_settings_reading import defaults
 

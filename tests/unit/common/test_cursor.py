@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from libs.common import cursor
+from libs.common.db import cursor
 from libs.common.errors import INVALID_INPUT, PresenceError
 
 QUICK = settings(max_examples=60, deadline=None, database=None)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from libs.common.nesting import MAX_DEPTH, is_too_deep
+from libs.common.edge.nesting import MAX_DEPTH, is_too_deep
 
 STRINGS = ["[[[", '\\"]', "\\\\", "}{", "ж[", "\\", '"', "\ud800"]
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from libs.common.sealing import SealBroken, Sealer
+from libs.common.db.sealing import SealBroken, Sealer
 
 
 def a_key() -> str:

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from libs.common.contracts.presence import MAX_ENTITIES, AframeUpdate, Position, Rotation
-from services.realtime.blobs import Batch, Frames, Pose
-from services.realtime.engine import frame
+from services.realtime.poses.encoding import Batch, Pose, PoseEvents
+from services.realtime.transport.engine import frame
 
 NAMESPACES = ("/", "/socket.io/")
 
@@ -52,7 +52,7 @@ def test_a_frame_says_how_long_it_is(size: int) -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 200])
 def test_everyone_gets_everything_but_their_own(count: int, namespace: str) -> None:
     made = poses(count)
-    legacy, batch = Frames(made, "T", namespace), Batch(made, ["r2-gone"], [], namespace)
+    legacy, batch = PoseEvents(made, "T", namespace), Batch(made, ["r2-gone"], [], namespace)
     for reader in (*made, "somebody else"):
         others = [sid for sid in made if sid != reader]
         told = events(b"".join(legacy.without(reader)), namespace)
@@ -65,7 +65,7 @@ def test_everyone_gets_everything_but_their_own(count: int, namespace: str) -> N
 
 def test_a_polling_client_gets_the_same_packets_as_text() -> None:
     made = poses(3)
-    for sid, text in Frames(made, "T", "/").packets():
+    for sid, text in PoseEvents(made, "T", "/").packets():
         name, told = msgspec.json.decode(text.removeprefix("2"))
         assert (name, told["socketId"]) == ("aframe-update", sid)
 

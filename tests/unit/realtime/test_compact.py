@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.contracts.presence import AframeUpdate, Position, Rotation
-from services.realtime.blobs import CompactBatch, Pose
-from services.realtime.compact import pack, pack_json
+from services.realtime.poses.compact import pack, pack_json
+from services.realtime.poses.encoding import CompactBatch, Pose
 
 INSIDE = 8388.607
 metres = st.floats(-INSIDE, INSIDE)

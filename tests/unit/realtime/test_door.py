@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from libs.common.errors import UNAVAILABLE, PresenceError
-from services.realtime.door import Door
+from services.realtime.membership.door import Door
 
 
 async def test_so_many_are_in_it_at_a_time_and_the_others_follow_in_their_order() -> None:

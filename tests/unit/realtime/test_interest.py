@@ -8,18 +8,18 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from libs.common.contracts.members import Member
 from libs.common.contracts.presence import AframeUpdate, Position, Rotation
 from libs.common.contracts.spaces import Authorization
 from libs.common.identity import guest_identity
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Token
-from services.realtime.blobs import Pose
-from services.realtime.engine import BINARY, DirectSocket
-from services.realtime.grid import CELL, cell_of
-from services.realtime.interest import FAR_TICKS, MOST_NEAR, RANGE, Interest
-from services.realtime.pose_room import PoseRoom
-from services.realtime.sessions import Place, PoseForm, Session
-from services.realtime.wire import Member
+from services.realtime.poses.encoding import Pose
+from services.realtime.poses.grid import CELL, cell_of
+from services.realtime.poses.interest import FAR_TICKS, MOST_NEAR, RANGE, Interest
+from services.realtime.poses.state import PoseState
+from services.realtime.rooms.client import Client, Place, PoseForm
+from services.realtime.transport.engine import BINARY, DirectSocket
 from tests.unit.realtime.test_compact import frames, unpack
 from tests.unit.realtime.test_room import Engine
 
@@ -32,11 +32,11 @@ class Reader:
     def __init__(self, sid: str) -> None:
         self.names: dict[int, str] = {}
         self.engine, self.known = Engine(), cast("dict[str, Any]", {})
-        self.session = Session(
+        self.client = Client(
             sid, "/", cast("DirectSocket", self.engine), Token(guest_identity(sid), 2**40), "127.0.0.1", []
         )
         member = Member(sid, sid, "r1", "main", None, sid, True, sid, Position(), None, "")
-        self.session.place = Place(SPACE, member, Authorization("guest", 0, 1, {}), form=PoseForm.COMPACT)
+        self.client.place = Place(SPACE, member, Authorization("guest", 0, 1, {}), form=PoseForm.COMPACT)
 
     def read(self) -> None:
         for opcode, payload in frames(b"".join(self.engine.writes)):
@@ -55,7 +55,7 @@ class Reader:
 
 class Crowd:
     def __init__(self, count: int, spread: float, seed: int) -> None:
-        self.random, self.spread, self.room = random.Random(seed), spread, PoseRoom()
+        self.random, self.spread, self.room = random.Random(seed), spread, PoseState()
         self.readers: dict[str, Reader] = {}
         for _ in range(count):
             self.enter()
@@ -87,9 +87,9 @@ class Crowd:
         for sid, reader in self.readers.items():
             behind = sid in self.room.behind
             self.room.behind.discard(sid)
-            place = reader.session.place
+            place = reader.client.place
             assert place is not None
-            interest.forms(place, behind=behind).send(reader.session)
+            interest.forms(place, behind=behind).send(reader.client)
             reader.read()
 
     def latest(self, sid: str) -> Any:

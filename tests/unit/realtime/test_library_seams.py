@@ -1,4 +1,4 @@
-"""What `services/realtime/server.py` changes of python-socketio was read in these versions.
+"""What `services/realtime/transport/server.py` changes of python-socketio was read in these versions.
 
 A failure here means: read the new source, look whether the module is still right, then write the new digest.
 """
@@ -16,7 +16,7 @@ from engineio.async_drivers.aiohttp import WebSocket
 from engineio.async_socket import AsyncSocket
 from socketio.packet import ACK
 
-from services.realtime.engine import new_socket_id
+from services.realtime.transport.engine import new_socket_id
 
 READ_IN = {"python-socketio": "5.18.1", "python-engineio": "4.15.1"}
 

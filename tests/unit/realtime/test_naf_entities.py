@@ -5,8 +5,8 @@ from typing import Any, cast
 import msgspec
 
 from libs.common.contracts.presence import NafPacketOut
-from services.realtime.held_space import HeldSpace
-from services.realtime.naf_entities import Creators
+from services.realtime.naf.entity_owners import EntityOwners
+from services.realtime.space.held_space import HeldSpace
 
 
 class Occupied:
@@ -30,7 +30,7 @@ def sync(sender: str, *ids: str, creator: str | None = None, first: bool = True,
 
 
 def test_what_another_occupant_created_is_taken_over_until_that_one_is_gone() -> None:
-    space, creators = space_of("old", "new"), Creators()
+    space, creators = space_of("old", "new"), EntityOwners()
     assert creators.taken_over(space, "main", sync("old", "avatar")) == []
     assert creators.taken_over(space, "main", sync("new", "avatar")) == ["avatar"]
     assert creators.taken_over(space, "main", sync("new", "avatar", "hat", many=True)) == ["avatar"]
@@ -39,7 +39,7 @@ def test_what_another_occupant_created_is_taken_over_until_that_one_is_gone() ->
 
 
 def test_other_packets_take_nothing_over() -> None:
-    space, creators = space_of("one", "two"), Creators()
+    space, creators = space_of("one", "two"), EntityOwners()
     creators.taken_over(space, "main", sync("one", "ball"))
     for packet in (
         sync("two", "ball", first=False),

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.realtime.engine import BINARY, TEXT, frame
-from services.realtime.frames import Outgoing
-from services.realtime.plain import to_event, to_plain
+from services.realtime.transport.engine import BINARY, TEXT, frame
+from services.realtime.transport.packets import EventPacket
+from services.realtime.transport.plain_websocket import to_event, to_plain
 
 
 def said(data: bytes) -> list[Any]:
@@ -29,7 +29,7 @@ def said(data: bytes) -> list[Any]:
 
 @given(st.lists(st.integers(0, 70_000), max_size=4))
 def test_whole_frames_of_any_size_are_translated_one_by_one(sizes: list[int]) -> None:
-    data = b"".join(Outgoing("user-left", {"x": "x" * size}).frame("/") for size in sizes)
+    data = b"".join(EventPacket("user-left", {"x": "x" * size}).frame("/") for size in sizes)
     assert said(to_plain(data)) == [{"type": "user-left", "x": "x" * size} for size in sizes]
 
 
@@ -41,16 +41,16 @@ def test_what_belongs_to_the_protocol_is_left_out() -> None:
 def test_an_entity_event_comes_under_its_own_name_with_the_senders_stamp() -> None:
     stamp = {"socketId": "r1-x", "userAccount": "alice"}
     lie = {"socketId": "r9-y", "type": "kicked", "n": 1}
-    told = Outgoing("entity-event", {**stamp, "name": "dice", "data": lie}).frame("/")
+    told = EventPacket("entity-event", {**stamp, "name": "dice", "data": lie}).frame("/")
     assert said(to_plain(told)) == [{"type": "dice", "n": 1, **stamp}]
-    told = Outgoing("entity-event", {**stamp, "name": "dice", "data": [6]}).frame("/")
+    told = EventPacket("entity-event", {**stamp, "name": "dice", "data": [6]}).frame("/")
     assert said(to_plain(told)) == [{"type": "dice", "data": [6], **stamp}]
 
 
 @pytest.mark.parametrize("name", ["kicked", "user-left", "space-error", "entity-event", "chat-message-deleted"])
 def test_nobody_speaks_for_the_server(name: str) -> None:
     forged = {"socketId": "r1-x", "userAccount": None, "name": name, "data": {"socketId": "r1-victim"}}
-    assert said(to_plain(Outgoing("entity-event", forged).frame("/"))) == [{**forged, "type": "entity-event"}]
+    assert said(to_plain(EventPacket("entity-event", forged).frame("/"))) == [{**forged, "type": "entity-event"}]
     with pytest.raises(ValueError):
         to_event(msgspec.json.encode({"type": name}), events=())
 

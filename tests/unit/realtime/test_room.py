@@ -8,10 +8,10 @@ import msgspec
 
 from libs.common.identity import guest_identity
 from libs.common.tokens import Token
-from services.realtime.engine import DirectSocket
-from services.realtime.frames import Outgoing
-from services.realtime.room import LONGEST_CORK, Room
-from services.realtime.sessions import MAX_GUEST_BACKLOG, Session
+from services.realtime.rooms.client import MAX_GUEST_BACKLOG, Client
+from services.realtime.rooms.room import LONGEST_CORK, Room
+from services.realtime.transport.engine import DirectSocket
+from services.realtime.transport.packets import EventPacket
 from tests.support.waiting import eventually
 from tests.unit.realtime.test_blobs import payloads
 
@@ -44,7 +44,7 @@ class Engine:
 
 def member(room: Room, sid: str, engine: Engine, namespace: str = "/") -> Engine:
     token = Token(guest_identity(sid), 2**40)
-    room.add(Session(sid, namespace, cast("DirectSocket", engine), token, "127.0.0.1", []))
+    room.add(Client(sid, namespace, cast("DirectSocket", engine), token, "127.0.0.1", []))
     return engine
 
 
@@ -57,7 +57,7 @@ async def test_what_gathers_in_a_turn_is_one_write_in_order() -> None:
     room = Room()
     engines = [member(room, f"s{n}", Engine()) for n in range(3)]
     for number in range(10):
-        room.post(Outgoing("e", number))
+        room.post(EventPacket("e", number))
     assert all(engine.writes == [] for engine in engines)
     await asyncio.sleep(0)
     for engine in engines:
@@ -67,9 +67,9 @@ async def test_what_gathers_in_a_turn_is_one_write_in_order() -> None:
 async def test_a_sender_is_left_out_of_its_own_only() -> None:
     room = Room()
     one, two = member(room, "one", Engine()), member(room, "two", Engine(), "/socket.io/")
-    room.post(Outgoing("e", "from one"), skip="one")
-    room.post(Outgoing("e", "from two"), skip="two")
-    room.post(Outgoing("e", "from elsewhere"))
+    room.post(EventPacket("e", "from one"), skip="one")
+    room.post(EventPacket("e", "from two"), skip="two")
+    room.post(EventPacket("e", "from elsewhere"))
     room.flush()
     assert heard(one) == ["from two", "from elsewhere"]
     assert heard(two) == ["from one", "from elsewhere"]
@@ -78,9 +78,9 @@ async def test_a_sender_is_left_out_of_its_own_only() -> None:
 async def test_whoever_comes_later_hears_nothing_from_before() -> None:
     room = Room()
     early = member(room, "early", Engine())
-    room.post(Outgoing("e", 1))
+    room.post(EventPacket("e", 1))
     late = member(room, "late", Engine())
-    room.post(Outgoing("e", 2))
+    room.post(EventPacket("e", 2))
     room.flush()
     assert (heard(early), heard(late)) == ([1, 2], [2])
 
@@ -88,8 +88,8 @@ async def test_whoever_comes_later_hears_nothing_from_before() -> None:
 async def test_a_polling_socket_gets_each_as_text() -> None:
     room = Room()
     polls = member(room, "polls", Engine(polls=True))
-    room.post(Outgoing("e", 1))
-    room.post(Outgoing("e", 2))
+    room.post(EventPacket("e", 1))
+    room.post(EventPacket("e", 2))
     room.flush()
     assert polls.queued == ['2["e",1]', '2["e",2]']
 
@@ -97,7 +97,7 @@ async def test_a_polling_socket_gets_each_as_text() -> None:
 async def test_a_socket_that_leaves_too_much_unread_is_dropped_and_the_others_go_on() -> None:
     room = Room()
     slow, fine = member(room, "slow", Engine(backlog=MAX_GUEST_BACKLOG + 1)), member(room, "fine", Engine())
-    room.post(Outgoing("e", 1))
+    room.post(EventPacket("e", 1))
     room.flush()
     assert (slow.dropped, slow.writes) == (True, [])
     assert b"too_slow" in slow.farewell[0]
@@ -130,12 +130,12 @@ async def test_after_a_flush_of_several_the_next_waits_in_proportion() -> None:
     clock = Clock()
     room = Room(clock)
     engine = member(room, "one", SlowEngine(clock))
-    room.post(Outgoing("e", 1))
-    room.post(Outgoing("e", 2))
+    room.post(EventPacket("e", 1))
+    room.post(EventPacket("e", 2))
     await asyncio.sleep(0)
     for number in (3, 4, 5):
         await asyncio.sleep(0)
-        room.post(Outgoing("e", number))
+        room.post(EventPacket("e", number))
     await asyncio.sleep(2 * LONGEST_CORK)
     assert (len(engine.writes), heard(engine)) == (1, [1, 2])
     clock.now += LONGEST_CORK
@@ -148,7 +148,7 @@ async def test_after_a_flush_of_one_nobody_waits() -> None:
     room = Room(clock)
     engine = member(room, "one", SlowEngine(clock))
     for number in range(3):
-        room.post(Outgoing("e", number))
+        room.post(EventPacket("e", number))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert heard(engine) == list(range(number + 1))

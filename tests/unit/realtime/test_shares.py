@@ -6,22 +6,22 @@ from libs.common.errors import RATE_LIMITED, PresenceError
 from libs.common.identity import Identity, guest_identity
 from libs.common.settings import read
 from libs.common.tokens import Token
+from services.realtime.clients.quotas import Quotas
 from services.realtime.settings import Settings
-from services.realtime.shares import Shares
 
 
 @pytest.fixture
-def of(monkeypatch: pytest.MonkeyPatch) -> Shares:
+def of(monkeypatch: pytest.MonkeyPatch) -> Quotas:
     monkeypatch.setenv("PRESENCE_SOCKETS_PER_ACCOUNT", "2")
     monkeypatch.setenv("PRESENCE_SOCKETS_PER_ADDRESS", "4")
-    return Shares(read(Settings))
+    return Quotas(read(Settings))
 
 
 def account(name: str) -> Token:
     return Token(Identity("account", name, name, token_id=f"jti-{name}"), 2**40)
 
 
-def refused(of: Shares, token: Token, address: str) -> bool:
+def refused(of: Quotas, token: Token, address: str) -> bool:
     try:
         of.take(token, address)
     except PresenceError as error:
@@ -29,7 +29,7 @@ def refused(of: Shares, token: Token, address: str) -> bool:
     return False
 
 
-def test_an_account_has_so_many_sockets_wherever_it_comes_from(of: Shares) -> None:
+def test_an_account_has_so_many_sockets_wherever_it_comes_from(of: Quotas) -> None:
     taken = [of.take(account("alice"), f"192.0.2.{n}") for n in range(2)]
     assert refused(of, account("alice"), "192.0.2.9")
     assert not refused(of, account("bob"), "192.0.2.9")
@@ -38,14 +38,14 @@ def test_an_account_has_so_many_sockets_wherever_it_comes_from(of: Shares) -> No
 
 
 @pytest.mark.parametrize("addresses", [["192.0.2.1"] * 4, [f"2001:db8::{n}" for n in range(1, 5)]])
-def test_an_address_has_so_many_whoever_comes_and_a_64_is_one(of: Shares, addresses: list[str]) -> None:
+def test_an_address_has_so_many_whoever_comes_and_a_64_is_one(of: Quotas, addresses: list[str]) -> None:
     for number, address in enumerate(addresses):
         of.take(Token(guest_identity(f"g{number}"), 2**40), address)
     assert refused(of, account("alice"), addresses[0])
     assert not refused(of, account("alice"), "198.51.100.7")
 
 
-def test_a_refused_one_takes_nothing(of: Shares) -> None:
+def test_a_refused_one_takes_nothing(of: Quotas) -> None:
     for _ in range(2):
         of.take(account("alice"), "192.0.2.1")
     for _ in range(5):
@@ -54,13 +54,13 @@ def test_a_refused_one_takes_nothing(of: Shares) -> None:
     of.take(account("carol"), "192.0.2.1")
 
 
-def test_sockets_of_an_account_share_its_signals(of: Shares) -> None:
+def test_sockets_of_an_account_share_its_signals(of: Quotas) -> None:
     (_, one), (_, other) = of.take(account("alice"), "192.0.2.1"), of.take(account("alice"), "192.0.2.2")
     assert one.budget is other.budget
 
 
 def test_without_a_factor_there_are_no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRESENCE_RATE_LIMIT_FACTOR", "0")
-    of = Shares(read(Settings))
+    of = Quotas(read(Settings))
     for _ in range(50):
         of.take(account("alice"), "192.0.2.1")

@@ -3,8 +3,8 @@
 import msgspec
 
 from libs.common.contracts.presence import EntityEventOut
-from services.realtime.space_entities import SpaceEntities
-from services.realtime.wire import Entity
+from services.realtime.cluster.messages import Entity
+from services.realtime.space.entities import SpaceEntities
 
 
 def spawned(owner: str, entity_id: str, colour: str = "red") -> EntityEventOut:

@@ -1,0 +1,121 @@
+"""The one way in for an operation that a client asks for, whichever edge it comes through.
+
+The order is the same everywhere and fails cheaply first: access, login, limit; only then is the request read; then
+admission, client id, validation, and the call on the bus.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from libs.common.bus.base import Bus, Caller
+from libs.common.contracts.registry import Access, Operation
+from libs.common.contracts.schema import has_field, load
+from libs.common.edge.limits import LimitState, RateLimits
+from libs.common.errors import FORBIDDEN, UNAUTHORIZED, PresenceError
+from libs.common.identity import Identity
+from libs.common.ids import new_id
+from libs.common.spaces import SpaceKey
+from libs.common.tokens import Token
+
+
+@dataclass(slots=True)
+class ClientCall:
+    """One call of an operation by a client.
+
+    `idempotency_key` is the client's own where it stands outside the request; `limit` is what was left of the caller's
+    budget, once the call was counted.
+    """
+
+    operation: Operation[Any, Any]
+    token: Token
+    address: str
+    request_id: str
+    idempotency_key: str | None = None
+    limit: LimitState | None = None
+
+
+type ReadRequest = Callable[[], Awaitable[dict[str, Any]]]
+type FindAuthor = Callable[[ClientCall, Any], Awaitable[Identity]]
+
+
+async def _bearer_of_token(call: ClientCall, _: Any) -> Identity:
+    return call.token.identity
+
+
+class Commands:
+    """`find_author(call, request)` names who a call is by, where that is not simply the token's identity."""
+
+    def __init__(self, bus: Bus, limits: RateLimits, find_author: FindAuthor = _bearer_of_token) -> None:
+        self._bus, self._limits, self._find_author = bus, limits, find_author
+
+    async def carry_out(self, call: ClientCall, read_request: ReadRequest) -> Any:
+        """Returns the service's reply.
+
+        `read_request` returns the fields that the client sent; it is not asked for them before the call was counted.
+        Raises `unauthorized`, `forbidden`, `rate_limited`, `invalid_input`, and whatever the service raises.
+        """
+        operation = call.operation
+        require_access(operation.access, call.token.identity)
+        require_login(call.token, operation)
+        call.limit = await self._limits.spend(operation, call.token.identity, call.address)
+        if call.limit.exceeded:
+            raise call.limit.error()
+        fields = within_admission(call.token, operation.request, await read_request())
+        require_admitted(call.token, operation.request, fields)
+        request = load(operation.request, with_client_id(operation.request, fields, call.idempotency_key))
+        author = await self._find_author(call, request)
+        return await self._bus.call(operation, request, Caller(author, call.request_id, call.address))
+
+
+def require_access(access: Access, identity: Identity) -> None:
+    """What the edge itself demands of a caller. Raises `unauthorized` or `forbidden`."""
+    if access is Access.ACCOUNT and not (identity.account or identity.operator):
+        raise PresenceError(UNAUTHORIZED, "This needs a Hive account; log in at /api/auth/login.")
+    if access is Access.OPERATOR and not identity.operator:
+        raise PresenceError(UNAUTHORIZED if identity.guest else FORBIDDEN, "This is for operators.")
+
+
+def require_login(token: Token, operation: Operation[Any, Any]) -> None:
+    """Refuse an admission what belongs to an account and to no one space: its webhooks, its notifications.
+
+    Raises `forbidden`.
+    """
+    about_a_space = has_field(operation.request, "space_id") or has_field(operation.request, "document_id")
+    if token.admission and operation.access is not Access.ANYONE and not about_a_space:
+        raise PresenceError(FORBIDDEN, "This token is for one space; use the one of your login.")
+
+
+def require_admitted(token: Token, request: type, fields: dict[str, Any]) -> None:
+    """Refuse an admission every space but its own, as the fields that the operation itself reads name it.
+
+    Raises `forbidden`.
+    """
+    if has_field(request, "document_id"):
+        require_admission_to(token, f"document:{fields.get('document_id')}")
+    elif has_field(request, "space_id"):
+        require_admission_to(token, f"{fields.get('space_type')}:{fields.get('space_id')}")
+
+
+def require_admission_to(token: Token, space: SpaceKey | str) -> None:
+    """Refuse an admission every space but its own. Raises `forbidden`."""
+    if token.admission and str(space) != str(token.admission.space):
+        raise PresenceError(FORBIDDEN, "This token is for another space; use the one of your login.")
+
+
+def within_admission(token: Token, request: type, fields: dict[str, Any]) -> dict[str, Any]:
+    """Add an admission's space to a request that names none, such as one for a message by its id."""
+    if token.admission and "space_id" not in fields and has_field(request, "space_id"):
+        space = token.admission.space
+        return {**fields, "space_type": space.space_type, "space_id": space.space_id}
+    return fields
+
+
+def with_client_id(request: type, fields: dict[str, Any], key: str | None = None) -> dict[str, Any]:
+    """Give a command its idempotency key: the client's own, its `Idempotency-Key`, or one made here.
+
+    The edge may send a command twice (the broker may fail between), and both must be the same command.
+    """
+    if has_field(request, "client_message_id") and fields.get("client_message_id") is None:
+        return {**fields, "client_message_id": key or new_id()}
+    return fields

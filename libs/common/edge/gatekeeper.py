@@ -1,0 +1,79 @@
+"""Who is calling: from a bearer token to a `Token`.
+
+Edges hold no database: tokens are verified against the JWKS that spaces_auth answers with; the deny list is in Redis.
+"""
+
+import hmac
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from libs.common import cache
+from libs.common.bus.base import Bus, Caller
+from libs.common.contracts import auth
+from libs.common.errors import UNAUTHORIZED, PresenceError
+from libs.common.identity import Identity, guest_identity, service_identity
+from libs.common.ids import new_id
+from libs.common.roles import is_operator
+from libs.common.settings import EdgeSettings
+from libs.common.tokens import Token, Verifier
+
+FOREVER = 2**53
+
+
+class Gatekeeper:
+    """From a bearer token to a `Token`."""
+
+    def __init__(self, bus: Bus, redis: cache.RedisClient, settings: EdgeSettings, name: str) -> None:
+        self._bus, self._redis, self._settings = bus, redis, settings
+        self._me = service_identity(name)
+        self._verifier = Verifier(settings.public_url, self._fetch_jwks)
+
+    async def _fetch_jwks(self) -> dict[str, Any]:
+        found = await self._bus.call(auth.jwks, auth.Empty(), Caller(self._me, new_id()))
+        return {"keys": found.keys}
+
+    async def identify(self, bearer: str) -> Token:
+        """Nothing, or the front end's `:alice`, is a guest without a token, and never `alice`.
+
+        Raises `unauthorized` or `session_expired` for anything else that cannot be verified.
+        """
+        if not bearer or bearer.startswith(":"):
+            return Token(guest_identity(new_id()), FOREVER)
+        if self._is_operator_token(bearer):
+            return Token(Identity("service", "operator", "operator", operator=True), FOREVER)
+        token = await self._verifier.verify(bearer)
+        identity = token.identity
+        if is_operator(identity, self._settings.operators):
+            token = replace(token, identity=replace(identity, operator=True))
+        with suppress(RedisError, OSError):
+            return await self._checked(token)
+        return replace(token, checked=False)
+
+    async def check_again(self, token: Token) -> Token:
+        """The token, now that it matters, if Redis was away when it was shown. Raises `unauthorized`, `unavailable`."""
+        if token.checked:
+            return token
+        with cache.redis_unavailable():
+            return await self._checked(token)
+
+    def _is_operator_token(self, bearer: str) -> bool:
+        expected = self._settings.operator_token
+        return bool(expected) and hmac.compare_digest(bearer.encode(errors="surrogatepass"), expected.encode())
+
+    async def prove(self, proof: auth.Prove, request_id: str, address: str) -> Token:
+        """A signed challenge in the place of a token; good for this request. Raises `unauthorized`, `unavailable`."""
+        proven = await self._bus.call(auth.prove, proof, Caller(self._me, request_id, address))
+        return await self.identify(proven.token)
+
+    async def _checked(self, token: Token) -> Token:
+        """A token that was logged out is refused, and so is every other of its login.
+
+        While Redis is away it passes for now: reads stay open, and what is of consequence (joins, logins) needs Redis
+        itself.
+        """
+        if await self._redis.redis.exists(*cache.denials(token.identity)):
+            raise PresenceError(UNAUTHORIZED, "This token was logged out.")
+        return replace(token, checked=True)

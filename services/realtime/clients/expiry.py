@@ -1,0 +1,39 @@
+"""Tokens run out on live sockets too: without `auth-refresh` in time the socket is told why and closed."""
+
+import time
+
+import structlog
+
+from libs.common.errors import SESSION_EXPIRED, PresenceError
+from libs.common.metrics import DROPPED
+from libs.common.tasks.background import Background
+from services.realtime.clients.sockets import Sockets
+from services.realtime.rooms.broadcast import Broadcast
+from services.realtime.rooms.client import Client
+from services.realtime.transport.packets import EventPacket
+
+_log = structlog.get_logger(__name__)
+LOOK_SECONDS = 1.0
+
+
+class Expiry:
+    def __init__(self, sockets: Sockets) -> None:
+        self._sockets = sockets
+        self._background = Background()
+
+    async def start(self) -> None:
+        self._background.every(LOOK_SECONDS, self._look)
+
+    async def stop(self) -> None:
+        await self._background.end()
+
+    async def _look(self) -> None:
+        now = time.time()
+        for client in [s for s in self._sockets.clients.values() if s.token.expires_at <= now]:
+            await self._expire(client)
+
+    async def _expire(self, client: Client) -> None:
+        _log.info("Socket expired", sid=client.sid)
+        DROPPED.labels("session_expired").inc()
+        Broadcast.to_one(client, EventPacket("space-error", PresenceError(SESSION_EXPIRED).to_wire()))
+        await self._sockets.end(client)

@@ -1,0 +1,163 @@
+"""The product's own signals, one function each: what a member says to the others and nobody keeps.
+
+A handler returns what its ack adds to `{ok: true}`, or raises `PresenceError`. Those that may be refused
+beyond validation say so; whatever a payload leaves out is validated by its struct in the contract.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from libs.common.contracts import presence, voice
+from libs.common.contracts.presence import MAX_AVATAR_BYTES, AframeUpdate, AuthRefresh, EntityEvent, Nothing
+from libs.common.edge.gatekeeper import Gatekeeper
+from libs.common.errors import FORBIDDEN, INVALID_INPUT, PresenceError
+from libs.common.roles import MODERATING
+from services.realtime.cluster.presence import Presence
+from services.realtime.naf.adapter import NafAdapter
+from services.realtime.poses.ticker import PoseTicker
+from services.realtime.rooms.client import Client, Place
+from services.realtime.space.peers import Peers
+
+type Handler = Callable[[Client, Any], Awaitable[dict[str, Any]]]
+
+
+def check_avatar(avatar_data: Any) -> None:
+    """Raises `invalid_input` for one that is too large."""
+    if len(msgspec.json.encode(avatar_data)) > MAX_AVATAR_BYTES:
+        raise PresenceError(INVALID_INPUT, f"avatar_data is at most {MAX_AVATAR_BYTES} bytes of JSON.")
+
+
+class Signals:
+    """`table` maps an event name to its payload's struct and its handler."""
+
+    def __init__(
+        self, peers: Peers, poses: PoseTicker, presence_state: Presence, gatekeeper: Gatekeeper,
+        naf: NafAdapter,
+    ) -> None:  # fmt: skip
+        self._peers, self._poses = peers, poses
+        self._presence, self._gatekeeper = presence_state, gatekeeper
+        self.table: dict[str, tuple[type, Handler]] = {
+            "time": (Nothing, self.time),
+            "send": (presence.NafPacket, naf.send),
+            "broadcast": (presence.NafPacket, naf.broadcast),
+            "aframe-update": (AframeUpdate, self.aframe_update),
+            "entity-event": (EntityEvent, self.entity_event),
+            "chat-typing": (presence.Typing, self.chat_typing),
+            "avatar-update": (presence.AvatarUpdate, self.avatar_update),
+            "auth-refresh": (AuthRefresh, self.auth_refresh),
+            "voice-state": (voice.VoiceState, self.voice_state),
+            "webrtc-offer": (voice.Offer, self.webrtc),
+            "webrtc-answer": (voice.Answer, self.webrtc),
+            "webrtc-ice-candidate": (voice.IceCandidate, self.webrtc),
+        }
+
+    async def time(self, _: Client, __: Nothing) -> dict[str, Any]:
+        """The server's clock, Unix time in milliseconds."""
+        return {"time": time.time_ns() // 1_000_000}
+
+    async def aframe_update(self, client: Client, update: AframeUpdate) -> dict[str, Any]:
+        self.take_pose(client, update)
+        return {}
+
+    def take_pose(self, client: Client, update: AframeUpdate) -> None:
+        self._poses.put(_place(client), update)
+
+    async def entity_event(self, client: Client, event: EntityEvent) -> dict[str, Any]:
+        self.relay_entity_event(client, event)
+        return {}
+
+    def relay_entity_event(self, client: Client, event: EntityEvent) -> None:
+        """Raises `invalid_input` or `conflict` for a spawn that cannot be kept, `not_found` for `to`."""
+        place = _place(client)
+        member = place.member
+        told = presence.EntityEventOut(member.socket_id, member.user_account, event.name, event.data)
+        if event.to is not None:
+            self._peers.to_one(place, event.to, "entity-event", told)
+        elif not self._peers.share_entity(place, told):
+            self._peers.to_others(place, "entity-event", told)
+
+    async def chat_typing(self, client: Client, typing: presence.Typing) -> dict[str, Any]:
+        place = _place(client)
+        member = place.member
+        told = presence.TypingOut(member.socket_id, member.user_account, member.display_name, typing.typing)
+        self._peers.to_others(place, "chat-typing", told)
+        return {}
+
+    async def avatar_update(self, client: Client, update: presence.AvatarUpdate) -> dict[str, Any]:
+        """Also what later joiners see. Raises `unavailable` while Redis is away."""
+        place = _place(client)
+        check_avatar(update.avatar_data)
+        place.member.avatar_data = update.avatar_data
+        self._peers.space(place).roster.set_avatar(place.member.socket_id, update.avatar_data)
+        await self._presence.update(place.space, place.member)
+        told = presence.AvatarUpdated(place.member.socket_id, place.member.user_account, update.avatar_data)
+        self._peers.to_others(place, "avatar-updated", told)
+        return {}
+
+    async def auth_refresh(self, client: Client, refresh: AuthRefresh) -> dict[str, Any]:
+        """Raises `forbidden` for another identity's token, `unauthorized` or `session_expired` for a bad one."""
+        token = await self._gatekeeper.identify(refresh.token)
+        if token.identity.key != client.token.identity.key:
+            raise PresenceError(FORBIDDEN, "The token is another identity's; connect with it instead.")
+        client.token = token
+        return {"expires_at": token.expires_at}
+
+    async def voice_state(self, client: Client, state: voice.VoiceState) -> dict[str, Any]:
+        """Raises `forbidden` where voice is switched off, `unavailable` while Redis is away.
+
+        Later joiners see it, but not who is speaking at that moment.
+        """
+        place = _place(client)
+        if state.enabled or state.screen:
+            _require_voice(place)
+        member, before = place.member, place.member.voice
+        kept = voice.VoiceState(state.enabled, state.muted, screen=state.screen)
+        if kept != before:
+            member.voice = kept
+            self._peers.space(place).roster.set_voice(member.socket_id, kept)
+            await self._presence.update(place.space, member)
+        told = voice.VoiceStateOut(
+            state.enabled,
+            state.muted,
+            state.speaking,
+            state.screen,
+            socket_id=member.socket_id,
+            user_account=member.user_account,
+        )
+        self._peers.to_others(place, "voice-state", told)
+        return {}
+
+    async def webrtc(self, client: Client, signal: voice.Offer | voice.Answer | voice.IceCandidate) -> dict[str, Any]:
+        """To one socket in the same space. Raises `not_found` for any other, `forbidden` where voice is off."""
+        place = _place(client)
+        _require_voice(place)
+        told = voice.Signalled(place.member.socket_id, place.member.user_account, signal.media)
+        event = _carry(signal, told)
+        self._peers.to_one(place, signal.target_socket_id, event, told)
+        return {}
+
+
+def _carry(signal: voice.Offer | voice.Answer | voice.IceCandidate, told: voice.Signalled) -> str:
+    """Copy what is carried, unread; the name of its event."""
+    if isinstance(signal, voice.Offer):
+        told.offer = signal.offer
+        return "webrtc-offer"
+    if isinstance(signal, voice.Answer):
+        told.answer = signal.answer
+        return "webrtc-answer"
+    told.candidate = signal.candidate
+    return "webrtc-ice-candidate"
+
+
+def _place(client: Client) -> Place:
+    if client.place is None or not client.is_inside:
+        raise PresenceError(FORBIDDEN, "Join a space first.")
+    return client.place
+
+
+def _require_voice(place: Place) -> None:
+    if not place.authorization.settings["voice_enabled"] and place.authorization.role not in MODERATING:
+        raise PresenceError(FORBIDDEN, "Voice is switched off in this space.")

@@ -1,0 +1,88 @@
+"""What replicas say to each other on a space's Redis channel, as JSON tagged by `type`."""
+
+import msgspec
+
+from libs.common.contracts.log import LoggedEvent
+from libs.common.contracts.members import Member
+from libs.common.contracts.presence import EntityEventOut
+
+
+class Arrival(msgspec.Struct):
+    """`replaces` is the socket id of the same person's broken connection."""
+
+    member: Member
+    replaces: str | None = None
+
+
+class MembersJoined(msgspec.Struct, tag="joined"):
+    """Those who came together. `version` counts the space's changes."""
+
+    version: int
+    arrivals: list[Arrival]
+    timestamp: str
+
+
+class MembersLeft(msgspec.Struct, tag="left"):
+    """Those who left together."""
+
+    version: int
+    socket_ids: list[str]
+    reason: str
+    timestamp: str
+
+
+class Logged(msgspec.Struct, tag="logged"):
+    """Durable events that were published together, in order of `seq`."""
+
+    events: list[LoggedEvent]
+
+
+class PoseWire(msgspec.Struct, array_like=True):
+    """`data` is the client's `entityData`, as JSON that nobody on the way has to read."""
+
+    socket_id: str
+    user_account: str | None
+    data: msgspec.Raw
+
+
+class Poses(msgspec.Struct, tag="poses"):
+    """The poses of one replica's members in one subspace that changed since its last tick."""
+
+    replica: str
+    subspace: str
+    poses: list[PoseWire]
+
+
+class AskPoses(msgspec.Struct, tag="ask-poses"):
+    """`replica` missed what was said of poses, or never heard it: the others tell it of all their members."""
+
+    replica: str
+
+
+class Entity(msgspec.Struct):
+    """A spawned entity, as the `{space}:entities` hash holds it. `event` is what its spawn was."""
+
+    owner: str  # socket id
+    subspace: str
+    event: EntityEventOut
+
+
+class FromMember(msgspec.Struct, tag="relay"):
+    """An ephemeral event of a member, on its way to the others in the subspace, or to one of them.
+
+    `payload` is what clients get, as JSON that nobody on the way has to read.
+    """
+
+    replica: str
+    subspace: str
+    event: str
+    payload: msgspec.Raw
+    sender: str
+    to: str | None = None
+
+
+type Message = MembersJoined | MembersLeft | Logged | Poses | AskPoses | FromMember
+
+encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder(MembersJoined | MembersLeft | Logged | Poses | AskPoses | FromMember).decode
+decode_entity = msgspec.json.Decoder(Entity).decode

@@ -1,0 +1,305 @@
+"""Who is in a space, in Redis: members, versions, and the lease of each replica.
+
+Join and leave are one atomic script each, for all who come or go together: capacity, member records, version and
+announcement.
+A version that Redis lost begins again at its clock, so it never goes back.
+"""
+
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+from libs.common import cache
+from libs.common.clock import now, rfc3339
+from libs.common.contracts.members import Member, decode_member
+from libs.common.errors import SPACE_FULL, PresenceError
+from libs.common.spaces import SpaceKey
+from services.realtime.cluster import messages
+from services.realtime.cluster.messages import Entity
+
+_NEXT_VERSION = """
+local function next_version(key)
+  if redis.call('EXISTS', key) == 0 then
+    local t = redis.call('TIME')
+    redis.call('SET', key, t[1] * 1000 + math.floor(t[2] / 1000))
+  end
+  return string.format('%.0f', redis.call('INCR', key))
+end
+"""
+
+# KEYS: members, version, epoch, dropped. ARGV: channel, timestamp, then for each: socket id, person, max, member.
+# Returns {epoch, used, answers}; an answer is 0 for a full space, else "" or the member that was replaced.
+_JOIN = (
+    _NEXT_VERSION
+    + """
+local used = redis.call('HLEN', KEYS[1])
+local answers, arrivals = {}, {}
+for i = 3, #ARGV, 4 do
+  local sid, person, max, member = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
+  local old = person ~= '' and redis.call('HGET', KEYS[4], person)
+  local before = redis.call('HGET', KEYS[1], sid)
+  if before then old = sid end
+  local replaced = before or (old and redis.call('HGET', KEYS[1], old))
+  if not replaced and used >= max then
+    table.insert(answers, 0)
+  else
+    if old then redis.call('HDEL', KEYS[4], person) end
+    if replaced then redis.call('HDEL', KEYS[1], old) else used = used + 1 end
+    redis.call('HSET', KEYS[1], sid, member)
+    table.insert(answers, replaced or '')
+    local whom = replaced and cjson.encode(old) or 'null'
+    table.insert(arrivals, '{"member":' .. member .. ',"replaces":' .. whom .. '}')
+  end
+end
+if #arrivals > 0 then
+  redis.call('PUBLISH', ARGV[1], '{"type":"joined","version":' .. next_version(KEYS[2]) ..
+    ',"arrivals":[' .. table.concat(arrivals, ',') .. '],"timestamp":"' .. ARGV[2] .. '"}')
+end
+return {tonumber(redis.call('GET', KEYS[3]) or '0'), used, answers}
+"""
+)
+
+# KEYS: members, version. ARGV: channel, reason, timestamp, socket ids... Returns {left, {members that left}}.
+_LEAVE = (
+    _NEXT_VERSION
+    + """
+local gone, ids = {}, {}
+for i = 4, #ARGV do
+  local member = redis.call('HGET', KEYS[1], ARGV[i])
+  if member then
+    redis.call('HDEL', KEYS[1], ARGV[i])
+    table.insert(gone, member)
+    table.insert(ids, cjson.encode(ARGV[i]))
+  end
+end
+if #ids > 0 then
+  redis.call('PUBLISH', ARGV[1], '{"type":"left","version":' .. next_version(KEYS[2]) .. ',"socket_ids":[' ..
+    table.concat(ids, ',') .. '],"reason":"' .. ARGV[2] .. '","timestamp":"' .. ARGV[3] .. '"}')
+end
+return {redis.call('HLEN', KEYS[1]), gone}
+"""
+)
+
+# KEYS: members. ARGV: socket id, member. Never brings one back who has left.
+_UPDATE = "if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end"
+
+# KEYS: leases. ARGV: replica, lease in ms. Returns 1 if the lease was still held.
+_RENEW = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local held = redis.call('ZSCORE', KEYS[1], ARGV[1])
+redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])
+return held and tonumber(held) >= now and 1 or 0
+"""
+
+# KEYS: leases. Returns the replicas whose lease ran out.
+_EXPIRED = """
+local t = redis.call('TIME')
+return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', t[1] * 1000 + math.floor(t[2] / 1000))
+"""
+
+# KEYS: leases. ARGV: replica. Forget a lease that is still expired.
+_FORGET = """
+local t = redis.call('TIME')
+local expiry = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if expiry and tonumber(expiry) < t[1] * 1000 + math.floor(t[2] / 1000) then
+  redis.call('ZREM', KEYS[1], ARGV[1])
+  return 1
+end
+return 0
+"""
+
+
+UNBOUNDED = 2**31  # members
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRequest:
+    """`person` is an identity's key, or empty for one who cannot be known again."""
+
+    member: Member
+    person: str
+    max_users: int
+
+    @property
+    def arguments(self) -> tuple[str, str, int, bytes]:
+        """What the script takes of each."""
+        return self.member.socket_id, self.person, self.max_users, messages.encode(self.member)
+
+
+@dataclass(frozen=True, slots=True)
+class JoinResult:
+    """`replaced` is the member whose place was taken."""
+
+    epoch: int
+    replaced: Member | None
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """Everyone in a space (all subspaces) at one version."""
+
+    members: dict[str, Member]
+    version: int
+
+
+class Presence:
+    """Live state of spaces. Every method raises `unavailable` while Redis is away."""
+
+    def __init__(self, redis: Redis, replica: str, lease_seconds: float) -> None:
+        self._redis, self._replica = redis, replica
+        self._lease_ms = round(lease_seconds * 1000)
+        self._join = redis.register_script(_JOIN)
+        self._leave = redis.register_script(_LEAVE)
+        self._update = redis.register_script(_UPDATE)
+        self._renew = redis.register_script(_RENEW)
+        self._expired = redis.register_script(_EXPIRED)
+        self._forget = redis.register_script(_FORGET)
+
+    async def join(self, space: SpaceKey, joining: Sequence[JoinRequest]) -> list[JoinResult | PresenceError]:
+        """Add members, announce them once, and give each the space's access epoch, or `space_full`.
+
+        A person who comes back takes the place of the connection that broke. A socket that is known is announced as
+        its own successor.
+        """
+        with cache.redis_unavailable():
+            # First, so that a replica that dies right after the script still leads its sweeper here.
+            await self._add_space(space)
+            records = [part for one in joining for part in one.arguments]
+            epoch, used, answers = await self._join(
+                keys=[cache.members(space), cache.version(space), cache.epoch(space), cache.dropped(space)],
+                args=[cache.wire(space), rfc3339(now()), *records],
+            )
+            await self._show_count(space, used)
+            replaced = [decode_member(answer) if answer else None for answer in answers]
+            await self._drop_entities(space, {old.socket_id for old in replaced if old})
+        return [
+            _full(used, one.max_users) if answer == 0 else JoinResult(int(epoch), old)
+            for one, answer, old in zip(joining, answers, replaced, strict=True)
+        ]
+
+    async def _add_space(self, space: SpaceKey) -> None:
+        added: Any = self._redis.sadd(cache.replica_spaces(self._replica), str(space))
+        await added
+
+    async def missing(self, space: SpaceKey, socket_ids: Iterable[str]) -> set[str]:
+        """Those of `socket_ids` that are no members (any more)."""
+        with cache.redis_unavailable():
+            there: Any = self._redis.hkeys(cache.members(space))
+            return set(socket_ids) - {socket_id.decode() for socket_id in await there}
+
+    async def mark_dropped(self, space: SpaceKey, person: str, socket_id: str, seconds: float) -> None:
+        """Whoever of the same person joins within `seconds` takes the place of this socket."""
+        with cache.redis_unavailable():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.hset(cache.dropped(space), person, socket_id)
+                pipe.pexpire(cache.dropped(space), round(seconds * 1000))
+                await pipe.execute()
+
+    async def leave(self, space: SpaceKey, socket_ids: list[str], reason: str) -> list[Member]:
+        """Remove and announce; the members that were really there."""
+        with cache.redis_unavailable():
+            used, gone = await self._leave(
+                keys=[cache.members(space), cache.version(space)],
+                args=[cache.wire(space), reason, rfc3339(now()), *socket_ids],
+            )
+            await self._show_count(space, used)
+            await self._drop_entities(
+                space, set(socket_ids)
+            )  # also of one that Redis had lost and that was not put back
+        return [decode_member(member) for member in gone]
+
+    async def _drop_entities(self, space: SpaceKey, owners: set[str]) -> None:
+        """Entities go with their owner."""
+        if not owners:
+            return
+        owned = [name for name, entity in (await self.entities(space)).items() if entity.owner in owners]
+        if owned:
+            removed: Any = self._redis.hdel(cache.entities(space), *owned)
+            await removed
+
+    async def entities(self, space: SpaceKey) -> dict[str, Entity]:
+        """Spawned entities by id, all subspaces."""
+        with cache.redis_unavailable():
+            found: Any = self._redis.hgetall(cache.entities(space))
+            return {name.decode(): messages.decode_entity(value) for name, value in (await found).items()}
+
+    async def keep_entities(self, space: SpaceKey, owners: Container[str], entities: dict[str, Entity]) -> None:
+        """Make what is stored of these sockets' entities be `entities`."""
+        gone = [name for name, entity in (await self.entities(space)).items() if entity.owner in owners]
+        with cache.redis_unavailable():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                if gone:
+                    pipe.hdel(cache.entities(space), *gone)
+                if entities:
+                    pipe.hset(cache.entities(space), mapping={n: messages.encode(e) for n, e in entities.items()})
+                await pipe.execute()
+
+    async def update(self, space: SpaceKey, member: Member) -> None:
+        """Write a member's record again; nothing is announced."""
+        with cache.redis_unavailable():
+            await self._update(keys=[cache.members(space)], args=[member.socket_id, messages.encode(member)])
+
+    async def _show_count(self, space: SpaceKey, used: int) -> None:
+        """Keep the popular-spaces set: by value, so that a lost or repeated update does not add up."""
+        if used:
+            await self._redis.zadd(cache.ACTIVE, {str(space): used})
+        else:
+            await self._redis.zrem(cache.ACTIVE, str(space))
+
+    async def roll(self, space: SpaceKey) -> Roll:
+        """Members and version of one moment."""
+        with cache.redis_unavailable():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.hgetall(cache.members(space))
+                pipe.get(cache.version(space))
+                stored, version = await pipe.execute()
+        members = [decode_member(value) for value in stored.values()]
+        return Roll({member.socket_id: member for member in members}, int(version or 0))
+
+    async def forget_space(self, space: SpaceKey) -> None:
+        """This replica has nobody in the space any more."""
+        with cache.redis_unavailable():
+            removed: Any = self._redis.srem(cache.replica_spaces(self._replica), str(space))
+            await removed
+
+    async def renew(self) -> bool:
+        """Extend this replica's lease; False if it had run out, so that its members may have been swept."""
+        with cache.redis_unavailable():
+            return bool(await self._renew(keys=[cache.REPLICAS], args=[self._replica, self._lease_ms]))
+
+    async def release(self) -> None:
+        """End this replica's lease; it has no members left."""
+        with cache.redis_unavailable():
+            await self._redis.zrem(cache.REPLICAS, self._replica)
+            await self._redis.delete(cache.replica_spaces(self._replica))
+
+    async def sweep(self) -> list[tuple[SpaceKey, Member]]:
+        """Remove and announce the members of replicas whose lease ran out.
+
+        Any number of replicas may sweep at once: a member is removed, and so announced, once.
+        """
+        gone: list[tuple[SpaceKey, Member]] = []
+        with cache.redis_unavailable():
+            for replica in await self._expired(keys=[cache.REPLICAS]):
+                gone += await self._sweep_replica(replica.decode())
+        return gone
+
+    async def _sweep_replica(self, replica: str) -> list[tuple[SpaceKey, Member]]:
+        gone: list[tuple[SpaceKey, Member]] = []
+        found: Any = self._redis.smembers(cache.replica_spaces(replica))
+        for name in await found:
+            space = SpaceKey.from_text(name.decode())
+            members = (await self.roll(space)).members.values()
+            lost = [member.socket_id for member in members if member.replica == replica]
+            if lost:
+                gone += [(space, member) for member in await self.leave(space, lost, "lost")]
+        if await self._forget(keys=[cache.REPLICAS], args=[replica]):
+            await self._redis.delete(cache.replica_spaces(replica))
+        return gone
+
+
+def _full(used: int, total: int) -> PresenceError:
+    return PresenceError(SPACE_FULL, details={"capacity": {"used": used, "total": total}})

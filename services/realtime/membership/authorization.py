@@ -1,0 +1,71 @@
+"""Who may enter: what an admission says where it is still true, else what spaces_auth answers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from libs.common.addresses import limited
+from libs.common.bus.base import Bus, Caller
+from libs.common.contracts import spaces
+from libs.common.contracts.spaces import Authorization, Review, Reviewed, ReviewedMember, Verdict
+from libs.common.errors import CATALOGUE, FORBIDDEN, PresenceError
+from libs.common.identity import service_identity
+from libs.common.ids import new_id
+from libs.common.spaces import SpaceKey
+from libs.common.tasks.batching import Batches
+from libs.common.tokens import Admission
+from services.realtime.rooms.client import Client
+
+MOST_AT_ONCE = 32  # of one question; more would keep everybody else waiting for long
+MOST_KNOWN = 10_000  # spaces
+
+
+class Authorizer:
+    """Whatever it answers holds for the access epoch it names; joining reads the epoch once more."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._known: dict[SpaceKey, Authorization] = {}  # the newest answer for each space
+        self._ask = Batches(self._review, MOST_AT_ONCE)
+
+    async def __call__(self, client: Client, space: SpaceKey) -> Authorization:
+        """Raises what the policy says: `not_found`, `banned`, `forbidden` and the like."""
+        known, admission = self._known.get(space), client.token.admission
+        if known and admission and _still_holds(admission, space, known.epoch, client.address):
+            return Authorization(admission.role, known.epoch, known.max_users, known.settings)
+        return await self.anew(client, space)
+
+    async def anew(self, client: Client, space: SpaceKey) -> Authorization:
+        """The same by a question of its own: for who found another epoch than that of the answer they had."""
+        return await self._ask.do(space, client)
+
+    async def _review(self, space: SpaceKey, entering: Sequence[Client]) -> list[Authorization | PresenceError]:
+        request = Review(space.space_type, space.space_id, [reviewed(client) for client in entering])
+        answer = await self._bus.call(spaces.review, request, Caller(service_identity("realtime"), new_id()))
+        settings = self._shared_settings(space, answer)
+        return [_authorization(answer, verdict, settings) for verdict in answer.verdicts]
+
+    def _shared_settings(self, space: SpaceKey, answer: Reviewed) -> Mapping[str, Any]:
+        """One copy for all members of a space."""
+        known = self._known.get(space)
+        if known is None or known.epoch != answer.epoch:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            known = self._known[space] = Authorization("", answer.epoch, answer.max_users, answer.settings)
+        return known.settings
+
+
+def _still_holds(admission: Admission, space: SpaceKey, epoch: int, address: str) -> bool:
+    """Nothing changed since, and it comes from where it was given: from elsewhere, a ban of addresses may be meant."""
+    return admission.space == space and admission.epoch == epoch and admission.address == limited(address)
+
+
+def reviewed(client: Client, after_seq: int | None = None) -> ReviewedMember:
+    """Who a socket is, for the policy. `after_seq` is its snapshot's number; None while it is entering."""
+    identity = client.token.identity
+    return ReviewedMember(client.sid, identity.kind, identity.id, identity.operator, client.address, after_seq)
+
+
+def _authorization(answer: Reviewed, verdict: Verdict, settings: Any) -> Authorization | PresenceError:
+    if not verdict.stays:
+        return PresenceError(CATALOGUE.get(verdict.code or "", FORBIDDEN), verdict.reason or "")
+    return Authorization(verdict.role, answer.epoch, answer.max_users, settings)

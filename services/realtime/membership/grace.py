@@ -1,0 +1,55 @@
+"""A connection that broke is not yet somebody who left.
+
+For a few seconds the member stays, and if the same person joins again, on whatever replica, the new socket takes its
+place: the others see `user-left {reason: "replaced"}` and `user-joined` in one write, and nobody flashes. Only who
+can prove to be the same counts: an account, or a guest with a token.
+"""
+
+import asyncio
+
+import structlog
+
+from libs.common.contracts.members import Member
+from libs.common.errors import PresenceError
+from libs.common.spaces import SpaceKey
+from services.realtime.cluster.presence import Presence
+from services.realtime.membership.departure import Departure
+
+_log = structlog.get_logger(__name__)
+MARK_SECONDS = 30.0  # for which Redis may remember a broken connection; its member is gone long before
+
+
+class Grace:
+    """A component. What it still keeps when the replica ends is left to the others' sweep."""
+
+    def __init__(self, seconds: float, presence: Presence, departure: Departure) -> None:
+        self._seconds, self._presence, self._departure = seconds, presence, departure
+        self._waiting: set[asyncio.Task[None]] = set()
+
+    @property
+    def keeps_anyone(self) -> bool:
+        """Whether members of this replica are left without a connection."""
+        return bool(self._waiting)
+
+    async def start(self) -> None:
+        """Nothing to do."""
+
+    async def stop(self) -> None:
+        for task in self._waiting:
+            task.cancel()
+        await asyncio.gather(*self._waiting, return_exceptions=True)
+
+    async def begin(self, space: SpaceKey, member: Member, person: str) -> None:
+        """Keep the member for a while; then it left. Returns once every replica can know of it."""
+        self._departure.expect(space)
+        task = asyncio.create_task(self._keep(space, member))
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+        try:
+            await self._presence.mark_dropped(space, person, member.socket_id, MARK_SECONDS)
+        except PresenceError as error:
+            _log.warning("nobody can take this connection's place", socket_id=member.socket_id, error=str(error))
+
+    async def _keep(self, space: SpaceKey, member: Member) -> None:
+        await asyncio.sleep(self._seconds)
+        await self._departure.now(space, member, "disconnected")

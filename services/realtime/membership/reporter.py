@@ -1,0 +1,82 @@
+"""Telling spaces_auth who came, went and is still here: batched once a second, tried until taken."""
+
+import contextlib
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from libs.common.bus.base import Bus, Caller
+from libs.common.clock import now
+from libs.common.contracts import spaces
+from libs.common.contracts.members import Member
+from libs.common.contracts.spaces import PresenceChange, RecordPresence
+from libs.common.errors import INTERNAL, PresenceError
+from libs.common.identity import service_identity
+from libs.common.ids import new_id
+from libs.common.spaces import SpaceKey
+from libs.common.tasks.background import Background
+
+_log = structlog.get_logger(__name__)
+FLUSH_SECONDS = 1.0
+HEARTBEAT_SECONDS = 60.0
+BATCH = 500
+
+
+class Reporter:
+    """`members` gives this replica's members for the heartbeat."""
+
+    def __init__(self, bus: Bus, replica: str, members: Callable[[], Iterable[tuple[SpaceKey, Member]]]) -> None:
+        self._bus, self._replica, self._members = bus, replica, members
+        self._waiting: list[PresenceChange] = []
+        self._background = Background()
+
+    async def start(self) -> None:
+        self._background.every(FLUSH_SECONDS, self._flush)
+        self._background.every(HEARTBEAT_SECONDS, self._beat)
+
+    async def stop(self) -> None:
+        await self._background.end()
+        with contextlib.suppress(PresenceError):
+            await self._flush()
+
+    def report(self, kind: str, space: SpaceKey, member: Member, reason: str | None = None) -> None:
+        """`kind` is join, leave or heartbeat."""
+        self._waiting.append(
+            PresenceChange(
+                session_id=member.stay_id,
+                kind=kind,
+                space_type=space.space_type,
+                space_id=space.space_id,
+                subspace=member.subspace,
+                socket_id=member.socket_id,
+                replica_id=member.replica,
+                user_account=member.user_account,
+                guest_id=member.guest_id,
+                display_name=member.display_name,
+                at=now(),
+                reason=reason,
+            )
+        )
+
+    async def _flush(self) -> None:
+        """Send in order; what is not taken stays first in line.
+
+        What comes meanwhile waits for the next time: of a crowd that enters, few large batches cost the space's
+        counter, and so those who talk there, less than many small ones.
+        """
+        left = len(self._waiting)
+        while left > 0:
+            batch = self._waiting[: min(BATCH, left)]
+            caller = Caller(service_identity("realtime"), new_id())
+            try:
+                await self._bus.call(spaces.record_presence, RecordPresence(batch), caller)
+            except PresenceError as error:
+                if error.kind.temporary or error.kind is INTERNAL:
+                    raise
+                _log.error("presence report refused", changes=len(batch), error=str(error), details=error.details)
+            del self._waiting[: len(batch)]
+            left -= len(batch)
+
+    async def _beat(self) -> None:
+        for space, member in self._members():
+            self.report("heartbeat", space, member)

@@ -1,0 +1,221 @@
+"""Poses are state, not messages: the latest of each member counts, and a tick sends what changed.
+
+One blob a room and tick, built once: legacy clients get it as many small `aframe-update` frames in one write, clients
+with the feature `pose-batch` or `pose-compact` as one `aframe-batch`. One's own pose is cut out by its span.
+A socket that has not taken the last bytes yet is left out of a tick and given everything once it has.
+"""
+
+import asyncio
+import time
+from collections.abc import Collection
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from libs.common import cache
+from libs.common.clock import now, rfc3339
+from libs.common.contracts.presence import MAX_POSE_BYTES, AframeUpdate, Position
+from libs.common.errors import TOO_LARGE, PresenceError
+from libs.common.metrics import POSE_TICK
+from libs.common.spaces import SpaceKey
+from libs.common.tasks.background import Background
+from services.realtime.cluster import messages
+from services.realtime.cluster.messages import AskPoses, Poses, PoseWire
+from services.realtime.poses.encoding import Pose
+from services.realtime.poses.interest import Interest
+from services.realtime.poses.state import News, PoseState
+from services.realtime.poses.variants import Variants
+from services.realtime.rooms.broadcast import Broadcast
+from services.realtime.rooms.client import Client, Place, PoseForm
+
+_log = structlog.get_logger(__name__)
+_encode = msgspec.json.Encoder().encode
+
+
+class PoseTicker:
+    """`put` takes a member's update; each tick sends what changed, here and to other replicas."""
+
+    def __init__(
+        self, redis: Redis, broadcast: Broadcast, replica: str, tick_seconds: float, interest_above: int
+    ) -> None:
+        self._redis, self._broadcast, self._replica = redis, broadcast, replica
+        self._tick, self._interest_above = tick_seconds, interest_above
+        self._rooms: dict[tuple[SpaceKey, str], PoseState] = {}
+        self._asking: set[SpaceKey] = set()
+        self._shared: set[SpaceKey] = set()  # spaces where other replicas have members too
+        self._background = Background()
+
+    def put(self, place: Place, update: AframeUpdate) -> None:
+        """Partial updates add up: absent fields keep their last value, entities merge by id. Raises `too_large`."""
+        room, member = self._room(place.space, place.subspace), place.member
+        before = room.latest.get(member.socket_id)
+        state, data = _merged(before.state if before else None, update)
+        pose = Pose(member.socket_id, member.user_account, data, state)
+        if room.set(pose):
+            room.moved_here[member.socket_id] = pose
+
+    def take(self, space: SpaceKey, message: Poses) -> None:
+        """Another replica's members moved."""
+        room = self._room(space, message.subspace)
+        for pose in message.poses:
+            room.set(Pose(pose.socket_id, pose.user_account, bytes(pose.data)))
+
+    def ask(self, space: SpaceKey) -> None:
+        """Have the other replicas tell of all their members; what was asked for comes with a next tick."""
+        self._asking.add(space)
+
+    def tell_all(self, space: SpaceKey) -> None:
+        """Another replica asked: tell of this replica's members again."""
+        for key, room in self._rooms.items():
+            if key[0] == space:
+                room.moved_here = {sid: pose for sid, pose in room.latest.items() if pose.state}
+
+    def position_of(self, space: SpaceKey, subspace: str, socket_id: str) -> Position | None:
+        """Where a member is now; None if it has not moved since it came."""
+        room = self._rooms.get((space, subspace))
+        pose = room.latest.get(socket_id) if room else None
+        return pose.position if pose else None
+
+    def welcome(self, client: Client) -> None:
+        """Everyone's latest pose at the next tick, to a socket that has just entered."""
+        room = self._rooms.get((client.place.space, client.place.subspace)) if client.place else None
+        if room and room.latest:
+            room.behind.add(client.sid)
+
+    def share(self, space: SpaceKey, *, shared: bool) -> None:
+        """Whether other replicas must hear of this space's poses."""
+        (self._shared.add if shared else self._shared.discard)(space)
+
+    def drop(self, space: SpaceKey, subspace: str, socket_id: str) -> None:
+        """A member left."""
+        room = self._rooms.get((space, subspace))
+        if room:
+            room.forget(socket_id)
+
+    def forget_socket(self, space: SpaceKey, subspace: str, socket_id: str) -> None:
+        """It hears and says no more; its pose stays for as long as it is a member."""
+        room = self._rooms.get((space, subspace))
+        if room:
+            room.forget_listener(socket_id)
+
+    def close(self, space: SpaceKey) -> None:
+        """This replica holds the space no more."""
+        for key in [key for key in self._rooms if key[0] == space]:
+            del self._rooms[key]
+        self._shared.discard(space)
+        self._asking.discard(space)
+
+    def _room(self, space: SpaceKey, subspace: str) -> PoseState:
+        return self._rooms.setdefault((space, subspace), PoseState())
+
+    async def start(self) -> None:
+        self._background.begin(self._run())
+
+    async def stop(self) -> None:
+        await self._background.end()
+
+    async def _run(self) -> None:
+        """Ticks never take more than half of the time: under load they come later, each with more."""
+        pause = self._tick
+        while True:
+            await asyncio.sleep(pause)
+            started = time.monotonic()
+            try:
+                await self._send_all()
+            except Exception:
+                _log.exception("pose tick failed")
+            spent = time.monotonic() - started
+            POSE_TICK.observe(spent)
+            pause = max(self._tick - spent, spent)
+
+    async def _send_all(self) -> None:
+        for (space, subspace), room in list(self._rooms.items()):
+            if room.has_news:
+                news = room.next_tick()
+                if sockets := self._broadcast.room(space, subspace):
+                    self._send(sockets.clients, room, news)
+        await self._publish()
+
+    async def _publish(self) -> None:
+        """What the other replicas are to hear, all in one round trip. What Redis did not take goes with a next tick."""
+        asking, moved = self._asking & self._shared, self._moved_here()
+        if not asking and not moved:
+            return
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for space in asking:
+                    pipe.publish(cache.wire(space), messages.encode(AskPoses(self._replica)))
+                for (space, subspace), poses in moved.items():
+                    told = [PoseWire(p.socket_id, p.user_account, msgspec.Raw(p.data)) for p in poses.values()]
+                    pipe.publish(cache.wire(space), messages.encode(Poses(self._replica, subspace, told)))
+                await pipe.execute()
+            self._asking -= asking
+        except (RedisError, OSError):
+            for key, poses in moved.items():
+                if room := self._rooms.get(key):
+                    room.moved_here = {sid: pose for sid, pose in poses.items() if sid in room.latest} | room.moved_here
+
+    def _moved_here(self) -> dict[tuple[SpaceKey, str], dict[str, Pose]]:
+        """Of each shared room, this replica's members that moved since this was last asked."""
+        moved = {}
+        for key, room in self._rooms.items():
+            if room.moved_here and key[0] in self._shared:
+                moved[key], room.moved_here = room.moved_here, {}
+        return moved
+
+    def _send(self, clients: Collection[Client], room: PoseState, news: News) -> None:
+        timestamp = rfc3339(now())
+        everywhere = Everywhere(room, news, timestamp)
+        crowded = len(room.latest) > self._interest_above
+        interest = Interest(room, news, timestamp) if crowded or _anyone_wants_interest(clients) else None
+        for client in clients:
+            place = client.place
+            if place is None:
+                continue
+            if client.engine.is_busy:
+                room.behind.add(client.sid)
+                continue
+            behind = client.sid in room.behind or _lacks_numbers(client, place)
+            room.behind.discard(client.sid)
+            told = interest if interest and (crowded or place.wants_interest) else everywhere
+            told.forms(place, behind=behind).send(client)
+
+
+def _merged(before: AframeUpdate | None, update: AframeUpdate) -> tuple[AframeUpdate, bytes]:
+    """The state after the update, and its JSON."""
+    state = before.merged(update) if before else update
+    data = _encode(state)
+    if len(data) > MAX_POSE_BYTES:
+        state = AframeUpdate(state.position, state.rotation, update.entities)
+        data = _encode(state)
+    if len(data) > MAX_POSE_BYTES:
+        raise PresenceError(TOO_LARGE, f"A pose with its entities is at most {MAX_POSE_BYTES} bytes of JSON.")
+    return state, data
+
+
+class Everywhere:
+    """One tick of a room in which everyone is told of everyone."""
+
+    def __init__(self, room: PoseState, news: News, timestamp: str) -> None:
+        numbers = room.numbers
+        all_names = [(number, sid) for sid, number in numbers.items()]
+        self._news = Variants(news.changed, timestamp, numbers, gone=news.gone, names=news.names)
+        self._everything = Variants(room.latest, timestamp, numbers, gone=news.gone_unheard, names=all_names)
+
+    def forms(self, _: Place, *, behind: bool) -> Variants:
+        """What a socket is told; who missed a tick is told everything."""
+        return self._everything if behind else self._news
+
+
+def _lacks_numbers(client: Client, place: Place) -> bool:
+    """Whether it takes compact poses from now on, having polled until now."""
+    if place.form is not PoseForm.COMPACT or place.knows_numbers or client.engine.transport is None:
+        return False
+    place.knows_numbers = True
+    return True
+
+
+def _anyone_wants_interest(clients: Collection[Client]) -> bool:
+    return any(client.place and client.place.wants_interest for client in clients)

@@ -1,0 +1,95 @@
+"""What a space's sockets are told: which packets, to whom."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from libs.common.contracts.log import LoggedEvent
+from libs.common.contracts.registry import Registry, Socket
+from libs.common.spaces import SpaceKey
+from services.realtime.rooms.client import Client
+from services.realtime.rooms.room import Room, write
+from services.realtime.transport.packets import EventPacket
+
+
+class Broadcast:
+    """The rooms of this replica; a room is a space's subspace."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._rooms: dict[SpaceKey, dict[str, Room]] = {}
+        self._bindings = {
+            event.name: [binding for binding in event.bindings if isinstance(binding, Socket)]
+            for event in registry.events
+        }
+
+    def room(self, space: SpaceKey, subspace: str) -> Room | None:
+        """None where this replica has nobody."""
+        return self._rooms.get(space, {}).get(subspace)
+
+    def send(self, space: SpaceKey, subspace: str, event: str, payload: Any, *, skip: str | None = None) -> None:
+        """An ephemeral event to everyone in a subspace."""
+        room = self.room(space, subspace)
+        if room:
+            room.post(EventPacket(event, payload), skip)
+
+    def event(self, space: SpaceKey, event: LoggedEvent, entering: Iterable[Client]) -> None:
+        """A durable event to everyone it concerns, but those whose snapshot already holds it.
+
+        Whoever is `entering` gets it after its snapshot.
+        """
+        rooms = [room for subspace, room in self._rooms.get(space, {}).items() if event.concerns(subspace)]
+        for packet in self.rendered(event):
+            for client in entering:
+                if client.place and client.place.early is not None and event.concerns(client.place.subspace):
+                    client.place.early.append((event.seq, packet))
+            for room in rooms:
+                _to_room(room, event.seq, packet)
+
+    def rendered(self, event: LoggedEvent) -> list[EventPacket]:
+        """The socket events that the registry binds to a logged event, each with its `seq`."""
+        return [
+            EventPacket(binding.event, {**_renamed(event.payload, binding), "seq": event.seq})
+            for binding in self._bindings.get(event.name, ())
+        ]
+
+    def admit(self, client: Client, seq: int) -> None:
+        """Send what came while the socket was entering, then let it hear the room."""
+        place = client.place
+        if place is None:
+            return
+        for number, packet in place.early or ():
+            if number > seq:
+                self.to_one(client, packet)
+        place.early, place.after_seq = None, seq
+        room = self._rooms.setdefault(place.space, {}).setdefault(place.subspace, Room())
+        room.newest_snapshot = max(room.newest_snapshot, seq)
+        room.add(client)
+
+    def expel(self, client: Client) -> None:
+        """The socket hears the room no more."""
+        place = client.place
+        room = place and self.room(place.space, place.subspace)
+        if place and room:
+            room.remove(client)
+            if not len(room):
+                del self._rooms[place.space][place.subspace]
+                if not self._rooms[place.space]:
+                    del self._rooms[place.space]
+
+    @staticmethod
+    def to_one(client: Client, packet: EventPacket) -> None:
+        """To one socket, at once."""
+        write(client, packet.frame(client.namespace), ((packet, None),))
+
+
+def _to_room(room: Room, seq: int, packet: EventPacket) -> None:
+    if seq > room.newest_snapshot:  # nearly always
+        room.post(packet)
+        return
+    room.flush()  # what was posted before comes first
+    for client in room.clients:
+        if client.place and client.place.after_seq < seq:
+            Broadcast.to_one(client, packet)
+
+
+def _renamed(payload: dict[str, Any], binding: Socket) -> dict[str, Any]:
+    return {binding.rename.get(name, name): value for name, value in payload.items()}

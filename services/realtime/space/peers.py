@@ -1,0 +1,70 @@
+"""Ephemeral events from one member to the others, or to one: spawns, typing, WebRTC signalling.
+
+A sender's events keep their order. Here they go straight to the room; to other replicas by the space's
+channel, and only while somebody is there.
+"""
+
+from typing import Any
+
+import msgspec
+
+from libs.common.contracts.presence import EntityEventOut
+from libs.common.errors import NOT_FOUND, PresenceError
+from services.realtime.cluster import messages
+from services.realtime.cluster.publisher import Publisher
+from services.realtime.rooms.broadcast import Broadcast
+from services.realtime.rooms.client import Place
+from services.realtime.space.entities import REMOVE, SPAWN
+from services.realtime.space.held_space import HeldSpace
+from services.realtime.space.held_spaces import HeldSpaces
+from services.realtime.transport.packets import EventPacket
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Peers:
+    def __init__(self, held_spaces: HeldSpaces, broadcast: Broadcast, publisher: Publisher, replica: str) -> None:
+        self._held_spaces, self._broadcast, self._publisher, self._replica = held_spaces, broadcast, publisher, replica
+
+    def space(self, place: Place) -> HeldSpace:
+        """The held space of a member of this replica."""
+        return self._held_spaces.by_key[place.space]
+
+    def share_entity(self, place: Place, event: EntityEventOut) -> bool:
+        """Relay a spawn or removal and keep its effect; False for any other event.
+
+        Raises `invalid_input` or `conflict` for a spawn that cannot be kept.
+        """
+        if event.name not in (SPAWN, REMOVE):
+            return False
+        entities = self.space(place).entities
+        name = entities.check(place.subspace, event)
+        entities.apply(place.subspace, event)
+        entity = messages.Entity(place.member.socket_id, place.subspace, event) if event.name == SPAWN else None
+        self._publisher.put_entity(place.space, name, entity)
+        self.to_others(place, "entity-event", event, always=True)
+        return True
+
+    def to_others(self, place: Place, event: str, payload: Any, *, always: bool = False) -> None:
+        """To everyone else in the sender's subspace; `always` also where no other replica is known to be."""
+        sender = place.member.socket_id
+        self._broadcast.send(place.space, place.subspace, event, payload, skip=sender)
+        space = self._held_spaces.by_key.get(place.space)
+        if always or (space and space.is_shared):
+            self._publish(place, event, payload, None)
+
+    def to_one(self, place: Place, target: str, event: str, payload: Any) -> None:
+        """To one socket in the sender's subspace. Raises `not_found` for any other."""
+        space = self._held_spaces.by_key.get(place.space)
+        if space is None or not space.has_member(target, place.subspace):
+            raise PresenceError(NOT_FOUND, "There is no such socket in this space.")
+        client = space.clients.get(target)
+        if client:
+            Broadcast.to_one(client, EventPacket(event, payload))
+        else:
+            self._publish(place, event, payload, target)
+
+    def _publish(self, place: Place, event: str, payload: Any, to: str | None) -> None:
+        raw = msgspec.Raw(_encode(payload))
+        message = messages.FromMember(self._replica, place.subspace, event, raw, place.member.socket_id, to)
+        self._publisher.put(place.space, message)

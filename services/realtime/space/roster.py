@@ -1,0 +1,94 @@
+"""The members of one space, all subspaces and replicas, as one replica knows them."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from libs.common.contracts.members import Member
+from libs.common.contracts.presence import Position
+from libs.common.contracts.voice import VoiceState
+
+_encode = msgspec.json.Encoder().encode
+
+type PositionOf = Callable[[str], Position | None]
+
+
+class Roster:
+    """`version` is the number of the last change it holds."""
+
+    def __init__(self, replica: str) -> None:
+        self.version = 0
+        self._replica = replica
+        self._members: dict[str, Member] = {}
+        self._subspaces: dict[str, dict[str, Member]] = defaultdict(dict)
+        self._replicas: Counter[str] = Counter()
+        self._shown: dict[str, tuple[Position | None, bytes]] = {}
+
+    def __contains__(self, socket_id: str) -> bool:
+        return socket_id in self._members
+
+    @property
+    def socket_ids(self) -> set[str]:
+        return set(self._members)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether another replica has members here."""
+        return len(self._members) > self._replicas[self._replica]
+
+    @property
+    def subspaces(self) -> list[str]:
+        """Those that somebody is in."""
+        return list(self._subspaces)
+
+    def get(self, socket_id: str) -> Member | None:
+        return self._members.get(socket_id)
+
+    def of(self, subspace: str) -> Mapping[str, Member]:
+        """Everyone in the subspace, by socket id."""
+        return self._subspaces.get(subspace, {})
+
+    def add(self, member: Member) -> bool:
+        """False for one who was known; the record is taken in any case."""
+        known = self.remove(member.socket_id) is not None
+        self._members[member.socket_id] = self._subspaces[member.subspace][member.socket_id] = member
+        self._replicas[member.replica] += 1
+        return not known
+
+    def remove(self, socket_id: str) -> Member | None:
+        member = self._members.pop(socket_id, None)
+        if member:
+            there = self._subspaces[member.subspace]
+            del there[socket_id]
+            if not there:
+                del self._subspaces[member.subspace]
+            self._replicas[member.replica] -= 1
+            self._shown.pop(socket_id, None)
+        return member
+
+    def set_avatar(self, socket_id: str, avatar_data: object) -> None:
+        if member := self._members.get(socket_id):
+            member.avatar_data = avatar_data
+            self._shown.pop(socket_id, None)
+
+    def set_voice(self, socket_id: str, voice: VoiceState) -> None:
+        if member := self._members.get(socket_id):
+            member.voice = voice
+            self._shown.pop(socket_id, None)
+
+    def shown(self, subspace: str, but: str, position_of: PositionOf) -> msgspec.Raw:
+        """Everyone in the subspace but one, where they are now: the JSON of a list of `UserJoined`.
+
+        Each record's bytes are kept until it moves, so that a thousand who enter cost a join of pieces each.
+        """
+        pieces = [self._piece(member, position_of(sid)) for sid, member in self.of(subspace).items() if sid != but]
+        return msgspec.Raw(b"[" + b",".join(pieces) + b"]")
+
+    def _piece(self, member: Member, position: Position | None) -> bytes:
+        shown = self._shown.get(member.socket_id)
+        if shown is None or shown[0] is not position:
+            if position is not None:
+                member.position = position
+            shown = self._shown[member.socket_id] = position, _encode(member.joined())
+        return shown[1]

@@ -1,0 +1,294 @@
+"""Engine.IO's WebSocket, made direct: what is written goes straight to the transport.
+
+This module holds every private part of engineio that we rely on; the rest of Engine.IO (polling, the
+handshake, heartbeats, closing) stays the library's. Read from engineio 4.15.1:
+
+* `AsyncServer._handle_connect` makes an `async_socket.AsyncSocket` and puts it into `self.sockets`; our
+  mapping turns it into a `DirectSocket` as it goes in.
+* `AsyncSocket._websocket_handler` starts a writer task per socket and a task and a timer per received
+  packet; ours has neither. Heartbeats are watched by the server's own service task.
+* `AsyncSocket.close` may wait for ever for a client that polls no more, says nothing when a heartbeat is missed, and
+  leaves a poll that waits unanswered; `handle_get_request` lets two polls take turns with one's packets;
+  `handle_post_request` reads part of a body, and its caller answers an unreadable one with OK.
+* the aiohttp driver's `WebSocket` leaves permessage-deflate on: 100 KB a connection; ours does not.
+
+`tests/unit/realtime/test_library_seams.py` fails when one of these changes.
+"""
+
+import asyncio
+import secrets
+import struct
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import engineio
+import structlog
+from aiohttp import WSMsgType, web
+from engineio.async_drivers.aiohttp import WebSocket
+from engineio.async_socket import AsyncSocket
+from engineio.exceptions import EngineIOError, SocketIsClosedError, UnknownPacketError
+from engineio.packet import CLOSE, MESSAGE, NOOP, PING, PONG, UPGRADE, Packet
+
+from services.realtime.transport.payloads import read_payload
+
+_log = structlog.get_logger(__name__)
+TEXT, BINARY, CLOSE_FRAME = 1, 2, 8  # opcodes (RFC 6455, 5.2)
+SERVICE_RESTART = struct.pack("!H", 1012)  # close code (IANA's WebSocket registry)
+LAST_SECONDS = 2.0  # a dropped connection has for its last bytes
+MAX_QUEUED = 1024  # packets that may wait for a client that polls
+UPGRADE_SECONDS = 10.0  # from the WebSocket's opening to the client's last word about it
+_closing: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
+
+
+def frame(payload: bytes, opcode: int = TEXT) -> bytes:
+    """One unmasked, unfragmented WebSocket frame (RFC 6455, 5.2)."""
+    return frame_header(len(payload), opcode) + payload
+
+
+def frame_header(size: int, opcode: int = TEXT) -> bytes:
+    """The header of a frame whose payload has `size` bytes."""
+    if size < 126:
+        return bytes((0x80 | opcode, size))
+    if size < 65536:
+        return struct.pack("!BBH", 0x80 | opcode, 126, size)
+    return struct.pack("!BBQ", 0x80 | opcode, 127, size)
+
+
+def new_socket_id(replica_id: str, life: str) -> str:
+    """`r1-5f3a-…`: Caddy finds the replica by the first part; the second tells its lives apart."""
+    return f"{replica_id}-{life}-{secrets.token_urlsafe(12)}"
+
+
+class DirectWebSocket(WebSocket):  # type: ignore[misc]  # the library is untyped
+    """aiohttp's WebSocket without permessage-deflate; `request` gives the transport."""
+
+    heartbeat: float | None = None  # seconds between pings of the WebSocket itself
+
+    async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
+        request: web.Request = environ["aiohttp.request"]
+        most = self.server.max_http_buffer_size
+        self._sock = web.WebSocketResponse(max_msg_size=most, compress=False, heartbeat=self.heartbeat)
+        await self._sock.prepare(request)
+        self.environ, self.request = environ, request
+        await self.handler(self)
+        return self._sock
+
+    @property
+    def response(self) -> web.WebSocketResponse:
+        response: web.WebSocketResponse = self._sock
+        return response
+
+
+class DirectSocket(AsyncSocket):  # type: ignore[misc]
+    """An Engine.IO socket. `transport` is set while it is upgraded and nothing waits in its queue.
+
+    `hot` is asked first about each text message; it returns True for one that it handled.
+    """
+
+    connected: bool
+    upgrading: bool
+    transport: asyncio.WriteTransport | None = None
+    hot: Callable[[str], bool] | None = None
+    _web_socket: DirectWebSocket | None = None
+    _polling = False
+
+    @property
+    def backlog(self) -> int:
+        """Bytes written and not yet taken by the kernel."""
+        return self.transport.get_write_buffer_size() if self.transport else 0
+
+    def write(self, data: bytes) -> None:
+        """Bytes that are whole frames, to an upgraded socket. uvloop raises on a closed transport: nothing to do."""
+        try:
+            if self.transport:
+                self.transport.write(data)
+        except RuntimeError:
+            self.transport = None
+
+    def write_parts(self, parts: Sequence[bytes | memoryview]) -> None:
+        """The same from several pieces, without joining them."""
+        try:
+            if self.transport and len(parts) == 1:
+                self.transport.write(parts[0])
+            elif self.transport:
+                self.transport.writelines(parts)
+        except RuntimeError:
+            self.transport = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has not taken yet what it was sent last."""
+        return self.backlog > 0 if self.transport else not self.queue.empty()
+
+    def queue_message(self, text: str) -> None:
+        """One message for a socket that polls or is upgrading."""
+        if self.queue.qsize() < MAX_QUEUED:
+            self.queue.put_nowait(Packet(MESSAGE, text))
+        else:
+            self.drop()
+
+    def drop(self, farewell: bytes = b"") -> None:
+        """End the connection. Whoever still reads gets `farewell` (whole frames) within `LAST_SECONDS`."""
+        transport, self.transport = self.transport, None
+        if transport and not transport.is_closing():
+            transport.write(farewell)
+            transport.close()
+            asyncio.get_running_loop().call_later(LAST_SECONDS, transport.abort)
+        _in_background(self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR))
+
+    def hang_up(self) -> None:
+        """End the connection so that its client comes back: without a word of Socket.IO or Engine.IO, both of which
+        would say that the server does not want it any more."""
+        self.drop(frame(SERVICE_RESTART, CLOSE_FRAME))
+
+    async def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
+        """At once, whatever `wait` says: a client that is gone empties no queue. A poll that waits is answered."""
+        if self.closing or self.closed:
+            return
+        self.last_ping = None  # or `send` would look at a missed heartbeat instead of sending CLOSE
+        await super().close(wait=False, abort=abort, reason=reason)
+        if abort:
+            self.queue.put_nowait(Packet(NOOP))
+
+    async def handle_get_request(self, environ: dict[str, Any]) -> Any:
+        """A poll, or the WebSocket. A second poll beside the first ends the client (protocol 4)."""
+        if "HTTP_UPGRADE" in environ or self.upgrading:
+            return await super().handle_get_request(environ)
+        if self._polling:
+            raise EngineIOError("two polls at once")
+        self._polling = True
+        try:
+            return await super().handle_get_request(environ)
+        finally:
+            self._polling = False
+
+    async def handle_post_request(self, environ: dict[str, Any]) -> None:
+        """Raises `EngineIOError` for what cannot be read: the client ends, and the answer is 400."""
+        for pkt in await read_payload(environ["aiohttp.request"], self.server.max_http_buffer_size):
+            if not self.closed:
+                await self.receive(pkt)
+
+    async def send(self, pkt: Packet) -> None:
+        if self.transport is None:
+            await super().send(pkt)
+        elif await self.check_ping_timeout():
+            self._write_packet(pkt)
+
+    def _write_packet(self, pkt: Packet) -> None:
+        encoded = pkt.encode()
+        self.write(frame(encoded.encode(), TEXT) if isinstance(encoded, str) else frame(encoded, BINARY))
+        if pkt.packet_type == CLOSE and self._web_socket and self.transport:
+            _in_background(self._web_socket.close())
+            asyncio.get_running_loop().call_later(LAST_SECONDS, self.transport.abort)
+
+    async def _websocket_handler(self, ws: DirectWebSocket) -> None:
+        if self.connected and not await self._upgrade(ws):
+            return
+        self.connected = self.upgraded = True
+        self._go_direct(ws)
+        try:
+            await self._begin()
+            async for message in ws.response:
+                if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY) or not await self._take(message.data):
+                    break
+        finally:
+            self.transport = None
+            await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
+
+    async def _begin(self) -> None:
+        """Before the first message is read."""
+
+    async def _upgrade(self, ws: DirectWebSocket) -> bool:
+        """The probe of a client that polls (Engine.IO protocol 4, "Upgrade"). There is one attempt at a time."""
+        if self.upgrading:
+            return False
+        self.upgrading = True  # the poll answers with NOOP meanwhile
+        try:
+            async with asyncio.timeout(UPGRADE_SECONDS):
+                return await self._probe(ws.response) and not self.closed
+        except TimeoutError:
+            return False
+        finally:
+            self.upgrading = False
+
+    async def _probe(self, response: web.WebSocketResponse) -> bool:
+        if await _next(response) != f"{PING}probe":
+            return False
+        await response.send_str(f"{PONG}probe")
+        if self._polling:
+            await self.queue.put(Packet(NOOP))  # ends the poll that waits
+        return await _next(response) == f"{UPGRADE}"
+
+    def _go_direct(self, ws: DirectWebSocket) -> None:
+        """From queue to transport without a break: nothing can come between, since nothing is awaited."""
+        self._web_socket, self.transport = ws, ws.request.transport
+        while not self.queue.empty():
+            waiting = self.queue.get_nowait()
+            self.queue.task_done()
+            if waiting is not None:
+                self._write_packet(waiting)
+
+    async def _take(self, data: str | bytes) -> bool:
+        """One message; False when the connection is to end."""
+        if self.hot and isinstance(data, str) and self.hot(data):
+            return True
+        try:
+            await self.receive(Packet(encoded_packet=data))
+        except SocketIsClosedError:
+            return False
+        except (UnknownPacketError, ValueError, IndexError) as error:
+            _log.info("Socket sent what is no Engine.IO packet", sid=self.sid, error=repr(error))
+            return False
+        return not self.closed
+
+
+async def _next(response: web.WebSocketResponse) -> object:
+    return (await response.receive()).data
+
+
+def _in_background(work: Awaitable[None]) -> None:
+    task = asyncio.ensure_future(work)
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+
+
+class _Sockets(dict[str, Any]):
+    """engineio's sockets by id; each becomes a `DirectSocket` as it comes in, if it is none."""
+
+    def __setitem__(self, sid: str, socket: Any) -> None:
+        if not isinstance(socket, DirectSocket):
+            socket.__class__ = DirectSocket
+        super().__setitem__(sid, socket)
+
+
+def engine_class(replica_id: str, life: str) -> type[engineio.AsyncServer]:
+    """An Engine.IO server whose ids name the replica and whose sockets are direct."""
+
+    class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
+        _async: dict[str, Any]
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.sockets = _Sockets()
+            driver: dict[str, Any] = self._async  # shared by all servers of the process
+            self._async = {**driver, "websocket": DirectWebSocket}
+
+        def generate_id(self) -> str:
+            return new_socket_id(replica_id, life)
+
+        async def handle_request(self, request: web.Request) -> web.StreamResponse:
+            """The library takes a missing `transport` for polling; the protocol demands a 400.
+
+            It also fails over a POST to a client that is closed and not yet forgotten.
+            """
+            sid = request.query.get("sid", "")
+            if sid in self.sockets and self.sockets[sid].closed:
+                del self.sockets[sid]
+            if "transport" in request.query or request.method == "OPTIONS":
+                answer: web.StreamResponse = await super().handle_request(request)
+            else:
+                refusal, environ = self._bad_request("Missing transport"), self._async["translate_request"](request)
+                answer = await self._make_response(refusal, environ)
+            return answer
+
+    return EngineServer
