@@ -1,19 +1,16 @@
 """Wiring of one realtime replica."""
 
-from collections.abc import Iterable
-
 from libs.common.bus.base import Bus
 from libs.common.bus.rabbit import RabbitBus
 from libs.common.cache import RedisClient
 from libs.common.contracts import default_registry
-from libs.common.contracts.members import Member
 from libs.common.contracts.registry import Registry
+from libs.common.edge.commands import Commands
 from libs.common.edge.gatekeeper import Gatekeeper
 from libs.common.edge.limits import RateLimits
 from libs.common.edge.origin import allowed_origins
 from libs.common.ids import new_id
 from libs.common.service import Component, Service
-from libs.common.spaces import SpaceKey
 from services.realtime.clients.account_channel import AccountChannel
 from services.realtime.clients.draining import Draining
 from services.realtime.clients.expiry import Expiry
@@ -30,7 +27,9 @@ from services.realtime.membership.reporter import Reporter
 from services.realtime.naf.adapter import NafAdapter
 from services.realtime.poses.ticker import PoseTicker
 from services.realtime.rooms.broadcast import Broadcast
+from services.realtime.rooms.client_table import ClientTable
 from services.realtime.settings import Settings
+from services.realtime.space.held_space import SpaceListener, SpaceParts
 from services.realtime.space.held_spaces import HeldSpaces
 from services.realtime.space.peers import Peers
 from services.realtime.transport.server import Server, SocketHttp
@@ -38,7 +37,7 @@ from services.realtime.voice import Voice
 
 
 def build(settings: Settings, bus: Bus | None = None, registry: Registry | None = None) -> Service:
-    """The service; `bus` replaces RabbitMQ in tests, `registry` adds to what the product declares.
+    """Returns the service; `bus` replaces RabbitMQ in tests, `registry` adds to what the product declares.
 
     `replica` names this process's life, so that a restarted one does not renew a dead one's lease.
     """
@@ -47,45 +46,37 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     replica = f"{settings.replica_id}-{life}"
     bus = bus or RabbitBus(settings.amqp_url, f"realtime {replica}")
     redis = RedisClient(settings.redis_url)
-
-    server = Server(settings, life, allowed_origins(settings))
-    presence = Presence(redis.redis, replica, settings.lease_seconds)
-    broadcast = Broadcast(registry)
-    poses = PoseTicker(redis.redis, broadcast, replica, settings.tick_seconds, settings.interest_above)
-    held_spaces = HeldSpaces(
-        replica, redis, bus, presence, broadcast, poses, settings.gap_seconds, settings.head_seconds
-    )
-
-    def members() -> Iterable[tuple[SpaceKey, Member]]:
-        return [(s.place.space, s.place.member) for s in sockets.clients.values() if s.place]
-
-    reporter = Reporter(bus, replica, members)
-    departure = Departure(presence, held_spaces, reporter)
-    grace = Grace(settings.grace_seconds, presence, departure)
-    entering = Entering(replica, bus, held_spaces, presence, broadcast, reporter, poses, departure, grace)
-    ejection = Ejection(
-        bus, redis.redis, held_spaces.by_key, lambda: sockets.clients.values(), entering.leave, lambda s: sockets.end(s)
-    )
-    held_spaces.delivered = ejection.on_event
-    lease = Lease(
-        presence,
-        reporter,
-        settings.lease_seconds,
-        entering.register_again,
-        lambda: grace.keeps_anyone,
-        ejection.look,
-    )
     gatekeeper = Gatekeeper(bus, redis, settings, "realtime")
     limits = RateLimits(settings.redis_url, settings.rate_limit_factor)
+
+    server = Server(settings, life, allowed_origins(settings))
+    clients = ClientTable(server)
+    presence = Presence(redis.redis, replica, settings.lease_seconds)
     publisher = Publisher(redis.redis)
+    broadcast = Broadcast(registry)
+    poses = PoseTicker(redis.redis, broadcast, replica, settings.tick_seconds, settings.interest_above)
+
+    listeners: list[SpaceListener] = []  # NAF and the ejection, which both need the spaces first
+    parts = SpaceParts(replica, bus, presence, broadcast, poses, settings.gap_seconds, listeners)
+    held_spaces = HeldSpaces(redis, parts, settings.head_seconds)
     peers = Peers(held_spaces, broadcast, publisher, replica)
-    naf = NafAdapter(bus, entering, peers, held_spaces)
-    signals = Signals(peers, poses, presence, gatekeeper, naf)
-    sockets = Sockets(server, registry, bus, gatekeeper, limits, entering, signals, naf, settings)
+
+    reporter = Reporter(bus, replica)
+    departure = Departure(presence, held_spaces, reporter)
+    grace = Grace(settings.grace_seconds, presence, departure)
+    entering = Entering(bus, held_spaces, presence, broadcast, poses, reporter, departure, grace)
+    ejection = Ejection(bus, redis.redis, held_spaces.by_key, clients, entering.leave)
+    lease = Lease(presence, reporter, entering, grace, ejection, settings.lease_seconds)
+
+    naf = NafAdapter(bus, entering, peers)
+    listeners += [naf, ejection]
     voice = Voice(held_spaces, poses)
-    expiry = Expiry(sockets)
-    account_channel = AccountChannel(held_spaces.channels, lambda: sockets.clients.values())
+
+    signals = Signals(peers, poses, presence, gatekeeper, naf)
+    Sockets(server, clients, registry, Commands(bus, limits), gatekeeper, entering, signals, naf, settings)
+    accounts = AccountChannel(held_spaces.channels, clients)
+    draining = Draining(server, clients, entering)
     http = SocketHttp(server, settings.http_host, settings.http_port)
 
-    shared: list[Component] = [redis, held_spaces, account_channel, bus, reporter, grace, ejection, lease, publisher]
-    return Service("realtime", [*shared, poses, voice, expiry, Draining(server, sockets), http])
+    shared: list[Component] = [redis, held_spaces, accounts, bus, reporter, grace, ejection, lease, publisher]
+    return Service("realtime", [*shared, poses, voice, Expiry(clients), draining, http])

@@ -237,9 +237,10 @@ class NafOccupants(Struct):
 
 
 class Draining(Struct, rename={"retry_after": "retryAfter"}):
-    """In seconds."""
+    """`retry_after` is in seconds; `code` is that of the error catalogue, `draining`."""
 
     retry_after: int
+    code: str = "draining"
 
 
 class SpaceError(Struct):

@@ -1,11 +1,10 @@
-"""What is for one account, wherever its sockets are: every replica hears one channel and tells its own.
+"""Tells the sockets of one account, wherever they are: every replica hears one channel and tells its own.
 
 One channel for all, since mentions and the like are rare beside poses: nothing to subscribe or to lose when a socket
 comes or goes.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
 
 import msgspec
 import structlog
@@ -15,7 +14,7 @@ from libs.common import cache
 from libs.common.contracts.notifications import ToAccount
 from services.realtime.cluster.channels import RETRY_SECONDS, Channels
 from services.realtime.rooms.broadcast import Broadcast
-from services.realtime.rooms.client import Client
+from services.realtime.rooms.client_table import ClientTable
 from services.realtime.transport.packets import EventPacket
 
 _log = structlog.get_logger(__name__)
@@ -25,8 +24,9 @@ _decode = msgspec.json.Decoder(ToAccount).decode
 class AccountChannel:
     """A component."""
 
-    def __init__(self, channels: Channels, clients: Callable[[], Iterable[Client]]) -> None:
-        self._channels, self._sessions = channels, clients
+    def __init__(self, channels: Channels, clients: ClientTable) -> None:
+        self._channels = channels
+        self._clients = clients
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -38,7 +38,7 @@ class AccountChannel:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _subscribe(self) -> None:
-        """Until it succeeds; after that `Channels` keeps the subscription."""
+        """Tries until it succeeds; after that `Channels` keeps the subscription."""
         while True:
             try:
                 return await self._channels.subscribe(cache.ACCOUNTS, self._tell)
@@ -47,10 +47,10 @@ class AccountChannel:
 
     def _tell(self, data: bytes) -> None:
         try:
-            told = _decode(data)
+            message = _decode(data)
         except msgspec.MsgspecError as error:
             _log.warning("unreadable message to an account", error=str(error))
             return
-        for client in self._sessions():
-            if client.token.identity.account == told.account:
-                Broadcast.to_one(client, EventPacket(told.event, told.data))
+        for client in self._clients:
+            if client.token.identity.account == message.account:
+                Broadcast.to_one(client, EventPacket(message.event, message.data))

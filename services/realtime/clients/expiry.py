@@ -1,4 +1,4 @@
-"""Tokens run out on live sockets too: without `auth-refresh` in time the socket is told why and closed."""
+"""Disconnects clients whose token ran out without an `auth-refresh` in time, and tells them why."""
 
 import time
 
@@ -7,9 +7,9 @@ import structlog
 from libs.common.errors import SESSION_EXPIRED, PresenceError
 from libs.common.metrics import DROPPED
 from libs.common.tasks.background import Background
-from services.realtime.clients.sockets import Sockets
 from services.realtime.rooms.broadcast import Broadcast
 from services.realtime.rooms.client import Client
+from services.realtime.rooms.client_table import ClientTable
 from services.realtime.transport.packets import EventPacket
 
 _log = structlog.get_logger(__name__)
@@ -17,8 +17,10 @@ LOOK_SECONDS = 1.0
 
 
 class Expiry:
-    def __init__(self, sockets: Sockets) -> None:
-        self._sockets = sockets
+    """A component."""
+
+    def __init__(self, clients: ClientTable) -> None:
+        self._clients = clients
         self._background = Background()
 
     async def start(self) -> None:
@@ -29,11 +31,12 @@ class Expiry:
 
     async def _look(self) -> None:
         now = time.time()
-        for client in [s for s in self._sockets.clients.values() if s.token.expires_at <= now]:
-            await self._expire(client)
+        for client in self._clients:
+            if client.token.expires_at <= now:
+                await self._expire(client)
 
     async def _expire(self, client: Client) -> None:
         _log.info("Socket expired", sid=client.sid)
-        DROPPED.labels("session_expired").inc()
+        DROPPED.labels(SESSION_EXPIRED.code).inc()
         Broadcast.to_one(client, EventPacket("space-error", PresenceError(SESSION_EXPIRED).to_wire()))
-        await self._sockets.end(client)
+        await self._clients.disconnect(client)

@@ -1,7 +1,8 @@
-"""The product's own signals, one function each: what a member says to the others and nobody keeps.
+"""Handles the product's own signals, one function each: a member says something to the others, and nobody keeps it.
 
-A handler returns what its ack adds to `{ok: true}`, or raises `PresenceError`. Those that may be refused
-beyond validation say so; whatever a payload leaves out is validated by its struct in the contract.
+A handler returns the fields that its ack adds to `{ok: true}`, or raises `PresenceError`; it names the errors beyond
+validation, which the payload's struct in `libs/common/contracts` does. Every signal of a member raises `forbidden`
+outside of a space.
 """
 
 import time
@@ -25,7 +26,7 @@ type Handler = Callable[[Client, Any], Awaitable[dict[str, Any]]]
 
 
 def check_avatar(avatar_data: Any) -> None:
-    """Raises `invalid_input` for one that is too large."""
+    """Raises `invalid_input` for avatar data that is too large."""
     if len(msgspec.json.encode(avatar_data)) > MAX_AVATAR_BYTES:
         raise PresenceError(INVALID_INPUT, f"avatar_data is at most {MAX_AVATAR_BYTES} bytes of JSON.")
 
@@ -34,11 +35,12 @@ class Signals:
     """`table` maps an event name to its payload's struct and its handler."""
 
     def __init__(
-        self, peers: Peers, poses: PoseTicker, presence_state: Presence, gatekeeper: Gatekeeper,
-        naf: NafAdapter,
-    ) -> None:  # fmt: skip
-        self._peers, self._poses = peers, poses
-        self._presence, self._gatekeeper = presence_state, gatekeeper
+        self, peers: Peers, poses: PoseTicker, presence_state: Presence, gatekeeper: Gatekeeper, naf: NafAdapter
+    ) -> None:
+        self._peers = peers
+        self._poses = poses
+        self._presence = presence_state
+        self._gatekeeper = gatekeeper
         self.table: dict[str, tuple[type, Handler]] = {
             "time": (Nothing, self.time),
             "send": (presence.NafPacket, naf.send),
@@ -55,7 +57,7 @@ class Signals:
         }
 
     async def time(self, _: Client, __: Nothing) -> dict[str, Any]:
-        """The server's clock, Unix time in milliseconds."""
+        """Returns the server's clock, Unix time in milliseconds."""
         return {"time": time.time_ns() // 1_000_000}
 
     async def aframe_update(self, client: Client, update: AframeUpdate) -> dict[str, Any]:
@@ -63,7 +65,7 @@ class Signals:
         return {}
 
     def take_pose(self, client: Client, update: AframeUpdate) -> None:
-        self._poses.put(_place(client), update)
+        self._poses.put(_inside(client), update)
 
     async def entity_event(self, client: Client, event: EntityEvent) -> dict[str, Any]:
         self.relay_entity_event(client, event)
@@ -71,30 +73,30 @@ class Signals:
 
     def relay_entity_event(self, client: Client, event: EntityEvent) -> None:
         """Raises `invalid_input` or `conflict` for a spawn that cannot be kept, `not_found` for `to`."""
-        place = _place(client)
+        place = _inside(client)
         member = place.member
-        told = presence.EntityEventOut(member.socket_id, member.user_account, event.name, event.data)
+        stamped = presence.EntityEventOut(member.socket_id, member.user_account, event.name, event.data)
         if event.to is not None:
-            self._peers.to_one(place, event.to, "entity-event", told)
-        elif not self._peers.share_entity(place, told):
-            self._peers.to_others(place, "entity-event", told)
+            self._peers.to_one(place, event.to, "entity-event", stamped)
+        elif not self._peers.share_entity(place, stamped):
+            self._peers.to_others(place, "entity-event", stamped)
 
     async def chat_typing(self, client: Client, typing: presence.Typing) -> dict[str, Any]:
-        place = _place(client)
+        place = _inside(client)
         member = place.member
-        told = presence.TypingOut(member.socket_id, member.user_account, member.display_name, typing.typing)
-        self._peers.to_others(place, "chat-typing", told)
+        stamped = presence.TypingOut(member.socket_id, member.user_account, member.display_name, typing.typing)
+        self._peers.to_others(place, "chat-typing", stamped)
         return {}
 
     async def avatar_update(self, client: Client, update: presence.AvatarUpdate) -> dict[str, Any]:
-        """Also what later joiners see. Raises `unavailable` while Redis is away."""
-        place = _place(client)
+        """Changes the avatar for those present and for later joiners. Raises `unavailable` while Redis is away."""
+        place = _inside(client)
         check_avatar(update.avatar_data)
         place.member.avatar_data = update.avatar_data
         self._peers.space(place).roster.set_avatar(place.member.socket_id, update.avatar_data)
         await self._presence.update(place.space, place.member)
-        told = presence.AvatarUpdated(place.member.socket_id, place.member.user_account, update.avatar_data)
-        self._peers.to_others(place, "avatar-updated", told)
+        stamped = presence.AvatarUpdated(place.member.socket_id, place.member.user_account, update.avatar_data)
+        self._peers.to_others(place, "avatar-updated", stamped)
         return {}
 
     async def auth_refresh(self, client: Client, refresh: AuthRefresh) -> dict[str, Any]:
@@ -110,7 +112,7 @@ class Signals:
 
         Later joiners see it, but not who is speaking at that moment.
         """
-        place = _place(client)
+        place = _inside(client)
         if state.enabled or state.screen:
             _require_voice(place)
         member, before = place.member, place.member.voice
@@ -119,7 +121,7 @@ class Signals:
             member.voice = kept
             self._peers.space(place).roster.set_voice(member.socket_id, kept)
             await self._presence.update(place.space, member)
-        told = voice.VoiceStateOut(
+        stamped = voice.VoiceStateOut(
             state.enabled,
             state.muted,
             state.speaking,
@@ -127,35 +129,36 @@ class Signals:
             socket_id=member.socket_id,
             user_account=member.user_account,
         )
-        self._peers.to_others(place, "voice-state", told)
+        self._peers.to_others(place, "voice-state", stamped)
         return {}
 
     async def webrtc(self, client: Client, signal: voice.Offer | voice.Answer | voice.IceCandidate) -> dict[str, Any]:
-        """To one socket in the same space. Raises `not_found` for any other, `forbidden` where voice is off."""
-        place = _place(client)
+        """Relays to one socket in the same subspace. Raises `not_found` for another, `forbidden` where voice is off."""
+        place = _inside(client)
         _require_voice(place)
-        told = voice.Signalled(place.member.socket_id, place.member.user_account, signal.media)
-        event = _carry(signal, told)
-        self._peers.to_one(place, signal.target_socket_id, event, told)
+        stamped = voice.Signalled(place.member.socket_id, place.member.user_account, signal.media)
+        event = _carry(signal, stamped)
+        self._peers.to_one(place, signal.target_socket_id, event, stamped)
         return {}
 
 
-def _carry(signal: voice.Offer | voice.Answer | voice.IceCandidate, told: voice.Signalled) -> str:
-    """Copy what is carried, unread; the name of its event."""
+def _carry(signal: voice.Offer | voice.Answer | voice.IceCandidate, stamped: voice.Signalled) -> str:
+    """Copies the description or candidate, unread, and returns the name of its event."""
     if isinstance(signal, voice.Offer):
-        told.offer = signal.offer
+        stamped.offer = signal.offer
         return "webrtc-offer"
     if isinstance(signal, voice.Answer):
-        told.answer = signal.answer
+        stamped.answer = signal.answer
         return "webrtc-answer"
-    told.candidate = signal.candidate
+    stamped.candidate = signal.candidate
     return "webrtc-ice-candidate"
 
 
-def _place(client: Client) -> Place:
-    if client.place is None or not client.is_inside:
+def _inside(client: Client) -> Place:
+    """Returns the place of a client that is inside. Raises `forbidden` for any other."""
+    if not client.is_inside:
         raise PresenceError(FORBIDDEN, "Join a space first.")
-    return client.place
+    return client.placed()
 
 
 def _require_voice(place: Place) -> None:

@@ -149,7 +149,8 @@ class Presence:
     """Live state of spaces. Every method raises `unavailable` while Redis is away."""
 
     def __init__(self, redis: Redis, replica: str, lease_seconds: float) -> None:
-        self._redis, self._replica = redis, replica
+        self._redis = redis
+        self.replica = replica
         self._lease_ms = round(lease_seconds * 1000)
         self._join = redis.register_script(_JOIN)
         self._leave = redis.register_script(_LEAVE)
@@ -181,7 +182,7 @@ class Presence:
         ]
 
     async def _add_space(self, space: SpaceKey) -> None:
-        added: Any = self._redis.sadd(cache.replica_spaces(self._replica), str(space))
+        added: Any = self._redis.sadd(cache.replica_spaces(self.replica), str(space))
         await added
 
     async def missing(self, space: SpaceKey, socket_ids: Iterable[str]) -> set[str]:
@@ -262,19 +263,19 @@ class Presence:
     async def forget_space(self, space: SpaceKey) -> None:
         """This replica has nobody in the space any more."""
         with cache.redis_unavailable():
-            removed: Any = self._redis.srem(cache.replica_spaces(self._replica), str(space))
+            removed: Any = self._redis.srem(cache.replica_spaces(self.replica), str(space))
             await removed
 
     async def renew(self) -> bool:
         """Extend this replica's lease; False if it had run out, so that its members may have been swept."""
         with cache.redis_unavailable():
-            return bool(await self._renew(keys=[cache.REPLICAS], args=[self._replica, self._lease_ms]))
+            return bool(await self._renew(keys=[cache.REPLICAS], args=[self.replica, self._lease_ms]))
 
     async def release(self) -> None:
         """End this replica's lease; it has no members left."""
         with cache.redis_unavailable():
-            await self._redis.zrem(cache.REPLICAS, self._replica)
-            await self._redis.delete(cache.replica_spaces(self._replica))
+            await self._redis.zrem(cache.REPLICAS, self.replica)
+            await self._redis.delete(cache.replica_spaces(self.replica))
 
     async def sweep(self) -> list[tuple[SpaceKey, Member]]:
         """Remove and announce the members of replicas whose lease ran out.

@@ -1,4 +1,4 @@
-"""Who may enter: what an admission says where it is still true, else what spaces_auth answers."""
+"""Answers who may enter: by an admission that is still true, else by asking spaces_auth."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,23 +20,23 @@ MOST_KNOWN = 10_000  # spaces
 
 
 class Authorizer:
-    """Whatever it answers holds for the access epoch it names; joining reads the epoch once more."""
+    """An answer holds for the access epoch that it names; joining reads the epoch once more."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._known: dict[SpaceKey, Authorization] = {}  # the newest answer for each space
-        self._ask = Batches(self._review, MOST_AT_ONCE)
+        self._questions = Batches(self._review, MOST_AT_ONCE)
 
     async def __call__(self, client: Client, space: SpaceKey) -> Authorization:
         """Raises what the policy says: `not_found`, `banned`, `forbidden` and the like."""
         known, admission = self._known.get(space), client.token.admission
         if known and admission and _still_holds(admission, space, known.epoch, client.address):
             return Authorization(admission.role, known.epoch, known.max_users, known.settings)
-        return await self.anew(client, space)
+        return await self.ask(client, space)
 
-    async def anew(self, client: Client, space: SpaceKey) -> Authorization:
-        """The same by a question of its own: for who found another epoch than that of the answer they had."""
-        return await self._ask.do(space, client)
+    async def ask(self, client: Client, space: SpaceKey) -> Authorization:
+        """Asks spaces_auth, whatever is known: for a caller that saw an epoch newer than its answer's."""
+        return await self._questions.do(space, client)
 
     async def _review(self, space: SpaceKey, entering: Sequence[Client]) -> list[Authorization | PresenceError]:
         request = Review(space.space_type, space.space_id, [reviewed(client) for client in entering])
@@ -45,7 +45,7 @@ class Authorizer:
         return [_authorization(answer, verdict, settings) for verdict in answer.verdicts]
 
     def _shared_settings(self, space: SpaceKey, answer: Reviewed) -> Mapping[str, Any]:
-        """One copy for all members of a space."""
+        """Returns one copy for all members of a space."""
         known = self._known.get(space)
         if known is None or known.epoch != answer.epoch:
             if len(self._known) >= MOST_KNOWN:
@@ -55,12 +55,12 @@ class Authorizer:
 
 
 def _still_holds(admission: Admission, space: SpaceKey, epoch: int, address: str) -> bool:
-    """Nothing changed since, and it comes from where it was given: from elsewhere, a ban of addresses may be meant."""
+    """Whether nothing changed since, and it is used from where it was given: elsewhere an address may be banned."""
     return admission.space == space and admission.epoch == epoch and admission.address == limited(address)
 
 
 def reviewed(client: Client, after_seq: int | None = None) -> ReviewedMember:
-    """Who a socket is, for the policy. `after_seq` is its snapshot's number; None while it is entering."""
+    """Returns who a client is, for the policy. `after_seq` is its snapshot's number; None while it is entering."""
     identity = client.token.identity
     return ReviewedMember(client.sid, identity.kind, identity.id, identity.operator, client.address, after_seq)
 

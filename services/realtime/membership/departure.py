@@ -1,4 +1,4 @@
-"""Members of this replica leave the shared state; those who go at the same moment go together.
+"""Takes members of this replica out of the shared state; those who go at the same moment go together.
 
 While Redis is away they wait here and leave when it is back, so that nobody stays for ever who left meanwhile.
 """
@@ -19,27 +19,28 @@ from services.realtime.space.held_spaces import HeldSpaces
 
 _log = structlog.get_logger(__name__)
 RETRY_SECONDS = 0.5
-PATIENCE = 2.0  # seconds somebody who leaves waits for it to be true everywhere
+PATIENCE = 2.0  # seconds a leaver waits for it to be true everywhere
 
 
 class Departure:
-    """`expect` says that somebody will leave a space later: until then the replica's sweeper must find it."""
+    """`expect` announces a later `leave`: until that is done, a sweeper must find the space among this replica's."""
 
     def __init__(self, presence: Presence, held_spaces: HeldSpaces, reporter: Reporter) -> None:
-        self._presence, self._held_spaces, self._reporter = presence, held_spaces, reporter
+        self._presence = presence
+        self._held_spaces = held_spaces
+        self._reporter = reporter
         self._expected: Counter[SpaceKey] = Counter()
         self._leave = Batches(self._leave_together)
 
     def expect(self, space: SpaceKey) -> None:
         self._expected[space] += 1
 
-    async def now(self, space: SpaceKey, member: Member, reason: str) -> None:
-        """Whom `expect` announced leaves now. `reason` is what the others are told."""
-        self._reporter.report("leave", space, member, reason)
-        await self.undo(space, member, reason)
+    async def leave(self, space: SpaceKey, member: Member, reason: str) -> None:
+        """Takes out a member that `expect` announced. The others are told `reason`.
 
-    async def undo(self, space: SpaceKey, member: Member, reason: str) -> None:
-        """The same of one whose joining was never reported."""
+        Returns after `PATIENCE` at the latest; what is not done by then goes on.
+        """
+        self._reporter.leave(space, member, reason)
         leaving = asyncio.ensure_future(self._leave.do((space, reason), member))
         await asyncio.wait({leaving}, timeout=PATIENCE)
 
@@ -69,7 +70,7 @@ class Departure:
         return held is not None and member.socket_id in held.clients
 
     async def _forget(self, space: SpaceKey) -> None:
-        """The sweeper need not look there any more. If this is lost, it looks in vain."""
+        """Tells the sweeper that it need not look there any more. If this is lost, it looks in vain."""
         if space not in self._held_spaces.by_key:
             try:
                 await self._presence.forget_space(space)

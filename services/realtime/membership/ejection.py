@@ -1,12 +1,12 @@
-"""Whoever may not be in a space any more is told why and taken out of it, also when no message said so.
+"""Removes clients that lost access and tells them why; works even when the event that announced it was lost.
 
 An event of `CHANGES_ACCESS` has its space reviewed at once. Besides, at each lease renewal the access epochs of the
-held spaces are read, and a space is reviewed where a socket was authorised under another one; and the logouts since
+held spaces are read, and a space is reviewed where a client was authorised under another epoch; and the logouts since
 the last look are read from their stream. So a lost message costs a second, not a member.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import batched
 from time import monotonic
@@ -20,7 +20,7 @@ from libs.common.bus.base import Bus, Caller
 from libs.common.contracts import spaces
 from libs.common.contracts.moderation import CHANGES_ACCESS, Kicked
 from libs.common.contracts.spaces import Review, Reviewed, ReviewedMember
-from libs.common.errors import UNAUTHORIZED, PresenceError
+from libs.common.errors import KICKED, UNAUTHORIZED, PresenceError
 from libs.common.identity import service_identity
 from libs.common.ids import new_id
 from libs.common.metrics import DROPPED
@@ -29,6 +29,7 @@ from libs.common.tasks.background import Background
 from services.realtime.membership.authorization import reviewed
 from services.realtime.rooms.broadcast import Broadcast
 from services.realtime.rooms.client import Client, Place
+from services.realtime.space.held_space import SpaceListener
 from services.realtime.transport.packets import EventPacket
 
 _log = structlog.get_logger(__name__)
@@ -38,28 +39,32 @@ LOGOUT_SECONDS = 30.0  # for which a logout is looked for: the socket may only b
 LOGGED_OUT = "This token was logged out."
 
 type Leave = Callable[[Client, str], Awaitable[None]]
-type Disconnect = Callable[[Client], Awaitable[None]]
 
 
 class Held(Protocol):
-    """What is needed of a `HeldSpace`."""
+    """The part of a `HeldSpace` that is reviewed."""
 
     key: SpaceKey
     clients: dict[str, Client]
 
 
-class Ejection:
-    """A component. `held` are the replica's spaces, `clients` all of its sockets.
+class Clients(Protocol):
+    """The part of a `ClientTable` that is needed."""
 
-    `leave(client, reason)` takes a socket out of its space, `disconnect(client)` ends its connection.
-    """
+    def __iter__(self) -> Iterator[Client]: ...
 
-    def __init__(
-        self, bus: Bus, redis: Redis, held: Mapping[SpaceKey, Held], clients: Callable[[], Iterable[Client]],
-        leave: Leave, disconnect: Disconnect,
-    ) -> None:  # fmt: skip
-        self._bus, self._redis, self._held, self._sessions = bus, redis, held, clients
-        self._leave, self._disconnect = leave, disconnect
+    async def disconnect(self, client: Client) -> None: ...
+
+
+class Ejection(SpaceListener):
+    """A component. `held` are the replica's spaces; `leave(client, reason)` takes a client out of its space."""
+
+    def __init__(self, bus: Bus, redis: Redis, held: Mapping[SpaceKey, Held], clients: Clients, leave: Leave) -> None:
+        self._bus = bus
+        self._redis = redis
+        self._held = held
+        self._clients = clients
+        self._leave = leave
         self._due: set[SpaceKey] = set()
         self._wake = asyncio.Event()
         self._last_logout: bytes | str | None = None
@@ -77,12 +82,12 @@ class Ejection:
         await asyncio.gather(*self._ejecting, return_exceptions=True)
 
     def on_event(self, space: SpaceKey, event_name: str) -> None:
-        """A durable event of a held space; does not wait."""
+        """Has the space reviewed soon if the event changes who may be there."""
         if event_name in CHANGES_ACCESS:
             self._review_soon([space])
 
     async def look(self) -> None:
-        """At each lease renewal. Raises `unavailable` while Redis is away."""
+        """Looks for lost access and logouts, at each lease renewal. Raises `unavailable` while Redis is away."""
         with cache.redis_unavailable():
             epochs = await cache.read_epochs(self._redis, list(self._held))
             await self._read_logouts()
@@ -114,45 +119,49 @@ class Ejection:
                 self._review_soon(failed)
 
     async def _review(self, key: SpaceKey) -> None:
-        """Ask about everyone who is there now, a batch a question."""
+        """Asks about everyone who is in the space now, a batch a question."""
         held = self._held.get(key)
-        there = [(s, s.place) for s in held.clients.values() if s.place and s.place.space == key] if held else []
-        for batch in batched(there, BATCH):
+        clients = held.clients.values() if held else ()
+        placed = [(client, client.place) for client in clients if client.place and client.place.space == key]
+        for batch in batched(placed, BATCH):
             request = Review(key.space_type, key.space_id, [_reviewed(client, place) for client, place in batch])
-            found = await self._bus.call(spaces.review, request, Caller(service_identity("realtime"), new_id()))
-            self._apply({client.sid: (client, place) for client, place in batch}, found)
+            answer = await self._bus.call(spaces.review, request, Caller(service_identity("realtime"), new_id()))
+            self._apply({client.sid: (client, place) for client, place in batch}, answer)
 
-    def _apply(self, asked: Mapping[str, tuple[Client, Place]], found: Reviewed) -> None:
-        for verdict in found.verdicts:
+    def _apply(self, asked: Mapping[str, tuple[Client, Place]], answer: Reviewed) -> None:
+        for verdict in answer.verdicts:
             client, place = asked[verdict.socket_id]
             if verdict.stays:
                 place.authorization = replace(
                     place.authorization,
-                    role=verdict.role, epoch=found.epoch, max_users=found.max_users, settings=found.settings,
-                )  # fmt: skip
+                    role=verdict.role,
+                    epoch=answer.epoch,
+                    max_users=answer.max_users,
+                    settings=answer.settings,
+                )
             else:
-                self._begin(self._eject(client, place, Kicked(verdict.reason or "", verdict.code or "kicked")))
+                self._begin(self._eject(client, place, Kicked(verdict.reason or "", verdict.code or KICKED.code)))
 
-    async def _eject(self, client: Client, place: Place, told: Kicked) -> None:
-        """In the socket's own turn, so that it is not taken out of another space than the one it was in."""
+    async def _eject(self, client: Client, place: Place, reason: Kicked) -> None:
+        """Takes a client out in its own turn, so that it is not taken out of a space that it entered since."""
         async with client.turn:
             if client.place is not place:
                 return
-            _log.info("Socket taken out of a space", sid=client.sid, space=str(place.space), code=told.code)
-            DROPPED.labels(told.code).inc()
-            Broadcast.to_one(client, EventPacket("kicked", told))
-            await self._leave(client, "left" if told.code == "left" else "kicked")
+            _log.info("Socket taken out of a space", sid=client.sid, space=str(place.space), code=reason.code)
+            DROPPED.labels(reason.code).inc()
+            Broadcast.to_one(client, EventPacket("kicked", reason))
+            await self._leave(client, "left" if reason.code == "left" else "kicked")
 
     # Logouts.
 
     async def _read_logouts(self) -> None:
-        """Those since the last look; of the time before the first there is no socket here."""
+        """Reads the logouts since the last look; of the time before the first look there is no client here."""
         if self._last_logout is None:
             newest: Any = await self._redis.xrevrange(cache.LOGOUTS, count=1)
             self._last_logout = newest[0][0] if newest else "0-0"
             return
-        found: Any = await self._redis.xrange(cache.LOGOUTS, min=_after(self._last_logout))
-        for position, fields in found:
+        entries: Any = await self._redis.xrange(cache.LOGOUTS, min=_after(self._last_logout))
+        for position, fields in entries:
             self._last_logout = position
             self._logouts[fields[b"id"].decode()] = monotonic()
 
@@ -160,7 +169,7 @@ class Ejection:
         oldest = monotonic() - LOGOUT_SECONDS
         self._logouts = {name: seen for name, seen in self._logouts.items() if seen > oldest}
         if self._logouts:
-            for client in list(self._sessions()):
+            for client in self._clients:
                 identity = client.token.identity
                 if identity.token_id in self._logouts or identity.session_id in self._logouts:
                     self._begin(self._end(client))
@@ -168,7 +177,7 @@ class Ejection:
     async def _end(self, client: Client) -> None:
         DROPPED.labels("logged_out").inc()
         Broadcast.to_one(client, EventPacket("kicked", Kicked(LOGGED_OUT, UNAUTHORIZED.code)))
-        await self._disconnect(client)
+        await self._clients.disconnect(client)
 
     def _begin(self, work: Any) -> None:
         task = asyncio.create_task(_logged(work))
@@ -186,9 +195,9 @@ async def _logged(work: Awaitable[None]) -> None:
 
 
 def _reviewed(client: Client, place: Place) -> ReviewedMember:
-    return reviewed(client, None if place.early is not None else place.after_seq)
+    return reviewed(client, place.after_seq if client.is_inside else None)
 
 
 def _after(position: bytes | str) -> str:
-    """XRANGE's form of an open beginning."""
+    """Returns XRANGE's form of an open beginning."""
     return f"({position.decode() if isinstance(position, bytes) else position}"

@@ -1,8 +1,8 @@
-"""A connection that broke is not yet somebody who left.
+"""Keeps the member of a connection that broke for a few seconds: it is not yet somebody who left.
 
-For a few seconds the member stays, and if the same person joins again, on whatever replica, the new socket takes its
-place: the others see `user-left {reason: "replaced"}` and `user-joined` in one write, and nobody flashes. Only who
-can prove to be the same counts: an account, or a guest with a token.
+If the same person joins again meanwhile, on whatever replica, the new socket takes its place: the others see
+`user-left {reason: "replaced"}` and `user-joined` in one write, and nobody flashes. Only a person who can be proven
+counts: an account, or a guest with a token.
 """
 
 import asyncio
@@ -20,10 +20,12 @@ MARK_SECONDS = 30.0  # for which Redis may remember a broken connection; its mem
 
 
 class Grace:
-    """A component. What it still keeps when the replica ends is left to the others' sweep."""
+    """A component. Members that it still keeps when the replica ends are left to the others' sweep."""
 
     def __init__(self, seconds: float, presence: Presence, departure: Departure) -> None:
-        self._seconds, self._presence, self._departure = seconds, presence, departure
+        self._seconds = seconds
+        self._presence = presence
+        self._departure = departure
         self._waiting: set[asyncio.Task[None]] = set()
 
     @property
@@ -40,7 +42,7 @@ class Grace:
         await asyncio.gather(*self._waiting, return_exceptions=True)
 
     async def begin(self, space: SpaceKey, member: Member, person: str) -> None:
-        """Keep the member for a while; then it left. Returns once every replica can know of it."""
+        """Keeps the member for a while; then it leaves. Returns once every replica can know of it."""
         self._departure.expect(space)
         task = asyncio.create_task(self._keep(space, member))
         self._waiting.add(task)
@@ -52,4 +54,4 @@ class Grace:
 
     async def _keep(self, space: SpaceKey, member: Member) -> None:
         await asyncio.sleep(self._seconds)
-        await self._departure.now(space, member, "disconnected")
+        await self._departure.leave(space, member, "disconnected")

@@ -1,13 +1,21 @@
-"""This replica's lease, and the sweep of those who lost theirs."""
+"""Renews this replica's lease, and sweeps the members of replicas that lost theirs.
+
+A replica that stops in order drains its clients first and then gives its lease back, so that nobody looks for it again.
+Where members are left who may return elsewhere (`Grace`) it keeps the lease: that runs out, and another replica sweeps
+them. A replica that dies or hangs keeps it too, with the same end. One that comes back after its lease had run out, or
+after Redis forgot it, registers its members again, as new stays.
+"""
 
 import contextlib
-from collections.abc import Awaitable, Callable
 
 import structlog
 
 from libs.common.errors import PresenceError
 from libs.common.tasks.background import Background
 from services.realtime.cluster.presence import Presence
+from services.realtime.membership.ejection import Ejection
+from services.realtime.membership.entering import Entering
+from services.realtime.membership.grace import Grace
 from services.realtime.membership.reporter import Reporter
 
 _log = structlog.get_logger(__name__)
@@ -15,20 +23,23 @@ SWEEP_SECONDS = 1.0
 
 
 class Lease:
-    """Renewed three times in its length. `register_again` puts this replica's members back when it had run out.
-
-    At each renewal `check_access` looks for what nobody may have told this replica. The lease is given back at the
-    end, unless members are left who may return elsewhere: it runs out, and they are swept.
-    """
+    """A component. It renews the lease three times in its length, and looks each time for clients that lost access."""
 
     def __init__(
-        self, presence: Presence, reporter: Reporter, seconds: float, register_again: Callable[[], Awaitable[None]],
-        keeps_anyone: Callable[[], bool], check_access: Callable[[], Awaitable[None]],
-    ) -> None:  # fmt: skip
-        self._keeps_anyone, self._check_access = keeps_anyone, check_access
-        self._presence, self._reporter = presence, reporter
+        self,
+        presence: Presence,
+        reporter: Reporter,
+        entering: Entering,
+        grace: Grace,
+        ejection: Ejection,
+        seconds: float,
+    ) -> None:
+        self._presence = presence
+        self._reporter = reporter
+        self._entering = entering
+        self._grace = grace
+        self._ejection = ejection
         self._interval = min(seconds / 3, SWEEP_SECONDS)
-        self._register_again = register_again
         self._background = Background()
 
     async def start(self) -> None:
@@ -38,15 +49,15 @@ class Lease:
 
     async def stop(self) -> None:
         await self._background.end()
-        if self._keeps_anyone():
+        if self._grace.keeps_anyone:
             return
         with contextlib.suppress(PresenceError):
             await self._presence.release()
 
     async def _beat(self) -> None:
         if not await self._presence.renew():
-            await self._register_again()
+            await self._entering.register_again()
         for space, member in await self._presence.sweep():
             _log.info("swept a member of a dead replica", space=str(space), socket_id=member.socket_id)
-            self._reporter.report("leave", space, member, "lost")
-        await self._check_access()
+            self._reporter.leave(space, member, "lost")
+        await self._ejection.look()

@@ -1,7 +1,6 @@
-"""Telling spaces_auth who came, went and is still here: batched once a second, tried until taken."""
+"""Tells spaces_auth who came, went and is still here: batched once a second, tried until taken."""
 
 import contextlib
-from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -23,10 +22,13 @@ BATCH = 500
 
 
 class Reporter:
-    """`members` gives this replica's members for the heartbeat."""
+    """A component. It remembers the stays of this replica whose join it reported: they alone have a heartbeat, and a
+    leave to report."""
 
-    def __init__(self, bus: Bus, replica: str, members: Callable[[], Iterable[tuple[SpaceKey, Member]]]) -> None:
-        self._bus, self._replica, self._members = bus, replica, members
+    def __init__(self, bus: Bus, replica: str) -> None:
+        self._bus = bus
+        self._replica = replica
+        self._stays: dict[str, tuple[SpaceKey, Member]] = {}
         self._waiting: list[PresenceChange] = []
         self._background = Background()
 
@@ -39,8 +41,19 @@ class Reporter:
         with contextlib.suppress(PresenceError):
             await self._flush()
 
-    def report(self, kind: str, space: SpaceKey, member: Member, reason: str | None = None) -> None:
-        """`kind` is join, leave or heartbeat."""
+    def join(self, space: SpaceKey, member: Member) -> None:
+        self._stays[member.stay_id] = space, member
+        self._report("join", space, member)
+
+    def leave(self, space: SpaceKey, member: Member, reason: str) -> None:
+        """Reports that a stay ended, of this replica or of one that cannot say so itself.
+
+        Nothing is reported for a member of this replica whose join was not.
+        """
+        if self._stays.pop(member.stay_id, None) or member.replica != self._replica:
+            self._report("leave", space, member, reason)
+
+    def _report(self, kind: str, space: SpaceKey, member: Member, reason: str | None = None) -> None:
         self._waiting.append(
             PresenceChange(
                 session_id=member.stay_id,
@@ -59,7 +72,7 @@ class Reporter:
         )
 
     async def _flush(self) -> None:
-        """Send in order; what is not taken stays first in line.
+        """Sends in order; what is not taken stays first in line.
 
         What comes meanwhile waits for the next time: of a crowd that enters, few large batches cost the space's
         counter, and so those who talk there, less than many small ones.
@@ -78,5 +91,5 @@ class Reporter:
             left -= len(batch)
 
     async def _beat(self) -> None:
-        for space, member in self._members():
-            self.report("heartbeat", space, member)
+        for space, member in self._stays.values():
+            self._report("heartbeat", space, member)

@@ -1,4 +1,5 @@
-"""Which socket created which entity of networked-aframe, for a client that comes back before its old socket is gone.
+"""Remembers which socket created which entity of networked-aframe, for a client that comes back before its old socket
+is gone.
 
 A page that reconnects keeps the ids of its entities and names its new socket as their creator. Pages that still show
 them as the old socket's pass over the new creator, and remove them when the old socket leaves, for good. So the first
@@ -25,32 +26,32 @@ class _Entity(msgspec.Struct, rename="camel"):
 
 
 class _Update(msgspec.Struct):
-    """What packets of the types `u` (one entity) and `um` (several) hold in `data`."""
+    """The `data` of a packet of type `um`: several entities; one of type `u` is one entity."""
 
     d: list[_Entity]
 
 
 class EntityOwners:
-    """By (subspace, entity id) of each held space."""
+    """The creators of entities, by subspace and entity id, of each held space."""
 
     def __init__(self) -> None:
         self._of: WeakKeyDictionary[HeldSpace, dict[tuple[str, str], str]] = WeakKeyDictionary()
 
     def taken_over(self, space: HeldSpace, subspace: str, packet: NafPacketOut) -> list[str]:
-        """The entities that the packet makes its sender's, of those that another occupant has created."""
+        """Returns the entities of another occupant that the packet makes its sender's."""
         known = self._of.setdefault(space, {})
-        found = []
+        taken = []
         for entity in _first_syncs(packet):
             place = (subspace, entity.network_id)
             before = known.get(place, packet.sender)
             if before != packet.sender and space.has_member(before, subspace):
-                found.append(entity.network_id)  # until it is gone: one page hears of it sooner than another
+                taken.append(entity.network_id)  # until it is gone: one page hears of it sooner than another
             elif len(known) < MOST_ENTITIES and len(entity.network_id) <= LONGEST_ID:
                 known[place] = packet.sender
-        return found
+        return taken
 
     def forget(self, space: HeldSpace, subspace: str, occupants: Container[str]) -> None:
-        """Those of sockets that left: the pages have removed them."""
+        """Drops the entities of sockets that left: the pages have removed them."""
         known = self._of.get(space, {})
         gone = [place for place, creator in known.items() if place[0] == subspace and creator not in occupants]
         for place in gone:
@@ -58,7 +59,7 @@ class EntityOwners:
 
 
 def _first_syncs(packet: NafPacketOut) -> list[_Entity]:
-    """Of entities that the sender says it created."""
+    """Returns the entities that the sender says it created."""
     data = bytes(packet.data)
     if packet.type not in ("u", "um") or _FIRST_SYNC not in data:
         return []

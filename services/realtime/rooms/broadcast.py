@@ -6,7 +6,7 @@ from typing import Any
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Registry, Socket
 from libs.common.spaces import SpaceKey
-from services.realtime.rooms.client import Client
+from services.realtime.rooms.client import Client, Place
 from services.realtime.rooms.room import Room, write
 from services.realtime.transport.packets import EventPacket
 
@@ -39,8 +39,8 @@ class Broadcast:
         rooms = [room for subspace, room in self._rooms.get(space, {}).items() if event.concerns(subspace)]
         for packet in self.rendered(event):
             for client in entering:
-                if client.place and client.place.early is not None and event.concerns(client.place.subspace):
-                    client.place.early.append((event.seq, packet))
+                if client.place and event.concerns(client.place.subspace):
+                    client.place.gathered.append((event.seq, packet))
             for room in rooms:
                 _to_room(room, event.seq, packet)
 
@@ -52,28 +52,26 @@ class Broadcast:
         ]
 
     def admit(self, client: Client, seq: int) -> None:
-        """Send what came while the socket was entering, then let it hear the room."""
-        place = client.place
-        if place is None:
-            return
-        for number, packet in place.early or ():
-            if number > seq:
-                self.to_one(client, packet)
-        place.early, place.after_seq = None, seq
-        room = self._rooms.setdefault(place.space, {}).setdefault(place.subspace, Room())
-        room.newest_snapshot = max(room.newest_snapshot, seq)
-        room.add(client)
+        """Sends a client that was entering what came after its snapshot of `seq`, then lets it hear the room."""
+        gathered = client.arrive(seq)
+        for packet in gathered:
+            self.to_one(client, packet)
+        if place := client.place:
+            room = self._rooms.setdefault(place.space, {}).setdefault(place.subspace, Room())
+            room.newest_snapshot = max(room.newest_snapshot, seq)
+            room.add(client)
 
-    def expel(self, client: Client) -> None:
-        """The socket hears the room no more."""
-        place = client.place
-        room = place and self.room(place.space, place.subspace)
-        if place and room:
-            room.remove(client)
-            if not len(room):
-                del self._rooms[place.space][place.subspace]
-                if not self._rooms[place.space]:
-                    del self._rooms[place.space]
+    def expel(self, client: Client, place: Place) -> None:
+        """Takes a client that gave up its place out of the room, and ends a room that is empty."""
+        rooms = self._rooms.get(place.space, {})
+        room = rooms.get(place.subspace)
+        if room is None:
+            return
+        room.remove(client)
+        if not len(room):
+            del rooms[place.subspace]
+        if not rooms:
+            del self._rooms[place.space]
 
     @staticmethod
     def to_one(client: Client, packet: EventPacket) -> None:

@@ -1,4 +1,4 @@
-"""What this replica knows of each of its sockets."""
+"""A socket of this replica: who it is, where it is, and what it may still send."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from enum import Enum
 from libs.common.bus.base import Caller
 from libs.common.contracts.members import Member
 from libs.common.contracts.spaces import Authorization
-from libs.common.errors import RATE_LIMITED, PresenceError
+from libs.common.errors import FORBIDDEN, RATE_LIMITED, PresenceError
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Token
@@ -32,27 +32,43 @@ class PoseForm(Enum):
 
     @classmethod
     def of(cls, features: Sequence[str]) -> "PoseForm":
-        """The best one asked for."""
+        """Returns the best form that was asked for."""
         return next((form for form in (cls.COMPACT, cls.BATCH) if form.value in features), cls.LEGACY)
+
+
+class ClientState(Enum):
+    """The picture of all states and of who owns what in each is in `membership/entering.py`."""
+
+    OUTSIDE = "outside"  # in no space
+    ENTERING = "entering"  # has a place; its snapshot is not sent yet, and durable events gather for it
+    INSIDE = "inside"  # hears the room
+    DROPPED = "dropped"  # the connection broke, and this client never comes back
+
+
+_NEXT = {
+    ClientState.OUTSIDE: {ClientState.ENTERING, ClientState.DROPPED},
+    ClientState.ENTERING: {ClientState.INSIDE, ClientState.OUTSIDE, ClientState.DROPPED},
+    ClientState.INSIDE: {ClientState.OUTSIDE, ClientState.DROPPED},
+    ClientState.DROPPED: set(),
+}
 
 
 @dataclass(slots=True)
 class Place:
-    """Where a socket is. Events up to `after_seq` are in what it was told on entering.
+    """A client's part in a space. Durable events up to `after_seq` are in its snapshot.
 
-    While it is entering, `early` keeps the durable events that arrive before its snapshot is sent.
+    `gathered` holds the durable events that arrive while it is entering, each with its `seq`.
     """
 
     space: SpaceKey
     member: Member
     authorization: Authorization
-    reported: bool = False  # spaces_auth hears of its joining, and so must of its leaving
     form: PoseForm = PoseForm.LEGACY
-    knows_numbers: bool = False  # of `pose-compact`: while it polls it is told of none
-    wants_interest: bool = False  # the feature `interest`: near ones often, far ones seldom
+    knows_numbers: bool = False  # of `pose-compact`: a client that polls is told of none
+    wants_interest: bool = False  # the feature `interest`: near members often, far ones seldom
     speaks_naf: bool = False  # it came through networked-aframe's `joinRoom`
     after_seq: int = 0
-    early: list[tuple[int, EventPacket]] | None = field(default_factory=list)
+    gathered: list[tuple[int, EventPacket]] = field(default_factory=list)
 
     @property
     def subspace(self) -> str:
@@ -61,13 +77,14 @@ class Place:
 
 @dataclass(slots=True)
 class SignalBudget:
-    """How many signals of a socket are looked at in a second; `most` of 0 is no limit."""
+    """The signals of a second that are looked at; `most` of 0 is no limit."""
 
     most: int
     second: int = 0
     spent: int = 0
 
     def exceeded(self, cost: int = 1) -> bool:
+        """Spends `cost` signals and returns whether that was too much."""
         second = int(time.monotonic())
         if second != self.second:
             self.second, self.spent = second, 0
@@ -77,7 +94,11 @@ class SignalBudget:
 
 @dataclass(slots=True)
 class Client:
-    """A socket: who it is, and where. `turn` keeps its commands in the order in which they were sent."""
+    """A socket. `turn` keeps its commands in the order in which they were sent.
+
+    `enter`, `arrive`, `step_out` and `drop` are its only changes of state; each raises `RuntimeError` where the state
+    does not allow it. It has a place while it is entering or inside.
+    """
 
     sid: str
     namespace: str
@@ -85,34 +106,72 @@ class Client:
     token: Token
     address: str
     budgets: Sequence[SignalBudget]  # its own, its account's and its address'
+    state: ClientState = ClientState.OUTSIDE
     place: Place | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    waiting: int = 0
+    waiting: int = 0  # commands
     snapshot_bytes: int = 0  # of the last snapshot, until a broadcast found that all was taken
 
     @property
     def is_inside(self) -> bool:
-        """Whether it is in a space and was told so."""
-        return self.place is not None and self.place.early is None
+        return self.state is ClientState.INSIDE
+
+    def enter(self, place: Place) -> None:
+        """Takes a place; from now on durable events gather in it."""
+        self._become(ClientState.ENTERING)
+        self.place = place
+
+    def arrive(self, seq: int) -> list[EventPacket]:
+        """Hears the room from now on. Returns what gathered after its snapshot of `seq`."""
+        self._become(ClientState.INSIDE)
+        place = self.placed()
+        gathered, place.gathered = place.gathered, []
+        place.after_seq = seq
+        return [packet for number, packet in gathered if number > seq]
+
+    def placed(self) -> Place:
+        """Returns its place. Raises `forbidden` for a client that has none."""
+        if self.place is None:
+            raise PresenceError(FORBIDDEN, "Join a space first.")
+        return self.place
+
+    def step_out(self) -> Place | None:
+        """Gives up its place and returns it; None for a client that has none."""
+        return self._give_up(ClientState.OUTSIDE) if self.place else None
+
+    def drop(self) -> Place | None:
+        """Gives up its place, if it has one, for good."""
+        return None if self.state is ClientState.DROPPED else self._give_up(ClientState.DROPPED)
+
+    def _give_up(self, state: ClientState) -> Place | None:
+        self._become(state)
+        place, self.place = self.place, None
+        return place
+
+    def _become(self, state: ClientState) -> None:
+        if state not in _NEXT[self.state]:
+            raise RuntimeError(f"{self.sid} is {self.state.value} and cannot become {state.value}")
+        self.state = state
 
     def exceeds_budget(self, cost: int = 1) -> bool:
-        """Spend so many signals; whether it was too much."""
+        """Spends so many signals and returns whether that was too much."""
         return any(budget.exceeded(cost) for budget in self.budgets)
 
     def spend_join(self) -> None:
-        """A joining counts as many signals. Raises `rate_limited`."""
+        """Counts a joining as many signals. Raises `rate_limited`."""
         if self.exceeds_budget(MOST_SIGNALS // MOST_JOINS):
             raise PresenceError(RATE_LIMITED, f"At most {MOST_JOINS} joins a second.")
 
     @property
     def person(self) -> str:
-        """Who it is, if that can be proven again by the next connection; else empty."""
+        """The key of an identity that the next connection can prove again; else empty."""
         return self.token.identity.key if self.token.identity.token_id else ""
 
     def caller(self) -> Caller:
+        """Returns who asks, for a call on the bus with a request id of its own."""
         return Caller(self.token.identity, new_id(), self.address)
 
     def is_too_slow(self, backlog: int) -> bool:
-        """Whether `backlog` bytes unread are too many. A snapshot it was just sent does not count against it."""
+        """Whether `backlog` bytes unread are too many. A snapshot that it was just sent does not count against it."""
         most = MAX_BACKLOG if self.token.identity.account else MAX_GUEST_BACKLOG
         return backlog > most + self.snapshot_bytes

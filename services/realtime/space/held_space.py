@@ -1,15 +1,28 @@
-"""One space on this replica: what arrives on its channel reaches its sockets, in order.
+"""One space on this replica: what arrives on its channel reaches its clients, in order.
 
-Each held space is one worker with one inbox, so that entering, joins, leaves and durable events are
-handled one after the other. Durable events are put in `seq` order: a hole is waited for briefly, then
-fetched from the log; what was had already is dropped.
+**One inbox, one worker.** Entering, joins, leaves and durable events of a space all change what its clients were told,
+and each of them awaits something: Redis, the log, chat. Locks around the parts would leave their interleavings to be
+thought through; a single worker has none. What a handler awaits delays this space alone, on this replica alone.
+
+**Entering goes last** (`inbox.py`). A welcome writes a whole snapshot and so costs more than anything that is said
+inside. In plain order a crowd at the door would hold up every word; behind everything else it waits for what little is
+said meanwhile, and those inside notice nothing.
+
+**A hole is waited for, then fetched.** Events of one space are published by several workers of chat and come through
+whichever replica took them from the shared queue, so neighbours overtake each other by some milliseconds. Fetching at
+once would ask the log, on every replica that holds the space, for events that are already on their way; `gap_seconds`
+(50 ms) lets nearly all of these holes close and is still short of what a person notices in a chat. The last event of a
+burst leaves no hole when it is lost: comparing heads (`HeldSpaces`) finds it.
+
+**The roster decides what is announced.** A join or leave can come twice (a script's message, then a reading of all), be
+overtaken, or be lost with the Redis connection. Nobody is told what a message says, only how the roster changed by it;
+a hole in the versions makes the roster be read anew. So nobody is announced twice, and nobody stays for ever.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 
 import msgspec
 import structlog
@@ -26,80 +39,83 @@ from libs.common.identity import service_identity
 from libs.common.ids import new_id
 from libs.common.metrics import GAPS
 from libs.common.spaces import SpaceKey
-from services.realtime.cluster import messages
 from services.realtime.cluster.messages import AskPoses, FromMember, Logged, MembersJoined, MembersLeft, Poses
 from services.realtime.cluster.presence import Presence
 from services.realtime.poses.ticker import PoseTicker
 from services.realtime.rooms.broadcast import Broadcast
 from services.realtime.rooms.client import Client
 from services.realtime.space.entities import REMOVE, SPAWN, SpaceEntities
+from services.realtime.space.event_order import EventOrder
+from services.realtime.space.inbox import Enter, Head, Inbox, Item, Present, Resync, Send
 from services.realtime.space.roster import Roster
 from services.realtime.transport.packets import EventPacket
 
 _log = structlog.get_logger(__name__)
-PAGE = 500
+PAGE = 500  # events of one question to the log
 RESYNC_SECONDS = 0.5  # after a failure
 
 
+class SpaceListener:
+    """Hears of this replica's held spaces; the defaults do nothing."""
+
+    def on_roster_changed(self, space: "HeldSpace", subspace: str) -> None:
+        """Somebody came to the subspace, or left it."""
+
+    def on_event(self, space: SpaceKey, event_name: str) -> None:
+        """A durable event was delivered."""
+
+    def may_deliver(self, space: "HeldSpace", message: FromMember) -> bool:
+        """Whether what another replica's member says may be delivered now; a listener that refuses keeps it."""
+        return True
+
+
 @dataclass(frozen=True, slots=True)
-class Enter:
-    """A socket's snapshot is ready: send it with `tell`, then let the socket hear the space."""
+class SpaceParts:
+    """What the held spaces of a replica work with. `gap_seconds` is how long a hole in the events is waited for."""
 
-    client: Client
-    seq: int
-    tell: Callable[[msgspec.Raw, Sequence[EntityEventOut]], None]
-    done: asyncio.Future[None]
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The log's newest number, as somebody saw it."""
-
-    seq: int
-
-
-class Resync:
-    """Messages may have been missed: read everything again."""
-
-
-type Item = messages.Message | Enter | Head | Resync
-
-
-type RosterChanged = Callable[[HeldSpace, str], None]  # a space, and the subspace whose members changed
-type Delivered = Callable[[SpaceKey, str], None]  # a durable event, by its name
+    replica: str
+    bus: Bus
+    presence: Presence
+    broadcast: Broadcast
+    poses: PoseTicker
+    gap_seconds: float
+    listeners: Sequence[SpaceListener]
 
 
 class HeldSpace:
-    """One space on this replica. Everything but `put` runs in its own worker."""
+    """Everything but `put` and `admit` runs in its own worker, `run`."""
 
-    def __init__(
-        self, key: SpaceKey, replica: str, bus: Bus, presence: Presence, broadcast: Broadcast, poses: PoseTicker,
-        gap: float, roster_changed: "RosterChanged", delivered: "Delivered",
-    ) -> None:  # fmt: skip
+    def __init__(self, key: SpaceKey, parts: SpaceParts) -> None:
         self.key = key
         self.holders = 0
         self.entities = SpaceEntities()
-        self.roster = Roster(replica)
+        self.roster = Roster(parts.replica)
         self.clients: dict[str, Client] = {}
         self.entering: dict[str, Client] = {}  # of `clients`, those that wait for their snapshot
-        self._replica, self._bus, self._presence = replica, bus, presence
-        self._broadcast, self._poses, self._gap, self._roster_changed = broadcast, poses, gap, roster_changed
-        self._delivered = delivered
-        self._inbox: asyncio.PriorityQueue[tuple[bool, int, Item]] = asyncio.PriorityQueue()
-        self._put = count()
-        self.seq = 0  # of the last durable event that was delivered
-        self._ahead: dict[int, LoggedEvent] = {}
+        self._bus = parts.bus
+        self._presence = parts.presence
+        self._broadcast = parts.broadcast
+        self._poses = parts.poses
+        self._gap_seconds = parts.gap_seconds
+        self._listeners = parts.listeners
+        self._inbox = Inbox()
+        self._events = EventOrder()
         self._gap_timer: asyncio.TimerHandle | None = None
 
+    @property
+    def seq(self) -> int:
+        """The number of the last durable event that was delivered."""
+        return self._events.seq
+
     def put(self, item: Item) -> None:
-        """In order; but those who enter wait until nobody inside has anything left to hear, whatever crowd they are."""
-        self._inbox.put_nowait((isinstance(item, Enter), next(self._put), item))
+        """Has the worker handle an item, soon."""
+        self._inbox.put(item)
 
     async def open(self) -> None:
-        """Read where the space stands; the channel is already subscribed, so nothing falls between."""
+        """Reads where the space stands. Its channel is subscribed before, so nothing falls between."""
         caller = Caller(service_identity("realtime"), new_id())
-        found = await self._bus.call(log.heads, Heads([str(self.key)]), caller)
-        self.seq = found.heads[str(self.key)]
+        answer = await self._bus.call(log.heads, Heads([str(self.key)]), caller)
+        self._events = EventOrder(answer.heads[str(self.key)])
         roll = await self._presence.roll(self.key)
         for member in roll.members.values():
             self.roster.add(member)
@@ -110,14 +126,14 @@ class HeldSpace:
 
     @property
     def is_shared(self) -> bool:
-        """Ephemeral events go to the channel only while another replica has members here."""
+        """Whether another replica has members here; only then do ephemeral events go to the channel."""
         return self.roster.is_shared
 
     def _look_elsewhere(self) -> None:
         self._poses.share(self.key, shared=self.is_shared)
 
     def begin_entering(self, client: Client) -> None:
-        """From here on it collects durable events."""
+        """Lets durable events gather for the client from now on."""
         self.clients[client.sid] = self.entering[client.sid] = client
 
     def forget(self, client: Client) -> None:
@@ -129,16 +145,16 @@ class HeldSpace:
         return socket_id in self.roster.of(subspace)
 
     async def run(self) -> None:
-        """Handle the inbox for ever; a failure costs one item."""
+        """Handles the inbox for ever; a failure costs one item."""
         while True:
-            _, _, item = await self._inbox.get()
+            item = await self._inbox.get()
             try:
                 await self._handle(item)
             except Exception as error:
                 self._failed(item, error)
 
     def _failed(self, item: Item, error: Exception) -> None:
-        """Whoever enters hears of it; whatever else it was, reading everything again makes it good."""
+        """Tells a client that was entering; for anything else, reading everything again makes it good."""
         temporary = isinstance(error, PresenceError)
         log = _log.warning if temporary else _log.exception
         log("space could not handle", space=str(self.key), item=type(item).__name__, error=repr(error))
@@ -152,9 +168,9 @@ class HeldSpace:
         if isinstance(item, Poses):
             self._on_poses(item)
         elif isinstance(item, Logged):
-            await self._on_logged(item.events)
+            self._on_logged(item.events)
         elif isinstance(item, FromMember):
-            self._on_relay(item)
+            self._on_message(item)
         elif isinstance(item, AskPoses):
             self._poses.tell_all(self.key)
             await self._reload_entities()
@@ -199,10 +215,10 @@ class HeldSpace:
             member = own.place.member  # one record of it is enough
         if self.roster.add(member):
             self._broadcast.send(self.key, member.subspace, "user-joined", member.joined(), skip=member.socket_id)
-            self._roster_changed(self, member.subspace)
+            self._roster_changed(member.subspace)
 
     def _lose(self, socket_id: str, reason: str, timestamp: str) -> None:
-        """Not one whose socket is here: it was swept, or Redis lost it, and the lease's next beat puts it back."""
+        """Removes a member, unless its client is here: it was swept, or Redis lost it, and the lease puts it back."""
         own = self.clients.get(socket_id)
         if own is None or own.place is None:
             self._remove(socket_id, reason, timestamp)
@@ -214,7 +230,11 @@ class HeldSpace:
             self._broadcast.send(self.key, member.subspace, "user-left", left, skip=socket_id)
             self._poses.drop(self.key, member.subspace, socket_id)
             self.entities.drop_of(socket_id)
-            self._roster_changed(self, member.subspace)
+            self._roster_changed(member.subspace)
+
+    def _roster_changed(self, subspace: str) -> None:
+        for listener in self._listeners:
+            listener.on_roster_changed(self, subspace)
 
     async def _resync_roster(self) -> None:
         roll = await self._presence.roll(self.key)
@@ -233,16 +253,16 @@ class HeldSpace:
         await self._fetch_gap()
 
     async def _reload_entities(self) -> None:
-        """Whoever asks for poses has stored its own: Redis may have lost them, or never had them."""
+        """Reads the entities that other replicas stored: one that asks for poses has just stored its own."""
         self.entities.reload(await self._presence.entities(self.key), self.clients)
 
     def _on_poses(self, item: Poses) -> None:
-        """Those of members only: a pose may be overtaken by its member's leaving."""
+        """Takes the poses of members: a pose may be overtaken by its member's leaving."""
         item.poses = [pose for pose in item.poses if pose.socket_id in self.roster]
         self._poses.take(self.key, item)
 
-    def _on_relay(self, item: FromMember) -> None:
-        """From a member on another replica."""
+    def _on_message(self, item: FromMember) -> None:
+        """Passes on what a member on another replica says."""
         self._note(item)
         packet = EventPacket(item.event, item.payload)
         if item.to is None:
@@ -253,7 +273,7 @@ class HeldSpace:
             self._broadcast.to_one(client, packet)
 
     def _note(self, item: FromMember) -> None:
-        """What later joiners are to see of it."""
+        """Keeps what later joiners are to see of a message."""
         if item.event == "entity-event" and item.to is None:
             event = msgspec.json.decode(item.payload, type=EntityEventOut)
             if event.name in (SPAWN, REMOVE):
@@ -265,31 +285,30 @@ class HeldSpace:
 
     # Durable events.
 
-    async def _on_logged(self, events: Sequence[LoggedEvent]) -> None:
-        self._ahead |= {event.seq: event for event in events if event.seq > self.seq}
-        await self._deliver_in_order()
-        if self._ahead and self._gap_timer is None:
-            self._gap_timer = asyncio.get_running_loop().call_later(self._gap, self._gap_is_due)
+    def _on_logged(self, events: Sequence[LoggedEvent]) -> None:
+        self._events.add(events)
+        self._deliver()
+        if self._events.head > self.seq and self._gap_timer is None:
+            self._gap_timer = asyncio.get_running_loop().call_later(self._gap_seconds, self._gap_is_due)
 
     def _gap_is_due(self) -> None:
         self._gap_timer = None
-        if self._ahead:
-            self.put(Head(max(self._ahead)))
+        self.put(Head(self._events.head))
 
     async def _on_head(self, seq: int) -> None:
         if seq > self.seq:
             await self._fetch_gap()
 
     async def _fetch_gap(self) -> None:
-        """Everything after what was delivered, from the log."""
+        """Delivers everything after the last event, from the log."""
         fetched = await self._events_since(self.seq)
         if fetched:
             GAPS.inc()
-        self._ahead |= {event.seq: event for event in fetched}
-        await self._deliver_in_order()
+        self._events.add(fetched)
+        self._deliver()
 
     async def _events_since(self, after_seq: int) -> list[LoggedEvent]:
-        """All pages up to the head."""
+        """Returns all pages up to the head."""
         events: list[LoggedEvent] = []
         while True:
             after = events[-1].seq if events else after_seq
@@ -300,37 +319,45 @@ class HeldSpace:
             if len(page.events) < PAGE:
                 return events
 
-    async def _deliver_in_order(self) -> None:
-        while event := self._ahead.pop(self.seq + 1, None):
-            self.seq = event.seq
+    def _deliver(self) -> None:
+        for event in self._events.take():
             self._broadcast.event(self.key, event, self.entering.values())
-            self._delivered(self.key, event.name)
-        self._ahead = {seq: event for seq, event in self._ahead.items() if seq > self.seq}
+            for listener in self._listeners:
+                listener.on_event(self.key, event.name)
 
     # Entering.
 
+    async def admit(self, client: Client, seq: int, send: Send) -> None:
+        """Welcomes a client whose snapshot of `seq` is ready, in the worker's turn.
+
+        Calls `send` with who is present, then sends what gathered after `seq`; from then on the client hears the room.
+        Raises `forbidden` where it left meanwhile.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.put(Enter(client, seq, send, done))
+        await done
+
     def _on_enter(self, item: Enter) -> None:
-        """Snapshot, then what came after it, then live: all in this worker's order."""
         client, place = item.client, item.client.place
         if place is None or place.space != self.key:
             raise PresenceError(FORBIDDEN, "The socket left while it was entering.")
-        if place.member.stay_id != self._session_of(client.sid):  # its own arrival may come later than this
+        if place.member.stay_id != self._stay_of(client.sid):  # its own arrival may come later than this
             self._arrive(place.member, client.sid, place.member.joined_at)
         position_of = partial(self._poses.position_of, self.key, place.subspace)
         users = self.roster.shown(place.subspace, client.sid, position_of)
-        item.tell(users, self.entities.shown(place.subspace))
+        item.send(Present(users, self.entities.shown(place.subspace)))
         self.entering.pop(client.sid, None)
         self._broadcast.admit(client, item.seq)
         self._poses.welcome(client)
         if not item.done.done():
             item.done.set_result(None)
 
-    def _session_of(self, socket_id: str) -> str | None:
+    def _stay_of(self, socket_id: str) -> str | None:
         member = self.roster.get(socket_id)
         return member.stay_id if member else None
 
     async def missed_since(self, after_seq: int, until: int, subspace: str) -> list[LoggedEvent]:
-        """Durable events a client missed between its last number and its snapshot's."""
+        """Returns the durable events of a subspace after a client's last number and up to its snapshot's."""
         return [
             event for event in await self._events_since(after_seq) if event.seq <= until and event.concerns(subspace)
         ]

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 import structlog
 from redis.exceptions import RedisError
 
 from libs.common import cache
-from libs.common.bus.base import Bus, Caller
+from libs.common.bus.base import Caller
 from libs.common.contracts import log
 from libs.common.contracts.log import Heads, LoggedEvent
 from libs.common.errors import UNAVAILABLE, PresenceError
@@ -20,37 +21,29 @@ from libs.common.tasks.background import Background
 from services.realtime.cluster import messages
 from services.realtime.cluster.channels import Channels
 from services.realtime.cluster.messages import AskPoses, FromMember, Logged, Poses
-from services.realtime.cluster.presence import Presence
-from services.realtime.poses.ticker import PoseTicker
-from services.realtime.rooms.broadcast import Broadcast
-from services.realtime.space.held_space import Delivered, Head, HeldSpace, Resync, RosterChanged
+from services.realtime.space.held_space import HeldSpace, SpaceParts
+from services.realtime.space.inbox import Head, Resync
 
 _log = structlog.get_logger(__name__)
 HEADS_AT_ONCE = 500
 
-type MayDeliver = Callable[[HeldSpace, FromMember], bool]  # False keeps back what another replica relayed
-
 
 class HeldSpaces:
-    """The spaces held by this replica, and the shared durable queue that feeds their channels."""
+    """A component. A space is held from its first `hold` to its last `release`.
 
-    def __init__(
-        self, replica: str, redis: cache.RedisClient, bus: Bus, presence: Presence, broadcast: Broadcast,
-        poses: PoseTicker, gap: float, head_seconds: float,
-    ) -> None:  # fmt: skip
-        self._replica, self._redis, self._bus = replica, redis, bus
-        self._poses, self._head_seconds = poses, head_seconds
-        self._parts = (replica, bus, presence, broadcast, poses, gap)  # what each held space is made with
-        # Who wants to know sets these.
-        self.roster_changed: RosterChanged = lambda _space, _subspace: None
-        self.delivered: Delivered = lambda _space, _event: None
-        self.relayed: MayDeliver = lambda _space, _relay: True  # who wants a say sets it
-        self.channels = Channels(redis.redis, replica, self._resync_all)
+    Every `head_seconds` the heads of all held spaces are compared with the log.
+    """
+
+    def __init__(self, redis: cache.RedisClient, parts: SpaceParts, head_seconds: float) -> None:
+        self._redis = redis
+        self._parts = parts
+        self._head_seconds = head_seconds
+        self.channels = Channels(redis.redis, parts.replica, self._resync_all)
         self.by_key: dict[SpaceKey, HeldSpace] = {}
         self._opened: dict[SpaceKey, asyncio.Task[None]] = {}
         self._workers: dict[SpaceKey, asyncio.Task[None]] = {}
         self._background = Background()
-        bus.subscribe_batches("realtime", self.publish_logged)
+        parts.bus.subscribe_batches("realtime", self.publish_logged)
 
     async def start(self) -> None:
         await self.channels.start()
@@ -69,7 +62,7 @@ class HeldSpaces:
         return self.channels.ready
 
     async def publish_logged(self, events: Sequence[LoggedEvent]) -> None:
-        """From the durable queue to the spaces' channels; the queue is acknowledged after that."""
+        """Publishes events of the durable queue on their spaces' channels; the queue is acknowledged after that."""
         by_space: dict[SpaceKey, list[LoggedEvent]] = defaultdict(list)
         for event in events:
             by_space[SpaceKey(event.space_type, event.space_id)].append(event)
@@ -80,10 +73,10 @@ class HeldSpaces:
                 await pipe.execute()
 
     async def hold(self, key: SpaceKey) -> HeldSpace:
-        """The space, open; every `hold` needs its `release`. Raises `unavailable`."""
+        """Returns the space, open; every `hold` needs its `release`. Raises `unavailable`."""
         space = self.by_key.get(key)
         if space is None:
-            space = self.by_key[key] = HeldSpace(key, *self._parts, self.roster_changed, self.delivered)
+            space = self.by_key[key] = HeldSpace(key, self._parts)
             self._opened[key] = asyncio.create_task(self._open(space))
         space.holders += 1
         try:
@@ -94,26 +87,29 @@ class HeldSpaces:
         return space
 
     async def _open(self, space: HeldSpace) -> None:
-        def receive(data: bytes) -> None:
-            try:
-                message = messages.decode(data)
-            except (msgspec.DecodeError, RecursionError) as error:  # of a newer version: the log has what it says
-                _log.warning("unreadable message between replicas", space=str(space.key), error=str(error))
-                return
-            if isinstance(message, Poses | AskPoses | FromMember) and message.replica == self._replica:
-                return
-            if not isinstance(message, FromMember) or self.relayed(space, message):
-                space.put(message)
-
         try:
-            await self.channels.subscribe(cache.wire(space.key), receive)
+            await self.channels.subscribe(cache.wire(space.key), partial(self._receive, space))
         except (RedisError, OSError, TimeoutError) as error:
             raise PresenceError(UNAVAILABLE, "Live state is away for a moment.") from error
         await space.open()
         self._workers[space.key] = asyncio.create_task(space.run())
 
+    def _receive(self, space: HeldSpace, data: bytes) -> None:
+        try:
+            message = messages.decode(data)
+        except (msgspec.DecodeError, RecursionError) as error:  # of a newer version: the log has what it says
+            _log.warning("unreadable message between replicas", space=str(space.key), error=str(error))
+            return
+        if isinstance(message, Poses | AskPoses | FromMember) and message.replica == self._parts.replica:
+            return
+        if not isinstance(message, FromMember) or self._may_deliver(space, message):
+            space.put(message)
+
+    def _may_deliver(self, space: HeldSpace, message: FromMember) -> bool:
+        return all(listener.may_deliver(space, message) for listener in self._parts.listeners)
+
     async def release(self, space: HeldSpace) -> None:
-        """Give up a hold; with the last one the channel goes."""
+        """Gives up a hold; with the last one the channel goes."""
         space.holders -= 1
         if space.holders or self.by_key.get(space.key) is not space:
             return
@@ -122,7 +118,7 @@ class HeldSpaces:
         worker = self._workers.pop(space.key, None)
         if worker:
             worker.cancel()
-        self._poses.close(space.key)
+        self._parts.poses.close(space.key)
         await self.channels.unsubscribe(cache.wire(space.key))
 
     def _resync_all(self) -> None:
@@ -133,8 +129,8 @@ class HeldSpaces:
         names = [str(key) for key in self.by_key]
         for start in range(0, len(names), HEADS_AT_ONCE):
             caller = Caller(service_identity("realtime"), new_id())
-            found = await self._bus.call(log.heads, Heads(names[start : start + HEADS_AT_ONCE]), caller)
-            for name, seq in found.heads.items():
+            answer = await self._parts.bus.call(log.heads, Heads(names[start : start + HEADS_AT_ONCE]), caller)
+            for name, seq in answer.heads.items():
                 space = self.by_key.get(SpaceKey.from_text(name))
                 if space:
                     space.put(Head(seq))

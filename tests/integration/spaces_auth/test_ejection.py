@@ -5,7 +5,7 @@ Sockets are clients without a transport; what is written to them is read from it
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -58,8 +58,10 @@ class Replica:
         authorization = await self.world.call(spaces.authorize, request, caller(who))
         sid = f"s-{who.id}"
         member = Member(sid, "x", "r1", "main", who.account, None, who.guest, who.id, Position(), None, "")
-        place = Place(key, member, authorization, early=[] if entering else None)
-        client = Client(sid, "/", cast("Any", None), Token(who, 2**53), "203.0.113.9", [], place)
+        client = Client(sid, "/", cast("Any", None), Token(who, 2**53), "203.0.113.9", [])
+        client.enter(Place(key, member, authorization))
+        if not entering:
+            client.arrive(seq=0)
         self.held.setdefault(key, Space(key)).clients[sid] = client
         return client
 
@@ -82,17 +84,18 @@ async def replica_of(world: World, redis: cache.RedisClient, monkeypatch: pytest
     async def leave(client: Client, reason: str) -> None:
         if client.place:
             held[client.place.space].clients.pop(client.sid)
-        client.place = None
+        client.step_out()
         left[client.sid] = reason
 
-    async def disconnect(client: Client) -> None:
-        disconnected.append(client.sid)
+    class Clients:
+        def __iter__(self) -> Iterator[Client]:
+            return iter([client for space in held.values() for client in space.clients.values()])
 
-    def all_sessions() -> list[Client]:
-        return [client for space in held.values() for client in space.clients.values()]
+        async def disconnect(self, client: Client) -> None:
+            disconnected.append(client.sid)
 
     monkeypatch.setattr(Broadcast, "to_one", staticmethod(to_one))
-    ejection = Ejection(world.bus, redis.redis, held, all_sessions, leave, disconnect)
+    ejection = Ejection(world.bus, redis.redis, held, Clients(), leave)
     await ejection.start()
     await ejection.look()
     try:

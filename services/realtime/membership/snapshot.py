@@ -1,0 +1,63 @@
+"""What a client is told of a space on entering: chat's part of it, and the whole `space-joined`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from libs.common.bus.base import Bus, Caller
+from libs.common.clock import now, rfc3339
+from libs.common.contracts import chat
+from libs.common.contracts.chat import GetSnapshot
+from libs.common.contracts.presence import EntityEventOut
+from libs.common.contracts.schema import dump
+from libs.common.identity import service_identity
+from libs.common.ids import new_id
+from libs.common.spaces import SpaceKey
+from libs.common.tasks.batching import Batches
+from services.realtime.rooms.client import Place
+
+
+class Snapshot:
+    """The newest messages of a subspace as JSON, and the `seq` of the moment at which they were read."""
+
+    def __init__(self, answer: chat.Snapshot) -> None:
+        self.seq = answer.seq
+        self.messages = msgspec.Raw(msgspec.json.encode([dump(message) for message in answer.messages]))
+
+
+class Snapshots:
+    """Asks chat once for all who enter a subspace at the same moment, and encodes its answer once."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._batches = Batches(self._ask)
+
+    async def of(self, space: SpaceKey, subspace: str) -> Snapshot:
+        """Raises what the bus raises, `unavailable` above all."""
+        return await self._batches.do((space, subspace), None)
+
+    async def _ask(self, place: tuple[SpaceKey, str], askers: Sequence[None]) -> list[Snapshot]:
+        space, subspace = place
+        caller = Caller(service_identity("realtime"), new_id())
+        request = GetSnapshot(space.space_type, space.space_id, subspace)
+        return [Snapshot(await self._bus.call(chat.snapshot, request, caller))] * len(askers)
+
+
+def space_joined(
+    place: Place, snapshot: Snapshot, users: msgspec.Raw, entities: Sequence[EntityEventOut]
+) -> dict[str, Any]:
+    """Returns a `SpaceJoined`, of which what is large is JSON already."""
+    return {
+        "success": True,
+        "spaceType": place.space.space_type,
+        "spaceId": place.space.space_id,
+        "subspace": place.subspace,
+        "role": place.authorization.role,
+        "seq": snapshot.seq,
+        "users": users,
+        "entities": msgspec.Raw(msgspec.json.encode(entities)),
+        "messages": snapshot.messages,
+        "settings": place.authorization.settings,
+        "timestamp": rfc3339(now()),
+    }

@@ -1,0 +1,62 @@
+"""The items that a held space handles one after the other, and their order."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import msgspec
+
+from libs.common.contracts.presence import EntityEventOut
+from services.realtime.cluster import messages
+from services.realtime.rooms.client import Client
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Who and what is in a subspace at the moment of a welcome. `users` is the JSON of a list of `UserJoined`."""
+
+    users: msgspec.Raw
+    entities: Sequence[EntityEventOut]
+
+
+type Send = Callable[[Present], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """A client whose snapshot of `seq` is ready: `send` it, then let the client hear the space."""
+
+    client: Client
+    seq: int
+    send: Send
+    done: asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The log's newest number, as somebody saw it."""
+
+    seq: int
+
+
+class Resync:
+    """Messages may have been missed: read everything again."""
+
+
+type Item = messages.Message | Enter | Head | Resync
+
+
+class Inbox:
+    """In the order in which items come, but `Enter` only when nothing else waits."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.PriorityQueue[tuple[bool, int, Item]] = asyncio.PriorityQueue()
+        self._number = count()
+
+    def put(self, item: Item) -> None:
+        self._queue.put_nowait((isinstance(item, Enter), next(self._number), item))
+
+    async def get(self) -> Item:
+        _, _, item = await self._queue.get()
+        return item
