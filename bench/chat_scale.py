@@ -132,7 +132,7 @@ def queries(fill: Fill) -> dict[str, Callable[[AsyncConnection], Awaitable[Any]]
 
 @dataclass
 class Found:
-    """What one size gave: the median and the worst of each query, in milliseconds, and how the month went."""
+    """The figures of one size: the median and the worst of each query, in milliseconds, and how the month went."""
 
     total: int
     filled: float  # seconds
@@ -154,7 +154,7 @@ async def measure(database: Database, fill: Fill, found: Found) -> None:
 
 
 async def plans(database: Database, fill: Fill) -> str:
-    """What PostgreSQL does for each; of a search, its second step."""
+    """Returns PostgreSQL's plan of each query; of a search, that of its second step."""
     said: list[tuple[str, Any]] = []
     event.listen(database._engine.sync_engine, "before_cursor_execute", lambda *a: said.append((a[2], a[3])))  # noqa: SLF001
     shown = ""

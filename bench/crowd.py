@@ -133,7 +133,7 @@ def text(value: Any) -> str:
 
 
 def exact(people: Iterable[Person]) -> bool:
-    """Whether everybody is inside and sees all the others, and nobody else."""
+    """Returns whether everybody is inside and sees all the others, and nobody else."""
     people = list(people)
     sids = {person.sid for person in people}
     return all(person.inside and person.model == sids - {person.sid} for person in people)

@@ -76,7 +76,7 @@ class Generator:
         return _figures(out)
 
     async def _listen(self, stream: asyncio.StreamReader) -> list[str]:
-        """What it complains of, line by line."""
+        """Returns its complaints, line by line."""
         lines = []
         async for line in stream:
             if line == b"joined\n":

@@ -1,4 +1,4 @@
-"""What every scenario needs: the system, the generator, interleaved runs, and medians."""
+"""The parts of every scenario: the system, the generator, interleaved runs, and medians."""
 
 import statistics
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -54,7 +54,7 @@ class Figure:
 
 @dataclass
 class Outcome:
-    """What a scenario found: its rows, and by server the runs and their medians."""
+    """The result of a scenario: its rows, and by server the runs and their medians."""
 
     figures: list[Figure] = field(default_factory=list)
     medians: dict[str, Run] = field(default_factory=dict)
@@ -78,18 +78,20 @@ class Lab:
     """`say` is told what happens."""
 
     def __init__(self, system: System, generator: Generator, plan: Plan, say: Callable[[str], None]) -> None:
-        self.system, self.plan = system, plan
-        self._generator, self._say = generator, say
+        self.system = system
+        self.plan = plan
+        self._generator = generator
+        self._say = say
         self._alone = True
 
     def server_alone(self, alone: bool) -> None:
-        """Whether the server has a core to itself, as comparisons of servers want it, or the whole system shares."""
+        """Says whether the server has a core to itself, as comparisons want it, or the whole system shares."""
         self._alone = alone
         self.system.share_cores(alone=alone)
         self._generator.cores = OTHERS if alone else ALL
 
     async def compare(self, contestants: Iterable[Contestant], mode: str, clients: int, **options: Any) -> Outcome:
-        """The same load for each in turn, so many times; a run that fails is left out and said."""
+        """Puts the load on each server in turn, so many times; a run that fails is left out and said."""
         contestants, outcome = list(contestants), Outcome()
         for _ in range(self.plan.runs):
             for contestant in contestants:

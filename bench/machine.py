@@ -54,7 +54,7 @@ def raise_file_limit() -> None:
 
 
 def description() -> dict[str, str]:
-    """What a reader must know to judge the figures."""
+    """Returns the facts that a reader needs to judge the figures."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "processor": f"{_processor()}, {len(ALL)} cores",

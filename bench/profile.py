@@ -1,4 +1,4 @@
-"""What our server's core is spent on: `python -m bench.profile [SCENARIO...]`, with py-spy or perf on PATH.
+"""Profiles our server's core: `python -m bench.profile [SCENARIO...]`, with py-spy or perf on PATH.
 
 Runs our server alone under a scenario's load, and prints where its time goes. Nothing is judged or written.
 """

@@ -77,7 +77,9 @@ class Stage:
     """The running stack, with tokens for as many as were ever asked for."""
 
     def __init__(self, stack: Stack, rest: Rest, http: aiohttp.ClientSession) -> None:
-        self.stack, self.rest, self.http = stack, rest, http
+        self.stack = stack
+        self.rest = rest
+        self.http = http
         self.faults: list[str] = []
         self._tokens: list[str] = []
         self._spaces = itertools.count(1)
@@ -223,7 +225,7 @@ async def ejected_after(stage: Stage, phase: float) -> float:
 
 @asynccontextmanager
 async def events_lost(stage: Stage) -> AsyncIterator[None]:
-    """What is published meanwhile reaches every service but realtime."""
+    """Events published meanwhile reach every service but realtime."""
     connection = await aio_pika.connect(stage.stack.settings["PRESENCE_AMQP_URL"])
     async with connection:
         channel = await connection.channel()

@@ -1,4 +1,4 @@
-"""What is measured: one function a scenario, the table at the bottom is the map.
+"""The scenarios that are measured, one function each; the table at the bottom is the map.
 
 A goal is stated where it is judged. Peers get the same messages, the same number of clients and the same cores.
 """
@@ -22,7 +22,7 @@ BUSY, DISTURBED = 0.93, 0.05  # parts of a core
 
 @dataclass(frozen=True)
 class Goal:
-    """What a figure must reach: `words` for people, `least` and `most` for the judgement."""
+    """The goal of a figure: `words` for people, `least` and `most` for the judgement."""
 
     words: str
     least: float = float("-inf")
@@ -49,7 +49,7 @@ def absolute(outcome: Outcome, name: str, key: str, unit: str, goal: Goal, peer:
 
 
 def note(outcome: Outcome) -> str:
-    """What makes the figures worth less: a generator at its limit, or others' work on the server's core."""
+    """Returns what makes the figures worth less: a generator at its limit, or others' work on the server's core."""
     median = outcome.medians.get(OURS, MISSING)
     notes = ["the generator was the limit"] if median.get("generator_cpu", 0.0) > BUSY else []
     waited = median.get("server_waited", 0.0)
@@ -119,7 +119,7 @@ async def pose(lab: Lab) -> Outcome:
 
 
 async def _stretch(lab: Lab, found: Outcome, people: int, goal: Goal, features: str) -> None:
-    """The same with more people, ours alone."""
+    """Measures ours alone with more people."""
     if not lab.plan.stretch:
         return
     more = lab.plan.people(people)

@@ -132,7 +132,7 @@ async def measure(database: Database, found: dict[str, Query]) -> None:
 
 
 async def plans(database: Database, found: dict[str, Query]) -> None:
-    """What PostgreSQL does for each, as EXPLAIN ANALYZE shows it; times at the server."""
+    """Returns PostgreSQL's plan of each query, as EXPLAIN ANALYZE shows it; times at the server."""
     said: list[tuple[str, Any]] = []
     engine = database._engine.sync_engine  # noqa: SLF001  to see the statements as they are sent
     event.listen(engine, "before_cursor_execute", lambda *a: said.append((a[2], a[3])))

@@ -18,12 +18,12 @@ def canonical(address: str) -> str | None:
 
 
 def limited(address: str) -> str:
-    """What a limit per address counts by: the IPv4 address, or the /64 of an IPv6 one; anything else as it is."""
+    """Returns the key of a limit per address: the IPv4 address, or the /64 of an IPv6 one; else the text itself."""
     try:
-        found = _unwrapped(address)
+        parsed = _unwrapped(address)
     except ValueError:
         return address
-    return str(found) if isinstance(found, IPv4Address) else str(IPv6Network((found, IPV6_PREFIX), strict=False))
+    return str(parsed) if isinstance(parsed, IPv4Address) else str(IPv6Network((parsed, IPV6_PREFIX), strict=False))
 
 
 def parse_range(text: str) -> str:
@@ -38,5 +38,5 @@ def parse_range(text: str) -> str:
 
 def _unwrapped(address: str) -> IPv4Address | IPv6Address:
     """As a dual-stack socket shows IPv4 peers: `::ffff:192.0.2.1` is 192.0.2.1. A zone (`%eth0`) is dropped."""
-    found = ip_address(address.partition("%")[0])
-    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
+    parsed = ip_address(address.partition("%")[0])
+    return (parsed.ipv4_mapped or parsed) if isinstance(parsed, IPv6Address) else parsed

@@ -105,7 +105,7 @@ def authority(account: str) -> str:
 
 
 def connection_pool(url: str, **options: Any) -> BlockingConnectionPool:
-    """What comes when all connections are in use waits for one: a burst is no failure of Redis."""
+    """Returns a pool in which a command waits for a connection when all are in use: a burst is no failure of Redis."""
     return BlockingConnectionPool.from_url(
         url,
         max_connections=MOST_CONNECTIONS,
@@ -130,7 +130,7 @@ class RedisClient:
 
 
 class redis_unavailable:  # noqa: N801  reads as a statement
-    """`with redis_unavailable():` turns a Redis that is away into the contract's `unavailable`."""
+    """`with redis_unavailable():` turns a Redis that is away into `unavailable`."""
 
     def __enter__(self) -> None:
         return None
@@ -166,8 +166,8 @@ async def read_epochs(redis: Redis, spaces: Sequence[SpaceKey]) -> dict[SpaceKey
     async with redis.pipeline(transaction=False) as pipe:
         for space in spaces:
             pipe.get(epoch(space))
-        found = await pipe.execute()
-    return {space: int(value or 0) for space, value in zip(spaces, found, strict=True)}
+        epochs = await pipe.execute()
+    return {space: int(value or 0) for space, value in zip(spaces, epochs, strict=True)}
 
 
 async def raise_epoch(redis: Redis, space: SpaceKey) -> int:
@@ -184,5 +184,5 @@ redis.call('SET', KEYS[2], ARGV[1])
 
 
 async def raise_epoch_for(redis: Redis, space: SpaceKey, seq: int) -> None:
-    """The same for the event `seq` of the space, once for each: it may be asked for any number of times."""
+    """Raises the access epoch for the event `seq` of the space, once for each: it may be called any number of times."""
     await redis.eval(_RAISE_FOR, 2, epoch(space), epoch_seq(space), seq)

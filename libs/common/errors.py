@@ -1,6 +1,6 @@
 """Every error a client can see, on one screen.
 
-`code` is the promise (docs: contract), `status` its HTTP form, and `temporary` says that the same
+`code` is a promise to clients, `status` its HTTP form, and `temporary` says that the same
 request is worth a retry. Services raise `PresenceError`; the bus carries it, the edges render it.
 """
 

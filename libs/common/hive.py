@@ -30,7 +30,7 @@ NODE_FAULTS = frozenset({-32601, -32603})
 
 @dataclass(frozen=True)
 class HiveSettings:
-    """What a process that asks Hive reads as well; mix it into its `Settings`."""
+    """The settings of a process that asks Hive; mix it into its `Settings`."""
 
     hive_nodes: tuple[str, ...] = setting(
         "PRESENCE_HIVE_NODES",
@@ -107,7 +107,7 @@ class HiveClient:
         raise PresenceError(UNAVAILABLE, "No Hive node answers.")
 
     async def agreed[Answer](self, method: str, params: Any, read: Callable[[Any], Answer], nodes: int) -> Answer:
-        """What `read` makes of the result that so many nodes give alike (fewer, where fewer are configured).
+        """Returns `read` of the result that so many nodes give alike (fewer, where fewer are configured).
 
         They are asked side by side, and one more for each that failed or differs. Raises `HiveError` where so many
         say so, and `unavailable` when no answer was given so often in time. `read` may raise `PresenceError`: that
@@ -120,8 +120,8 @@ class HiveClient:
             best = max((answers.count(answer) for answer in answers), default=0)
             now, order = order[: wanted - best], order[wanted - best :]
             seconds = share if not order else share / 2
-            found = await asyncio.gather(*(self._answer(node, method, params, read, seconds) for node in now))
-            answers += [answer[0] for answer in found if answer]
+            outcomes = await asyncio.gather(*(self._answer(node, method, params, read, seconds) for node in now))
+            answers += [answer[0] for answer in outcomes if answer]
             for answer in answers:
                 if answers.count(answer) >= wanted:
                     if isinstance(answer, HiveError):
@@ -133,14 +133,14 @@ class HiveClient:
         self, node: str, method: str, params: Any, read: Callable[[Any], Answer], seconds: float
     ) -> tuple[Answer | HiveError] | None:
         try:
-            found = read(await self._ask(node, method, params, seconds))
+            result = read(await self._ask(node, method, params, seconds))
         except HiveError as error:
             return (error,)
         except (*_FAILURES, PresenceError) as error:
             self._cool_down(node, method, error)
             return None
         self._cooling.pop(node, None)
-        return (found,)
+        return (result,)
 
     def _in_order(self) -> list[str]:
         """Healthy nodes as configured, then cooling ones: the longest rested first."""

@@ -1,4 +1,4 @@
-"""Who is asking. Made by an edge from a verified token, carried with every call on the bus."""
+"""The identity that asks: made by an edge from a verified token, carried with every call on the bus."""
 
 from dataclasses import dataclass, replace
 from typing import Literal

@@ -19,7 +19,7 @@ def earliest_after(id: str) -> str:
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` is a canonical UUID, so that it can be compared with a `uuid` column."""
+    """Returns whether `text` is a canonical UUID, so that it can be compared with a `uuid` column."""
     try:
         return str(UUID(text)) == text
     except ValueError:

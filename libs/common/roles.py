@@ -26,5 +26,5 @@ MODERATING = frozenset(role.label for role in Role if role >= Role.MODERATOR)
 
 
 def is_operator(identity: Identity, operators: Collection[str]) -> bool:
-    """Whether `identity` stands above every space: by its token, or by an account that the settings name."""
+    """Returns whether `identity` stands above every space: by its token, or by an account that the settings name."""
     return identity.operator or (identity.account is not None and identity.account in operators)

@@ -104,7 +104,9 @@ class OpsServer:
     """`/livez`, `/readyz`, `/metrics` on their own port, so that no edge exposes them."""
 
     def __init__(self, service: Service, host: str, port: int) -> None:
-        self._service, self._host, self._port = service, host, port
+        self._service = service
+        self._host = host
+        self._port = port
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:

@@ -46,7 +46,7 @@ def _read_one(env: Env, declared: Any, annotation: Any) -> Any:
 
 @dataclass(frozen=True)
 class CommonSettings:
-    """What every process reads."""
+    """The settings of every process."""
 
     redis_url: str = setting(
         "PRESENCE_REDIS_URL", "redis://127.0.0.1:6379/0", "Redis: live state, caches, rate limits."
@@ -67,7 +67,7 @@ class CommonSettings:
 
 @dataclass(frozen=True)
 class DatabaseSettings(CommonSettings):
-    """What a process with a database reads as well."""
+    """The settings of a process with a database."""
 
     database_url: str = setting(
         "PRESENCE_DATABASE_URL",
@@ -82,7 +82,7 @@ class DatabaseSettings(CommonSettings):
 
 @dataclass(frozen=True)
 class SecretSettings(DatabaseSettings):
-    """What a process that keeps secrets at rest reads as well."""
+    """The settings of a process that keeps secrets at rest."""
 
     secret_key: str = setting(
         "PRESENCE_SECRET_KEY", REQUIRED, "32 random bytes in base64; encrypts signing keys and webhook secrets at rest."
@@ -99,7 +99,7 @@ class SecretSettings(DatabaseSettings):
 
 @dataclass(frozen=True)
 class EdgeSettings(CommonSettings):
-    """What the two public edges read as well."""
+    """The settings of the two public edges."""
 
     http_host: str = setting("PRESENCE_HTTP_HOST", "127.0.0.1", "Where the edge listens.")
     http_port: int = setting("PRESENCE_HTTP_PORT", 8081, "The edge's port, behind Caddy.")

@@ -40,7 +40,7 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a verified token says. `expires_at` is Unix time in seconds.
+    """The content of a verified token. `expires_at` is Unix time in seconds.
 
     `checked` is false while nobody could say whether it was logged out.
     """
@@ -106,10 +106,12 @@ class Verifier:
     """
 
     def __init__(self, issuer: str, fetch: Callable[[], Awaitable[dict[str, Any]]]) -> None:
-        self._issuer, self._fetch = issuer, fetch
+        self._issuer = issuer
+        self._fetch = fetch
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at = float("-inf")
-        self._fetching, self._turn = asyncio.Lock(), asyncio.Lock()
+        self._fetching = asyncio.Lock()
+        self._turn = asyncio.Lock()
 
     async def verify(self, encoded: str) -> Token:
         """Raises `session_expired` for one that ran out, `unauthorized` for any other fault."""

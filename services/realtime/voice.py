@@ -1,4 +1,4 @@
-"""Whom to hold a voice connection to: the nearest few, by the space's audio mode.
+"""Chooses whom to hold a voice connection to: the nearest few, by the space's audio mode.
 
 A mesh of peers does not carry a crowd, so each is told of a few: `voice-peers {peers}`, again when they change. A
 connection has two ends: whoever is named to one is told of that one, too. Modes (`settings.audio.mode`):
@@ -38,7 +38,7 @@ type Peers = dict[str, list[str]]
 
 
 class Hall:
-    """Those in a subspace who take part in voice.
+    """The members of a subspace who take part in voice.
 
     `positions` says where they are, `stage` who of them is on it, `before` whom they held a connection to.
     """
@@ -50,19 +50,21 @@ class Hall:
         stage: Collection[str],
         before: Mapping[str, Collection[str]],
     ) -> None:
-        self._positions, self._before, self._grid = positions, before, Grid(positions)
+        self._positions = positions
+        self._before = before
+        self._grid = Grid(positions)
         self._stage = stage if mode in WITH_STAGE else []
         self._hears_near = mode != "stage"
 
     def peers(self) -> Peers:
-        """For each, whom to hold a connection to; of two, each names the other."""
+        """Returns the peers of each, with whom it holds a connection; of two, each names the other."""
         chosen = {sid: self._chosen(sid) for sid in self._positions}
-        wished = {sid: dict.fromkeys(mine) for sid, mine in chosen.items()}
-        for sid, mine in chosen.items():
-            for peer in mine:
+        wished = {sid: dict.fromkeys(peers) for sid, peers in chosen.items()}
+        for sid, peers in chosen.items():
+            for peer in peers:
                 wished[peer][sid] = None
-        kept = {sid: list(mine)[: self._most(sid)] for sid, mine in wished.items()}
-        return {sid: [peer for peer in mine if sid in kept[peer]] for sid, mine in kept.items()}
+        kept = {sid: list(peers)[: self._most(sid)] for sid, peers in wished.items()}
+        return {sid: [peer for peer in peers if sid in kept[peer]] for sid, peers in kept.items()}
 
     def _most(self, sid: str) -> int:
         return MOST_ON_STAGE if sid in self._stage else MOST_CONNECTIONS
@@ -91,7 +93,8 @@ class Voice:
     """A component: looks once a second, and tells this replica's sockets."""
 
     def __init__(self, held_spaces: HeldSpaces, poses: PoseTicker) -> None:
-        self._held_spaces, self._poses = held_spaces, poses
+        self._held_spaces = held_spaces
+        self._poses = poses
         self._peers: dict[tuple[SpaceKey, str], Peers] = {}
         self._background = Background()
 
@@ -105,11 +108,11 @@ class Voice:
         before, self._peers = self._peers, {}
         for key, space in self._held_spaces.by_key.items():
             for subspace in space.roster.subspaces:
-                told = before.get((key, subspace), {})
-                peers = self._plan(space, subspace, told)
-                if peers or told:
+                last = before.get((key, subspace), {})
+                peers = self._plan(space, subspace, last)
+                if peers or last:
                     self._peers[key, subspace] = peers
-                    _tell(space, peers, told)
+                    _tell(space, peers, last)
 
     def _plan(self, space: HeldSpace, subspace: str, before: Peers) -> Peers:
         speakers = {sid: member for sid, member in space.roster.of(subspace).items() if _takes_part(member)}
@@ -126,14 +129,14 @@ def _takes_part(member: Member) -> bool:
 
 
 def _mode(space: HeldSpace) -> str:
-    """By the settings that whoever entered last was told."""
+    """Returns the audio mode of the newest settings that a client here was authorised under."""
     places = [client.place for client in space.clients.values() if client.place]
     newest = max(places, key=lambda place: place.authorization.epoch, default=None)
     return str(newest.authorization.settings["audio"].get("mode", "ambient")) if newest else "ambient"
 
 
-def _tell(space: HeldSpace, peers: Peers, told: Peers) -> None:
+def _tell(space: HeldSpace, peers: Peers, last: Peers) -> None:
     for sid, client in space.clients.items():
-        mine = peers.get(sid, [])
-        if set(mine) != set(told.get(sid, [])):
-            Broadcast.to_one(client, EventPacket("voice-peers", VoicePeers(mine)))
+        chosen = peers.get(sid, [])
+        if set(chosen) != set(last.get(sid, [])):
+            Broadcast.to_one(client, EventPacket("voice-peers", VoicePeers(chosen)))

@@ -91,6 +91,6 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     bus.serve(voice.turn_credentials, turn.credentials)
     bus.serve(log.events_since, history.events_since)
     bus.serve(log.heads, history.heads)
-    bus.subscribe_batches("spaces_auth", Consumers(epochs, ActivityRecorder(database)).on_events)
+    bus.subscribe("spaces_auth", Consumers(epochs, ActivityRecorder(database)).on_events)
 
     return Service("spaces_auth", [database, redis, hive, event_log, Retention(database), bus])

@@ -44,7 +44,7 @@ def build(
     bus.serve(webhooks.get_subscription, handlers.get_subscription)
     bus.serve(webhooks.unsubscribe, handlers.unsubscribe)
     bus.serve(webhooks.list_deliveries, handlers.list_deliveries)
-    bus.subscribe_batches(CONSUMER, planner.plan)
+    bus.subscribe(CONSUMER, planner.plan)
 
     # The bus starts last and drains first, so that what it planned can still go out.
     return Service("webhook_dispatcher", [database, sender, deliverer, Pruner(database, clock), bus])

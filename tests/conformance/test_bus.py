@@ -91,12 +91,13 @@ class Collector:
         self._fail = fail
         self._changed = asyncio.Condition()
 
-    async def __call__(self, event: LoggedEvent) -> None:
-        if self._fail:
-            await self._fail(event)
-        async with self._changed:
-            self.handled.append(event)
-            self._changed.notify_all()
+    async def __call__(self, events: Sequence[LoggedEvent]) -> None:
+        for event in events:
+            if self._fail:
+                await self._fail(event)
+            async with self._changed:
+                self.handled.append(event)
+                self._changed.notify_all()
 
     async def wait_for(self, count: int) -> list[LoggedEvent]:
         async with asyncio.timeout(PATIENCE), self._changed:
@@ -240,7 +241,7 @@ async def test_events_published_together_come_together(make_bus: MakeBus) -> Non
     async def collect(events: Sequence[LoggedEvent]) -> None:
         batches.append([event.seq for event in events])
 
-    bus.subscribe_batches("webhook_dispatcher", collect)
+    bus.subscribe("webhook_dispatcher", collect)
     bus.subscribe("realtime", alone)
     async with running(bus):
         await bus.publish(event(1), event(2), event(3))
@@ -264,7 +265,7 @@ async def test_one_of_a_batch_takes_no_other_with_it(make_bus: MakeBus) -> None:
             raise ZeroDivisionError
         handled.update(numbers)
 
-    bus.subscribe_batches("realtime", poisoned)
+    bus.subscribe("realtime", poisoned)
     async with running(bus):
         await bus.publish(*(event(n) for n in (1, 2, 3)))
         await eventually(lambda: handled == {1, 3} and tried_alone == DELIVERY_LIMIT + 1)
@@ -340,7 +341,7 @@ async def test_a_rejected_event_is_not_tried_again(make_bus: MakeBus) -> None:
 async def test_what_was_not_finished_when_a_consumer_stopped_comes_again(make_bus: MakeBus) -> None:
     first, begun = make_bus(), asyncio.Event()
 
-    async def hangs(_: LoggedEvent) -> None:
+    async def hangs(_: Sequence[LoggedEvent]) -> None:
         begun.set()
         await asyncio.Event().wait()
 

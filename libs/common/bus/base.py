@@ -38,7 +38,7 @@ class Reject(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, from where, and under which request id (it appears in every log line on the way)."""
+    """The identity that asks, its address, and the request id, which appears in every log line on the way."""
 
     identity: Identity
     request_id: str
@@ -53,8 +53,7 @@ class Caller:
 
 
 type Handler[Request, Reply] = Callable[[Caller, Request], Awaitable[Reply]]
-type Consumer = Callable[[LoggedEvent], Awaitable[None]]
-type BatchConsumer = Callable[[Sequence[LoggedEvent]], Awaitable[None]]
+type Consumer = Callable[[Sequence[LoggedEvent]], Awaitable[None]]
 
 
 class Bus(Protocol):
@@ -63,31 +62,28 @@ class Bus(Protocol):
     async def start(self) -> None: ...
 
     async def stop(self) -> None:
-        """Take no new work, finish what was taken, then close."""
+        """Takes no new work, finishes what was taken, then closes."""
 
     @property
     def ready(self) -> bool:
-        """Connected, and every declared server and consumer is attached."""
+        """Returns whether it is connected, with every declared server and consumer attached."""
 
     def serve[Request, Reply](self, operation: Operation[Request, Reply], handler: Handler[Request, Reply]) -> None:
-        """Answer `operation` in this process."""
+        """Answers `operation` in this process."""
 
     def subscribe(self, group: str, consumer: Consumer, *, concurrency: int = 32) -> None:
-        """Receive every event as a member of `group` (a row of `topology.EVENT_GROUPS`).
+        """Receives every event as a member of `group` (a row of `topology.EVENT_GROUPS`).
 
-        `concurrency` deliveries are handled at a time, and all events of each.
+        `consumer` is given the events that were published together; `concurrency` such deliveries run at a time.
         """
-
-    def subscribe_batches(self, group: str, consumer: BatchConsumer, *, concurrency: int = 32) -> None:
-        """The same, but events that were published together are given together."""
 
     async def call[Request, Reply](
         self, operation: Operation[Request, Reply], request: Request, caller: Caller, *, timeout: float | None = None
     ) -> Reply:
-        """Ask and wait, `operation.timeout` seconds if not told otherwise.
+        """Asks and waits, for `operation.timeout` seconds if not told otherwise.
 
         Raises the answering service's `PresenceError`, or `BusUnavailable`.
         """
 
     async def publish(self, *events: LoggedEvent) -> None:
-        """Hand events of one name to every consumer group, durably: all or none. Raises `BusUnavailable`."""
+        """Hands events of one name to every consumer group, durably: all or none. Raises `BusUnavailable`."""

@@ -1,4 +1,4 @@
-"""One delivery, one consumer: what its handler's outcome means. The same on both buses."""
+"""Decides the outcome of one delivery to one consumer, alike on both buses."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 import structlog
 
-from libs.common.bus.base import BatchConsumer, Consumer, Reject
+from libs.common.bus.base import Consumer, Reject
 from libs.common.contracts.log import LoggedEvent
 from libs.common.errors import PresenceError
 
@@ -23,26 +23,15 @@ class Outcome(Enum):
 
 
 def is_temporary(error: Exception) -> bool:
-    """Failures of what stands behind us (a server away, a connection lost), not of the event."""
+    """Returns whether a failure is of what stands behind us (a server away), not of the event."""
     if isinstance(error, PresenceError):
         return error.kind.temporary
     temporary = {"OperationalError", "InterfaceError", "ConnectionError", "TimeoutError"}  # SQLAlchemy, redis
     return isinstance(error, OSError) or any(cls.__name__ in temporary for cls in type(error).__mro__)
 
 
-def one_by_one(consumer: Consumer) -> BatchConsumer:
-    """A consumer of batches whose events do not wait for each other. Raises what the first one raised."""
-
-    async def consume(events: Sequence[LoggedEvent]) -> None:
-        for outcome in await asyncio.gather(*map(consumer, events), return_exceptions=True):
-            if outcome is not None:
-                raise outcome
-
-    return consume
-
-
-async def deliver(consumer: BatchConsumer, events: Sequence[LoggedEvent]) -> Outcome:
-    """Run the handler until its outcome is known; a temporary failure is outlasted here."""
+async def deliver(consumer: Consumer, events: Sequence[LoggedEvent]) -> Outcome:
+    """Runs the consumer until its outcome is known; a temporary failure is outlasted here."""
     pause = FIRST_PAUSE
     about = {"event_id": events[0].id, "event_name": events[0].name, "events": len(events)}
     while True:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from libs.common.bus import topology
-from libs.common.bus.base import BatchConsumer, BusUnavailable, Caller, Consumer, Handler
+from libs.common.bus.base import BusUnavailable, Caller, Consumer, Handler
 from libs.common.bus.codec import answer_call, decode_answer, decode_events, encode_call, encode_events
-from libs.common.bus.delivery import Outcome, deliver, one_by_one
+from libs.common.bus.delivery import Outcome, deliver
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Operation
 
@@ -34,7 +34,7 @@ class MemoryBus:
     def __init__(self, broker: MemoryBroker) -> None:
         self._broker = broker
         self._handlers: dict[str, tuple[Operation[Any, Any], Handler[Any, Any]]] = {}
-        self._consumers: list[tuple[str, BatchConsumer, int]] = []
+        self._consumers: list[tuple[str, Consumer, int]] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -58,9 +58,6 @@ class MemoryBus:
         self._handlers[operation.name] = (operation, handler)
 
     def subscribe(self, group: str, consumer: Consumer, *, concurrency: int = 32) -> None:
-        self.subscribe_batches(group, one_by_one(consumer), concurrency=concurrency)
-
-    def subscribe_batches(self, group: str, consumer: BatchConsumer, *, concurrency: int = 32) -> None:
         self._consumers.append((group, consumer, concurrency))
 
     async def call[Request, Reply](
@@ -85,7 +82,7 @@ class MemoryBus:
         for queue in self._broker.queues.values():
             queue.put_nowait(body)
 
-    async def _consume(self, group: str, consumer: BatchConsumer) -> None:
+    async def _consume(self, group: str, consumer: Consumer) -> None:
         queue = self._broker.queues[group]
         while True:
             body = await queue.get()
@@ -98,7 +95,7 @@ class MemoryBus:
                     with contextlib.suppress(asyncio.QueueFull):
                         queue.put_nowait(body)
 
-    async def _deliver(self, group: str, consumer: BatchConsumer, events: Sequence[LoggedEvent]) -> None:
+    async def _deliver(self, group: str, consumer: Consumer, events: Sequence[LoggedEvent]) -> None:
         for _ in range(topology.DELIVERY_LIMIT + 1):
             outcome = await deliver(consumer, events)
             if outcome is Outcome.DONE:

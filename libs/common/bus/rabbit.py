@@ -26,9 +26,9 @@ from aio_pika.abc import (
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError, DeliveryError
 
 from libs.common.bus import topology
-from libs.common.bus.base import BatchConsumer, BusUnavailable, Caller, Consumer, Handler
+from libs.common.bus.base import BusUnavailable, Caller, Consumer, Handler
 from libs.common.bus.codec import answer_call, decode_answer, decode_events, encode_call, encode_events
-from libs.common.bus.delivery import Outcome, deliver, one_by_one
+from libs.common.bus.delivery import Outcome, deliver
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Operation
 from libs.common.errors import PresenceError
@@ -53,7 +53,7 @@ class _PendingCall:
 
 @dataclass(slots=True)
 class _Session:
-    """What lives as long as one connection."""
+    """The channels, queues and replies of one connection; they live as long as it does."""
 
     connection: AbstractConnection
     calls: AbstractExchange
@@ -70,9 +70,10 @@ class RabbitBus:
     """See `base.Bus`. `name` is shown in the broker's list of connections."""
 
     def __init__(self, url: str, name: str) -> None:
-        self._url, self._name = url, name
+        self._url = url
+        self._name = name
         self._handlers: dict[str, tuple[Operation[Any, Any], Handler[Any, Any]]] = {}
-        self._consumers: list[tuple[str, BatchConsumer, int]] = []
+        self._consumers: list[tuple[str, Consumer, int]] = []
         self._pending: dict[str, _PendingCall] = {}
         self._working: set[asyncio.Task[None]] = set()
         self._session: _Session | None = None
@@ -83,9 +84,6 @@ class RabbitBus:
         self._handlers[operation.name] = (operation, handler)
 
     def subscribe(self, group: str, consumer: Consumer, *, concurrency: int = 32) -> None:
-        self.subscribe_batches(group, one_by_one(consumer), concurrency=concurrency)
-
-    def subscribe_batches(self, group: str, consumer: BatchConsumer, *, concurrency: int = 32) -> None:
         self._consumers.append((group, consumer, concurrency))
 
     @property
@@ -270,7 +268,7 @@ class RabbitBus:
             await session.answering.publish(reply, message.reply_to, mandatory=False, timeout=CONFIRM_TIMEOUT)
         await message.ack()
 
-    async def _on_events(self, group: str, consumer: BatchConsumer, message: AbstractIncomingMessage) -> None:
+    async def _on_events(self, group: str, consumer: Consumer, message: AbstractIncomingMessage) -> None:
         try:
             events = decode_events(message.body)
         except msgspec.DecodeError as error:

@@ -26,7 +26,7 @@ class Member(msgspec.Struct):
     voice: VoiceState | None = None
 
     def joined(self) -> UserJoined:
-        """What the others are told when it comes."""
+        """Returns the announcement of its coming."""
         return UserJoined(
             self.socket_id,
             self.user_account,
@@ -39,7 +39,7 @@ class Member(msgspec.Struct):
         )
 
     def left(self, reason: str, timestamp: str) -> UserLeft:
-        """What the others are told when it goes."""
+        """Returns the announcement of its going."""
         return UserLeft(self.socket_id, self.user_account, reason, timestamp)
 
 

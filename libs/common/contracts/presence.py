@@ -1,4 +1,4 @@
-"""What travels on a socket and is not kept: who is here, and where.
+"""The signals of presence, which travel on a socket and are not kept: who is here, and where.
 
 Hot signals are msgspec structs, decoded and checked in one pass; `services/realtime` has a handler
 for each that a client may send.
@@ -20,7 +20,7 @@ MAX_SEQ = 2**53  # what JavaScript counts exactly
 Coordinate = Annotated[float, Meta(ge=-COORDINATE_LIMIT, le=COORDINATE_LIMIT)]
 
 
-# The seed's names: camelCase, but `avatar_data` is as it is.
+# Clients' names are camelCase, but for `avatar_data`.
 _CAMEL = {
     "socket_id": "socketId",
     "user_account": "userAccount",

@@ -1,4 +1,4 @@
-"""What the wire is made of: operations, events, signals, and where each is bound.
+"""The records that the wire is made of: operations, events, signals, and where each is bound.
 
 A family module (`chat.py`, `spaces.py`, ...) declares records; `Registry` is the set of them that a
 process runs with. The gateway's routes, the socket's commands, the fan-out, the webhook planner,
@@ -14,7 +14,7 @@ _NO_RENAME: Mapping[str, str] = {}
 
 
 class Access(StrEnum):
-    """What an edge demands before it passes a call on; the service decides the rest."""
+    """The demand that an edge makes before it passes a call on; the service decides the rest."""
 
     ANYONE = "anyone"
     ACCOUNT = "account"
@@ -45,7 +45,7 @@ class Http:
 
 @dataclass(frozen=True, slots=True)
 class Socket:
-    """A Socket.IO event name. `rename` maps the client's field names to ours (the seed is camelCase)."""
+    """A Socket.IO event name. `rename` maps the client's field names to ours (clients speak camelCase)."""
 
     event: str
     rename: Mapping[str, str] = field(default_factory=lambda: _NO_RENAME)

@@ -161,7 +161,7 @@ def dump(value: Any) -> dict[str, Any]:
 
 
 def has_field(cls: type, name: str) -> bool:
-    """Whether the contract dataclass has a field of that name."""
+    """Returns whether a request or reply class has a field of that name."""
     return any(field.name == name for field in dataclass_fields(cls))
 
 

@@ -96,7 +96,7 @@ class IceCandidate(Struct, rename=_CAMEL):
 
 
 class Signalled(Struct, rename=_CAMEL, omit_defaults=True):
-    """What the target receives: the same, and who it is from."""
+    """A signal as its target receives it, stamped with its sender."""
 
     from_socket_id: str
     from_user: str | None
@@ -107,7 +107,7 @@ class Signalled(Struct, rename=_CAMEL, omit_defaults=True):
 
 
 class VoiceState(Struct):
-    """Whether one's microphone takes part, and what it does."""
+    """The state of a member's microphone and screen."""
 
     enabled: bool
     muted: bool = False

@@ -93,7 +93,7 @@ class Database:
 
     @asynccontextmanager
     async def _connected(self, opening: AbstractAsyncContextManager[AsyncConnection]) -> AsyncIterator[AsyncConnection]:
-        """Turn a lost connection into the contract's error; leave every other failure as it is.
+        """Turns a lost connection into `unavailable`; leaves every other failure as it is.
 
         The block may ask Redis, a peer or the disk as well: their `OSError`s say nothing of the database, whose own
         arrive there as `_Lost`.
@@ -137,7 +137,7 @@ def _is_away(error: BaseException) -> bool:
 
 
 def was_cut_off(error: BaseException) -> bool:
-    """Whether a statement took longer than its `statement_timeout`."""
+    """Returns whether the error means that a statement took longer than its `statement_timeout`."""
     return _sqlstate(error) == _QUERY_CANCELED
 
 

@@ -1,10 +1,10 @@
 """The one log: a durable fact is a row written in the same transaction as the state it changes.
 
     async with log.transaction() as tx:
-        await tx.append(message_posted, space, identity, request_id, lambda seq: Message(seq=seq, ...))
+        await tx.append(message_posted, space, caller, lambda seq: Message(seq=seq, ...))
 
-The row takes the space's next `seq` under the counter's row lock, so `seq` is commit order without
-holes. After the commit the rows are published; `Outbox` also sweeps up what a crash left behind.
+The row takes the space's next `seq` under the counter's row lock, so `seq` is commit order without holes. After the
+commit the rows are published; the log also sweeps up the rows that a crash left unpublished.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Fact[Payload]:
-    """What `append` is told. `payload` is called with the `seq` that the row takes."""
+    """One fact to append. `payload` is called with the `seq` that the row takes."""
 
     event: Event[Payload]
     space: SpaceKey
@@ -74,11 +74,11 @@ class Transaction:
         subspace: str | None = None,
         subject: str | None = None,
     ) -> LoggedEvent:
-        """Append one fact; do it last, since it holds the space's counter until the commit."""
+        """Appends one fact. Do it last in a transaction, since it holds the space's counter until the commit."""
         return (await self.append_all([Fact(event, space, subspace, payload, subject=subject)], caller))[0]
 
     async def append_all(self, facts: Sequence[Fact[Any]], caller: Caller | None = None) -> list[LoggedEvent]:
-        """Append many, each space's taking one range, in their order; `caller` is for those that name none.
+        """Appends facts in their order, those of a space in one range; `caller` is for facts that name none.
 
         Spaces are locked in order, so batches cannot deadlock.
         """
@@ -99,7 +99,7 @@ class Transaction:
 
 
 async def _take(connection: AsyncConnection, space: SpaceKey, count: int) -> int:
-    """The first of `count` numbers of the space, now taken."""
+    """Takes `count` numbers of the space and returns the first."""
     statement = (
         insert(SpaceCounter)
         .values(space_type=space.space_type, space_id=space.space_id, seq=count)
@@ -174,14 +174,15 @@ class EventLog:
     """Transactions on the log, and the outbox that publishes what they appended."""
 
     def __init__(self, database: Database, bus: Bus) -> None:
-        self._database, self._bus = database, bus
+        self._database = database
+        self._bus = bus
         self._fresh: asyncio.Queue[LoggedEvent] = asyncio.Queue()
         self._confirmed: asyncio.Queue[str] = asyncio.Queue()
         self._background = Background()
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Commit the block's changes and its facts together, then publish the facts."""
+        """Commits the block's changes and its facts together, then publishes the facts."""
         async with self._database.transaction() as connection:
             transaction = Transaction(connection)
             yield transaction
@@ -192,7 +193,7 @@ class EventLog:
         self._background.begin(self._publish_fresh(), self._mark_forever(), self._sweep_forever())
 
     async def stop(self) -> None:
-        """What is not yet published stays in the log, and the next sweep of any process finds it."""
+        """Leaves unpublished rows in the log, where the next sweep of any process finds them."""
         await self._background.end()
         await self._mark(_gathered(self._confirmed))
 
@@ -205,13 +206,13 @@ class EventLog:
                 self._confirmed.put_nowait(event_id)
 
     async def _mark_forever(self) -> None:
-        """Apart from publishing, and for many at once, since each marking is a commit."""
+        """Marks apart from publishing, and many at once, since each marking is a commit."""
         while True:
             await self._mark([await self._confirmed.get(), *_gathered(self._confirmed)])
             await asyncio.sleep(MARK_INTERVAL)
 
     async def _mark(self, ids: Sequence[str]) -> None:
-        """What cannot be marked is published once more, by the sweep."""
+        """Marks rows as published. The sweep publishes once more those that cannot be marked."""
         try:
             for start in range(0, len(ids), SWEEP_BATCH):
                 async with self._database.transaction() as connection:
@@ -233,7 +234,7 @@ class EventLog:
                 _log.exception("sweep failed")
 
     async def sweep(self) -> int:
-        """Publish rows that were committed but never confirmed; how many there were."""
+        """Publishes rows that were committed but never confirmed, and returns their number."""
         async with self._database.transaction() as connection:
             statement = (
                 select(*_COLUMNS)
@@ -249,7 +250,7 @@ class EventLog:
         return len(confirmed)
 
     async def _confirm(self, events: Sequence[LoggedEvent]) -> list[str]:
-        """Publish, those of one name together; the ids of those that the broker took."""
+        """Publishes events, those of one name together, and returns the ids of those that the broker took."""
         by_name: dict[str, list[LoggedEvent]] = {}
         for event in events:
             by_name.setdefault(event.name, []).append(event)
@@ -258,21 +259,21 @@ class EventLog:
         return [event.id for batch in taken for event in batch]
 
     async def _confirm_batch(self, events: list[LoggedEvent]) -> list[LoggedEvent]:
-        """Those that the broker took. One that cannot be published keeps no other from it."""
+        """Publishes events of one name and returns those that the broker took; a bad one keeps back no other."""
         try:
             await self._bus.publish(*events)
         except BusUnavailable:
             return []
         except Exception:
             if len(events) > 1:
-                return [event for one in events for event in await self._confirm_batch([one])]
+                return [taken for event in events for taken in await self._confirm_batch([event])]
             _log.exception("event not published", event_id=events[0].id, event_name=events[0].name)
             return []
         return events
 
 
 def _gathered[Item](queue: asyncio.Queue[Item]) -> list[Item]:
-    """What waits in a queue, taken out."""
+    """Takes out and returns everything that waits in a queue."""
     return [queue.get_nowait() for _ in range(queue.qsize())]
 
 

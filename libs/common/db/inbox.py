@@ -14,7 +14,7 @@ RETENTION = timedelta(days=7)  # far longer than the broker keeps an event unack
 
 
 async def first_time(connection: AsyncConnection, consumer: str, event_ids: Sequence[str]) -> set[str]:
-    """Those of the events that this consumer sees for the first time; the marks commit with the handler's work.
+    """Returns the events that this consumer sees for the first time; the marks commit with the handler's work.
 
     Each is given once for a consumer, however often and by however many processes it is asked for.
     """

@@ -23,7 +23,7 @@ async def forget_words(connection: AsyncConnection, subject: str) -> None:
 
 
 def words_are_gone(payload: Mapping[str, Any]) -> bool:
-    """Whether this is what is left of an event that said something."""
+    """Returns whether a payload is the remainder of an event whose words were taken back."""
     said = payload.get("comment", payload)
     return "content" in said and said["content"] is None
 

@@ -47,7 +47,9 @@ class Commands:
     """`find_author(call, request)` names who a call is by, where that is not simply the token's identity."""
 
     def __init__(self, bus: Bus, limits: RateLimits, find_author: FindAuthor = _bearer_of_token) -> None:
-        self._bus, self._limits, self._find_author = bus, limits, find_author
+        self._bus = bus
+        self._limits = limits
+        self._find_author = find_author
 
     async def carry_out(self, call: ClientCall, read_request: ReadRequest) -> Any:
         """Returns the service's reply.
@@ -69,7 +71,7 @@ class Commands:
 
 
 def require_access(access: Access, identity: Identity) -> None:
-    """What the edge itself demands of a caller. Raises `unauthorized` or `forbidden`."""
+    """Refuses a caller that the edge itself need not let through. Raises `unauthorized` or `forbidden`."""
     if access is Access.ACCOUNT and not (identity.account or identity.operator):
         raise PresenceError(UNAUTHORIZED, "This needs a Hive account; log in at /api/auth/login.")
     if access is Access.OPERATOR and not identity.operator:
@@ -77,7 +79,7 @@ def require_access(access: Access, identity: Identity) -> None:
 
 
 def require_login(token: Token, operation: Operation[Any, Any]) -> None:
-    """Refuse an admission what belongs to an account and to no one space: its webhooks, its notifications.
+    """Refuses an admission the things of an account that belong to no space: its webhooks, its notifications.
 
     Raises `forbidden`.
     """
@@ -87,7 +89,7 @@ def require_login(token: Token, operation: Operation[Any, Any]) -> None:
 
 
 def require_admitted(token: Token, request: type, fields: dict[str, Any]) -> None:
-    """Refuse an admission every space but its own, as the fields that the operation itself reads name it.
+    """Refuses an admission every space but its own, by the fields that the operation itself reads.
 
     Raises `forbidden`.
     """
@@ -98,13 +100,13 @@ def require_admitted(token: Token, request: type, fields: dict[str, Any]) -> Non
 
 
 def require_admission_to(token: Token, space: SpaceKey | str) -> None:
-    """Refuse an admission every space but its own. Raises `forbidden`."""
+    """Refuses an admission every space but its own. Raises `forbidden`."""
     if token.admission and str(space) != str(token.admission.space):
         raise PresenceError(FORBIDDEN, "This token is for another space; use the one of your login.")
 
 
 def within_admission(token: Token, request: type, fields: dict[str, Any]) -> dict[str, Any]:
-    """Add an admission's space to a request that names none, such as one for a message by its id."""
+    """Adds an admission's space to a request that names none, such as one for a message by its id."""
     if token.admission and "space_id" not in fields and has_field(request, "space_id"):
         space = token.admission.space
         return {**fields, "space_type": space.space_type, "space_id": space.space_id}
@@ -112,7 +114,7 @@ def within_admission(token: Token, request: type, fields: dict[str, Any]) -> dic
 
 
 def with_client_id(request: type, fields: dict[str, Any], key: str | None = None) -> dict[str, Any]:
-    """Give a command its idempotency key: the client's own, its `Idempotency-Key`, or one made here.
+    """Gives a command its idempotency key: the client's own, its `Idempotency-Key`, or a new one.
 
     The edge may send a command twice (the broker may fail between), and both must be the same command.
     """

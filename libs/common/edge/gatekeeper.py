@@ -1,4 +1,4 @@
-"""Who is calling: from a bearer token to a `Token`.
+"""Verifies who is calling: turns a bearer token into a `Token`.
 
 Edges hold no database: tokens are verified against the JWKS that spaces_auth answers with; the deny list is in Redis.
 """
@@ -24,19 +24,21 @@ FOREVER = 2**53
 
 
 class Gatekeeper:
-    """From a bearer token to a `Token`."""
+    """Verifies tokens for one edge."""
 
     def __init__(self, bus: Bus, redis: cache.RedisClient, settings: EdgeSettings, name: str) -> None:
-        self._bus, self._redis, self._settings = bus, redis, settings
+        self._bus = bus
+        self._redis = redis
+        self._settings = settings
         self._me = service_identity(name)
         self._verifier = Verifier(settings.public_url, self._fetch_jwks)
 
     async def _fetch_jwks(self) -> dict[str, Any]:
-        found = await self._bus.call(auth.jwks, auth.Empty(), Caller(self._me, new_id()))
-        return {"keys": found.keys}
+        answer = await self._bus.call(auth.jwks, auth.Empty(), Caller(self._me, new_id()))
+        return {"keys": answer.keys}
 
     async def identify(self, bearer: str) -> Token:
-        """Nothing, or the front end's `:alice`, is a guest without a token, and never `alice`.
+        """Returns the token of a bearer. Nothing, or the front end's `:alice`, is a guest, and never `alice`.
 
         Raises `unauthorized` or `session_expired` for anything else that cannot be verified.
         """
@@ -53,7 +55,7 @@ class Gatekeeper:
         return replace(token, checked=False)
 
     async def check_again(self, token: Token) -> Token:
-        """The token, now that it matters, if Redis was away when it was shown. Raises `unauthorized`, `unavailable`."""
+        """Returns the token, checked even if Redis was away when it was shown. Raises `unauthorized`, `unavailable`."""
         if token.checked:
             return token
         with cache.redis_unavailable():
@@ -64,12 +66,12 @@ class Gatekeeper:
         return bool(expected) and hmac.compare_digest(bearer.encode(errors="surrogatepass"), expected.encode())
 
     async def prove(self, proof: auth.Prove, request_id: str, address: str) -> Token:
-        """A signed challenge in the place of a token; good for this request. Raises `unauthorized`, `unavailable`."""
+        """Takes a signed challenge in the place of a token, for this request. Raises `unauthorized`, `unavailable`."""
         proven = await self._bus.call(auth.prove, proof, Caller(self._me, request_id, address))
         return await self.identify(proven.token)
 
     async def _checked(self, token: Token) -> Token:
-        """A token that was logged out is refused, and so is every other of its login.
+        """Refuses a token that was logged out, and every other of its login.
 
         While Redis is away it passes for now: reads stay open, and what is of consequence (joins, logins) needs Redis
         itself.

@@ -22,7 +22,7 @@ REDIS_REST = 2.0  # seconds for which local buckets serve after Redis failed
 
 @dataclass(frozen=True, slots=True)
 class LimitState:
-    """What is left of a limit: `remaining` calls, `reset` seconds until some come back."""
+    """The rest of a limit: `remaining` calls, `reset` seconds until some come back."""
 
     limit: int
     remaining: int
@@ -30,11 +30,11 @@ class LimitState:
     exceeded: bool
 
     def error(self) -> PresenceError:
-        """`rate_limited`, with when to come back."""
+        """Returns `rate_limited`, which says when to come back."""
         return PresenceError(RATE_LIMITED, details={"retry_after": max(self.reset, 1)})
 
     def headers(self) -> dict[str, str]:
-        """The IETF draft's `RateLimit-*` fields, and `Retry-After` once it is exceeded (RFC 9110).
+        """Returns the IETF draft's `RateLimit-*` fields, and `Retry-After` once it is exceeded (RFC 9110).
 
         None at all where limits are off.
         """
@@ -49,7 +49,7 @@ class LimitState:
 
 
 class RateLimits:
-    """Sliding windows in Redis, shared by all edges; in this process alone while Redis is away.
+    """Counts calls in sliding windows in Redis, shared by all edges; in this process alone while Redis is away.
 
     `factor` multiplies every operation's limit; 0 switches limits off.
     """
@@ -61,7 +61,7 @@ class RateLimits:
         self._local_until = float("-inf")
 
     async def spend(self, operation: Operation[Any, Any], identity: Identity, address: str) -> LimitState:
-        """Take one call from the caller's budget. Whoever shows no token shares their address's (IPv6: its /64)."""
+        """Counts one call of the caller. Callers without a token are counted by address (IPv6: its /64)."""
         calls = round(operation.limit.calls * self._factor)
         if calls <= 0:
             return LimitState(0, 0, 0, exceeded=False)

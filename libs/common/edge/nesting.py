@@ -9,7 +9,7 @@ _STEPS = bytes.maketrans(b"[]{}", bytes((2, 0, 2, 0)))  # each 1 more than it is
 
 
 def is_too_deep(text: str) -> bool:
-    """Whether JSON is nested deeper than `MAX_DEPTH`, in one pass; brackets in strings do not count."""
+    """Returns whether JSON is nested deeper than `MAX_DEPTH`, in one pass; brackets in strings do not count."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:  # nearly always
         return False
     outside = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])  # of strings

@@ -1,4 +1,4 @@
-"""Where a request comes from: the client's address behind our proxy, and the pages that may send one."""
+"""Finds the origin of a request: the client's address behind our proxy, and the pages that may send one."""
 
 from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
@@ -9,7 +9,7 @@ from libs.common.settings import EdgeSettings
 
 
 def client_address(peer: str, forwarded_for: str | None, trusted: Iterable[str]) -> str:
-    """The client's address: the last `X-Forwarded-For` entry if the peer is our proxy, else the peer."""
+    """Returns the client's address: the last `X-Forwarded-For` entry if the peer is our proxy, else the peer."""
     claimed = None
     if forwarded_for and _is_in(peer, trusted):
         claimed = canonical(forwarded_for.rsplit(",", 1)[-1].strip())
@@ -22,6 +22,6 @@ def _is_in(peer: str, networks: Iterable[str]) -> bool:
 
 
 def allowed_origins(settings: EdgeSettings) -> list[str]:
-    """The configured ones and the public URL's own."""
+    """Returns the configured origins and the public URL's own."""
     parts = urlsplit(settings.public_url)
     return list(dict.fromkeys([f"{parts.scheme}://{parts.netloc}", *settings.allowed_origins]))

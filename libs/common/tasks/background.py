@@ -18,7 +18,7 @@ class Background:
         self._tasks: list[asyncio.Task[Any]] = []
 
     def begin(self, *work: Coroutine[Any, Any, Any]) -> None:
-        self._tasks += [asyncio.create_task(one) for one in work]
+        self._tasks += [asyncio.create_task(coroutine) for coroutine in work]
 
     def every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         """Begin to do `work` again and again, `seconds` after each time; a failure is logged and costs that time."""
@@ -26,7 +26,7 @@ class Background:
 
     @property
     def runs(self) -> bool:
-        """Whether all of it was begun and none of it has ended."""
+        """Returns whether every task was begun and none has ended."""
         return bool(self._tasks) and not any(task.done() for task in self._tasks)
 
     async def end(self) -> None:

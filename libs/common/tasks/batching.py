@@ -1,4 +1,4 @@
-"""Work for the same place is done together: one transaction for all that wait.
+"""Does work for the same place together: one transaction for all that wait.
 
 The first item is worked on at once; what comes meanwhile is the next batch. After a batch of several the next
 one waits for as long as that took, at most `LONGEST_PAUSE`: under load batches grow before a core is full, and where
@@ -25,12 +25,13 @@ class Batches[Place: Hashable, Item, Outcome]:
     def __init__(
         self, work: Callable[[Place, Sequence[Item]], Awaitable[Sequence[Outcome | PresenceError]]], most: int = MOST
     ) -> None:
-        self._work, self._most = work, most
+        self._work = work
+        self._most = most
         self._waiting: dict[Place, list[_Waiting[Item, Outcome]]] = {}  # a key for each place that is worked on
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def do(self, place: Place, item: Item) -> Outcome:
-        """The outcome of `item`, as soon as its batch is done. Raises what `work` gave for it."""
+        """Returns the outcome of `item`, as soon as its batch is done. Raises what `work` gave for it."""
         waiting = _Waiting[Item, Outcome](item)
         if place in self._waiting:
             self._waiting[place].append(waiting)
@@ -42,13 +43,13 @@ class Batches[Place: Hashable, Item, Outcome]:
         return await waiting.outcome
 
     async def _run(self, place: Place) -> None:
-        """Until nobody waits any more. Whoever has gone meanwhile is left out."""
+        """Works until nobody waits any more. Items whose caller has gone meanwhile are left out."""
         clock = asyncio.get_running_loop().time
         try:
             while waiting := self._waiting[place]:
                 batch, self._waiting[place] = waiting[: self._most], waiting[self._most :]
                 began = clock()
-                await self._do_all(place, [one for one in batch if not one.outcome.done()])
+                await self._do_all(place, [waiter for waiter in batch if not waiter.outcome.done()])
                 if len(batch) > 1:
                     await asyncio.sleep(min(clock() - began, LONGEST_PAUSE))
         finally:
@@ -57,17 +58,17 @@ class Batches[Place: Hashable, Item, Outcome]:
 
     async def _do_all(self, place: Place, batch: "Sequence[_Waiting[Item, Outcome]]") -> None:
         try:
-            outcomes = await self._work(place, [one.item for one in batch])
+            outcomes = await self._work(place, [waiter.item for waiter in batch])
         except Exception as error:
             if len(batch) > 1 and not isinstance(error, PresenceError):
-                for one in batch:
-                    await self._do_all(place, [one])
+                for waiter in batch:
+                    await self._do_all(place, [waiter])
             else:
-                for one in batch:
-                    one.settle(error)
+                for waiter in batch:
+                    waiter.settle(error)
         else:
-            for one, outcome in zip(batch, outcomes, strict=True):
-                one.settle(outcome)
+            for waiter, outcome in zip(batch, outcomes, strict=True):
+                waiter.settle(outcome)
 
 
 class _Waiting[Item, Outcome]:

@@ -24,7 +24,9 @@ class Channels:
     """`on_return` is called after every channel was subscribed again: messages may have been missed."""
 
     def __init__(self, redis: Redis, probe: str, on_return: Callable[[], None]) -> None:
-        self._redis, self._probe, self._on_return = redis, f"presence:probe:{probe}", on_return
+        self._redis = redis
+        self._probe = f"presence:probe:{probe}"
+        self._on_return = on_return
         self._receivers: dict[str, Receiver] = {}
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._pubsub: PubSub | None = None
@@ -35,7 +37,7 @@ class Channels:
 
     @property
     def ready(self) -> bool:
-        """Whether a message published now would be heard."""
+        """Returns whether a message published now would be heard."""
         return asyncio.get_running_loop().time() - self._heard_at < SILENCE_SECONDS
 
     async def start(self) -> None:
@@ -45,7 +47,7 @@ class Channels:
         await self._background.end()
 
     async def subscribe(self, channel: str, receiver: Receiver) -> None:
-        """Return once Redis confirmed. Raises `RedisError`, `OSError` or `TimeoutError`."""
+        """Returns once Redis confirmed. Raises `RedisError`, `OSError` or `TimeoutError`."""
         self._receivers[channel] = receiver
         confirmed = self._waiting[channel] = asyncio.get_running_loop().create_future()
         try:

@@ -1,4 +1,4 @@
-"""What replicas say to each other on a space's Redis channel, as JSON tagged by `type`."""
+"""The messages between replicas on a space's Redis channel, as JSON tagged by `type`."""
 
 import msgspec
 
@@ -15,7 +15,7 @@ class Arrival(msgspec.Struct):
 
 
 class MembersJoined(msgspec.Struct, tag="joined"):
-    """Those who came together. `version` counts the space's changes."""
+    """Members who came together. `version` counts the space's changes."""
 
     version: int
     arrivals: list[Arrival]
@@ -23,7 +23,7 @@ class MembersJoined(msgspec.Struct, tag="joined"):
 
 
 class MembersLeft(msgspec.Struct, tag="left"):
-    """Those who left together."""
+    """Members who left together."""
 
     version: int
     socket_ids: list[str]

@@ -1,4 +1,4 @@
-"""Who is in a space, in Redis: members, versions, and the lease of each replica.
+"""Keeps who is in a space, in Redis: members, versions, and the lease of each replica.
 
 Join and leave are one atomic script each, for all who come or go together: capacity, member records, version and
 announcement.
@@ -125,7 +125,7 @@ class JoinRequest:
 
     @property
     def arguments(self) -> tuple[str, str, int, bytes]:
-        """What the script takes of each."""
+        """Returns the arguments that the script takes of each member."""
         return self.member.socket_id, self.person, self.max_users, messages.encode(self.member)
 
 
@@ -159,8 +159,8 @@ class Presence:
         self._expired = redis.register_script(_EXPIRED)
         self._forget = redis.register_script(_FORGET)
 
-    async def join(self, space: SpaceKey, joining: Sequence[JoinRequest]) -> list[JoinResult | PresenceError]:
-        """Add members, announce them once, and give each the space's access epoch, or `space_full`.
+    async def join(self, space: SpaceKey, requests: Sequence[JoinRequest]) -> list[JoinResult | PresenceError]:
+        """Adds members, announces them once, and gives each the space's access epoch, or `space_full`.
 
         A person who comes back takes the place of the connection that broke. A socket that is known is announced as
         its own successor.
@@ -168,7 +168,7 @@ class Presence:
         with cache.redis_unavailable():
             # First, so that a replica that dies right after the script still leads its sweeper here.
             await self._add_space(space)
-            records = [part for one in joining for part in one.arguments]
+            records = [part for request in requests for part in request.arguments]
             epoch, used, answers = await self._join(
                 keys=[cache.members(space), cache.version(space), cache.epoch(space), cache.dropped(space)],
                 args=[cache.wire(space), rfc3339(now()), *records],
@@ -177,8 +177,8 @@ class Presence:
             replaced = [decode_member(answer) if answer else None for answer in answers]
             await self._drop_entities(space, {old.socket_id for old in replaced if old})
         return [
-            _full(used, one.max_users) if answer == 0 else JoinResult(int(epoch), old)
-            for one, answer, old in zip(joining, answers, replaced, strict=True)
+            _full(used, request.max_users) if answer == 0 else JoinResult(int(epoch), old)
+            for request, answer, old in zip(requests, answers, replaced, strict=True)
         ]
 
     async def _add_space(self, space: SpaceKey) -> None:
@@ -186,13 +186,13 @@ class Presence:
         await added
 
     async def missing(self, space: SpaceKey, socket_ids: Iterable[str]) -> set[str]:
-        """Those of `socket_ids` that are no members (any more)."""
+        """Returns the `socket_ids` that are no members (any more)."""
         with cache.redis_unavailable():
-            there: Any = self._redis.hkeys(cache.members(space))
-            return set(socket_ids) - {socket_id.decode() for socket_id in await there}
+            members: Any = self._redis.hkeys(cache.members(space))
+            return set(socket_ids) - {socket_id.decode() for socket_id in await members}
 
     async def mark_dropped(self, space: SpaceKey, person: str, socket_id: str, seconds: float) -> None:
-        """Whoever of the same person joins within `seconds` takes the place of this socket."""
+        """Lets the next socket of the same person take the place of this one, for `seconds`."""
         with cache.redis_unavailable():
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.hset(cache.dropped(space), person, socket_id)
@@ -200,7 +200,7 @@ class Presence:
                 await pipe.execute()
 
     async def leave(self, space: SpaceKey, socket_ids: list[str], reason: str) -> list[Member]:
-        """Remove and announce; the members that were really there."""
+        """Removes members, announces it, and returns those that were really there."""
         with cache.redis_unavailable():
             used, gone = await self._leave(
                 keys=[cache.members(space), cache.version(space)],
@@ -213,7 +213,7 @@ class Presence:
         return [decode_member(member) for member in gone]
 
     async def _drop_entities(self, space: SpaceKey, owners: set[str]) -> None:
-        """Entities go with their owner."""
+        """Removes the entities of owners who are gone."""
         if not owners:
             return
         owned = [name for name, entity in (await self.entities(space)).items() if entity.owner in owners]
@@ -222,13 +222,13 @@ class Presence:
             await removed
 
     async def entities(self, space: SpaceKey) -> dict[str, Entity]:
-        """Spawned entities by id, all subspaces."""
+        """Returns the spawned entities by name, all subspaces."""
         with cache.redis_unavailable():
-            found: Any = self._redis.hgetall(cache.entities(space))
-            return {name.decode(): messages.decode_entity(value) for name, value in (await found).items()}
+            stored: Any = self._redis.hgetall(cache.entities(space))
+            return {name.decode(): messages.decode_entity(value) for name, value in (await stored).items()}
 
     async def keep_entities(self, space: SpaceKey, owners: Container[str], entities: dict[str, Entity]) -> None:
-        """Make what is stored of these sockets' entities be `entities`."""
+        """Replaces the stored entities of these sockets by `entities`."""
         gone = [name for name, entity in (await self.entities(space)).items() if entity.owner in owners]
         with cache.redis_unavailable():
             async with self._redis.pipeline(transaction=True) as pipe:
@@ -239,19 +239,19 @@ class Presence:
                 await pipe.execute()
 
     async def update(self, space: SpaceKey, member: Member) -> None:
-        """Write a member's record again; nothing is announced."""
+        """Writes a member's record again; nothing is announced."""
         with cache.redis_unavailable():
             await self._update(keys=[cache.members(space)], args=[member.socket_id, messages.encode(member)])
 
     async def _show_count(self, space: SpaceKey, used: int) -> None:
-        """Keep the popular-spaces set: by value, so that a lost or repeated update does not add up."""
+        """Keeps the popular-spaces set: by value, so that a lost or repeated update does not add up."""
         if used:
             await self._redis.zadd(cache.ACTIVE, {str(space): used})
         else:
             await self._redis.zrem(cache.ACTIVE, str(space))
 
     async def roll(self, space: SpaceKey) -> Roll:
-        """Members and version of one moment."""
+        """Returns members and version of one moment."""
         with cache.redis_unavailable():
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.hgetall(cache.members(space))
@@ -261,24 +261,24 @@ class Presence:
         return Roll({member.socket_id: member for member in members}, int(version or 0))
 
     async def forget_space(self, space: SpaceKey) -> None:
-        """This replica has nobody in the space any more."""
+        """Notes that this replica has nobody in the space any more."""
         with cache.redis_unavailable():
             removed: Any = self._redis.srem(cache.replica_spaces(self.replica), str(space))
             await removed
 
     async def renew(self) -> bool:
-        """Extend this replica's lease; False if it had run out, so that its members may have been swept."""
+        """Extends this replica's lease. Returns False if it had run out, so that its members may have been swept."""
         with cache.redis_unavailable():
             return bool(await self._renew(keys=[cache.REPLICAS], args=[self.replica, self._lease_ms]))
 
     async def release(self) -> None:
-        """End this replica's lease; it has no members left."""
+        """Ends this replica's lease; it has no members left."""
         with cache.redis_unavailable():
             await self._redis.zrem(cache.REPLICAS, self.replica)
             await self._redis.delete(cache.replica_spaces(self.replica))
 
     async def sweep(self) -> list[tuple[SpaceKey, Member]]:
-        """Remove and announce the members of replicas whose lease ran out.
+        """Removes and announces the members of replicas whose lease ran out, and returns them.
 
         Any number of replicas may sweep at once: a member is removed, and so announced, once.
         """
@@ -290,8 +290,8 @@ class Presence:
 
     async def _sweep_replica(self, replica: str) -> list[tuple[SpaceKey, Member]]:
         gone: list[tuple[SpaceKey, Member]] = []
-        found: Any = self._redis.smembers(cache.replica_spaces(replica))
-        for name in await found:
+        spaces: Any = self._redis.smembers(cache.replica_spaces(replica))
+        for name in await spaces:
             space = SpaceKey.from_text(name.decode())
             members = (await self.roll(space)).members.values()
             lost = [member.socket_id for member in members if member.replica == replica]

@@ -1,4 +1,4 @@
-"""What this replica tells the others, in the order in which it was said.
+"""Sends what this replica tells the others, in the order in which it was said.
 
 One task sends: all that has gathered since the last round trip goes in the next. It is ephemeral, so what
 Redis cannot take is dropped.
@@ -29,12 +29,12 @@ class Publisher:
         self._background = Background()
 
     def put(self, space: SpaceKey, message: messages.Message) -> None:
-        """Send it soon, after everything that was put before."""
+        """Sends a message soon, after everything that was put before."""
         channel, data = cache.wire(space), messages.encode(message)
         self._add(lambda pipe: pipe.publish(channel, data))
 
     def put_entity(self, space: SpaceKey, name: str, entity: messages.Entity | None) -> None:
-        """Keep a spawned entity for replicas that come later; None removes it."""
+        """Keeps a spawned entity for replicas that come later; None removes it."""
         key = cache.entities(space)
         if entity is None:
             self._add(lambda pipe: pipe.hdel(key, name))

@@ -55,7 +55,7 @@ class Authorizer:
 
 
 def _still_holds(admission: Admission, space: SpaceKey, epoch: int, address: str) -> bool:
-    """Whether nothing changed since, and it is used from where it was given: elsewhere an address may be banned."""
+    """Returns whether nothing changed since, and it is used at its address: another one may be banned."""
     return admission.space == space and admission.epoch == epoch and admission.address == limited(address)
 
 

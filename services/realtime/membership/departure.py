@@ -65,7 +65,7 @@ class Departure:
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _is_back(self, space: SpaceKey, member: Member) -> bool:
-        """Whether the same socket has entered again while leaving had to wait."""
+        """Returns whether the same socket has entered again while leaving had to wait."""
         held = self._held_spaces.by_key.get(space)
         return held is not None and member.socket_id in held.clients
 

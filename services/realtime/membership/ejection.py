@@ -101,8 +101,8 @@ class Ejection(SpaceListener):
 
     # Reviews.
 
-    def _review_soon(self, found: Iterable[SpaceKey]) -> None:
-        self._due |= set(found)
+    def _review_soon(self, spaces_due: Iterable[SpaceKey]) -> None:
+        self._due |= set(spaces_due)
         if self._due:
             self._wake.set()
 

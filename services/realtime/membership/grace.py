@@ -30,7 +30,7 @@ class Grace:
 
     @property
     def keeps_anyone(self) -> bool:
-        """Whether members of this replica are left without a connection."""
+        """Returns whether members of this replica are left without a connection."""
         return bool(self._waiting)
 
     async def start(self) -> None:

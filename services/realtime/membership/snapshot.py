@@ -1,4 +1,4 @@
-"""What a client is told of a space on entering: chat's part of it, and the whole `space-joined`."""
+"""Makes the snapshot that a client is sent on entering: chat's part of it, and the whole `space-joined`."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -41,7 +41,7 @@ def pack(update: AframeUpdate) -> bytes | None:
 
 
 def pack_json(data: bytes) -> bytes | None:
-    """The same of a pose as JSON."""
+    """Returns the compact form of a pose that is JSON; None if it does not fit."""
     return pack(_decode(data))
 
 

@@ -35,7 +35,10 @@ class Pose:
     def __init__(
         self, socket_id: str, user_account: str | None, data: bytes, state: AframeUpdate | None = None
     ) -> None:
-        self.socket_id, self.user_account, self.data, self.state = socket_id, user_account, data, state
+        self.socket_id = socket_id
+        self.user_account = user_account
+        self.data = data
+        self.state = state
         self._position: Position | UnsetType | None = UNSET
         self._packed: bytes | UnsetType | None = UNSET
 
@@ -92,16 +95,23 @@ class Batch:
     """
 
     def __init__(
-        self, poses: Mapping[str, Pose], gone: Sequence[str], away: Sequence[str], namespace: str, also: bytes = b"",
+        self,
+        poses: Mapping[str, Pose],
+        gone: Sequence[str],
+        away: Sequence[str],
+        namespace: str,
+        also: bytes = b"",
         type: bytes = b"42",
-    ) -> None:  # fmt: skip
+    ) -> None:
         milliseconds = time.time_ns() // 1_000_000
         head = type + prefix(namespace) + b'["aframe-batch",{"t":%d,"poses":[' % milliseconds
         out_of_range = b',"away":' + _encode(away) if away else b""
         tail = b'],"gone":' + _encode(gone) + out_of_range + also + b"}]"
         parts = [b"[" + _encode(sid) + b"," + pose.data + b"]," for sid, pose in poses.items()]
         body = b"".join(parts)
-        self._head, self._tail, self._body = head, tail, memoryview(body)
+        self._head = head
+        self._tail = tail
+        self._body = memoryview(body)
         self._spans = _spans(poses, parts)
         self._whole = frame(head + body[:-1] + tail)
 
@@ -119,21 +129,27 @@ class Batch:
 
 
 class CompactBatch:
-    """The same with `compact`, an attachment of 16 bytes a pose (`compact.py`), and only the others as JSON.
+    """A batch with `compact`, an attachment of 16 bytes a pose (`compact.py`); only poses that do not fit are JSON.
 
     `names` are pairs of number and socketId that its reader has not been told yet; `numbers` are all of them.
     """
 
     def __init__(
-        self, poses: Mapping[str, Pose], gone: Sequence[str], away: Sequence[str], names: Sequence[tuple[int, str]],
-        numbers: Mapping[str, int], namespace: str,
-    ) -> None:  # fmt: skip
+        self,
+        poses: Mapping[str, Pose],
+        gone: Sequence[str],
+        away: Sequence[str],
+        names: Sequence[tuple[int, str]],
+        numbers: Mapping[str, int],
+        namespace: str,
+    ) -> None:
         small = {sid: pose.packed for sid, pose in poses.items() if pose.packed is not None and sid in numbers}
         large = {sid: pose for sid, pose in poses.items() if sid not in small}
         records = [numbers[sid].to_bytes(2, "little") + packed for sid, packed in small.items()]
         self._spans = _spans(small, records)
         body = b"".join(records)
-        self._body, self._header = memoryview(body), frame_header(max(len(body) - compact.SIZE, 0), BINARY)
+        self._body = memoryview(body)
+        self._header = frame_header(max(len(body) - compact.SIZE, 0), BINARY)
         self._whole = frame(body, BINARY) if records else b""
         also = b',"names":' + _encode(names)
         if records:
@@ -148,7 +164,7 @@ class CompactBatch:
 
 
 def _spans(names: Mapping[str, object], parts: Sequence[bytes]) -> dict[str, Span]:
-    """Where each part lies once they are joined."""
+    """Returns the span of each part once they are joined."""
     spans: dict[str, Span] = {}
     position = 0
     for name, part in zip(names, parts, strict=True):

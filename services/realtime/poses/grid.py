@@ -1,4 +1,4 @@
-"""Where people stand, in cells on the ground: who is near whom, without looking at everyone."""
+"""Sorts people into cells on the ground, so that neighbours are found without looking at everyone."""
 
 import heapq
 import math
@@ -17,9 +17,9 @@ def cell_of(position: Position) -> Cell:
     return math.floor(position.x / CELL), math.floor(position.z / CELL)
 
 
-def distance(one: Position, other: Position) -> float:
+def distance(a: Position, b: Position) -> float:
     """Metres."""
-    return math.dist((one.x, one.y, one.z), (other.x, other.y, other.z))
+    return math.dist((a.x, a.y, a.z), (b.x, b.y, b.z))
 
 
 class Grid:
@@ -33,19 +33,19 @@ class Grid:
             self._inside[cell].append(name)
 
     def near(self, cell: Cell, most: int) -> list[str]:
-        """Those in the cell and the eight around it; of too many, the nearest to its middle."""
+        """Returns the names in the cell and the eight around it; of too many, the nearest to its middle."""
         x, z = cell
-        there = [name for i in (x - 1, x, x + 1) for j in (z - 1, z, z + 1) for name in self._inside.get((i, j), ())]
-        if len(there) <= most:
-            return there
+        names = [name for i in (x - 1, x, x + 1) for j in (z - 1, z, z + 1) for name in self._inside.get((i, j), ())]
+        if len(names) <= most:
+            return names
         middle = Position((x + 0.5) * CELL, 0.0, (z + 0.5) * CELL)
-        return heapq.nsmallest(most, there, key=lambda name: _on_ground(self.positions[name], middle))
+        return heapq.nsmallest(most, names, key=lambda name: _on_ground(self.positions[name], middle))
 
     def farther(self, cell: Cell, rings: int) -> set[str]:
-        """Those more than so many cells away."""
+        """Returns the names that are more than so many cells away."""
         x, z = cell
         return {name for name, (i, j) in self.cells.items() if abs(i - x) > rings or abs(j - z) > rings}
 
 
-def _on_ground(one: Position, other: Position) -> float:
-    return (one.x - other.x) ** 2 + (one.z - other.z) ** 2
+def _on_ground(a: Position, b: Position) -> float:
+    return (a.x - b.x) ** 2 + (a.z - b.z) ** 2

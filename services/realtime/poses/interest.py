@@ -22,16 +22,19 @@ class Interest:
     """One tick of one room."""
 
     def __init__(self, room: PoseState, news: News, timestamp: str) -> None:
-        self._room, self._news, self._timestamp = room, news, timestamp
+        self._room = room
+        self._news = news
+        self._timestamp = timestamp
         self._grid = Grid({sid: pose.position or ORIGIN for sid, pose in room.latest.items()})
         self._told: dict[Cell, Variants] = {}
         self._everything: dict[Cell, Variants] = {}
         if news.changed:
             room.restless_until = news.tick + FAR_TICKS  # who moved last is told to those far away, too
-        self._shown_before, room.shown = room.shown, {}
+        self._shown_before = room.shown
+        room.shown = {}
 
-    def forms(self, place: Place, *, behind: bool) -> Variants:
-        """What a socket is told: all in range, if it missed something or stands in another cell than before."""
+    def variants(self, place: Place, *, behind: bool) -> Variants:
+        """Returns the poses for a client: all in range, if it missed something or stands in another cell."""
         sid = place.member.socket_id
         cell = self._grid.cells.get(sid) or cell_of(place.member.position)
         if behind or self._room.told_in.get(sid) != cell:
@@ -45,7 +48,7 @@ class Interest:
         return made[cell]
 
     def _shown_to(self, cell: Cell) -> set[str]:
-        """Whom somebody in the cell may believe to be in range. A cell nobody stood in for a tick is forgotten."""
+        """Returns the members that clients in the cell may show. A cell that was empty for a tick is forgotten."""
         return self._room.shown.setdefault(cell, self._shown_before.get(cell, set()))
 
     def _all_in_range(self, cell: Cell) -> Variants:
@@ -53,7 +56,7 @@ class Interest:
         poses = {sid: pose for sid, pose in room.latest.items() if sid not in away}
         self._shown_to(cell).update(poses)
         names = [(number, sid) for sid, number in room.numbers.items()]
-        return self._forms(poses, away, self._news.gone_unheard, names)
+        return self._variants(poses, away, self._news.gone_unheard, names)
 
     def _news_for(self, cell: Cell) -> Variants:
         changed, shown = self._news.changed, self._shown_to(cell)
@@ -65,13 +68,13 @@ class Interest:
             away = beyond & shown
             shown.intersection_update(self._room.latest.keys() - away)
         shown.update(poses)
-        return self._forms(poses, away, self._news.gone, self._news.names)
+        return self._variants(poses, away, self._news.gone, self._news.names)
 
     def _moved_lately(self) -> Mapping[str, Pose]:
         since, room = self._news.tick - FAR_TICKS, self._room
         return {sid: room.latest[sid] for sid, tick in room.moved_at.items() if tick >= since}
 
-    def _forms(
+    def _variants(
         self, poses: Mapping[str, Pose], away: set[str], gone: list[str], names: list[tuple[int, str]]
     ) -> Variants:
         return Variants(poses, self._timestamp, self._room.numbers, gone=gone, names=names, away=sorted(away))

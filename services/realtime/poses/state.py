@@ -1,4 +1,4 @@
-"""The poses of one subspace: everyone's latest, and what of it has not been told yet."""
+"""Keeps the poses of one subspace: everyone's latest, and the part of it that has not been told yet."""
 
 from services.realtime.poses.compact import NUMBERS
 from services.realtime.poses.encoding import Pose
@@ -29,7 +29,7 @@ class PoseState:
         self._next_number = 0
 
     def set(self, pose: Pose) -> bool:
-        """Take a newer pose; False when it says nothing new."""
+        """Takes a newer pose. Returns False when it says nothing new."""
         sid = pose.socket_id
         before = self.latest.get(sid)
         if before is None:
@@ -43,7 +43,7 @@ class PoseState:
         return True
 
     def _number(self, socket_id: str) -> None:
-        """The next free one: one that was given back is the last to be taken again.
+        """Gives a member the next free number: one that was given back is the last to be taken again.
 
         Where there are more members than numbers, some have none, and their poses travel as JSON.
         """
@@ -57,13 +57,13 @@ class PoseState:
         self.new_numbers.append((number, socket_id))
 
     def forget_listener(self, socket_id: str) -> None:
-        """Drop the notes on what a socket was told; its pose stays for as long as it is a member."""
+        """Drops the notes on what a client was told; its pose stays for as long as it is a member."""
         self.behind.discard(socket_id)
         self.told_in.pop(socket_id, None)
         self.moved_here.pop(socket_id, None)
 
     def forget(self, socket_id: str) -> None:
-        """Drop a member who left."""
+        """Drops a member who left."""
         if self.latest.pop(socket_id, None):
             self.gone.add(socket_id)
             self._taken.discard(self.numbers.pop(socket_id, NUMBERS))
@@ -76,7 +76,7 @@ class PoseState:
         return bool(self.changed or self.gone or self.behind or self.tick <= self.restless_until)
 
     def next_tick(self) -> "News":
-        """What is to be told now; it is told once."""
+        """Takes and returns the news since the last tick."""
         news = News(self)
         self.gone_unheard = self.gone_unheard | self.gone if self.behind else set()
         self.changed, self.gone, self.new_numbers = {}, set(), []
@@ -85,10 +85,11 @@ class PoseState:
 
 
 class News:
-    """What one tick tells of a room."""
+    """The news that one tick tells of a room."""
 
     def __init__(self, room: PoseState) -> None:
         self.tick = room.tick
-        self.changed, self.gone = room.changed, sorted(room.gone)
+        self.changed = room.changed
+        self.gone = sorted(room.gone)
         self.names = [(number, sid) for number, sid in room.new_numbers if sid in room.numbers]
         self.gone_unheard = sorted(room.gone_unheard | room.gone)

@@ -40,8 +40,11 @@ class PoseTicker:
     def __init__(
         self, redis: Redis, broadcast: Broadcast, replica: str, tick_seconds: float, interest_above: int
     ) -> None:
-        self._redis, self._broadcast, self._replica = redis, broadcast, replica
-        self._tick, self._interest_above = tick_seconds, interest_above
+        self._redis = redis
+        self._broadcast = broadcast
+        self._replica = replica
+        self._tick = tick_seconds
+        self._interest_above = interest_above
         self._rooms: dict[tuple[SpaceKey, str], PoseState] = {}
         self._asking: set[SpaceKey] = set()
         self._shared: set[SpaceKey] = set()  # spaces where other replicas have members too
@@ -57,51 +60,51 @@ class PoseTicker:
             room.moved_here[member.socket_id] = pose
 
     def take(self, space: SpaceKey, message: Poses) -> None:
-        """Another replica's members moved."""
+        """Takes the poses of another replica's members."""
         room = self._room(space, message.subspace)
         for pose in message.poses:
             room.set(Pose(pose.socket_id, pose.user_account, bytes(pose.data)))
 
     def ask(self, space: SpaceKey) -> None:
-        """Have the other replicas tell of all their members; what was asked for comes with a next tick."""
+        """Has the other replicas tell of all their members; the answer comes with a next tick."""
         self._asking.add(space)
 
     def tell_all(self, space: SpaceKey) -> None:
-        """Another replica asked: tell of this replica's members again."""
+        """Tells the other replicas of all of this replica's members again."""
         for key, room in self._rooms.items():
             if key[0] == space:
                 room.moved_here = {sid: pose for sid, pose in room.latest.items() if pose.state}
 
     def position_of(self, space: SpaceKey, subspace: str, socket_id: str) -> Position | None:
-        """Where a member is now; None if it has not moved since it came."""
+        """Returns a member's position; None if it has not moved since it came."""
         room = self._rooms.get((space, subspace))
         pose = room.latest.get(socket_id) if room else None
         return pose.position if pose else None
 
     def welcome(self, client: Client) -> None:
-        """Everyone's latest pose at the next tick, to a socket that has just entered."""
+        """Sends everyone's latest pose at the next tick to a client that has just entered."""
         room = self._rooms.get((client.place.space, client.place.subspace)) if client.place else None
         if room and room.latest:
             room.behind.add(client.sid)
 
     def share(self, space: SpaceKey, *, shared: bool) -> None:
-        """Whether other replicas must hear of this space's poses."""
+        """Says whether other replicas must hear of this space's poses."""
         (self._shared.add if shared else self._shared.discard)(space)
 
     def drop(self, space: SpaceKey, subspace: str, socket_id: str) -> None:
-        """A member left."""
+        """Drops the pose of a member who left."""
         room = self._rooms.get((space, subspace))
         if room:
             room.forget(socket_id)
 
     def forget_socket(self, space: SpaceKey, subspace: str, socket_id: str) -> None:
-        """It hears and says no more; its pose stays for as long as it is a member."""
+        """Forgets a client that hears and says no more; its pose stays for as long as it is a member."""
         room = self._rooms.get((space, subspace))
         if room:
             room.forget_listener(socket_id)
 
     def close(self, space: SpaceKey) -> None:
-        """This replica holds the space no more."""
+        """Drops everything of a space that this replica holds no more."""
         for key in [key for key in self._rooms if key[0] == space]:
             del self._rooms[key]
         self._shared.discard(space)
@@ -117,7 +120,7 @@ class PoseTicker:
         await self._background.end()
 
     async def _run(self) -> None:
-        """Ticks never take more than half of the time: under load they come later, each with more."""
+        """Ticks for ever, never for more than half of the time: under load ticks come later, each with more."""
         pause = self._tick
         while True:
             await asyncio.sleep(pause)
@@ -139,7 +142,7 @@ class PoseTicker:
         await self._publish()
 
     async def _publish(self) -> None:
-        """What the other replicas are to hear, all in one round trip. What Redis did not take goes with a next tick."""
+        """Tells the other replicas, all in one round trip; poses that Redis did not take go with a next tick."""
         asking, moved = self._asking & self._shared, self._moved_here()
         if not asking and not moved:
             return
@@ -148,8 +151,8 @@ class PoseTicker:
                 for space in asking:
                     pipe.publish(cache.wire(space), messages.encode(AskPoses(self._replica)))
                 for (space, subspace), poses in moved.items():
-                    told = [PoseWire(p.socket_id, p.user_account, msgspec.Raw(p.data)) for p in poses.values()]
-                    pipe.publish(cache.wire(space), messages.encode(Poses(self._replica, subspace, told)))
+                    moved_poses = [PoseWire(p.socket_id, p.user_account, msgspec.Raw(p.data)) for p in poses.values()]
+                    pipe.publish(cache.wire(space), messages.encode(Poses(self._replica, subspace, moved_poses)))
                 await pipe.execute()
             self._asking -= asking
         except (RedisError, OSError):
@@ -158,7 +161,7 @@ class PoseTicker:
                     room.moved_here = {sid: pose for sid, pose in poses.items() if sid in room.latest} | room.moved_here
 
     def _moved_here(self) -> dict[tuple[SpaceKey, str], dict[str, Pose]]:
-        """Of each shared room, this replica's members that moved since this was last asked."""
+        """Takes, of each shared room, this replica's members that moved since the last call."""
         moved = {}
         for key, room in self._rooms.items():
             if room.moved_here and key[0] in self._shared:
@@ -179,12 +182,12 @@ class PoseTicker:
                 continue
             behind = client.sid in room.behind or _lacks_numbers(client, place)
             room.behind.discard(client.sid)
-            told = interest if interest and (crowded or place.wants_interest) else everywhere
-            told.forms(place, behind=behind).send(client)
+            audience = interest if interest and (crowded or place.wants_interest) else everywhere
+            audience.variants(place, behind=behind).send(client)
 
 
 def _merged(before: AframeUpdate | None, update: AframeUpdate) -> tuple[AframeUpdate, bytes]:
-    """The state after the update, and its JSON."""
+    """Returns the state after the update, and its JSON."""
     state = before.merged(update) if before else update
     data = _encode(state)
     if len(data) > MAX_POSE_BYTES:
@@ -204,13 +207,13 @@ class Everywhere:
         self._news = Variants(news.changed, timestamp, numbers, gone=news.gone, names=news.names)
         self._everything = Variants(room.latest, timestamp, numbers, gone=news.gone_unheard, names=all_names)
 
-    def forms(self, _: Place, *, behind: bool) -> Variants:
-        """What a socket is told; who missed a tick is told everything."""
+    def variants(self, _: Place, *, behind: bool) -> Variants:
+        """Returns the poses for a client: everything for one that missed a tick, else the news."""
         return self._everything if behind else self._news
 
 
 def _lacks_numbers(client: Client, place: Place) -> bool:
-    """Whether it takes compact poses from now on, having polled until now."""
+    """Returns whether a client takes compact poses from now on, having polled until now."""
     if place.form is not PoseForm.COMPACT or place.knows_numbers or client.engine.transport is None:
         return False
     place.knows_numbers = True

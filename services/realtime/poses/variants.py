@@ -1,4 +1,4 @@
-"""The same poses in the forms that the clients of a room want, each made when first needed."""
+"""Encodes one tick's poses in the forms that the clients of a room want, each when it is first needed."""
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -11,15 +11,25 @@ class Variants:
     """`gone`, `away` (out of range) and `names` are told to clients that take batches."""
 
     def __init__(
-        self, poses: Mapping[str, Pose], timestamp: str, numbers: Mapping[str, int], *, gone: Sequence[str] = (),
-        names: Sequence[tuple[int, str]] = (), away: Sequence[str] = (),
-    ) -> None:  # fmt: skip
-        self._poses, self._timestamp, self._numbers = poses, timestamp, numbers
-        self._gone, self._names, self._away = gone, names, away
+        self,
+        poses: Mapping[str, Pose],
+        timestamp: str,
+        numbers: Mapping[str, int],
+        *,
+        gone: Sequence[str] = (),
+        names: Sequence[tuple[int, str]] = (),
+        away: Sequence[str] = (),
+    ) -> None:
+        self._poses = poses
+        self._timestamp = timestamp
+        self._numbers = numbers
+        self._gone = gone
+        self._names = names
+        self._away = away
         self._made: dict[tuple[Enum, str], PoseEvents | Batch | CompactBatch] = {}
 
     def send(self, client: Client) -> None:
-        """To one socket; to one that polls as legacy events, one by one."""
+        """Sends the poses to one client; to one that polls as legacy events, one by one."""
         form = client.place.form if client.place else PoseForm.LEGACY
         if client.engine.transport is None:
             self._queue(client)
@@ -27,9 +37,9 @@ class Variants:
             client.engine.write_parts(self._in(form, client.namespace).without(client.sid))
 
     def _has_more_for(self, form: PoseForm) -> bool:
-        """Also of a member that is not near: its number is told once, and used later."""
-        told = self._gone or self._away or (form is PoseForm.COMPACT and self._names)
-        return form is not PoseForm.LEGACY and bool(told)
+        """Returns whether there is more to tell than poses, such as a number, which is told once and used later."""
+        news = self._gone or self._away or (form is PoseForm.COMPACT and self._names)
+        return form is not PoseForm.LEGACY and bool(news)
 
     def _in(self, form: PoseForm, namespace: str) -> PoseEvents | Batch | CompactBatch:
         made = self._made.get((form, namespace))

@@ -1,4 +1,4 @@
-"""What a space's sockets are told: which packets, to whom."""
+"""Decides which packets go to which clients of a space."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -22,19 +22,19 @@ class Broadcast:
         }
 
     def room(self, space: SpaceKey, subspace: str) -> Room | None:
-        """None where this replica has nobody."""
+        """Returns the room; None where this replica has nobody."""
         return self._rooms.get(space, {}).get(subspace)
 
     def send(self, space: SpaceKey, subspace: str, event: str, payload: Any, *, skip: str | None = None) -> None:
-        """An ephemeral event to everyone in a subspace."""
+        """Sends an ephemeral event to everyone in a subspace."""
         room = self.room(space, subspace)
         if room:
             room.post(EventPacket(event, payload), skip)
 
     def event(self, space: SpaceKey, event: LoggedEvent, entering: Iterable[Client]) -> None:
-        """A durable event to everyone it concerns, but those whose snapshot already holds it.
+        """Sends a durable event to everyone it concerns, but those whose snapshot already holds it.
 
-        Whoever is `entering` gets it after its snapshot.
+        For clients that are `entering` it gathers, and comes after their snapshot.
         """
         rooms = [room for subspace, room in self._rooms.get(space, {}).items() if event.concerns(subspace)]
         for packet in self.rendered(event):
@@ -45,7 +45,7 @@ class Broadcast:
                 _to_room(room, event.seq, packet)
 
     def rendered(self, event: LoggedEvent) -> list[EventPacket]:
-        """The socket events that the registry binds to a logged event, each with its `seq`."""
+        """Returns the socket events that the registry binds to a logged event, each with its `seq`."""
         return [
             EventPacket(binding.event, {**_renamed(event.payload, binding), "seq": event.seq})
             for binding in self._bindings.get(event.name, ())
@@ -75,7 +75,7 @@ class Broadcast:
 
     @staticmethod
     def to_one(client: Client, packet: EventPacket) -> None:
-        """To one socket, at once."""
+        """Sends to one client, at once."""
         write(client, packet.frame(client.namespace), ((packet, None),))
 
 

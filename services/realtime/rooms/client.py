@@ -172,6 +172,6 @@ class Client:
         return Caller(self.token.identity, new_id(), self.address)
 
     def is_too_slow(self, backlog: int) -> bool:
-        """Whether `backlog` bytes unread are too many. A snapshot that it was just sent does not count against it."""
+        """Returns whether `backlog` bytes unread are too many; the snapshot that it was just sent does not count."""
         most = MAX_BACKLOG if self.token.identity.account else MAX_GUEST_BACKLOG
         return backlog > most + self.snapshot_bytes

@@ -1,4 +1,4 @@
-"""The sockets of one subspace, and the one write per socket that a broadcast costs.
+"""Writes to the clients of one subspace, with one write per client that a broadcast costs.
 
 System calls are the limit of fan-out, so batching is the lever: a broadcast waits in `_pending` for the
 end of the loop's turn, and one flush writes all that has gathered. After a flush of several that took T, its system
@@ -50,18 +50,18 @@ class Room:
         return list(chain.from_iterable(group.values() for group in self._groups.values()))
 
     def add(self, client: Client) -> None:
-        """From here on it hears the room; what was posted before is for the others only."""
+        """Lets a client hear the room; what was posted before is for the others only."""
         self._groups.setdefault(client.namespace, {})[client.sid] = client
         if self._pending:
             self._newcomers[client.sid] = len(self._pending)
 
     def remove(self, client: Client) -> None:
-        """It hears what was said while it was here, and nothing more."""
+        """Takes a client out; it hears what was said while it was here, and nothing more."""
         if self._groups.get(client.namespace, {}).pop(client.sid, None):
             _write_rest(client, self._pending[self._newcomers.pop(client.sid, 0) :])
 
     def post(self, packet: EventPacket, skip: str | None = None) -> None:
-        """To everyone but `skip`, in the order of the calls."""
+        """Sends to everyone but `skip`, in the order of the calls."""
         self._pending.append((packet, skip))
         if not self._scheduled:
             self._scheduled = True
@@ -75,7 +75,7 @@ class Room:
             asyncio.get_running_loop().call_later(wait, self._flush_when_due)
 
     def flush(self) -> None:
-        """Write everything pending now."""
+        """Writes everything pending now."""
         pending, self._pending, self._scheduled = self._pending, [], False
         newcomers, self._newcomers = self._newcomers, {}
         if not pending:
@@ -89,7 +89,7 @@ class Room:
             asyncio.get_running_loop().call_soon(self._rest, started)
 
     def _rest(self, started: float) -> None:
-        """In the loop's next turn, since uvloop makes the system calls at the end of the flush's."""
+        """Sets the pause in the loop's next turn, since uvloop makes the system calls at the end of the flush's."""
         ended = self._clock()
         self._not_before = ended + min(REST * (ended - started), LONGEST_CORK)
 
@@ -108,14 +108,14 @@ def _write_group(namespace: str, group: dict[str, Client], pending: Pending, new
 
 
 def _write_rest(client: Client, pending: Pending) -> None:
-    """What of `pending` is for this one."""
+    """Writes the part of `pending` that is for this client."""
     rest = [(packet, skip) for packet, skip in pending if skip != client.sid]
     if rest:
         write(client, b"".join([packet.frame(client.namespace) for packet, _ in rest]), rest)
 
 
 def write(client: Client, data: bytes, packets: Pending) -> None:
-    """`data` is the frames of `packets`. A socket that has too much unread is dropped, and only that one."""
+    """Writes `data`, the frames of `packets`. A client that has too much unread is dropped, and only that one."""
     engine = client.engine
     if engine.transport is None:
         for packet, _ in packets:

@@ -1,4 +1,4 @@
-"""Entities that were spawned and not removed: late joiners find them in their snapshot.
+"""Keeps entities that were spawned and not removed: late joiners find them in their snapshot.
 
 Each replica that holds a space keeps them by id, from the same ordered peers; the Redis hash is for the
 replica that comes later. An entity goes with its owner.
@@ -31,18 +31,18 @@ class SpaceEntities:
         self._by_name = entities
 
     def of(self, owners: Container[str]) -> dict[str, Entity]:
-        """Those that one of these sockets spawned."""
+        """Returns the entities that one of these sockets spawned."""
         return {name: entity for name, entity in self._by_name.items() if entity.owner in owners}
 
     def reload(self, stored: dict[str, Entity], here: Container[str]) -> None:
         """As `stored`; but of the sockets `here` this replica knows better. What was known keeps its place in the order
         of the spawns, which Redis does not keep."""
         others = {name: entity for name, entity in stored.items() if entity.owner not in here}
-        found = others | self.of(here)
-        self._by_name = {name: found[name] for name in self._by_name if name in found} | found
+        entities = others | self.of(here)
+        self._by_name = {name: entities[name] for name in self._by_name if name in entities} | entities
 
     def check(self, subspace: str, event: EntityEventOut) -> str:
-        """The name to keep what a spawn or removal is about under. Raises `invalid_input` or `conflict`."""
+        """Returns the name under which a spawned or removed entity is kept. Raises `invalid_input` or `conflict`."""
         try:
             name = _name(subspace, event)
         except msgspec.MsgspecError as error:
@@ -57,7 +57,7 @@ class SpaceEntities:
         return name
 
     def apply(self, subspace: str, event: EntityEventOut) -> None:
-        """A spawn or removal that was checked where it was sent."""
+        """Applies a spawn or removal that was checked where it was sent."""
         name = _name(subspace, event)
         if event.name == SPAWN:
             self._by_name[name] = Entity(event.socket_id, subspace, event)
@@ -68,7 +68,7 @@ class SpaceEntities:
         self._by_name = {name: entity for name, entity in self._by_name.items() if entity.owner != owner}
 
     def shown(self, subspace: str) -> list[EntityEventOut]:
-        """What a snapshot of the subspace holds."""
+        """Returns the spawns that a snapshot of the subspace holds."""
         return [entity.event for entity in self._by_name.values() if entity.subspace == subspace]
 
     def _owned(self, owner: str) -> int:

@@ -65,13 +65,13 @@ class SpaceListener:
         """A durable event was delivered."""
 
     def may_deliver(self, space: "HeldSpace", message: FromMember) -> bool:
-        """Whether what another replica's member says may be delivered now; a listener that refuses keeps it."""
+        """Returns whether another replica's message may be delivered now; a listener that refuses keeps it."""
         return True
 
 
 @dataclass(frozen=True, slots=True)
 class SpaceParts:
-    """What the held spaces of a replica work with. `gap_seconds` is how long a hole in the events is waited for."""
+    """The parts that the held spaces of a replica work with. A hole in the events is waited for `gap_seconds`."""
 
     replica: str
     bus: Bus
@@ -126,7 +126,7 @@ class HeldSpace:
 
     @property
     def is_shared(self) -> bool:
-        """Whether another replica has members here; only then do ephemeral events go to the channel."""
+        """Returns whether another replica has members here; only then do ephemeral events go to the channel."""
         return self.roster.is_shared
 
     def _look_elsewhere(self) -> None:
@@ -141,7 +141,7 @@ class HeldSpace:
         self.entering.pop(client.sid, None)
 
     def has_member(self, socket_id: str, subspace: str) -> bool:
-        """Whether that socket, of whatever replica, is in the subspace."""
+        """Returns whether that socket, of whatever replica, is in the subspace."""
         return socket_id in self.roster.of(subspace)
 
     async def run(self) -> None:

@@ -43,7 +43,7 @@ class HeldSpaces:
         self._opened: dict[SpaceKey, asyncio.Task[None]] = {}
         self._workers: dict[SpaceKey, asyncio.Task[None]] = {}
         self._background = Background()
-        parts.bus.subscribe_batches("realtime", self.publish_logged)
+        parts.bus.subscribe("realtime", self.publish_logged)
 
     async def start(self) -> None:
         await self.channels.start()

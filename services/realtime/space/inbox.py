@@ -14,7 +14,7 @@ from services.realtime.rooms.client import Client
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """Who and what is in a subspace at the moment of a welcome. `users` is the JSON of a list of `UserJoined`."""
+    """The members and entities of a subspace at a welcome. `users` is the JSON of a list of `UserJoined`."""
 
     users: msgspec.Raw
     entities: Sequence[EntityEventOut]
@@ -48,7 +48,7 @@ type Item = messages.Message | Enter | Head | Resync
 
 
 class Inbox:
-    """In the order in which items come, but `Enter` only when nothing else waits."""
+    """Keeps items in the order in which they come, but `Enter` until nothing else waits."""
 
     def __init__(self) -> None:
         self._queue: asyncio.PriorityQueue[tuple[bool, int, Item]] = asyncio.PriorityQueue()

@@ -1,4 +1,4 @@
-"""Ephemeral events from one member to the others, or to one: spawns, typing, WebRTC signalling.
+"""Sends ephemeral events of a member to the others, or to one of them: spawns, typing, WebRTC signalling.
 
 A sender's events keep their order. Here they go straight to the room; to other replicas by the space's
 channel, and only while somebody is there.
@@ -24,14 +24,17 @@ _encode = msgspec.json.Encoder().encode
 
 class Peers:
     def __init__(self, held_spaces: HeldSpaces, broadcast: Broadcast, publisher: Publisher, replica: str) -> None:
-        self._held_spaces, self._broadcast, self._publisher, self._replica = held_spaces, broadcast, publisher, replica
+        self._held_spaces = held_spaces
+        self._broadcast = broadcast
+        self._publisher = publisher
+        self._replica = replica
 
     def space(self, place: Place) -> HeldSpace:
-        """The held space of a member of this replica."""
+        """Returns the held space of a member of this replica."""
         return self._held_spaces.by_key[place.space]
 
     def share_entity(self, place: Place, event: EntityEventOut) -> bool:
-        """Relay a spawn or removal and keep its effect; False for any other event.
+        """Relays a spawn or removal and keeps its effect. Returns False for any other event.
 
         Raises `invalid_input` or `conflict` for a spawn that cannot be kept.
         """
@@ -46,7 +49,7 @@ class Peers:
         return True
 
     def to_others(self, place: Place, event: str, payload: Any, *, always: bool = False) -> None:
-        """To everyone else in the sender's subspace; `always` also where no other replica is known to be."""
+        """Sends to everyone else in the sender's subspace; with `always` also where no other replica is known to be."""
         sender = place.member.socket_id
         self._broadcast.send(place.space, place.subspace, event, payload, skip=sender)
         space = self._held_spaces.by_key.get(place.space)
@@ -54,7 +57,7 @@ class Peers:
             self._publish(place, event, payload, None)
 
     def to_one(self, place: Place, target: str, event: str, payload: Any) -> None:
-        """To one socket in the sender's subspace. Raises `not_found` for any other."""
+        """Sends to one socket in the sender's subspace. Raises `not_found` for any other."""
         space = self._held_spaces.by_key.get(place.space)
         if space is None or not space.has_member(target, place.subspace):
             raise PresenceError(NOT_FOUND, "There is no such socket in this space.")

@@ -34,23 +34,23 @@ class Roster:
 
     @property
     def is_shared(self) -> bool:
-        """Whether another replica has members here."""
+        """Returns whether another replica has members here."""
         return len(self._members) > self._replicas[self._replica]
 
     @property
     def subspaces(self) -> list[str]:
-        """Those that somebody is in."""
+        """Returns the subspaces that somebody is in."""
         return list(self._subspaces)
 
     def get(self, socket_id: str) -> Member | None:
         return self._members.get(socket_id)
 
     def of(self, subspace: str) -> Mapping[str, Member]:
-        """Everyone in the subspace, by socket id."""
+        """Returns everyone in the subspace, by socket id."""
         return self._subspaces.get(subspace, {})
 
     def add(self, member: Member) -> bool:
-        """False for one who was known; the record is taken in any case."""
+        """Takes a member's record. Returns False for a member who was known."""
         known = self.remove(member.socket_id) is not None
         self._members[member.socket_id] = self._subspaces[member.subspace][member.socket_id] = member
         self._replicas[member.replica] += 1
@@ -59,9 +59,9 @@ class Roster:
     def remove(self, socket_id: str) -> Member | None:
         member = self._members.pop(socket_id, None)
         if member:
-            there = self._subspaces[member.subspace]
-            del there[socket_id]
-            if not there:
+            subspace = self._subspaces[member.subspace]
+            del subspace[socket_id]
+            if not subspace:
                 del self._subspaces[member.subspace]
             self._replicas[member.replica] -= 1
             self._shown.pop(socket_id, None)
@@ -78,7 +78,7 @@ class Roster:
             self._shown.pop(socket_id, None)
 
     def shown(self, subspace: str, but: str, position_of: PositionOf) -> msgspec.Raw:
-        """Everyone in the subspace but one, where they are now: the JSON of a list of `UserJoined`.
+        """Returns everyone in the subspace but one, where they are now: the JSON of a list of `UserJoined`.
 
         Each record's bytes are kept until it moves, so that a thousand who enter cost a join of pieces each.
         """

@@ -41,12 +41,12 @@ _closing: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak ref
 
 
 def frame(payload: bytes, opcode: int = TEXT) -> bytes:
-    """One unmasked, unfragmented WebSocket frame (RFC 6455, 5.2)."""
+    """Returns one unmasked, unfragmented WebSocket frame (RFC 6455, 5.2)."""
     return frame_header(len(payload), opcode) + payload
 
 
 def frame_header(size: int, opcode: int = TEXT) -> bytes:
-    """The header of a frame whose payload has `size` bytes."""
+    """Returns the header of a frame whose payload has `size` bytes."""
     if size < 126:
         return bytes((0x80 | opcode, size))
     if size < 65536:
@@ -55,7 +55,7 @@ def frame_header(size: int, opcode: int = TEXT) -> bytes:
 
 
 def new_socket_id(replica_id: str, life: str) -> str:
-    """`r1-5f3a-…`: Caddy finds the replica by the first part; the second tells its lives apart."""
+    """Returns `r1-5f3a-…`: Caddy finds the replica by the first part; the second tells its lives apart."""
     return f"{replica_id}-{life}-{secrets.token_urlsafe(12)}"
 
 
@@ -98,7 +98,7 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
         return self.transport.get_write_buffer_size() if self.transport else 0
 
     def write(self, data: bytes) -> None:
-        """Bytes that are whole frames, to an upgraded socket. uvloop raises on a closed transport: nothing to do."""
+        """Writes whole frames to an upgraded socket. uvloop raises on a closed transport: nothing to do."""
         try:
             if self.transport:
                 self.transport.write(data)
@@ -106,7 +106,7 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
             self.transport = None
 
     def write_parts(self, parts: Sequence[bytes | memoryview]) -> None:
-        """The same from several pieces, without joining them."""
+        """Writes several pieces without joining them."""
         try:
             if self.transport and len(parts) == 1:
                 self.transport.write(parts[0])
@@ -117,18 +117,18 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
 
     @property
     def is_busy(self) -> bool:
-        """Whether it has not taken yet what it was sent last."""
+        """Returns whether the client has not taken yet what it was sent last."""
         return self.backlog > 0 if self.transport else not self.queue.empty()
 
     def queue_message(self, text: str) -> None:
-        """One message for a socket that polls or is upgrading."""
+        """Queues one message for a socket that polls or is upgrading."""
         if self.queue.qsize() < MAX_QUEUED:
             self.queue.put_nowait(Packet(MESSAGE, text))
         else:
             self.drop()
 
     def drop(self, farewell: bytes = b"") -> None:
-        """End the connection. Whoever still reads gets `farewell` (whole frames) within `LAST_SECONDS`."""
+        """Ends the connection. A client that still reads gets `farewell` (whole frames) within `LAST_SECONDS`."""
         transport, self.transport = self.transport, None
         if transport and not transport.is_closing():
             transport.write(farewell)
@@ -137,12 +137,12 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
         _in_background(self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR))
 
     def hang_up(self) -> None:
-        """End the connection so that its client comes back: without a word of Socket.IO or Engine.IO, both of which
+        """Ends the connection so that its client comes back: without a word of Socket.IO or Engine.IO, both of which
         would say that the server does not want it any more."""
         self.drop(frame(SERVICE_RESTART, CLOSE_FRAME))
 
     async def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
-        """At once, whatever `wait` says: a client that is gone empties no queue. A poll that waits is answered."""
+        """Closes at once, whatever `wait` says, and answers a poll that waits: a client that is gone polls no more."""
         if self.closing or self.closed:
             return
         self.last_ping = None  # or `send` would look at a missed heartbeat instead of sending CLOSE
@@ -220,7 +220,7 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
         return await _next(response) == f"{UPGRADE}"
 
     def _go_direct(self, ws: DirectWebSocket) -> None:
-        """From queue to transport without a break: nothing can come between, since nothing is awaited."""
+        """Goes from queue to transport without a break: nothing can come between, since nothing is awaited."""
         self._web_socket, self.transport = ws, ws.request.transport
         while not self.queue.empty():
             waiting = self.queue.get_nowait()
@@ -229,7 +229,7 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
                 self._write_packet(waiting)
 
     async def _take(self, data: str | bytes) -> bool:
-        """One message; False when the connection is to end."""
+        """Takes one message. Returns False when the connection is to end."""
         if self.hot and isinstance(data, str) and self.hot(data):
             return True
         try:
@@ -262,7 +262,7 @@ class _Sockets(dict[str, Any]):
 
 
 def engine_class(replica_id: str, life: str) -> type[engineio.AsyncServer]:
-    """An Engine.IO server whose ids name the replica and whose sockets are direct."""
+    """Returns an Engine.IO server class whose ids name the replica and whose sockets are direct."""
 
     class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         _async: dict[str, Any]

@@ -8,7 +8,7 @@ from services.realtime.transport.engine import frame
 
 _encode = msgspec.json.Encoder().encode
 DEFAULT_NAMESPACE = "/"
-NAMESPACES = (DEFAULT_NAMESPACE, "/socket.io/")  # the seed's `io('wss://host/socket.io/')` asks for the second
+NAMESPACES = (DEFAULT_NAMESPACE, "/socket.io/")  # `io('wss://host/socket.io/')` asks for the second
 
 
 class EventPacket:
@@ -22,17 +22,17 @@ class EventPacket:
         self._frames: dict[str, bytes] = {}
 
     def frame(self, namespace: str) -> bytes:
-        """The whole WebSocket frame: Engine.IO MESSAGE, Socket.IO EVENT."""
+        """Returns the whole WebSocket frame: Engine.IO MESSAGE, Socket.IO EVENT."""
         made = self._frames.get(namespace)
         if made is None:
             made = self._frames[namespace] = frame(b"42" + prefix(namespace) + self._body)
         return made
 
     def text(self, namespace: str) -> str:
-        """The same without framing and Engine.IO type, for a socket that polls."""
+        """Returns the packet without framing and Engine.IO type, for a socket that polls."""
         return (b"2" + prefix(namespace) + self._body).decode()
 
 
 def prefix(namespace: str) -> bytes:
-    """What stands between packet type and data for a namespace other than the default."""
+    """Returns the text between packet type and data, which names a namespace other than the default."""
     return b"" if namespace == DEFAULT_NAMESPACE else f"{namespace},".encode()

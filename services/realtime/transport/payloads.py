@@ -1,4 +1,4 @@
-"""What a polling client posts: several Engine.IO packets in one body (Engine.IO protocol 4, "Packet encoding")."""
+"""Reads what a polling client posts: several Engine.IO packets in one body (protocol 4, "Packet encoding")."""
 
 from aiohttp import web
 from engineio.exceptions import ContentTooLongError, EngineIOError, UnknownPacketError
@@ -9,7 +9,7 @@ MAX_PACKETS = 1024  # in one body; the library's own limit of 16 is less than a 
 
 
 async def read_payload(request: web.Request, most: int) -> list[Packet]:
-    """The packets of a body of at most `most` bytes. Raises `EngineIOError`."""
+    """Returns the packets of a body of at most `most` bytes. Raises `EngineIOError`."""
     encoded = (await _read(request, most)).split(SEPARATOR)
     if len(encoded) > MAX_PACKETS:
         raise ContentTooLongError

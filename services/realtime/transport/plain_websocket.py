@@ -28,7 +28,7 @@ _UNREADABLE = frame(b'42["space-error",' + _encode(_REASON.to_wire()) + b"]")
 
 
 def plain_engine(base: type[engineio.AsyncServer]) -> type[engineio.AsyncServer]:
-    """The same Engine.IO server, which also takes WebSockets that speak no Engine.IO."""
+    """Returns a subclass of an Engine.IO server that also takes WebSockets that speak no Engine.IO."""
 
     class PlainEngineServer(base):  # type: ignore[misc]  # the library is untyped
         async def handle_request(self, request: web.Request) -> web.StreamResponse:

@@ -52,7 +52,7 @@ class Json:
 
 
 class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library is untyped
-    """Refuses what it cannot read with the contract's error, and goes on; who is in no namespace is disconnected."""
+    """Refuses what it cannot read with `invalid_input` and goes on; disconnects a socket that is in no namespace."""
 
     def __init__(self, settings: Settings, life: str, origins: Sequence[str]) -> None:
         self._name = (settings.replica_id, life)
@@ -172,7 +172,8 @@ class SocketHttp:
     """The HTTP side: a component that serves `/socket.io/`."""
 
     def __init__(self, server: Server, host: str, port: int) -> None:
-        self._host, self._port = host, port
+        self._host = host
+        self._port = port
         app = web.Application()
         server.attach(app, "socket.io")
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)

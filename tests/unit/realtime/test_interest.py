@@ -89,7 +89,7 @@ class Crowd:
             self.room.behind.discard(sid)
             place = reader.client.place
             assert place is not None
-            interest.forms(place, behind=behind).send(reader.client)
+            interest.variants(place, behind=behind).send(reader.client)
             reader.read()
 
     def latest(self, sid: str) -> Any:

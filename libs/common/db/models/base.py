@@ -1,4 +1,4 @@
-"""What the models share. Each module's docstring names the one service that writes its tables."""
+"""The base of all models. Each module's docstring names the one service that writes its tables."""
 
 from datetime import datetime
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""What people write. Writer: chat.
+"""The words that people write, and their reading. Writer: chat.
 
 Messages, and what hangs on a message, lie in monthly partitions by the message's id (a UUIDv7 begins with its time), so
 that a month is dropped as files, not row by row. A partition must hold every unique key, hence no foreign keys between
@@ -66,7 +66,7 @@ class ChatMessage(Base):
 
 
 class ChatMessageEdit(Base):
-    """What a message said before an edit."""
+    """The text of a message before an edit."""
 
     __tablename__ = "chat_message_edits"
     __table_args__ = ({"postgresql_partition_by": "RANGE (message_id)"},)
@@ -92,7 +92,7 @@ class MessageReaction(Base):
 
 
 class ChatCommand(Base):
-    """What was carried out already: one row for an author's `client_message_id`, and what it was about."""
+    """A command that was carried out: one row for an author's `client_message_id`, and its subject."""
 
     __tablename__ = "chat_commands"
     __table_args__ = (Index("ix_chat_commands_created_at", "created_at", postgresql_using="brin"),)
@@ -157,7 +157,7 @@ class DocumentComment(Base):
 
 
 class DocumentCommentEdit(Base):
-    """What a comment said before an edit; gone with the comment."""
+    """The text of a comment before an edit; it goes with the comment."""
 
     __tablename__ = "document_comment_edits"
 

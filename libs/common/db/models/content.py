@@ -127,7 +127,7 @@ class PresencePermission(Base):
 
 
 class SyncState(Base):
-    """Where each table's replication stands. `watermark` is the keyset position of a scan under way."""
+    """The progress of a table's replication. `watermark` is the keyset position of a scan under way."""
 
     __tablename__ = "sync_state"
 

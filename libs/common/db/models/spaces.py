@@ -1,4 +1,4 @@
-"""Who is in a space, its settings, roles and sanctions, and what happened. Writer: spaces_auth."""
+"""The stays in spaces, their settings, roles and sanctions, and their history. Writer: spaces_auth."""
 
 from datetime import datetime
 from typing import Any
@@ -99,7 +99,7 @@ class SpaceSanction(Base):
 
 
 class SpaceRemoval(Base):
-    """Whoever the subject means and was in the space before `seq` has to leave it; kept for a day.
+    """A kick: people whom the subject names and who were in the space before `seq` have to leave. Kept for a day.
 
     `code` is what they are told: kicked, banned or left. `beats` and `address_range` are a sanction's.
     """
@@ -123,7 +123,7 @@ class SpaceRemoval(Base):
 
 
 class ModerationAudit(Base):
-    """What was done in a space's name. Rows are only ever added, by grant; `id` is also the sanction's it made.
+    """The audit trail of a space. Rows are only ever added, by grant; `id` is also that of the sanction it made.
 
     `actor` is an `Identity.key`; the same command of the same actor is one row.
     """
@@ -149,7 +149,7 @@ class ModerationAudit(Base):
 
 
 class SpaceActivity(Base):
-    """What happened in spaces, written from the log's events; kept 30 days."""
+    """The activity in spaces, written from the log's events; kept 30 days."""
 
     __tablename__ = "space_activity"
     __table_args__ = (
