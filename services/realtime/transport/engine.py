@@ -12,7 +12,7 @@ handshake, heartbeats, closing) stays the library's. Read from engineio 4.15.1:
   `handle_post_request` reads part of a body, and its caller answers an unreadable one with OK.
 * the aiohttp driver's `WebSocket` leaves permessage-deflate on: 100 KB a connection; ours does not.
 
-`tests/unit/realtime/test_library_seams.py` fails when one of these changes.
+`tests/unit/realtime/transport/test_library_seams.py` fails when one of these changes.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 Read from python-socketio 5.18.1: `AsyncServer._handle_eio_message`, one Engine.IO message; `_handle_connect` and
 `_handle_event`, what it holds; `_binary_packet`, the events that wait for attachments, by Engine.IO id.
-`tests/unit/realtime/test_library_seams.py` fails when they change. Where we depart from the protocol: docs/wire.md.
+`tests/unit/realtime/transport/test_library_seams.py` fails when they change; docs/wire.md says where we depart from it.
 """
 
 import asyncio

@@ -13,7 +13,7 @@ from services.realtime.rooms.room import LONGEST_CORK, Room
 from services.realtime.transport.engine import DirectSocket
 from services.realtime.transport.packets import EventPacket
 from tests.support.waiting import eventually
-from tests.unit.realtime.test_blobs import payloads
+from tests.unit.realtime.poses.test_encoding import payloads
 
 
 class Engine:

@@ -20,8 +20,8 @@ from services.realtime.poses.interest import FAR_TICKS, MOST_NEAR, RANGE, Intere
 from services.realtime.poses.state import PoseState
 from services.realtime.rooms.client import Client, Place, PoseForm
 from services.realtime.transport.engine import BINARY, DirectSocket
-from tests.unit.realtime.test_compact import frames, unpack
-from tests.unit.realtime.test_room import Engine
+from tests.unit.realtime.poses.test_compact import frames, unpack
+from tests.unit.realtime.rooms.test_room import Engine
 
 SPACE = SpaceKey("global", "lobby")
 
