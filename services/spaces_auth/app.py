@@ -66,7 +66,6 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     bus.serve(spaces.join, joining.join)
     bus.serve(spaces.leave, reviewing.leave)
     bus.serve(spaces.list_subrooms, looking.list_subrooms)
-    bus.serve(spaces.authorize, joining.authorize)
     bus.serve(spaces.review, reviewing.review)
     bus.serve(spaces.resolve_room, RoomHandlers(database).resolve)
     bus.serve(spaces.record_presence, recording.record)

@@ -8,7 +8,7 @@ from libs.common import access, cache
 from libs.common.access import Action
 from libs.common.addresses import limited
 from libs.common.bus.base import Caller
-from libs.common.contracts.spaces import Authorization, Authorize, Join, Joined
+from libs.common.contracts.spaces import Join, Joined
 from libs.common.db.engine import Database
 from libs.common.errors import SPACE_FULL, PresenceError
 from libs.common.identity import Identity, new_guest
@@ -68,19 +68,6 @@ class JoinHandlers:
         signer = await self._keys.signer()
         token, _ = signer.sign(identity, self._settings.admission_seconds, admission)
         return token
-
-    async def authorize(self, caller: Caller, request: Authorize) -> Authorization:
-        """The same decision for realtime, at the moment a socket enters."""
-        space = SpaceKey.parse(request.space_type, request.space_id)
-        with cache.redis_unavailable():
-            epoch = await cache.read_epoch(self._redis, space)
-        async with self._database.read() as connection:
-            standing = await access.look(connection, caller.identity, space, self._settings.operators, caller.address)
-        standing.require(Action.ENTER)
-        with cache.redis_unavailable():
-            await live.note_addresses(self._redis, space, {caller.identity.key: caller.address})
-        settings = dict(standing.settings)
-        return Authorization(standing.role.label, epoch, settings["max_users"], settings)
 
 
 def _websocket_url(public_url: str) -> str:

@@ -109,14 +109,11 @@ class Joined:
 
 
 @dataclass(frozen=True)
-class Authorize:
-    space_type: SpaceType
-    space_id: SpaceId
-
-
-@dataclass(frozen=True)
 class Authorization:
-    """What realtime must know of a space before it lets a socket in. `epoch` is the access epoch."""
+    """The facts about a space that realtime needs before it lets a socket in. `epoch` is the access epoch.
+
+    Not a message of its own: realtime makes it from a `Reviewed`, or from an admission that still holds.
+    """
 
     role: str
     epoch: int
@@ -292,15 +289,6 @@ join = Operation(
     bindings=(Http("POST", "/api/spaces/{space_type}/{space_id}/join"),),
     summary="Admission to a space: a token, TURN credentials, where to connect.",
 )
-authorize = Operation(
-    "spaces.authorize",
-    "spaces_auth",
-    Authorize,
-    Authorization,
-    Access.INTERNAL,
-    Limit(6000, 60),
-    summary="May this identity be in this space, and under what settings.",
-)
 leave = Operation(
     "spaces.leave",
     "spaces_auth",
@@ -366,6 +354,6 @@ member_left = Event(
 leave_requested = Event("spaces.leave_requested", LeaveRequested, summary="Somebody asked to be taken out of a space.")
 
 RECORDS = (
-    list_spaces, get_space, join, leave, list_subrooms, authorize, review, resolve_room, record_presence,
+    list_spaces, get_space, join, leave, list_subrooms, review, resolve_room, record_presence,
     member_joined, member_left, leave_requested,
 )  # fmt: skip

@@ -18,11 +18,12 @@ from libs.common.contracts.auth import Empty
 from libs.common.contracts.members import Member
 from libs.common.contracts.moderation import Kick, Sanctioning, UpdateSettings
 from libs.common.contracts.presence import Position
-from libs.common.contracts.spaces import Authorize
+from libs.common.contracts.spaces import Review
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from libs.common.spaces import LOBBY, SpaceKey
 from libs.common.tokens import Token
+from services.realtime.membership.authorization import Authorizer
 from services.realtime.membership.ejection import Ejection
 from services.realtime.rooms.broadcast import Broadcast
 from services.realtime.rooms.client import Client, Place
@@ -54,12 +55,11 @@ class Replica:
 
     async def enter(self, who: Identity, key: SpaceKey = PHOTO, *, entering: bool = False) -> Client:
         """As `entering.py` does."""
-        request = Authorize(key.space_type, key.space_id)
-        authorization = await self.world.call(spaces.authorize, request, caller(who))
         sid = f"s-{who.id}"
+        client = Client(sid, "/", cast("Any", None), Token(who, 2**53), "203.0.113.9", [])
+        authorization = await Authorizer(self.world.bus)(client, key)
         member = Member(sid, "x", "r1", "main", who.account, None, who.guest, who.id, Position(), None, "")
-        place = Place(key, member, authorization, early=[] if entering else None)
-        client = Client(sid, "/", cast("Any", None), Token(who, 2**53), "203.0.113.9", [], place)
+        client.place = Place(key, member, authorization, early=[] if entering else None)
         self.held.setdefault(key, Space(key)).clients[sid] = client
         return client
 
@@ -223,4 +223,4 @@ async def test_while_spaces_auth_does_not_answer_the_review_waits(
 
 async def _fails(world: World) -> None:
     with pytest.raises(PresenceError):
-        await world.call(spaces.authorize, Authorize("global", "lobby"), "carol")
+        await world.call(spaces.review, Review("global", "lobby"), "carol")

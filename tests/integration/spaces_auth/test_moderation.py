@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from libs.common import cache
-from libs.common.bus.base import Caller
 from libs.common.clock import now
 from libs.common.contracts import moderation, spaces
 from libs.common.contracts.moderation import (
@@ -24,7 +23,6 @@ from libs.common.contracts.moderation import (
     UpdateSettings,
 )
 from libs.common.contracts.spaces import (
-    Authorize,
     LeaveSpace,
     ListSubrooms,
     Review,
@@ -59,8 +57,7 @@ def sanctioning(**fields: Any) -> Sanctioning:
 
 
 async def enter(world: World, who: str, address: str = NEAR, space: SpaceKey = PHOTO) -> str:
-    asking = Caller(identity(who), "request-1", address)
-    return await refusal(world.call(spaces.authorize, Authorize(space.space_type, space.space_id), asking))
+    return await world.entry_code(space, who, address)
 
 
 def member(who: Identity, after_seq: int | None = 0, address: str = NEAR) -> ReviewedMember:
