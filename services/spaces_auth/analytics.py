@@ -12,14 +12,14 @@ from libs.common.contracts.analytics import (
     AnalyticsQuery,
     DayOfEngagement,
     DayOfVoice,
+    DocumentActivities,
     DocumentActivity,
-    Documents,
     Engagement,
     Movement,
     Popular,
     SpacePopularity,
-    Voice,
-    Way,
+    Transition,
+    VoiceQuality,
 )
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.voice import ConnectionReport
@@ -100,14 +100,14 @@ class AnalyticsHandlers:
     async def engagement(self, caller: Caller, request: AnalyticsQuery) -> Engagement:
         return Engagement([DayOfEngagement(**row) for row in await self._rows(caller, request, _ENGAGEMENT)])
 
-    async def voice(self, caller: Caller, request: AnalyticsQuery) -> Voice:
-        return Voice([DayOfVoice(**row) for row in await self._rows(caller, request, _VOICE)])
+    async def voice(self, caller: Caller, request: AnalyticsQuery) -> VoiceQuality:
+        return VoiceQuality([DayOfVoice(**row) for row in await self._rows(caller, request, _VOICE)])
 
-    async def documents(self, caller: Caller, request: AnalyticsQuery) -> Documents:
-        return Documents([DocumentActivity(**row) for row in await self._rows(caller, request, _DOCUMENTS)])
+    async def documents(self, caller: Caller, request: AnalyticsQuery) -> DocumentActivities:
+        return DocumentActivities([DocumentActivity(**row) for row in await self._rows(caller, request, _DOCUMENTS)])
 
     async def movement(self, caller: Caller, request: AnalyticsQuery) -> Movement:
-        return Movement([Way(**row) for row in await self._rows(caller, request, _MOVEMENT)])
+        return Movement([Transition(**row) for row in await self._rows(caller, request, _MOVEMENT)])
 
     async def report_connection(self, caller: Caller, request: ConnectionReport) -> Empty:
         """Counted for its space where the reporter may be there, else for none."""

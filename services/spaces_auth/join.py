@@ -8,7 +8,7 @@ from libs.common import access, cache
 from libs.common.access import Action
 from libs.common.addresses import limited
 from libs.common.bus.base import Caller
-from libs.common.contracts.spaces import Join, Joined
+from libs.common.contracts.spaces import Admitted, Join
 from libs.common.db.engine import Database
 from libs.common.errors import SPACE_FULL, PresenceError
 from libs.common.identity import Identity, new_guest
@@ -30,7 +30,7 @@ class JoinHandlers:
         self._keys, self._turn = keys, turn
         self._websocket_url = _websocket_url(settings.public_url)
 
-    async def join(self, caller: Caller, request: Join) -> Joined:
+    async def join(self, caller: Caller, request: Join) -> Admitted:
         """Admit the caller, or raise `not_found`, `banned`, `forbidden` or `space_full`.
 
         Who shows no token is admitted as a new guest; the admission is that guest's token.
@@ -50,7 +50,7 @@ class JoinHandlers:
         with cache.redis_unavailable():
             await live.note_addresses(self._redis, space, {identity.key: caller.address})
         turn, role = self._turn.issue(identity), standing.role.label
-        return Joined(
+        return Admitted(
             success=True,
             space=summary(standing, content, used),
             subspace=request.subspace,

@@ -18,14 +18,14 @@ from libs.common.contracts.auth import (
     ChallengeRequest,
     Empty,
     GuestRequest,
-    GuestSession,
+    GuestToken,
     Jwks,
     Login,
     Me,
     Prove,
     Proven,
     Refresh,
-    Session,
+    Tokens,
 )
 from libs.common.db.engine import Database
 from libs.common.errors import UNAUTHORIZED, PresenceError
@@ -55,14 +55,14 @@ class LoginHandlers:
     async def challenge(self, _: Caller, request: ChallengeRequest) -> Challenge:
         return Challenge(*await self._challenges.issue(request.account))
 
-    async def login(self, _: Caller, request: Login) -> Session:
+    async def login(self, _: Caller, request: Login) -> Tokens:
         """Tokens for who signed the challenge. The challenge is spent whatever the outcome."""
         account, text = await self._challenges.spend(request.challenge, request.account)
         keys = {recover_key(text, signature) for signature in (request.signature, *request.signatures)}
         await self._authority.require_posting_keys(account, keys)
         signer = await self._keys.signer()
         async with self._database.transaction() as connection:
-            return await self._open_session(connection, signer, request.account, new_id(), secrets.token_urlsafe(32))
+            return await self._issue_tokens(connection, signer, request.account, new_id(), secrets.token_urlsafe(32))
 
     async def prove(self, _: Caller, request: Prove) -> Proven:
         """The same for one request. The challenge is spent whatever the outcome."""
@@ -72,12 +72,12 @@ class LoginHandlers:
         token, _said = (await self._keys.signer()).sign(identity, PROOF_SECONDS)
         return Proven(token)
 
-    async def guest(self, _: Caller, request: GuestRequest) -> GuestSession:
+    async def guest(self, _: Caller, request: GuestRequest) -> GuestToken:
         identity = new_guest(new_id(), request.display_name)
         token, said = (await self._keys.signer()).sign(identity, self._settings.guest_token_seconds)
-        return GuestSession(token, identity.id, identity.display_name, _moment(said.expires_at))
+        return GuestToken(token, identity.id, identity.display_name, _moment(said.expires_at))
 
-    async def refresh(self, caller: Caller, request: Refresh) -> Session:
+    async def refresh(self, caller: Caller, request: Refresh) -> Tokens:
         """New tokens for an unused refresh token; a used one ends the login it came from.
 
         The bus may bring one command twice: by its request id both get the same refresh token.
@@ -88,7 +88,7 @@ class LoginHandlers:
             row = await repository.use_refresh_token(connection, _hash(request.refresh_token), _hash(successor))
             if row is not None and not row.spent:
                 # In this transaction: a thief's use of the same token waits for it, and then revokes this one too.
-                return await self._open_session(connection, signer, row.account, row.family_id, successor)
+                return await self._issue_tokens(connection, signer, row.account, row.family_id, successor)
             if row is not None:
                 await repository.revoke_family(connection, row.family_id)
         if row is not None:  # what the thief got of it before, too
@@ -133,14 +133,14 @@ class LoginHandlers:
         digest = hmac.digest(base64.b64decode(self._settings.secret_key), told.encode(), "sha256")
         return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
-    async def _open_session(
+    async def _issue_tokens(
         self, connection: AsyncConnection, signer: Signer, account: str, family_id: str, refresh_token: str
-    ) -> Session:
+    ) -> Tokens:
         identity = Identity("account", account, account, session_id=family_id)
         token, said = signer.sign(identity, self._settings.token_seconds)
         expires = now() + timedelta(seconds=self._settings.refresh_seconds)
         await repository.add_refresh_token(connection, _hash(refresh_token), family_id, account, expires)
-        return Session(token, refresh_token, _moment(said.expires_at), account)
+        return Tokens(token, refresh_token, _moment(said.expires_at), account)
 
 
 def _hash(token: str) -> bytes:

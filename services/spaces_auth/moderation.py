@@ -13,13 +13,13 @@ from libs.common.contracts import moderation
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.moderation import (
     AuditTrail,
+    ImposeSanction,
     Kick,
-    Lifting,
+    LiftSanction,
     ListAudit,
     ListSanctions,
     Moderated,
     Sanction,
-    Sanctioning,
     Sanctions,
 )
 from libs.common.db import cursor
@@ -39,18 +39,18 @@ class ModerationHandlers:
     def __init__(self, database: Database, redis: Redis, acting: Acting) -> None:
         self._database, self._redis, self._acting = database, redis, acting
 
-    async def ban(self, caller: Caller, request: Sanctioning) -> Sanction:
+    async def ban(self, caller: Caller, request: ImposeSanction) -> Sanction:
         """In the place of an earlier one; members whom it hits are put out, with the reason."""
         return await self._impose(caller, request, "ban")
 
-    async def mute(self, caller: Caller, request: Sanctioning) -> Sanction:
+    async def mute(self, caller: Caller, request: ImposeSanction) -> Sanction:
         return await self._impose(caller, request, "mute")
 
-    async def unban(self, caller: Caller, request: Lifting) -> Empty:
+    async def unban(self, caller: Caller, request: LiftSanction) -> Empty:
         """Raises `not_found` where none is in force."""
         return await self._lift(caller, request, "ban")
 
-    async def unmute(self, caller: Caller, request: Lifting) -> Empty:
+    async def unmute(self, caller: Caller, request: LiftSanction) -> Empty:
         return await self._lift(caller, request, "mute")
 
     async def kick(self, caller: Caller, request: Kick) -> Empty:
@@ -99,7 +99,7 @@ class ModerationHandlers:
         subject.require_narrow(mine.role)
         return subject
 
-    async def _impose(self, caller: Caller, request: Sanctioning, kind: str) -> Sanction:
+    async def _impose(self, caller: Caller, request: ImposeSanction, kind: str) -> Sanction:
         space = SpaceKey.parse(request.space_type, request.space_id)
         _require_future(request.until)
         subject = await self._find(caller, space, request)
@@ -132,7 +132,7 @@ class ModerationHandlers:
             raise PresenceError(CONFLICT, "That client_message_id was another command's.")
         return repository.shown(row, addresses=mine.role is Role.OPERATOR)
 
-    async def _lift(self, caller: Caller, request: Lifting, kind: str) -> Empty:
+    async def _lift(self, caller: Caller, request: LiftSanction, kind: str) -> Empty:
         space = SpaceKey.parse(request.space_type, request.space_id)
         named = subjects.named(request)
         if named is None and request.id is None:

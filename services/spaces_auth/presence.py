@@ -8,7 +8,7 @@ from libs.common.contracts.spaces import (
     PresenceChange,
     Recorded,
     RecordPresence,
-    Visit,
+    StayChanged,
     member_joined,
     member_left,
 )
@@ -50,7 +50,7 @@ def _stay(changes: list[PresenceChange]) -> Stay:
     return Stay(by_kind.get("join", in_time[0]), by_kind.get("leave"), in_time[-1].at)
 
 
-def _facts(changes: Iterable[PresenceChange], news: set[str], *, joined: bool) -> Sequence[Fact[Visit]]:
+def _facts(changes: Iterable[PresenceChange], news: set[str], *, joined: bool) -> Sequence[Fact[StayChanged]]:
     event = member_joined if joined else member_left
     news_in_time = sorted((change for change in changes if change.session_id in news), key=lambda change: change.at)
     return [
@@ -69,8 +69,8 @@ def _actor(change: PresenceChange) -> str:
     return f"account:{change.user_account}" if change.user_account else f"guest:{change.guest_id}"
 
 
-def _visit(change: PresenceChange, joined: bool, _seq: int) -> Visit:
-    return Visit(
+def _visit(change: PresenceChange, joined: bool, _seq: int) -> StayChanged:
+    return StayChanged(
         session_id=change.session_id,
         user_account=change.user_account,
         guest=change.user_account is None,

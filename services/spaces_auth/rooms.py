@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sqlalchemy import select, tuple_
 
 from libs.common.bus.base import Caller
-from libs.common.contracts.spaces import ResolveRoom, Room
+from libs.common.contracts.spaces import ResolvedRoom, ResolveRoom
 from libs.common.db.engine import Database
 from libs.common.db.models.content import Post
 from libs.common.errors import NOT_FOUND, PresenceError
@@ -19,7 +19,7 @@ class RoomHandlers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def resolve(self, _: Caller, request: ResolveRoom) -> Room:
+    async def resolve(self, _: Caller, request: ResolveRoom) -> ResolvedRoom:
         """Raises `invalid_input` for a malformed key, `not_found` where no post is meant.
 
         That a post exists tells nothing: who may enter is asked afterwards, and answers the same for a hidden one.
@@ -35,14 +35,14 @@ class RoomHandlers:
         if not found:
             raise PresenceError(NOT_FOUND)
         author, permlink = max(found, key=lambda post: len(post[1]))  # leaving least to the subspace
-        return Room("post", f"{author}/{permlink}", readings[author, permlink])
+        return ResolvedRoom("post", f"{author}/{permlink}", readings[author, permlink])
 
 
-def _of_key(text: str) -> Room:
+def _of_key(text: str) -> ResolvedRoom:
     space_type, _, rest = text.partition(":")
     space_id, _, subspace = rest.partition(":")
     key = SpaceKey.parse(space_type, space_id)
-    return Room(key.space_type, key.space_id, check_subspace(subspace or MAIN))
+    return ResolvedRoom(key.space_type, key.space_id, check_subspace(subspace or MAIN))
 
 
 def _readings(room: str) -> Iterator[Reading]:

@@ -94,7 +94,7 @@ class Join:
 
 
 @dataclass(frozen=True)
-class Joined:
+class Admitted:
     """`session_token` is the admission: the same identity, this one space, for two hours."""
 
     success: bool
@@ -129,7 +129,7 @@ class ResolveRoom:
 
 
 @dataclass(frozen=True)
-class Room:
+class ResolvedRoom:
     space_type: str
     space_id: str
     subspace: str
@@ -166,7 +166,7 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class Visit:
+class StayChanged:
     """Someone entered or left. `user_account` is null for a guest."""
 
     session_id: str
@@ -282,7 +282,7 @@ join = Operation(
     "spaces.join",
     "spaces_auth",
     Join,
-    Joined,
+    Admitted,
     Access.ANYONE,
     Limit(60, 60),
     writes=True,
@@ -323,7 +323,7 @@ resolve_room = Operation(
     "spaces.resolve_room",
     "spaces_auth",
     ResolveRoom,
-    Room,
+    ResolvedRoom,
     Access.INTERNAL,
     Limit(6000, 60),
     summary="Which space a networked-aframe room name means.",
@@ -341,13 +341,13 @@ record_presence = Operation(
 
 member_joined = Event(
     "spaces.member_joined",
-    Visit,
+    StayChanged,
     bindings=(Webhook("join"),),
     summary="Someone entered a space.",
 )
 member_left = Event(
     "spaces.member_left",
-    Visit,
+    StayChanged,
     bindings=(Webhook("leave"),),
     summary="Someone left a space.",
 )

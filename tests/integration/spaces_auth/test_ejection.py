@@ -16,7 +16,7 @@ from libs.common import cache
 from libs.common.contracts import auth, moderation, spaces
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.members import Member
-from libs.common.contracts.moderation import Kick, Sanctioning, UpdateSettings
+from libs.common.contracts.moderation import ImposeSanction, Kick, UpdateSettings
 from libs.common.contracts.presence import Position
 from libs.common.contracts.spaces import Review
 from libs.common.errors import PresenceError
@@ -108,7 +108,7 @@ async def replica(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 async def ban(world: World, name: str = "dave") -> None:
-    await world.call(moderation.ban, Sanctioning(**WHERE, reason="rude", account=name), "mona")
+    await world.call(moderation.ban, ImposeSanction(**WHERE, reason="rude", account=name), "mona")
 
 
 async def test_the_event_takes_the_banned_out_and_nobody_else(replica: Replica) -> None:
@@ -211,7 +211,7 @@ async def test_while_spaces_auth_does_not_answer_the_review_waits(
         redis = cache.RedisClient(redis_url)
         async with replica_of(world, redis, monkeypatch) as replica:
             dave = await replica.enter(account("dave"), LOBBY)
-            ban = Sanctioning("global", "lobby", "rude", account="dave")
+            ban = ImposeSanction("global", "lobby", "rude", account="dave")
             await world.call(moderation.ban, ban, "olivia")
             await proxy.close()
             replica.ejection.on_event(LOBBY, moderation.moderated.name)

@@ -6,7 +6,7 @@ import pytest
 
 from libs.common import cache
 from libs.common.contracts import spaces
-from libs.common.contracts.spaces import Join, Joined
+from libs.common.contracts.spaces import Admitted, Join
 from libs.common.errors import NOT_FOUND, PresenceError
 from libs.common.identity import Identity
 from libs.common.spaces import LOBBY, SpaceKey
@@ -21,11 +21,11 @@ UNSEEN = [
 ]  # fmt: skip
 
 
-async def join(world: World, space: SpaceKey = PHOTO, who: str | Identity = "dave", subspace: str = "main") -> Joined:
+async def join(world: World, space: SpaceKey = PHOTO, who: str | Identity = "dave", subspace: str = "main") -> Admitted:
     return await world.call(spaces.join, Join(space.space_type, space.space_id, subspace), who)
 
 
-async def admission(world: World, joined: Joined) -> Token:
+async def admission(world: World, joined: Admitted) -> Token:
     return await world.gatekeeper().identify(joined.session_token)
 
 

@@ -11,7 +11,7 @@ from libs.common import cache
 from libs.common.bus.base import Caller
 from libs.common.clock import now, rfc3339
 from libs.common.contracts import auth, spaces
-from libs.common.contracts.auth import Challenge, ChallengeRequest, Empty, Login, Session
+from libs.common.contracts.auth import Challenge, ChallengeRequest, Empty, Login, Tokens
 from libs.common.contracts.members import Member, encode_member
 from libs.common.contracts.presence import Position
 from libs.common.contracts.registry import Operation
@@ -65,7 +65,7 @@ class World:
     async def challenge(self, account: str = "alice") -> Challenge:
         return await self.call(auth.challenge, ChallengeRequest(account), "anonymous")
 
-    async def login(self, account: str = "alice") -> Session:
+    async def login(self, account: str = "alice") -> Tokens:
         text = (await self.challenge(account)).challenge
         request = Login(account, text, sign(text, private_key(account)))
         return await self.call(auth.login, request, "anonymous")
