@@ -6,13 +6,14 @@ from libs.common.contracts.chat import MessageId, React, ReactionChanged, Reacti
 from libs.common.db.event_log import EventLog, Transaction
 from libs.common.errors import CONFLICT, PresenceError
 from libs.common.ids import new_id
-from services.chat import commands_repository as commands
-from services.chat import content, repository
-from services.chat.changing import lock, require_alive
-from services.chat.commands_repository import AlreadyDone, Command
-from services.chat.policy import Policy
-from services.chat.reading import Reading
-from services.chat.repository import Stored
+from services.chat.messages import messages_repository as repository
+from services.chat.messages.changes import lock, require_alive
+from services.chat.messages.messages_repository import Stored
+from services.chat.messages.queries import Reading
+from services.chat.rules import commands_repository as commands
+from services.chat.rules import text_rules as content
+from services.chat.rules.commands_repository import AlreadyDone, Command
+from services.chat.rules.policy import Policy
 
 SHOWN = 20  # names of an emoji
 MOST_EMOJI = 50  # different ones on a message

@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.contracts.chat import Message
 from libs.common.db.engine import Database
 from libs.common.spaces import SpaceKey
-from services.chat import subscriptions_repository as repository
-from services.chat.policy import Policy
+from services.chat.notifications import subscriptions_repository as repository
+from services.chat.rules.policy import Policy
 
 MOST_REMEMBERED = 100_000  # accounts that this process has noted
 

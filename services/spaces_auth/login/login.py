@@ -32,10 +32,10 @@ from libs.common.errors import UNAUTHORIZED, PresenceError
 from libs.common.identity import Identity, new_guest
 from libs.common.ids import new_id
 from libs.common.tokens import Signer
-from services.spaces_auth import sessions_repository as repository
-from services.spaces_auth.challenge import Challenges
-from services.spaces_auth.hive_authority import HiveAuthority, recover_key
-from services.spaces_auth.keys import SigningKeys
+from services.spaces_auth.login import refresh_tokens_repository as repository
+from services.spaces_auth.login.challenges import Challenges
+from services.spaces_auth.login.hive_authority import HiveAuthority, recover_key
+from services.spaces_auth.login.signing_keys import SigningKeys
 from services.spaces_auth.settings import Settings
 
 PROOF_SECONDS = 60  # life of the token that carries one request

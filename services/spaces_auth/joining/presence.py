@@ -14,8 +14,8 @@ from libs.common.contracts.spaces import (
 )
 from libs.common.db.event_log import EventLog, Fact
 from libs.common.spaces import SpaceKey
-from services.spaces_auth import presence_repository as repository
-from services.spaces_auth.presence_repository import Stay
+from services.spaces_auth.joining import presence_repository as repository
+from services.spaces_auth.joining.presence_repository import Stay
 
 
 class PresenceHandlers:

@@ -28,11 +28,11 @@ from libs.common.errors import CONFLICT, INVALID_INPUT, NOT_FOUND, PresenceError
 from libs.common.ids import is_id, new_id
 from libs.common.roles import Role
 from libs.common.spaces import SpaceKey
-from services.spaces_auth import moderation_repository as repository
-from services.spaces_auth import subjects
-from services.spaces_auth.acting import Acting, Deed
-from services.spaces_auth.moderation_repository import BEATS_ALL, Entry, Removal
-from services.spaces_auth.subjects import Subject
+from services.spaces_auth.moderation import sanctions_repository as repository
+from services.spaces_auth.moderation import subjects
+from services.spaces_auth.moderation.audited_changes import Acting, Deed
+from services.spaces_auth.moderation.sanctions_repository import BEATS_ALL, Entry, Removal
+from services.spaces_auth.moderation.subjects import Subject
 
 
 class ModerationHandlers:

@@ -18,9 +18,10 @@ from libs.common.db.engine import Database
 from libs.common.errors import PresenceError
 from libs.common.roles import is_operator
 from libs.common.spaces import LOBBY, SpaceKey
-from services.spaces_auth import listing, live
-from services.spaces_auth.listing import Position, Search
-from services.spaces_auth.spaces import LOBBY_TEXT, TITLES, summary
+from services.spaces_auth.spaces import live
+from services.spaces_auth.spaces import space_list_repository as listing
+from services.spaces_auth.spaces.space_detail import LOBBY_TEXT, TITLES, summary
+from services.spaces_auth.spaces.space_list_repository import Position, Search
 
 MOST_EVENTS = 200  # that nobody is in, in a list that asks for them
 _EVENTS = ("event", "community")

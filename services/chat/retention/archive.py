@@ -5,7 +5,7 @@ order of its key; `chat-2026-08.json` beside it is the manifest: rows of each ta
 the file. A row is the text that PostgreSQL makes of it, so archiving it, restoring it and archiving it again gives the
 same lines.
 
-    python -m services.chat.archive restore .local/archive/chat-2026-08.json
+    python -m services.chat.retention.archive restore .local/archive/chat-2026-08.json
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db.engine import Database
 from libs.common.settings import read
-from services.chat import months
+from services.chat.retention import months_repository as months
 from services.chat.settings import Settings
 
 LEVEL = 10  # of zstd: chat shrinks about as much as with 19, in a fraction of the time

@@ -30,10 +30,10 @@ from libs.common.errors import CONFLICT, INVALID_INPUT, PresenceError
 from libs.common.identity import Identity
 from libs.common.roles import Role
 from libs.common.spaces import SpaceKey
-from services.spaces_auth import governing_repository as repository
-from services.spaces_auth.acting import Acting, Deed
-from services.spaces_auth.moderation_repository import Entry
-from services.spaces_auth.subjects import Subject
+from services.spaces_auth.moderation import space_settings_repository as repository
+from services.spaces_auth.moderation.audited_changes import Acting, Deed
+from services.spaces_auth.moderation.sanctions_repository import Entry
+from services.spaces_auth.moderation.subjects import Subject
 
 
 class GoverningHandlers:

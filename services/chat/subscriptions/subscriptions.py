@@ -25,13 +25,13 @@ from libs.common.db.engine import Database
 from libs.common.errors import INVALID_INPUT, NOT_FOUND, PresenceError
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
-from services.chat import commands_repository as commands
-from services.chat import repository
-from services.chat import subscriptions_repository as subscriptions
-from services.chat.commands_repository import Command
-from services.chat.policy import Policy, require_account
-from services.chat.recipients import Recipients
-from services.chat.repository import Stored
+from services.chat.messages import messages_repository as repository
+from services.chat.messages.messages_repository import Stored
+from services.chat.notifications import subscriptions_repository as subscriptions
+from services.chat.notifications.recipients import Recipients
+from services.chat.rules import commands_repository as commands
+from services.chat.rules.commands_repository import Command
+from services.chat.rules.policy import Policy, require_account
 
 MOST_SPACES = 50  # whose unread messages are counted for one account
 MOST_IDS = 200

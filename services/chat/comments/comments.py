@@ -28,13 +28,13 @@ from libs.common.db.redaction import forget_words
 from libs.common.errors import CONFLICT, FORBIDDEN, PresenceError
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
-from services.chat import commands_repository as commands
-from services.chat import comments_repository as repository
-from services.chat import content
-from services.chat.commands_repository import AlreadyDone, Command
-from services.chat.comments_repository import StoredComment
-from services.chat.filters import Draft, Filter, check_all
-from services.chat.policy import Policy
+from services.chat.comments import comments_repository as repository
+from services.chat.comments.comments_repository import StoredComment
+from services.chat.rules import commands_repository as commands
+from services.chat.rules import text_rules as content
+from services.chat.rules.commands_repository import AlreadyDone, Command
+from services.chat.rules.filters import Draft, Filter, check_all
+from services.chat.rules.policy import Policy
 
 type Change = Callable[[Transaction, StoredComment], Awaitable[Comment]]
 

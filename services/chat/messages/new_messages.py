@@ -21,15 +21,16 @@ from libs.common.ids import new_id
 from libs.common.roles import Role
 from libs.common.spaces import SpaceKey
 from libs.common.tasks.batching import Batches
-from services.chat import commands_repository as commands
-from services.chat import content, repository
-from services.chat import subscriptions_repository as subscriptions
-from services.chat.commands_repository import Command
-from services.chat.filters import Draft, Filter, check_all
-from services.chat.notifier import Notifier
-from services.chat.policy import Policy
-from services.chat.recipients import Recipients
-from services.chat.repository import Stored
+from services.chat.messages import messages_repository as repository
+from services.chat.messages.messages_repository import Stored
+from services.chat.notifications import subscriptions_repository as subscriptions
+from services.chat.notifications.notifier import Notifier
+from services.chat.notifications.recipients import Recipients
+from services.chat.rules import commands_repository as commands
+from services.chat.rules import text_rules as content
+from services.chat.rules.commands_repository import Command
+from services.chat.rules.filters import Draft, Filter, check_all
+from services.chat.rules.policy import Policy
 
 
 @dataclass(eq=False, slots=True)

@@ -16,10 +16,10 @@ from libs.common.contracts.registry import Event
 from libs.common.db.event_log import EventLog
 from libs.common.errors import CONFLICT, PresenceError
 from libs.common.spaces import SpaceKey
-from services.spaces_auth import moderation_repository as repository
-from services.spaces_auth.epochs import Epochs
-from services.spaces_auth.moderation_repository import Entry, Removal
-from services.spaces_auth.subjects import Subject
+from services.spaces_auth.moderation import sanctions_repository as repository
+from services.spaces_auth.moderation.access_epochs import Epochs
+from services.spaces_auth.moderation.sanctions_repository import Entry, Removal
+from services.spaces_auth.moderation.subjects import Subject
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from libs.common.db.engine import Database
 from libs.common.db.event_log import read_head
 from libs.common.errors import NOT_FOUND, PresenceError
 from libs.common.spaces import SpaceKey
-from services.chat import repository
-from services.chat.policy import Policy, require_there
-from services.chat.repository import Page, Stored
+from services.chat.messages import messages_repository as repository
+from services.chat.messages.messages_repository import Page, Stored
+from services.chat.rules.policy import Policy, require_there
 
 
 class Reading:

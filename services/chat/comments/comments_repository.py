@@ -14,7 +14,7 @@ from libs.common.db.models.chat import DocumentComment as D
 from libs.common.db.models.chat import DocumentCommentEdit as E
 from libs.common.errors import CONFLICT, NOT_FOUND, PresenceError
 from libs.common.ids import new_id
-from services.chat.repository import read_edits
+from services.chat.messages.messages_repository import read_edits
 
 _COPIED = (
     D.id, D.seq, D.document_id, D.user_account, D.display_name, D.comment_type, D.content, D.section, D.position,

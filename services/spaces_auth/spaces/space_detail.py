@@ -21,8 +21,8 @@ from libs.common.contracts.spaces import (
 from libs.common.db.engine import Database
 from libs.common.errors import NOT_FOUND, PresenceError
 from libs.common.spaces import LOBBY, MAIN, SpaceKey
-from services.spaces_auth import live
-from services.spaces_auth import spaces_repository as repository
+from services.spaces_auth.spaces import content_repository as repository
+from services.spaces_auth.spaces import live
 
 TITLES = {"global": "The lobby", "community": "Community", "event": "Event"}
 LOBBY_TEXT = "Where everyone meets: the main social space."

@@ -16,12 +16,12 @@ from libs.common.ids import new_id
 from libs.common.roles import Role
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Admission
-from services.spaces_auth import live
-from services.spaces_auth import spaces_repository as repository
-from services.spaces_auth.keys import SigningKeys
+from services.spaces_auth.joining.turn import Turn
+from services.spaces_auth.login.signing_keys import SigningKeys
 from services.spaces_auth.settings import Settings
-from services.spaces_auth.spaces import summary
-from services.spaces_auth.turn import Turn
+from services.spaces_auth.spaces import content_repository as repository
+from services.spaces_auth.spaces import live
+from services.spaces_auth.spaces.space_detail import summary
 
 
 class JoinHandlers:

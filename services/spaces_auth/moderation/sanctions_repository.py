@@ -16,7 +16,7 @@ from libs.common.db.models.spaces import ModerationAudit, SpaceRemoval, SpaceSan
 from libs.common.ids import new_id
 from libs.common.roles import Role
 from libs.common.spaces import SpaceKey
-from services.spaces_auth.subjects import Subject
+from services.spaces_auth.moderation.subjects import Subject
 
 BEATS_ALL = int(Role.OPERATOR)  # but operators
 

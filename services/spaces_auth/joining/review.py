@@ -26,11 +26,11 @@ from libs.common.db.event_log import EventLog
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from libs.common.spaces import SpaceKey
-from services.spaces_auth import live
-from services.spaces_auth import moderation_repository as repository
-from services.spaces_auth.epochs import Epochs
-from services.spaces_auth.moderation_repository import BEATS_ALL, Removal
-from services.spaces_auth.subjects import Subject
+from services.spaces_auth.moderation import sanctions_repository as repository
+from services.spaces_auth.moderation.access_epochs import Epochs
+from services.spaces_auth.moderation.sanctions_repository import BEATS_ALL, Removal
+from services.spaces_auth.moderation.subjects import Subject
+from services.spaces_auth.spaces import live
 
 LEFT_TEXT = "You left this space elsewhere."
 

@@ -14,7 +14,9 @@ import structlog
 
 from libs.common.db.engine import Database
 from libs.common.errors import PresenceError
-from services.chat import archive, forgetting, months
+from services.chat.retention import archive
+from services.chat.retention import months_repository as months
+from services.chat.retention import outlived_repository as forgetting
 
 _log = structlog.get_logger(__name__)
 KEPT = timedelta(days=90)

@@ -27,16 +27,17 @@ from libs.common.db.redaction import forget_words
 from libs.common.errors import CONFLICT, FORBIDDEN, PresenceError
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
-from services.chat import commands_repository as commands
-from services.chat import content, repository
-from services.chat import subscriptions_repository as subscriptions
-from services.chat.commands_repository import AlreadyDone, Command
-from services.chat.filters import Draft, Filter, check_all
-from services.chat.notifier import Notifier
-from services.chat.policy import Policy, require_there
-from services.chat.reading import Reading
-from services.chat.recipients import Recipients
-from services.chat.repository import Stored
+from services.chat.messages import messages_repository as repository
+from services.chat.messages.messages_repository import Stored
+from services.chat.messages.queries import Reading
+from services.chat.notifications import subscriptions_repository as subscriptions
+from services.chat.notifications.notifier import Notifier
+from services.chat.notifications.recipients import Recipients
+from services.chat.rules import commands_repository as commands
+from services.chat.rules import text_rules as content
+from services.chat.rules.commands_repository import AlreadyDone, Command
+from services.chat.rules.filters import Draft, Filter, check_all
+from services.chat.rules.policy import Policy, require_there
 
 
 class Changing:

@@ -20,7 +20,7 @@ from libs.common.access import Standing
 from libs.common.errors import FORBIDDEN, RATE_LIMITED, PresenceError
 from libs.common.identity import Identity
 from libs.common.roles import Role
-from services.chat.content import IGNORABLE
+from services.chat.rules.text_rules import IGNORABLE
 
 _log = structlog.get_logger(__name__)
 
