@@ -162,7 +162,7 @@ class Ejection:
         if self._logouts:
             for client in list(self._sessions()):
                 identity = client.token.identity
-                if identity.token_id in self._logouts or identity.session_id in self._logouts:
+                if identity.token_id in self._logouts or identity.login_id in self._logouts:
                     self._begin(self._end(client))
 
     async def _end(self, client: Client) -> None:

@@ -68,7 +68,7 @@ class LoginHandlers:
         """The same for one request. The challenge is spent whatever the outcome."""
         account, text = await self._challenges.spend(request.challenge, request.account)
         await self._authority.require_posting_keys(account, {recover_key(text, request.signature)})
-        identity = Identity("account", account, account, session_id=new_id())
+        identity = Identity("account", account, account, login_id=new_id())
         token, _said = (await self._keys.signer()).sign(identity, PROOF_SECONDS)
         return Proven(token)
 
@@ -92,7 +92,7 @@ class LoginHandlers:
             if row is not None:
                 await repository.revoke_family(connection, row.family_id)
         if row is not None:  # what the thief got of it before, too
-            await self._deny(Identity("account", row.account, row.account, session_id=row.family_id))
+            await self._deny(Identity("account", row.account, row.account, login_id=row.family_id))
         raise PresenceError(UNAUTHORIZED, "The refresh token is unknown, used or has run out; log in again.")
 
     async def logout(self, caller: Caller, _: Empty) -> Empty:
@@ -101,9 +101,9 @@ class LoginHandlers:
         Refreshing ends first, then the tokens that are out: whoever repeats one that failed between gets both.
         """
         identity = caller.identity
-        if identity.account and identity.session_id:
+        if identity.account and identity.login_id:
             async with self._database.transaction() as connection:
-                await repository.revoke_family(connection, identity.session_id)
+                await repository.revoke_family(connection, identity.login_id)
         await self._deny(identity)
         return Empty()
 
@@ -115,7 +115,7 @@ class LoginHandlers:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for key in cache.denials(identity):
                     pipe.set(key, "1", ex=longest)
-                for name in filter(None, (identity.token_id, identity.session_id)):
+                for name in filter(None, (identity.token_id, identity.login_id)):
                     pipe.xadd(cache.LOGOUTS, {"id": name}, maxlen=cache.LOGOUTS_KEPT, approximate=True)
                 await pipe.execute()
 
@@ -136,7 +136,7 @@ class LoginHandlers:
     async def _issue_tokens(
         self, connection: AsyncConnection, signer: Signer, account: str, family_id: str, refresh_token: str
     ) -> Tokens:
-        identity = Identity("account", account, account, session_id=family_id)
+        identity = Identity("account", account, account, login_id=family_id)
         token, said = signer.sign(identity, self._settings.token_seconds)
         expires = now() + timedelta(seconds=self._settings.refresh_seconds)
         await repository.add_refresh_token(connection, _hash(refresh_token), family_id, account, expires)

@@ -189,10 +189,10 @@ async def test_one_who_went_elsewhere_meanwhile_is_left_alone(replica: Replica) 
 
 
 async def test_a_logged_out_socket_is_ended_also_if_it_was_only_connecting(replica: Replica) -> None:
-    dave = account("dave", token_id="token-1", session_id="login-1")
+    dave = account("dave", token_id="token-1", login_id="login-1")
     before = await replica.enter(dave)
     await replica.enter(account("carol"))
-    await replica.world.call(auth.logout, Empty(), account("dave", token_id="token-2", session_id=None))
+    await replica.world.call(auth.logout, Empty(), account("dave", token_id="token-2", login_id=None))
     await replica.ejection.look()
     assert replica.disconnected == []
     await replica.world.call(auth.logout, Empty(), caller(Identity("account", "dave", "dave", token_id="token-1")))

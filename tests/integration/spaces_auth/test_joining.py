@@ -30,12 +30,12 @@ async def admission(world: World, joined: Admitted) -> Token:
 
 
 async def test_an_admission_is_the_same_identity_for_one_space(world: World) -> None:
-    dave = account("dave", session_id="login-1")
+    dave = account("dave", login_id="login-1")
     joined = await join(world, PHOTO, dave, "attic")
     token = await admission(world, joined)
     epoch = await cache.read_epoch(world.redis.redis, PHOTO)
     assert token.admission == Admission(PHOTO, "attic", "visitor", epoch, "203.0.113.9")
-    assert (token.identity.account, token.identity.session_id) == ("dave", "login-1")
+    assert (token.identity.account, token.identity.login_id) == ("dave", "login-1")
     assert token.identity.token_id != dave.token_id
     assert (joined.success, joined.role, joined.subspace) == (True, "visitor", "attic")
     assert joined.space.display_name == "My 360 photo"

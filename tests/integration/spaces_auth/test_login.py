@@ -143,7 +143,7 @@ async def test_a_refresh_token_is_exchanged_for_a_new_pair_of_the_same_login(wor
     assert len({first.refresh_token, second.refresh_token, third.refresh_token}) == 3
     old = (await world.gatekeeper().identify(first.token)).identity
     new = (await world.gatekeeper().identify(third.token)).identity
-    assert (new.account, new.session_id) == ("alice", old.session_id)
+    assert (new.account, new.login_id) == ("alice", old.login_id)
     assert new.token_id != old.token_id
 
 
@@ -193,7 +193,7 @@ async def test_a_refresh_token_that_comes_twice_ends_what_was_got_by_it(world: W
             with pytest.raises(PresenceError, match="logged out"):
                 await world.gatekeeper().identify(token)
         told: Any = await world.redis.redis.xrange(cache.LOGOUTS)
-        assert [entry[b"id"].decode() for _, entry in told] == [alice.session_id], "so that live sockets hear of it"
+        assert [entry[b"id"].decode() for _, entry in told] == [alice.login_id], "so that live sockets hear of it"
         await world.redis.redis.flushdb()
     assert (await world.gatekeeper().identify(other.token)).identity.account == "alice"
 
