@@ -24,10 +24,11 @@ from libs.common.contracts.chat import Message
 from libs.common.db.engine import Database
 from libs.common.ids import new_id
 from libs.common.spaces import LOBBY
-from services.chat import months, repository
-from services.chat import subscriptions_repository as subscriptions
-from services.chat.repository import Page, Stored
-from services.chat.retention import following
+from services.chat.messages import messages_repository as repository
+from services.chat.messages.messages_repository import Page, Stored
+from services.chat.notifications import subscriptions_repository as subscriptions
+from services.chat.retention import months_repository as months
+from services.chat.retention.retention import following
 from tests.support.servers import Servers
 
 ROUNDS = 50

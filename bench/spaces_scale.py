@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bench.machine import description
 from libs.common.db.engine import Database
 from libs.common.spaces import SpaceKey
-from services.spaces_auth import listing
-from services.spaces_auth.listing import Search
+from services.spaces_auth.spaces import space_list_repository as listing
+from services.spaces_auth.spaces.space_list_repository import Search
 from tests.support.servers import Servers
 
 ROUNDS = 50

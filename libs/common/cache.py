@@ -91,13 +91,13 @@ def challenge(nonce: str) -> str:
     return f"auth:challenge:{nonce}"
 
 
-def denied(token_or_session_id: str) -> str:
-    return f"auth:denied:{token_or_session_id}"
+def denied(token_or_login_id: str) -> str:
+    return f"auth:denied:{token_or_login_id}"
 
 
 def denials(identity: Identity) -> list[str]:
     """Keys, each of which denies the token: its own, and that of the login it came from."""
-    return [denied(name) for name in (identity.token_id, identity.session_id) if name]
+    return [denied(name) for name in (identity.token_id, identity.login_id) if name]
 
 
 def authority(account: str) -> str:

@@ -1,7 +1,8 @@
-"""The identity that asks: made by an edge from a verified token, carried with every call on the bus."""
+"""The identity of a caller: made by an edge from a verified token, carried with every call on the bus."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["account", "guest", "service"]
 
@@ -19,7 +20,7 @@ class Identity:
     display_name: str
     operator: bool = False
     token_id: str | None = None  # the token's `jti`; None where no token was shown
-    session_id: str | None = None  # the login it came from: the family of its refresh tokens
+    login_id: str | None = None  # the login it came from: the family of its refresh tokens
 
     @property
     def account(self) -> str | None:
@@ -35,6 +36,18 @@ class Identity:
         """`account:alice`, `guest:0192...`: unique over all kinds."""
         return f"{self.kind}:{self.id}"
 
+    def to_wire(self) -> dict[str, Any]:
+        """Returns the fields as JSON on the bus has them: there the login is called `session_id`."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        fields["session_id"] = fields.pop("login_id")
+        return fields
+
+    @classmethod
+    def from_wire(cls, fields: Mapping[str, Any]) -> "Identity":
+        """Reads what `to_wire` gave. Raises `TypeError` for a field that is missing or unknown."""
+        own = {**fields}
+        return cls(login_id=own.pop("session_id", None), **own)
+
 
 def guest_identity(guest_id: str, display_name: str | None = None, token_id: str | None = None) -> Identity:
     """A guest; the display name is marked, so that nobody can pass for an account by it."""
@@ -44,7 +57,7 @@ def guest_identity(guest_id: str, display_name: str | None = None, token_id: str
 
 def new_guest(guest_id: str, display_name: str | None = None) -> Identity:
     """A guest who is given a token: all tokens that come of it are one login, and end together."""
-    return replace(guest_identity(guest_id, display_name), session_id=guest_id)
+    return replace(guest_identity(guest_id, display_name), login_id=guest_id)
 
 
 def service_identity(name: str) -> Identity:

@@ -71,8 +71,8 @@ class Signer:
             "exp": issued + ttl,
             "typ": "admission" if admission else "identity",
         }
-        if identity.session_id:
-            claims["sid"] = identity.session_id
+        if identity.login_id:
+            claims["sid"] = identity.login_id
         if admission:
             claims |= {
                 "space": str(admission.space),
@@ -93,7 +93,7 @@ def _token(claims: dict[str, Any]) -> Token:
     if claims["typ"] == "admission":
         space = SpaceKey.from_text(claims["space"])
         admission = Admission(space, claims["subspace"], claims["role"], claims["epoch"], claims.get("address", ""))
-    identity = Identity(kind, id_, claims["name"], token_id=claims["jti"], session_id=claims.get("sid"))
+    identity = Identity(kind, id_, claims["name"], token_id=claims["jti"], login_id=claims.get("sid"))
     return Token(identity, claims["exp"], admission)
 
 

@@ -11,18 +11,18 @@ from libs.common.contracts import chat, documents, notifications
 from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog
 from libs.common.service import Service
-from services.chat import filters as chain
-from services.chat.changing import Changing
-from services.chat.comments import Comments
-from services.chat.notifier import Notifier
-from services.chat.policy import Policy
-from services.chat.posting import Posting
-from services.chat.reacting import Reacting
-from services.chat.reading import Reading
-from services.chat.recipients import Recipients
-from services.chat.retention import Retention
+from services.chat.comments.comments import Comments
+from services.chat.messages.changes import Changing
+from services.chat.messages.new_messages import Posting
+from services.chat.messages.queries import Reading
+from services.chat.messages.reactions import Reacting
+from services.chat.notifications.notifier import Notifier
+from services.chat.notifications.recipients import Recipients
+from services.chat.retention.retention import Retention
+from services.chat.rules import filters as chain
+from services.chat.rules.policy import Policy
 from services.chat.settings import Settings
-from services.chat.subscriptions import Subscriptions
+from services.chat.subscriptions.subscriptions import Subscriptions
 
 
 def build(

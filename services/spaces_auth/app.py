@@ -9,26 +9,26 @@ from libs.common.db.event_log import EventLog
 from libs.common.db.sealing import Sealer
 from libs.common.hive import HiveClient
 from libs.common.service import Service
-from services.spaces_auth.acting import Acting
-from services.spaces_auth.activity import ActivityRecorder
-from services.spaces_auth.analytics import AnalyticsHandlers
+from services.spaces_auth.analytics.activity import ActivityRecorder
+from services.spaces_auth.analytics.analytics import AnalyticsHandlers
 from services.spaces_auth.consumers import Consumers
-from services.spaces_auth.epochs import Epochs
-from services.spaces_auth.finding import Finding
-from services.spaces_auth.governing import GoverningHandlers
-from services.spaces_auth.history import HistoryHandlers
-from services.spaces_auth.hive_authority import HiveAuthority
-from services.spaces_auth.join import JoinHandlers
-from services.spaces_auth.keys import SigningKeys, lifetimes
-from services.spaces_auth.login import LoginHandlers
-from services.spaces_auth.moderation import ModerationHandlers
-from services.spaces_auth.presence import PresenceHandlers
-from services.spaces_auth.retention import Retention
-from services.spaces_auth.reviewing import ReviewHandlers
-from services.spaces_auth.rooms import RoomHandlers
+from services.spaces_auth.joining.join import JoinHandlers
+from services.spaces_auth.joining.presence import PresenceHandlers
+from services.spaces_auth.joining.review import ReviewHandlers
+from services.spaces_auth.joining.turn import Turn
+from services.spaces_auth.login.hive_authority import HiveAuthority
+from services.spaces_auth.login.login import LoginHandlers
+from services.spaces_auth.login.signing_keys import SigningKeys, lifetimes
+from services.spaces_auth.moderation.access_epochs import Epochs
+from services.spaces_auth.moderation.audited_changes import Acting
+from services.spaces_auth.moderation.moderation import ModerationHandlers
+from services.spaces_auth.moderation.space_settings import GoverningHandlers
+from services.spaces_auth.retention.retention import Retention
 from services.spaces_auth.settings import Settings
-from services.spaces_auth.spaces import SpacesHandlers
-from services.spaces_auth.turn import Turn
+from services.spaces_auth.spaces.history import HistoryHandlers
+from services.spaces_auth.spaces.naf_room_names import RoomHandlers
+from services.spaces_auth.spaces.space_detail import SpacesHandlers
+from services.spaces_auth.spaces.space_list import Finding
 
 
 def build(settings: Settings, bus: Bus | None = None) -> Service:
@@ -66,7 +66,6 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     bus.serve(spaces.join, joining.join)
     bus.serve(spaces.leave, reviewing.leave)
     bus.serve(spaces.list_subrooms, looking.list_subrooms)
-    bus.serve(spaces.authorize, joining.authorize)
     bus.serve(spaces.review, reviewing.review)
     bus.serve(spaces.resolve_room, RoomHandlers(database).resolve)
     bus.serve(spaces.record_presence, recording.record)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from libs.common.contracts.log import LoggedEvent
-from services.spaces_auth.activity import ActivityRecorder
-from services.spaces_auth.epochs import Epochs
+from services.spaces_auth.analytics.activity import ActivityRecorder
+from services.spaces_auth.moderation.access_epochs import Epochs
 
 
 class Consumers:

@@ -65,7 +65,7 @@ async def signed_token(stack: Stack, account: str, seconds: int) -> str:
     from libs.common.db.engine import Database
     from libs.common.db.sealing import Sealer
     from libs.common.identity import Identity
-    from services.spaces_auth.keys import SigningKeys
+    from services.spaces_auth.login.signing_keys import SigningKeys
 
     database = Database(stack.settings["PRESENCE_DATABASE_URL"], "spaces_auth")
     signer = await SigningKeys(database, Sealer(stack.settings["PRESENCE_SECRET_KEY"]), stack.url).signer()

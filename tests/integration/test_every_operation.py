@@ -174,7 +174,6 @@ TABLE: dict[str, tuple[Fields, str]] = {
     "spaces.list_subrooms": (place, "........"),
     "spaces.join": (place, ".......B"),
     "spaces.leave": (place, "........"),
-    "spaces.authorize": (place, "--------"),
     "spaces.review": (place, "--------"),
     "spaces.resolve_room": (nothing, "--------"),
     "spaces.record_presence": (nothing, "--------"),

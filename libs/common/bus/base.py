@@ -16,7 +16,7 @@
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from libs.common.contracts.log import LoggedEvent
@@ -45,11 +45,11 @@ class Caller:
     address: str = ""
 
     def to_wire(self) -> dict[str, Any]:
-        return asdict(self)
+        return {"identity": self.identity.to_wire(), "request_id": self.request_id, "address": self.address}
 
     @classmethod
     def from_wire(cls, data: Mapping[str, Any]) -> "Caller":
-        return cls(Identity(**data["identity"]), data["request_id"], data["address"])
+        return cls(Identity.from_wire(data["identity"]), data["request_id"], data["address"])
 
 
 type Handler[Request, Reply] = Callable[[Caller, Request], Awaitable[Reply]]

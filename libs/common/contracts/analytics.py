@@ -67,7 +67,7 @@ class DayOfVoice:
 
 
 @dataclass(frozen=True)
-class Voice:
+class VoiceQuality:
     days: list[DayOfVoice]
 
 
@@ -81,14 +81,14 @@ class DocumentActivity:
 
 
 @dataclass(frozen=True)
-class Documents:
+class DocumentActivities:
     """Most people first. `comments` counts what was written, changed or resolved."""
 
     documents: list[DocumentActivity]
 
 
 @dataclass(frozen=True)
-class Way:
+class Transition:
     """How often somebody entered `to` after `from`, with nothing in between."""
 
     from_type: str
@@ -103,7 +103,7 @@ class Way:
 class Movement:
     """Most often first. A space's owner sees ways between it and public spaces."""
 
-    ways: list[Way]
+    ways: list[Transition]
 
 
 def _view[Reply](name: str, reply: type[Reply], summary: str) -> Operation[AnalyticsQuery, Reply]:
@@ -121,8 +121,8 @@ def _view[Reply](name: str, reply: type[Reply], summary: str) -> Operation[Analy
 
 popular = _view("popular", Popular, "Spaces by how many people came.")
 engagement = _view("engagement", Engagement, "Visits, people, messages and stays by day.")
-voice = _view("voice", Voice, "How calls got through, by day.")
-documents = _view("documents", Documents, "Documents by what is done on them.")
+voice = _view("voice", VoiceQuality, "How calls got through, by day.")
+documents = _view("documents", DocumentActivities, "Documents by what is done on them.")
 movement = _view("movement", Movement, "From which space people go to which.")
 
 RECORDS = (popular, engagement, voice, documents, movement)

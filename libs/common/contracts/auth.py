@@ -54,7 +54,7 @@ class Proven:
 
 
 @dataclass(frozen=True)
-class Session:
+class Tokens:
     token: str
     refresh_token: str
     expires_at: datetime
@@ -77,7 +77,7 @@ class GuestRequest:
 
 
 @dataclass(frozen=True)
-class GuestSession:
+class GuestToken:
     """`guest_id` is stable for the token's life."""
 
     token: str
@@ -130,7 +130,7 @@ login = Operation(
     "auth.login",
     "spaces_auth",
     Login,
-    Session,
+    Tokens,
     Access.ANYONE,
     Limit(20, 60, per_address=True),
     writes=True,
@@ -151,7 +151,7 @@ guest = Operation(
     "auth.guest",
     "spaces_auth",
     GuestRequest,
-    GuestSession,
+    GuestToken,
     Access.ANYONE,
     GUESTS,
     writes=True,
@@ -162,7 +162,7 @@ refresh = Operation(
     "auth.refresh",
     "spaces_auth",
     Refresh,
-    Session,
+    Tokens,
     Access.ANYONE,
     Limit(30, 60, per_address=True),
     writes=True,

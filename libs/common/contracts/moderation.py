@@ -32,7 +32,7 @@ MAX_SLOW_MODE = 21_600  # seconds between two messages of one person; six hours
 MAX_SETTINGS_BYTES = 8192  # of `settings`, as JSON
 AUDIO_MODES = ("ambient", "spatial", "stage", "announcement")  # who hears whom in each: services/realtime/voice.py
 Reason = Annotated[str, text(500)]
-Role = Annotated[str, text(9, pattern="moderator|member")]
+GivableRole = Annotated[str, text(9, pattern="moderator|member")]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class SetRole:
     space_type: SpaceType
     space_id: SpaceId
     account: Account
-    role: Role
+    role: GivableRole
     reason: Reason | None = None
     client_message_id: ClientId | None = None
 
@@ -160,7 +160,7 @@ class Kick:
 
 
 @dataclass(frozen=True)
-class Sanctioning(Kick):
+class ImposeSanction(Kick):
     """A ban or a mute, for ever or `until` a time. `with_address` adds the address that the person came from last."""
 
     until: datetime | None = None
@@ -168,7 +168,7 @@ class Sanctioning(Kick):
 
 
 @dataclass(frozen=True)
-class Lifting:
+class LiftSanction:
     """By `id`, or by exactly one of `account`, `guest_id` and `address`."""
 
     space_type: SpaceType
@@ -328,7 +328,7 @@ list_bans = Operation(
 ban = Operation(
     "moderation.ban",
     "spaces_auth",
-    Sanctioning,
+    ImposeSanction,
     Sanction,
     Access.ACCOUNT,
     Limit(60, 60),
@@ -339,7 +339,7 @@ ban = Operation(
 unban = Operation(
     "moderation.unban",
     "spaces_auth",
-    Lifting,
+    LiftSanction,
     Empty,
     Access.ACCOUNT,
     Limit(60, 60),
@@ -350,7 +350,7 @@ unban = Operation(
 mute = Operation(
     "moderation.mute",
     "spaces_auth",
-    Sanctioning,
+    ImposeSanction,
     Sanction,
     Access.ACCOUNT,
     Limit(60, 60),
@@ -361,7 +361,7 @@ mute = Operation(
 unmute = Operation(
     "moderation.unmute",
     "spaces_auth",
-    Lifting,
+    LiftSanction,
     Empty,
     Access.ACCOUNT,
     Limit(60, 60),

@@ -94,7 +94,7 @@ class Join:
 
 
 @dataclass(frozen=True)
-class Joined:
+class Admitted:
     """`session_token` is the admission: the same identity, this one space, for two hours."""
 
     success: bool
@@ -109,14 +109,11 @@ class Joined:
 
 
 @dataclass(frozen=True)
-class Authorize:
-    space_type: SpaceType
-    space_id: SpaceId
-
-
-@dataclass(frozen=True)
 class Authorization:
-    """What realtime must know of a space before it lets a socket in. `epoch` is the access epoch."""
+    """The facts about a space that realtime needs before it lets a socket in. `epoch` is the access epoch.
+
+    Not a message of its own: realtime makes it from a `Reviewed`, or from an admission that still holds.
+    """
 
     role: str
     epoch: int
@@ -132,7 +129,7 @@ class ResolveRoom:
 
 
 @dataclass(frozen=True)
-class Room:
+class ResolvedRoom:
     space_type: str
     space_id: str
     subspace: str
@@ -169,7 +166,7 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class Visit:
+class StayChanged:
     """Someone entered or left. `user_account` is null for a guest."""
 
     session_id: str
@@ -285,21 +282,12 @@ join = Operation(
     "spaces.join",
     "spaces_auth",
     Join,
-    Joined,
+    Admitted,
     Access.ANYONE,
     Limit(60, 60),
     writes=True,
     bindings=(Http("POST", "/api/spaces/{space_type}/{space_id}/join"),),
     summary="Admission to a space: a token, TURN credentials, where to connect.",
-)
-authorize = Operation(
-    "spaces.authorize",
-    "spaces_auth",
-    Authorize,
-    Authorization,
-    Access.INTERNAL,
-    Limit(6000, 60),
-    summary="May this identity be in this space, and under what settings.",
 )
 leave = Operation(
     "spaces.leave",
@@ -335,7 +323,7 @@ resolve_room = Operation(
     "spaces.resolve_room",
     "spaces_auth",
     ResolveRoom,
-    Room,
+    ResolvedRoom,
     Access.INTERNAL,
     Limit(6000, 60),
     summary="Which space a networked-aframe room name means.",
@@ -353,19 +341,19 @@ record_presence = Operation(
 
 member_joined = Event(
     "spaces.member_joined",
-    Visit,
+    StayChanged,
     bindings=(Webhook("join"),),
     summary="Someone entered a space.",
 )
 member_left = Event(
     "spaces.member_left",
-    Visit,
+    StayChanged,
     bindings=(Webhook("leave"),),
     summary="Someone left a space.",
 )
 leave_requested = Event("spaces.leave_requested", LeaveRequested, summary="Somebody asked to be taken out of a space.")
 
 RECORDS = (
-    list_spaces, get_space, join, leave, list_subrooms, authorize, review, resolve_room, record_presence,
+    list_spaces, get_space, join, leave, list_subrooms, review, resolve_room, record_presence,
     member_joined, member_left, leave_requested,
 )  # fmt: skip

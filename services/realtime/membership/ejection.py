@@ -171,7 +171,7 @@ class Ejection(SpaceListener):
         if self._logouts:
             for client in self._clients:
                 identity = client.token.identity
-                if identity.token_id in self._logouts or identity.session_id in self._logouts:
+                if identity.token_id in self._logouts or identity.login_id in self._logouts:
                     self._begin(self._end(client))
 
     async def _end(self, client: Client) -> None:

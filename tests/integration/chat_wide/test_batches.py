@@ -13,7 +13,7 @@ from libs.common.contracts.chat import Message
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from libs.common.ids import new_id
-from services.chat.filters import Draft
+from services.chat.rules.filters import Draft
 from tests.integration.chat_wide.world import HALL, World, refusal, running
 from tests.integration.common.world import guest
 from tests.support.servers import Servers

@@ -9,7 +9,7 @@ from libs.common.contracts.chat import ListEdits
 from libs.common.db.cursor import encode
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
-from services.chat import repository
+from services.chat.messages import messages_repository as repository
 from tests.integration.chat_wide.world import World, refusal
 from tests.integration.common.world import caller, guest
 

@@ -8,8 +8,8 @@ from libs.common import cache
 from libs.common.contracts import notifications
 from libs.common.contracts.chat import Message
 from libs.common.contracts.notifications import Mention, Notifications, ReadNotifications, ToAccount
-from services.chat import subscriptions as subscribing
-from services.chat.subscriptions_repository import MOST_TOLD
+from services.chat.notifications.subscriptions_repository import MOST_TOLD
+from services.chat.subscriptions import subscriptions as subscribing
 from tests.integration.chat_wide.world import HALL, PLANS, World, refusal
 from tests.support.waiting import eventually
 

@@ -12,8 +12,9 @@ import zstandard
 from sqlalchemy import text
 
 from libs.common.db.engine import Database
-from services.chat import archive, months
-from services.chat.retention import Retention, following
+from services.chat.retention import archive
+from services.chat.retention import months_repository as months
+from services.chat.retention.retention import Retention, following
 from tests.integration.chat_wide.world import World
 
 OLD = date(2026, 3, 1)

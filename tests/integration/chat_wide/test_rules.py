@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from libs.common.errors import FORBIDDEN, PresenceError
-from services.chat.filters import Draft, Moderation
+from services.chat.rules.filters import Draft, Moderation
 from tests.integration.chat_wide.world import World, refusal, running
 from tests.integration.common.world import guest
 

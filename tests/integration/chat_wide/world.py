@@ -24,7 +24,7 @@ from libs.common.contracts.registry import Operation
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from services.chat.app import build
-from services.chat.filters import Filter
+from services.chat.rules.filters import Filter
 from services.chat.settings import Settings
 from tests.integration.common.world import Owner, RecordingBus, caller, defaults
 from tests.support.waiting import eventually

@@ -124,8 +124,8 @@ async def test_every_token_of_a_login_that_was_ended_is_refused(redis_url: str) 
     """Also its admissions, which have ids of their own."""
     async with Edge(redis_url) as edge:
         await edge.redis.redis.set(cache.denied("login-1"), "1")
-        await edge.refuses(token(session_id="login-1")[0])
-        assert (await edge.identify(token(session_id="login-2")[0])).identity.account == "alice"
+        await edge.refuses(token(login_id="login-1")[0])
+        assert (await edge.identify(token(login_id="login-2")[0])).identity.account == "alice"
 
 
 async def test_while_redis_is_away_good_tokens_pass_and_bad_ones_do_not(redis_url: str) -> None:

@@ -109,7 +109,7 @@ def _play(world: World, services: MemoryBus, jwks: list[dict[str, Any]]) -> None
             raise ZeroDivisionError("a secret")
         raise PresenceError(CONFLICT, "seen", {"space_id": request.space_id})
 
-    async def joins(caller: Caller, request: spaces.Join) -> spaces.Joined:
+    async def joins(caller: Caller, request: spaces.Join) -> spaces.Admitted:
         world.asked.append((caller, request))
         raise PresenceError(CONFLICT, "joined", {"space_id": request.space_id, "subspace": request.subspace})
 

@@ -14,7 +14,7 @@ from libs.common.contracts.voice import ConnectionReport
 from libs.common.db.engine import Database
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
-from services.spaces_auth.retention import Retention
+from services.spaces_auth.retention.retention import Retention
 from tests.integration.spaces_auth.world import World, refusal
 from tests.support.waiting import eventually
 

@@ -16,13 +16,14 @@ from libs.common import cache
 from libs.common.contracts import auth, moderation, spaces
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.members import Member
-from libs.common.contracts.moderation import Kick, Sanctioning, UpdateSettings
+from libs.common.contracts.moderation import ImposeSanction, Kick, UpdateSettings
 from libs.common.contracts.presence import Position
-from libs.common.contracts.spaces import Authorize
+from libs.common.contracts.spaces import Review
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from libs.common.spaces import LOBBY, SpaceKey
 from libs.common.tokens import Token
+from services.realtime.membership.authorization import Authorizer
 from services.realtime.membership.ejection import Ejection
 from services.realtime.rooms.broadcast import Broadcast
 from services.realtime.rooms.client import Client, Place
@@ -54,11 +55,10 @@ class Replica:
 
     async def enter(self, who: Identity, key: SpaceKey = PHOTO, *, entering: bool = False) -> Client:
         """As `entering.py` does."""
-        request = Authorize(key.space_type, key.space_id)
-        authorization = await self.world.call(spaces.authorize, request, caller(who))
         sid = f"s-{who.id}"
-        member = Member(sid, "x", "r1", "main", who.account, None, who.guest, who.id, Position(), None, "")
         client = Client(sid, "/", cast("Any", None), Token(who, 2**53), "203.0.113.9", [])
+        authorization = await Authorizer(self.world.bus)(client, key)
+        member = Member(sid, "x", "r1", "main", who.account, None, who.guest, who.id, Position(), None, "")
         client.enter(Place(key, member, authorization))
         if not entering:
             client.arrive(seq=0)
@@ -111,7 +111,7 @@ async def replica(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 async def ban(world: World, name: str = "dave") -> None:
-    await world.call(moderation.ban, Sanctioning(**WHERE, reason="rude", account=name), "mona")
+    await world.call(moderation.ban, ImposeSanction(**WHERE, reason="rude", account=name), "mona")
 
 
 async def test_the_event_takes_the_banned_out_and_nobody_else(replica: Replica) -> None:
@@ -192,10 +192,10 @@ async def test_one_who_went_elsewhere_meanwhile_is_left_alone(replica: Replica) 
 
 
 async def test_a_logged_out_socket_is_ended_also_if_it_was_only_connecting(replica: Replica) -> None:
-    dave = account("dave", token_id="token-1", session_id="login-1")
+    dave = account("dave", token_id="token-1", login_id="login-1")
     before = await replica.enter(dave)
     await replica.enter(account("carol"))
-    await replica.world.call(auth.logout, Empty(), account("dave", token_id="token-2", session_id=None))
+    await replica.world.call(auth.logout, Empty(), account("dave", token_id="token-2", login_id=None))
     await replica.ejection.look()
     assert replica.disconnected == []
     await replica.world.call(auth.logout, Empty(), caller(Identity("account", "dave", "dave", token_id="token-1")))
@@ -214,7 +214,7 @@ async def test_while_spaces_auth_does_not_answer_the_review_waits(
         redis = cache.RedisClient(redis_url)
         async with replica_of(world, redis, monkeypatch) as replica:
             dave = await replica.enter(account("dave"), LOBBY)
-            ban = Sanctioning("global", "lobby", "rude", account="dave")
+            ban = ImposeSanction("global", "lobby", "rude", account="dave")
             await world.call(moderation.ban, ban, "olivia")
             await proxy.close()
             replica.ejection.on_event(LOBBY, moderation.moderated.name)
@@ -226,4 +226,4 @@ async def test_while_spaces_auth_does_not_answer_the_review_waits(
 
 async def _fails(world: World) -> None:
     with pytest.raises(PresenceError):
-        await world.call(spaces.authorize, Authorize("global", "lobby"), "carol")
+        await world.call(spaces.review, Review("global", "lobby"), "carol")

@@ -14,7 +14,7 @@ from deploy.local.keys import public_key
 from libs.common import cache
 from libs.common.errors import UNAUTHORIZED, UNAVAILABLE, ErrorCode, PresenceError
 from libs.common.hive import HiveClient
-from services.spaces_auth.hive_authority import HiveAuthority
+from services.spaces_auth.login.hive_authority import HiveAuthority
 from tests.integration.spaces_auth.world import refusal
 
 OLD, NEW, OTHER = public_key("alice", "posting"), public_key("bob", "posting"), public_key("carol", "posting")

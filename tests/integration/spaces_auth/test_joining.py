@@ -1,4 +1,4 @@
-"""Admission to a space, and the same decision for realtime."""
+"""Admission to a space over REST, and realtime's question about a socket that wants to enter."""
 
 import time
 
@@ -6,7 +6,7 @@ import pytest
 
 from libs.common import cache
 from libs.common.contracts import spaces
-from libs.common.contracts.spaces import Authorize, Join, Joined
+from libs.common.contracts.spaces import Admitted, Join
 from libs.common.errors import NOT_FOUND, PresenceError
 from libs.common.identity import Identity
 from libs.common.spaces import LOBBY, SpaceKey
@@ -21,21 +21,21 @@ UNSEEN = [
 ]  # fmt: skip
 
 
-async def join(world: World, space: SpaceKey = PHOTO, who: str | Identity = "dave", subspace: str = "main") -> Joined:
+async def join(world: World, space: SpaceKey = PHOTO, who: str | Identity = "dave", subspace: str = "main") -> Admitted:
     return await world.call(spaces.join, Join(space.space_type, space.space_id, subspace), who)
 
 
-async def admission(world: World, joined: Joined) -> Token:
+async def admission(world: World, joined: Admitted) -> Token:
     return await world.gatekeeper().identify(joined.session_token)
 
 
 async def test_an_admission_is_the_same_identity_for_one_space(world: World) -> None:
-    dave = account("dave", session_id="login-1")
+    dave = account("dave", login_id="login-1")
     joined = await join(world, PHOTO, dave, "attic")
     token = await admission(world, joined)
     epoch = await cache.read_epoch(world.redis.redis, PHOTO)
     assert token.admission == Admission(PHOTO, "attic", "visitor", epoch, "203.0.113.9")
-    assert (token.identity.account, token.identity.session_id) == ("dave", "login-1")
+    assert (token.identity.account, token.identity.login_id) == ("dave", "login-1")
     assert token.identity.token_id != dave.token_id
     assert (joined.success, joined.role, joined.subspace) == (True, "visitor", "attic")
     assert joined.space.display_name == "My 360 photo"
@@ -79,14 +79,11 @@ async def test_what_one_may_not_see_cannot_be_joined_and_does_not_show(world: Wo
         "INSERT INTO presence_space_settings (space_type, space_id, max_users) VALUES (:t, :i, 1)",
         t=space.space_type, i=space.space_id,
     )  # fmt: skip
-    for asking in (join(world, space, who), authorize(world, space, who)):
-        with pytest.raises(PresenceError) as raised:
-            await asking
-        assert (raised.value.kind, raised.value.text, raised.value.details) == (NOT_FOUND, NOT_FOUND.text, {})
-
-
-async def authorize(world: World, space: SpaceKey, who: str | Identity) -> spaces.Authorization:
-    return await world.call(spaces.authorize, Authorize(space.space_type, space.space_id), who)
+    with pytest.raises(PresenceError) as raised:
+        await join(world, space, who)
+    assert (raised.value.kind, raised.value.text, raised.value.details) == (NOT_FOUND, NOT_FOUND.text, {})
+    (verdict,) = (await world.review_entry(space, who)).verdicts
+    assert (verdict.stays, verdict.code, verdict.reason) == (False, NOT_FOUND.code, NOT_FOUND.text)
 
 
 @pytest.mark.parametrize(
@@ -122,11 +119,13 @@ async def test_a_banned_account_is_told_so_and_guests_where_they_are_not_wanted(
         "INSERT INTO presence_space_settings (space_type, space_id, guests_allowed) VALUES ('event', 'party', false)"
     )
     party = SpaceKey("event", "party")
-    for asking in (join, authorize):
-        assert await refusal(asking(world, PHOTO, "dave")) == "banned"
-        assert await refusal(asking(world, party, "guest")) == "forbidden"
-        assert await refusal(asking(world, party, "anonymous")) == "forbidden"
-        assert await refusal(asking(world, party, "dave")) == "ok"
+    for space, who, code in (
+        (PHOTO, "dave", "banned"),
+        (party, "guest", "forbidden"),
+        (party, "anonymous", "forbidden"),
+        (party, "dave", "ok"),
+    ):
+        assert (await refusal(join(world, space, who)), await world.entry_code(space, who)) == (code, code)
 
 
 async def test_an_admission_carries_the_epoch_of_the_moment(world: World) -> None:
@@ -134,15 +133,15 @@ async def test_an_admission_carries_the_epoch_of_the_moment(world: World) -> Non
     said = (await admission(world, await join(world))).admission
     assert said
     assert said.epoch == raised
-    assert (await authorize(world, PHOTO, "dave")).epoch == raised
+    assert (await world.review_entry(PHOTO, "dave")).epoch == raised
     assert await cache.raise_epoch(world.redis.redis, PHOTO) == raised + 1
 
 
 async def test_an_epoch_that_redis_lost_is_one_that_no_admission_has(world: World) -> None:
-    before = (await authorize(world, PHOTO, "dave")).epoch
+    before = (await world.review_entry(PHOTO, "dave")).epoch
     await cache.raise_epoch(world.redis.redis, PHOTO)
     await world.redis.redis.flushdb()
-    assert (await authorize(world, PHOTO, "dave")).epoch > before
+    assert (await world.review_entry(PHOTO, "dave")).epoch > before
 
 
 async def test_realtime_is_told_role_room_and_settings(world: World) -> None:
@@ -150,15 +149,16 @@ async def test_realtime_is_told_role_room_and_settings(world: World) -> None:
         "INSERT INTO presence_space_settings (space_type, space_id, max_users, voice_enabled)"
         " VALUES ('post', 'alice/my-360-photo', 12, false)"
     )
-    found = await authorize(world, PHOTO, "alice")
-    assert (found.role, found.max_users, found.settings["voice_enabled"]) == ("owner", 12, False)
+    answer = await world.review_entry(PHOTO, "alice")
+    assert [verdict.role for verdict in answer.verdicts] == ["owner"]
+    assert (answer.max_users, answer.settings["voice_enabled"]) == (12, False)
 
 
 async def test_while_redis_is_away_joining_is_unavailable(database_url: str, redis_url: str, hive_url: str) -> None:
     async with proxied(redis_url) as proxy, running(database_url, proxy.url, hive_url) as world:
         await proxy.close()
         assert await refusal(join(world, LOBBY)) == "unavailable"
-        assert await refusal(authorize(world, LOBBY, "dave")) == "unavailable"
+        assert await refusal(world.review_entry(LOBBY, "dave")) == "unavailable"
 
 
 async def test_https_gives_a_secure_websocket(database_url: str, redis_url: str, hive_url: str) -> None:

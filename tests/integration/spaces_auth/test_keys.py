@@ -11,7 +11,7 @@ from libs.common.db.engine import Database
 from libs.common.db.sealing import SealBroken, Sealer
 from libs.common.identity import Identity
 from libs.common.tokens import Verifier
-from services.spaces_auth.keys import Lifetimes, SigningKeys
+from services.spaces_auth.login.signing_keys import Lifetimes, SigningKeys
 from tests.integration.common.world import SECRET_KEY, owner_of
 from tests.integration.spaces_auth.world import World
 

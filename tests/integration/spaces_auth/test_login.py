@@ -11,7 +11,7 @@ from libs.common import cache
 from libs.common.bus.base import Caller
 from libs.common.clock import now
 from libs.common.contracts import auth, spaces
-from libs.common.contracts.auth import ChallengeRequest, Empty, GuestRequest, Login, Prove, Refresh, Session
+from libs.common.contracts.auth import ChallengeRequest, Empty, GuestRequest, Login, Prove, Refresh, Tokens
 from libs.common.contracts.spaces import Join
 from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, PresenceError
 from libs.common.identity import Identity
@@ -130,7 +130,7 @@ async def test_while_redis_is_away_login_is_unavailable(database_url: str, redis
         assert await try_login(world, "alice", text, signature) == "unavailable"
 
 
-async def refresh(world: World, session: Session, request_id: str | None = None) -> Session:
+async def refresh(world: World, session: Tokens, request_id: str | None = None) -> Tokens:
     """By a request of its own, as an edge numbers them."""
     asking = Caller(identity("anonymous"), request_id or new_id())
     return await world.call(auth.refresh, Refresh(session.refresh_token), asking)
@@ -143,7 +143,7 @@ async def test_a_refresh_token_is_exchanged_for_a_new_pair_of_the_same_login(wor
     assert len({first.refresh_token, second.refresh_token, third.refresh_token}) == 3
     old = (await world.gatekeeper().identify(first.token)).identity
     new = (await world.gatekeeper().identify(third.token)).identity
-    assert (new.account, new.session_id) == ("alice", old.session_id)
+    assert (new.account, new.login_id) == ("alice", old.login_id)
     assert new.token_id != old.token_id
 
 
@@ -160,7 +160,7 @@ async def test_a_refresh_token_used_twice_at_once_leaves_nothing_that_works(worl
     for _ in range(10):
         stolen = await world.login()
         found = await asyncio.gather(*(refresh(world, stolen) for _ in range(4)), return_exceptions=True)
-        winners = [one for one in found if isinstance(one, Session)]
+        winners = [one for one in found if isinstance(one, Tokens)]
         assert len(winners) == 1
         assert await refusal(refresh(world, winners[0])) == "unauthorized"
 
@@ -193,7 +193,7 @@ async def test_a_refresh_token_that_comes_twice_ends_what_was_got_by_it(world: W
             with pytest.raises(PresenceError, match="logged out"):
                 await world.gatekeeper().identify(token)
         told: Any = await world.redis.redis.xrange(cache.LOGOUTS)
-        assert [entry[b"id"].decode() for _, entry in told] == [alice.session_id], "so that live sockets hear of it"
+        assert [entry[b"id"].decode() for _, entry in told] == [alice.login_id], "so that live sockets hear of it"
         await world.redis.redis.flushdb()
     assert (await world.gatekeeper().identify(other.token)).identity.account == "alice"
 
@@ -239,7 +239,7 @@ async def test_a_refresh_while_one_logs_out_leaves_nothing_that_works(world: Wor
         refreshed, _ = await asyncio.gather(
             refresh(world, session), world.call(auth.logout, Empty(), identity), return_exceptions=True
         )
-        if isinstance(refreshed, Session):
+        if isinstance(refreshed, Tokens):
             assert await refusal(refresh(world, refreshed)) == "unauthorized"
         assert await world.owner.sql("SELECT 1 FROM refresh_tokens WHERE revoked_at IS NULL") == []
 

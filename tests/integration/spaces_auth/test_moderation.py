@@ -8,23 +8,21 @@ from typing import Any
 import pytest
 
 from libs.common import cache
-from libs.common.bus.base import Caller
 from libs.common.clock import now
 from libs.common.contracts import moderation, spaces
 from libs.common.contracts.moderation import (
     GetRole,
+    ImposeSanction,
     Kick,
-    Lifting,
+    LiftSanction,
     ListAudit,
     ListRoles,
     ListSanctions,
     RemoveRole,
-    Sanctioning,
     SetRole,
     UpdateSettings,
 )
 from libs.common.contracts.spaces import (
-    Authorize,
     LeaveSpace,
     ListSubrooms,
     Review,
@@ -54,13 +52,12 @@ async def _moderators(world: World) -> None:
     )
 
 
-def sanctioning(**fields: Any) -> Sanctioning:
-    return Sanctioning(**{**WHERE, "reason": "rude", **fields})
+def sanctioning(**fields: Any) -> ImposeSanction:
+    return ImposeSanction(**{**WHERE, "reason": "rude", **fields})
 
 
 async def enter(world: World, who: str, address: str = NEAR, space: SpaceKey = PHOTO) -> str:
-    asking = Caller(identity(who), "request-1", address)
-    return await refusal(world.call(spaces.authorize, Authorize(space.space_type, space.space_id), asking))
+    return await world.entry_code(space, who, address)
 
 
 def member(who: Identity, after_seq: int | None = 0, address: str = NEAR) -> ReviewedMember:
@@ -99,7 +96,7 @@ async def test_a_ban_ends_when_it_is_lifted_or_its_time_has_come(world: World) -
     await eventually(lambda: _is(enter(world, "dave"), "ok"))
     await world.call(moderation.ban, sanctioning(account="dave"), "mona")
     assert await enter(world, "dave") == "banned"
-    lifting = Lifting(**WHERE, reason="apologised", account="dave")
+    lifting = LiftSanction(**WHERE, reason="apologised", account="dave")
     await world.call(moderation.unban, lifting, "mark")
     assert await enter(world, "dave") == "ok"
     assert await refusal(world.call(moderation.unban, lifting, "mark")) == "not_found"
@@ -147,7 +144,7 @@ async def test_an_address_is_banned_for_everyone_below_who_says_so(world: World)
     listing = ListSanctions(**WHERE)
     assert (await world.call(moderation.list_bans, listing, "alice")).bans[0].subject is None
     assert (await world.call(moderation.list_bans, listing, "olivia")).bans[0].subject == "198.51.100.0/24"
-    lifting = Lifting(
+    lifting = LiftSanction(
         **WHERE, reason="enough", id=(await world.call(moderation.list_bans, listing, "alice")).bans[0].id
     )
     await world.call(moderation.unban, lifting, "alice")
@@ -195,14 +192,14 @@ async def test_a_ban_says_whom_and_until_when(world: World, fields: dict[str, An
 async def test_nobody_touches_their_own_rank_or_a_higher_one(
     world: World, operation: Any, who: str, whom: str, outcome: str
 ) -> None:
-    kind = Kick if operation is moderation.kick else Sanctioning
+    kind = Kick if operation is moderation.kick else ImposeSanction
     request = kind(**WHERE, reason="why", account=whom)
     assert await refusal(world.call(operation, request, who)) == outcome
 
 
 async def test_what_one_may_not_see_cannot_be_moderated_and_does_not_show(world: World) -> None:
     for where in (PLANS, SpaceKey("document", "999")):
-        request = Sanctioning(where.space_type, where.space_id, "why", account="alice")
+        request = ImposeSanction(where.space_type, where.space_id, "why", account="alice")
         assert await refusal(world.call(moderation.ban, request, "dave")) == "not_found"
 
 
@@ -217,7 +214,7 @@ async def test_the_muted_stay(world: World) -> None:
     (muted,) = (await world.call(moderation.list_bans, ListSanctions(**WHERE, kind="mute"), "mona")).bans
     assert (muted.kind, muted.subject) == ("mute", "dave")
     assert (await world.call(moderation.list_bans, ListSanctions(**WHERE), "mona")).bans == []
-    await world.call(moderation.unmute, Lifting(**WHERE, reason="enough", id=muted.id), "mona")
+    await world.call(moderation.unmute, LiftSanction(**WHERE, reason="enough", id=muted.id), "mona")
     assert (await world.call(moderation.list_bans, ListSanctions(**WHERE, kind="mute"), "mona")).bans == []
 
 
@@ -437,7 +434,7 @@ async def test_a_command_that_comes_twice_is_carried_out_once(world: World) -> N
     request = sanctioning(account="dave", client_message_id=new_id())
     first, second = [await world.call(moderation.ban, request, "mona") for _ in range(2)]
     assert first == second
-    lifting = Lifting(**WHERE, reason="enough", account="dave", client_message_id=new_id())
+    lifting = LiftSanction(**WHERE, reason="enough", account="dave", client_message_id=new_id())
     for _ in range(2):
         await world.call(moderation.unban, lifting, "mona")
     trail = await world.call(moderation.list_audit, ListAudit(**WHERE), "alice")
@@ -453,10 +450,10 @@ async def test_every_audio_mode_can_be_set(world: World, mode: str) -> None:
 OTHERS: list[tuple[Any, Any]] = [
     (moderation.kick, Kick(**WHERE, reason="rude", account="dave", client_message_id="taken")),
     (moderation.mute, sanctioning(account="dave", client_message_id="taken")),
-    (moderation.unban, Lifting(**WHERE, reason="r", account="carol", client_message_id="taken")),
+    (moderation.unban, LiftSanction(**WHERE, reason="r", account="carol", client_message_id="taken")),
     (moderation.set_role, SetRole(**WHERE, account="dave", role="member", client_message_id="taken")),
     (moderation.update_settings, UpdateSettings(**WHERE, max_users=7, client_message_id="taken")),
-    (moderation.ban, Sanctioning("document", "124", reason="r", account="dave", client_message_id="taken")),
+    (moderation.ban, ImposeSanction("document", "124", reason="r", account="dave", client_message_id="taken")),
 ]
 
 

@@ -10,19 +10,20 @@ from deploy.local.keys import private_key, sign
 from libs.common import cache
 from libs.common.bus.base import Caller
 from libs.common.clock import now, rfc3339
-from libs.common.contracts import auth
-from libs.common.contracts.auth import Challenge, ChallengeRequest, Empty, Login, Session
+from libs.common.contracts import auth, spaces
+from libs.common.contracts.auth import Challenge, ChallengeRequest, Empty, Login, Tokens
 from libs.common.contracts.members import Member, encode_member
 from libs.common.contracts.presence import Position
 from libs.common.contracts.registry import Operation
+from libs.common.contracts.spaces import Review, Reviewed, ReviewedMember
 from libs.common.edge.gatekeeper import Gatekeeper
 from libs.common.errors import PresenceError
-from libs.common.identity import Identity
+from libs.common.identity import Identity, service_identity
 from libs.common.settings import EdgeSettings
 from libs.common.spaces import SpaceKey
 from services.spaces_auth.app import build
 from services.spaces_auth.settings import Settings
-from tests.integration.common.world import Owner, RecordingBus, caller, defaults
+from tests.integration.common.world import Owner, RecordingBus, caller, defaults, identity
 from tests.support.waiting import eventually
 
 CONTENT = """
@@ -64,7 +65,7 @@ class World:
     async def challenge(self, account: str = "alice") -> Challenge:
         return await self.call(auth.challenge, ChallengeRequest(account), "anonymous")
 
-    async def login(self, account: str = "alice") -> Session:
+    async def login(self, account: str = "alice") -> Tokens:
         text = (await self.challenge(account)).challenge
         request = Login(account, text, sign(text, private_key(account)))
         return await self.call(auth.login, request, "anonymous")
@@ -76,6 +77,18 @@ class World:
     async def logout(self, token: str) -> None:
         identity = (await self.gatekeeper().identify(token)).identity
         await self.call(auth.logout, Empty(), identity)
+
+    async def review_entry(self, space: SpaceKey, who: str | Identity, address: str = "203.0.113.9") -> Reviewed:
+        """Asks `spaces.review` about one socket of `who` that wants to enter, as realtime does."""
+        person = identity(who) if isinstance(who, str) else who
+        socket = ReviewedMember(f"socket-of-{person.id}", person.kind, person.id, person.operator, address)
+        request = Review(space.space_type, space.space_id, [socket])
+        return await self.call(spaces.review, request, service_identity("realtime"))
+
+    async def entry_code(self, space: SpaceKey, who: str | Identity, address: str = "203.0.113.9") -> str:
+        """Returns `ok`, or the code with which a socket of `who` is kept out."""
+        (verdict,) = (await self.review_entry(space, who, address)).verdicts
+        return "ok" if verdict.stays else str(verdict.code)
 
     async def enter(self, space: SpaceKey, *names: str, subspace: str = "main") -> None:
         """As realtime does: sockets of accounts, or of guests whose names begin with a capital."""

@@ -8,8 +8,8 @@ import pytest
 from deploy.local.servers.coturn import Coturn
 from libs.common.identity import Identity
 from libs.common.settings import read
+from services.spaces_auth.joining.turn import Turn
 from services.spaces_auth.settings import Settings
-from services.spaces_auth.turn import Turn
 
 HOUR = 3600
 ALICE = Identity("account", "alice", "alice", token_id="1")

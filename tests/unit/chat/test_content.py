@@ -3,7 +3,7 @@
 import pytest
 
 from libs.common.errors import PresenceError
-from services.chat.content import clean, require_emoji
+from services.chat.rules.text_rules import clean, require_emoji
 
 EMOJI = [
     "👍", "❤️", "❤", "👍🏽", "👩‍👩‍👧‍👦", "🏳️‍🌈", "🇩🇪", "1️⃣", "#️⃣",

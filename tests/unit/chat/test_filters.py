@@ -7,7 +7,7 @@ from libs.common.errors import PresenceError
 from libs.common.identity import guest_identity
 from libs.common.roles import Role
 from libs.common.spaces import LOBBY
-from services.chat.filters import Draft, LinkRule
+from services.chat.rules.filters import Draft, LinkRule
 
 
 def by_a_guest(text: str) -> Draft:

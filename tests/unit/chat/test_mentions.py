@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.chat.content import MAX_MENTIONS, mentioned
+from services.chat.rules.text_rules import MAX_MENTIONS, mentioned
 
 CASES = [
     ("hello @alice", ["alice"]),

@@ -19,7 +19,7 @@ from libs.common.spaces import SpaceKey
 from libs.common.tokens import Admission, Signer, Verifier
 
 ISSUER = "https://vr.example"
-ALICE = Identity("account", "alice", "alice", session_id="login-1")
+ALICE = Identity("account", "alice", "alice", login_id="login-1")
 ADMISSION = Admission(SpaceKey("post", "bob/my-post"), "main", "visitor", 3)
 
 
@@ -64,7 +64,7 @@ async def test_a_token_says_who_signed_in_and_with_which_login() -> None:
     encoded, said = OURS.sign(ALICE, 60)
     found = await verifier().verify(encoded)
     assert found == said
-    assert (found.identity.account, found.identity.session_id, found.admission) == ("alice", "login-1", None)
+    assert (found.identity.account, found.identity.login_id, found.admission) == ("alice", "login-1", None)
     assert found.identity.token_id
     assert not found.identity.operator, "no token makes an operator"
 
@@ -72,7 +72,7 @@ async def test_a_token_says_who_signed_in_and_with_which_login() -> None:
 async def test_a_guests_token_names_no_account() -> None:
     encoded, _ = OURS.sign(guest_identity("0192", "Al"), 60)
     identity = (await verifier().verify(encoded)).identity
-    assert (identity.account, identity.id, identity.display_name, identity.session_id) == (
+    assert (identity.account, identity.id, identity.display_name, identity.login_id) == (
         None,
         "0192",
         "Al (guest)",
@@ -84,7 +84,7 @@ async def test_an_admission_carries_its_space_role_and_epoch() -> None:
     encoded, _ = OURS.sign(ALICE, 60, ADMISSION)
     found = await verifier().verify(encoded)
     assert found.admission == ADMISSION
-    assert found.identity.session_id == "login-1"
+    assert found.identity.login_id == "login-1"
 
 
 async def test_every_token_has_an_id_of_its_own() -> None:

@@ -7,7 +7,7 @@ from coincurve import PrivateKey
 
 from deploy.local.keys import COMPACT_COMPRESSED, private_key, public_key, sign
 from libs.common.errors import UNAUTHORIZED, PresenceError
-from services.spaces_auth.hive_authority import Authority, recover_key
+from services.spaces_auth.login.hive_authority import Authority, recover_key
 
 # Made by another library (FINDINGS.md).
 KEY = "STM86r3tLh3toGqy99ua4kVEoJXGXRA1MKXFshZJVu45P1XfFwfah"

@@ -9,8 +9,8 @@ from libs.common.bus.base import Caller
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.schema import dump
 from libs.common.identity import Identity, guest_identity
+from services.spaces_auth.joining.turn import Turn
 from services.spaces_auth.settings import Settings
-from services.spaces_auth.turn import Turn
 from tests.unit.common.test_settings_reading import defaults
 
 ALICE = Identity("account", "alice", "alice", token_id="token-1")

@@ -1,0 +1,235 @@
+"""Comments on documents. The document's permissions decide who reads, writes and resolves them."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common.access import Action
+from libs.common.bus.base import Caller
+from libs.common.clock import now
+from libs.common.contracts.documents import (
+    Comment,
+    CommentChanged,
+    CommentHistory,
+    CommentId,
+    CommentPage,
+    CommentReply,
+    EditComment,
+    ListCommentEdits,
+    ListComments,
+    PostComment,
+    comment_changed,
+)
+from libs.common.db import cursor
+from libs.common.db.engine import Database
+from libs.common.db.event_log import EventLog, Transaction
+from libs.common.db.redaction import forget_words
+from libs.common.errors import CONFLICT, FORBIDDEN, PresenceError
+from libs.common.ids import new_id
+from libs.common.spaces import SpaceKey
+from services.chat.comments import comments_repository as repository
+from services.chat.comments.comments_repository import StoredComment
+from services.chat.rules import commands_repository as commands
+from services.chat.rules import text_rules as content
+from services.chat.rules.commands_repository import AlreadyDone, Command
+from services.chat.rules.filters import Draft, Filter, check_all
+from services.chat.rules.policy import Policy
+
+type Change = Callable[[Transaction, StoredComment], Awaitable[Comment]]
+
+
+class Comments:
+    """Each document is a space; its comments are told there, with the space's `seq`."""
+
+    def __init__(self, database: Database, log: EventLog, policy: Policy, filters: Sequence[Filter]) -> None:
+        self._database, self._log, self._policy, self._filters = database, log, policy, filters
+
+    # Reading
+
+    async def list_comments(self, caller: Caller, request: ListComments) -> CommentPage:
+        """A page, oldest first."""
+        after = cursor.decode(request.cursor, tuple[cursor.Number])[0] if request.cursor else 0
+        async with self._database.read() as connection:
+            await self._policy.require(connection, caller, _space(request.document_id), Action.ENTER)
+            comments, more = await repository.page(connection, request, after)
+        return CommentPage(comments, more, cursor.encode(comments[-1].seq) if more else None)
+
+    async def get_comment(self, caller: Caller, request: CommentId) -> CommentReply:
+        async with self._database.read() as connection:
+            await self._policy.require(connection, caller, _space(request.document_id), Action.ENTER)
+            return CommentReply((await repository.get(connection, request.document_id, request.id)).comment)
+
+    async def history(self, caller: Caller, request: ListCommentEdits) -> CommentHistory:
+        """A page, oldest first."""
+        after = cursor.decode_id(request.cursor) if request.cursor else None
+        async with self._database.read() as connection:
+            await self._policy.require(connection, caller, _space(request.document_id), Action.ENTER)
+            stored = await repository.get(connection, request.document_id, request.id)
+            edits, following = await repository.edits(connection, stored.comment.id, after, request.limit)
+        return CommentHistory(edits, following is not None, following and cursor.encode(following))
+
+    # Writing
+
+    async def post_comment(self, caller: Caller, request: PostComment) -> CommentReply:
+        """Store a comment and its log row; the same `client_message_id` gives the first one's comment."""
+        space, draft = _space(request.document_id), _draft(caller, request)
+        command = Command(caller.identity.key, "comment", str(space), str(draft.client_message_id))
+        try:
+            async with self._log.transaction() as tx:
+                await commands.begin(tx.connection, command, draft.id)
+                return CommentReply(await self._store(tx, caller, space, draft))
+        except AlreadyDone:
+            async with self._database.read() as connection:
+                first = (await commands.subjects_of(connection, [command]))[command]
+                return CommentReply((await repository.get(connection, request.document_id, first)).comment)
+
+    async def _store(self, tx: Transaction, caller: Caller, space: SpaceKey, draft: Comment) -> Comment:
+        draft = replace(draft, content=await self._checked(tx.connection, caller, space, str(draft.content)))
+        if draft.parent_comment_id:
+            await repository.count_reply(tx.connection, draft.document_id, draft.parent_comment_id, +1)
+        event = await tx.append(
+            comment_changed, space, caller, lambda seq: _changed("posted", caller, replace(draft, seq=seq)),
+            subject=draft.id,
+        )  # fmt: skip
+        comment = replace(draft, seq=event.seq)
+        await repository.insert(tx.connection, comment, caller.identity.key)
+        return comment
+
+    async def _checked(self, connection: AsyncConnection, caller: Caller, space: SpaceKey, text: str) -> str:
+        standing = await self._policy.require(connection, caller, space, Action.COMMENT)
+        text = content.clean(text)
+        await check_all(self._filters, Draft(caller.identity, standing, text))
+        return text
+
+    # Changing
+
+    async def edit_comment(self, caller: Caller, request: EditComment) -> CommentReply:
+        """By its author. What changes nothing is no event."""
+
+        async def edit(tx: Transaction, stored: StoredComment) -> Comment:
+            space, before = _space(request.document_id), stored.comment
+            await self._policy.require(tx.connection, caller, space, Action.COMMENT)
+            if stored.author_key != caller.identity.key:
+                raise PresenceError(FORBIDDEN, "Only its author can edit a comment.")
+            _require_alive(before)
+            text = before.content
+            if request.content is not None:
+                text = await self._checked(tx.connection, caller, space, request.content)
+            if text != before.content:
+                await repository.remember(tx.connection, before, caller.identity.key)
+            after = replace(
+                before,
+                content=text,
+                comment_type=request.comment_type or before.comment_type,
+                section=request.section or before.section,
+                position=request.position or before.position,
+            )
+            return before if after == before else replace(after, is_edited=True)
+
+        return await self._change(
+            caller, CommentId(request.document_id, request.id, request.client_message_id), edit, "edited"
+        )
+
+    async def delete_comment(self, caller: Caller, request: CommentId) -> CommentReply:
+        """By its author, or by a moderator. A tombstone stays."""
+
+        async def erase(tx: Transaction, stored: StoredComment) -> Comment:
+            if stored.author_key != caller.identity.key:
+                space = _space(request.document_id)
+                await self._policy.require_over(tx.connection, caller, space, stored.author_key)
+            before = stored.comment
+            if before.parent_comment_id and not before.is_deleted:
+                await repository.count_reply(tx.connection, before.document_id, before.parent_comment_id, -1)
+            await repository.forget_edits(tx.connection, before.id)
+            await forget_words(tx.connection, before.id)
+            return replace(before, content=None, is_deleted=True)
+
+        return await self._change(caller, request, erase, "deleted")
+
+    async def resolve_comment(self, caller: Caller, request: CommentId) -> CommentReply:
+        """By its author, or by whoever may edit the document. Whoever resolved it first stays named."""
+
+        async def resolve(tx: Transaction, stored: StoredComment) -> Comment:
+            await self._require_resolver(tx, caller, stored)
+            if stored.comment.resolved:
+                return stored.comment
+            by = caller.identity.account or caller.identity.display_name
+            return replace(stored.comment, resolved=True, resolved_by=by, resolved_at=now())
+
+        return await self._change(caller, request, resolve, "resolved")
+
+    async def reopen_comment(self, caller: Caller, request: CommentId) -> CommentReply:
+        async def reopen(tx: Transaction, stored: StoredComment) -> Comment:
+            await self._require_resolver(tx, caller, stored)
+            return replace(stored.comment, resolved=False, resolved_by=None, resolved_at=None)
+
+        return await self._change(caller, request, reopen, "reopened")
+
+    async def _require_resolver(self, tx: Transaction, caller: Caller, stored: StoredComment) -> None:
+        _require_alive(stored.comment)
+        if stored.author_key != caller.identity.key:
+            space = _space(stored.comment.document_id)
+            await self._policy.require(tx.connection, caller, space, Action.RESOLVE)
+
+    async def _change(self, caller: Caller, request: CommentId, change: Change, action: str) -> CommentReply:
+        """Carry out a change once. The comment's row is locked first, the space's counter last."""
+        space = _space(request.document_id)
+        command = Command(caller.identity.key, action, request.id, request.client_message_id or new_id())
+        try:
+            async with self._log.transaction() as tx:
+                await commands.begin(tx.connection, command, request.id)
+                await self._policy.require(tx.connection, caller, space, Action.ENTER)
+                stored = await repository.lock(tx.connection, request.document_id, request.id)
+                after = await change(tx, stored)
+                if after != stored.comment:
+                    after = replace(after, updated_at=now())
+                    await repository.store(tx.connection, after)
+                    told = _changed(action, caller, after)
+                    await tx.append(comment_changed, space, caller, lambda _: told, subject=after.id)
+                return CommentReply(after)
+        except AlreadyDone:
+            return await self.get_comment(caller, request)
+
+
+def _space(document_id: str) -> SpaceKey:
+    """Raises `invalid_input` naming the field as it is called here."""
+    try:
+        return SpaceKey.parse("document", document_id)
+    except PresenceError as error:
+        raise PresenceError(error.kind, error.text, {"fields": {"document_id": ["Malformed."]}}) from error
+
+
+def _require_alive(comment: Comment) -> None:
+    if comment.is_deleted:
+        raise PresenceError(CONFLICT, "That comment was deleted.")
+
+
+def _changed(action: str, caller: Caller, comment: Comment) -> CommentChanged:
+    return CommentChanged(action, caller.identity.display_name, comment)
+
+
+def _draft(caller: Caller, request: PostComment) -> Comment:
+    """The comment as it will be, but for its `seq`."""
+    moment = now()
+    return Comment(
+        id=new_id(),
+        seq=0,
+        document_id=request.document_id,
+        user_account=caller.identity.account,
+        display_name=caller.identity.display_name,
+        comment_type=request.comment_type,
+        content=request.content,
+        section=request.section,
+        position=request.position,
+        parent_comment_id=request.parent_comment_id,
+        thread_count=0,
+        resolved=False,
+        resolved_by=None,
+        resolved_at=None,
+        is_edited=False,
+        is_deleted=False,
+        created_at=moment,
+        updated_at=moment,
+        client_message_id=request.client_message_id or new_id(),
+    )

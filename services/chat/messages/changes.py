@@ -1,0 +1,141 @@
+"""Changing a message that is there: edits, deletions, reactions.
+
+Each locks the message's row first and the space's counter last, so that they follow one another and cannot deadlock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from libs.common.access import Action
+from libs.common.bus.base import Caller
+from libs.common.clock import now
+from libs.common.contracts.chat import (
+    DeleteMessage,
+    EditMessage,
+    Message,
+    MessageDeleted,
+    MessageEdited,
+    MessageId,
+    MessageReply,
+    message_deleted,
+    message_edited,
+    message_removed,
+)
+from libs.common.db.engine import Database
+from libs.common.db.event_log import EventLog, Transaction
+from libs.common.db.redaction import forget_words
+from libs.common.errors import CONFLICT, FORBIDDEN, PresenceError
+from libs.common.ids import new_id
+from libs.common.spaces import SpaceKey
+from services.chat.messages import messages_repository as repository
+from services.chat.messages.messages_repository import Stored
+from services.chat.messages.queries import Reading
+from services.chat.notifications import subscriptions_repository as subscriptions
+from services.chat.notifications.notifier import Notifier
+from services.chat.notifications.recipients import Recipients
+from services.chat.rules import commands_repository as commands
+from services.chat.rules import text_rules as content
+from services.chat.rules.commands_repository import AlreadyDone, Command
+from services.chat.rules.filters import Draft, Filter, check_all
+from services.chat.rules.policy import Policy, require_there
+
+
+class Changing:
+    def __init__(
+        self, database: Database, log: EventLog, policy: Policy, reading: Reading, recipients: Recipients,
+        notifier: Notifier, filters: Sequence[Filter],
+    ) -> None:  # fmt: skip
+        self._database, self._log, self._policy, self._reading = database, log, policy, reading
+        self._recipients, self._notifier, self._filters = recipients, notifier, filters
+
+    async def edit_message(self, caller: Caller, request: EditMessage) -> MessageReply:
+        """The author's new words. The same words again change nothing, nor does a command that was carried out."""
+        command = Command(caller.identity.key, "edit", request.id, request.client_message_id or new_id())
+        try:
+            async with self._log.transaction() as tx:
+                await commands.begin(tx.connection, command, request.id)
+                message, told = await self._edit(tx, caller, request)
+        except AlreadyDone:
+            return await self._reading.get_message(caller, MessageId(request.id))
+        self._notifier.tell(message, told)
+        return MessageReply(message)
+
+    async def _edit(self, tx: Transaction, caller: Caller, request: EditMessage) -> tuple[Message, dict[str, str]]:
+        stored = await lock(tx, request)
+        standing = await self._policy.require(tx.connection, caller, stored.space, Action.CHAT)
+        _require_own(caller, stored)
+        require_alive(stored)
+        text = content.clean(request.content)
+        if text == stored.message.content:
+            return stored.message, {}
+        await check_all(self._filters, Draft(caller.identity, standing, text))
+        mentions = await self._recipients.known(tx.connection, content.mentioned(text))
+        after = replace(stored.message, content=text, mentions=mentions, is_edited=True, updated_at=now())
+        told = await self._newly_named(tx, stored.message, after)
+        await repository.edit(tx.connection, stored.message, after, caller.identity.key)
+        await tx.append(
+            message_edited,
+            stored.space,
+            caller,
+            lambda seq: _edited(after, seq),
+            subspace=after.subspace,
+            subject=after.id,
+        )
+        return after, told
+
+    async def _newly_named(self, tx: Transaction, before: Message, after: Message) -> dict[str, str]:
+        """An edit tells those whom only the new words name."""
+        fresh = [name for name in after.mentions if name not in before.mentions]
+        if not fresh:
+            return {}
+        space = SpaceKey(after.space_type, after.space_id)
+        (told,) = await self._recipients.of(tx.connection, space, [(replace(after, mentions=fresh), None)])
+        told = {account: kind for account, kind in told.items() if kind == "mention"}
+        await subscriptions.notify(tx.connection, [(after, told)])
+        return told
+
+    async def delete_message(self, caller: Caller, request: DeleteMessage) -> MessageReply:
+        """By its author, or by a moderator, with the webhook `moderation`. Deleting again changes nothing."""
+        async with self._log.transaction() as tx:
+            stored = await lock(tx, request)
+            await self._policy.require(tx.connection, caller, stored.space, Action.ENTER)
+            own = stored.author_key == caller.identity.key
+            if not own:
+                await self._policy.require_over(tx.connection, caller, stored.space, stored.author_key)
+            if stored.message.is_deleted:
+                return MessageReply(stored.message)
+            after = repository.tombstone(stored.message, now())
+            await repository.erase(tx.connection, after, caller.identity.key)
+            await forget_words(tx.connection, after.id)
+            told = MessageDeleted(
+                after.id, 0, after.parent_message_id, after.user_account, caller.identity.account,
+                None if own else request.reason, after.updated_at,
+            )  # fmt: skip
+            event = message_deleted if own else message_removed
+            await tx.append(event, stored.space, caller, lambda seq: replace(told, seq=seq), subspace=after.subspace)
+        return MessageReply(after)
+
+
+async def lock(tx: Transaction, request: EditMessage | DeleteMessage | MessageId) -> Stored:
+    """The message that is asked for, locked. Raises `not_found`, also if it is in another space than was said."""
+    stored = await repository.lock(tx.connection, request.id)
+    require_there(stored.space, request.space_type, request.space_id)
+    return stored
+
+
+def require_alive(stored: Stored) -> None:
+    """Raises `conflict` for a tombstone."""
+    if stored.message.is_deleted:
+        raise PresenceError(CONFLICT, "That message was deleted.")
+
+
+def _require_own(caller: Caller, stored: Stored) -> None:
+    if stored.author_key != caller.identity.key:
+        raise PresenceError(FORBIDDEN, "Only its author can edit a message.")
+
+
+def _edited(message: Message, seq: int) -> MessageEdited:
+    return MessageEdited(
+        message.id, seq, message.content or "", message.mentions, message.user_account, message.display_name,
+        message.parent_message_id, message.updated_at,
+    )  # fmt: skip

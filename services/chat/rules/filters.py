@@ -1,0 +1,143 @@
+"""Rules that a text passes before it is stored, in a chain that an installation can extend.
+
+A filter returns, or raises the `PresenceError` that its author sees. Moderators, owners and operators pass all of them.
+Filters run inside the writing transaction, before it holds any lock that another writer waits for; one that asks a
+service over the network must bound the time itself, as `Moderation` does.
+"""
+
+import asyncio
+import re
+import time
+import unicodedata
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from libs.common.access import Standing
+from libs.common.errors import FORBIDDEN, RATE_LIMITED, PresenceError
+from libs.common.identity import Identity
+from libs.common.roles import Role
+from services.chat.rules.text_rules import IGNORABLE
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A text that is about to be stored: whose, and how the author stands in the space."""
+
+    author: Identity
+    standing: Standing
+    content: str
+
+    def option(self, name: str) -> Any:
+        """What the space's owner put under `settings.settings`; None without it."""
+        options = self.standing.settings["settings"]
+        return options.get(name) if isinstance(options, dict) else None
+
+
+class Filter(Protocol):
+    async def check(self, draft: Draft) -> None:
+        """Return, or raise what the author is to see."""
+
+
+async def check_all(filters: Sequence[Filter], draft: Draft) -> None:
+    """Each filter in turn, until one raises."""
+    if draft.standing.role < Role.MODERATOR:
+        for one in filters:
+            await one.check(draft)
+
+
+class LinkRule:
+    """Who may post links: `settings.chat_links` is `all`, `accounts` (the default: no guests), `members` or `none`."""
+
+    _LINK = re.compile(r"https?://|www\.\w|\w-*\.(?:com|net|org|io|xyz|top|info|ru|cn|link|click)\b", re.IGNORECASE)
+    _LEAST = {"all": Role.GUEST, "accounts": Role.VISITOR, "members": Role.MEMBER, "none": Role.MODERATOR}
+
+    async def check(self, draft: Draft) -> None:
+        least = self._LEAST.get(str(draft.option("chat_links")), Role.VISITOR)
+        if draft.standing.role < least and self._LINK.search(draft.content):
+            raise PresenceError(FORBIDDEN, "Links are not for everyone in this space.")
+
+
+class FloodRule:
+    """The same text from one author in one space, over and over. Counted in this process: another begins anew."""
+
+    MOST_AUTHORS = 10_000
+
+    def __init__(self, repeats: int = 10, seconds: float = 10.0) -> None:
+        self._repeats, self._seconds = repeats, seconds
+        self._recent: OrderedDict[str, deque[tuple[float, int]]] = OrderedDict()
+
+    async def check(self, draft: Draft) -> None:
+        moment, said = time.monotonic(), hash(draft.content.casefold().strip())
+        recent = self._of(f"{draft.author.key} {draft.standing.space}")
+        while recent and recent[0][0] < moment - self._seconds:
+            recent.popleft()
+        if sum(before == said for _, before in recent) >= self._repeats:
+            text = "The same again and again; wait a little."
+            raise PresenceError(RATE_LIMITED, text, {"retry_after": round(self._seconds)})
+        recent.append((moment, said))
+
+    def _of(self, author: str) -> deque[tuple[float, int]]:
+        recent = self._recent.setdefault(author, deque(maxlen=4 * self._repeats))
+        self._recent.move_to_end(author)
+        if len(self._recent) > self.MOST_AUTHORS:
+            self._recent.popitem(last=False)
+        return recent
+
+
+class Moderator(Protocol):
+    """An automatic moderator: a model, a service, a list."""
+
+    async def review(self, draft: Draft) -> str | None:
+        """Why the text may not stand, in words for its author; None if it may."""
+
+
+class Moderation:
+    """The place for an automatic moderator in the chain. One that is late or fails lets the text pass."""
+
+    def __init__(self, moderator: Moderator, seconds: float = 0.5) -> None:
+        self._moderator, self._seconds = moderator, seconds
+
+    async def check(self, draft: Draft) -> None:
+        reason = await self._review(draft)
+        if reason:
+            raise PresenceError(FORBIDDEN, reason, {"moderated": True})
+
+    async def _review(self, draft: Draft) -> str | None:
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._moderator.review(draft)
+        except Exception as error:
+            _log.warning("automatic moderator gave no answer", space=str(draft.standing.space), error=repr(error))
+            return None
+
+
+class BlockedWords:
+    """Refuses texts with a word that the space's owner listed in `settings.blocked_words`.
+
+    Case, width, accents and what cannot be seen do not count: `SPÄM` is `spam`.
+    """
+
+    async def review(self, draft: Draft) -> str | None:
+        listed = draft.option("blocked_words")
+        if not isinstance(listed, list):
+            return None
+        blocked = {_plain(word) for word in listed if isinstance(word, str)}
+        if blocked.intersection(re.findall(r"\w+", _plain(draft.content))):
+            return "The message has a word that is not welcome in this space."
+        return None
+
+
+def _plain(text: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", IGNORABLE.sub("", text))
+    return "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
+
+
+def shipped() -> list[Filter]:
+    """The chain of an installation that adds nothing."""
+    return [LinkRule(), FloodRule(), Moderation(BlockedWords())]

@@ -1,0 +1,76 @@
+"""Admission to a space, decided from the replica alone."""
+
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+
+from libs.common import access, cache
+from libs.common.access import Action
+from libs.common.addresses import limited
+from libs.common.bus.base import Caller
+from libs.common.contracts.spaces import Admitted, Join
+from libs.common.db.engine import Database
+from libs.common.errors import SPACE_FULL, PresenceError
+from libs.common.identity import Identity, new_guest
+from libs.common.ids import new_id
+from libs.common.roles import Role
+from libs.common.spaces import SpaceKey
+from libs.common.tokens import Admission
+from services.spaces_auth.joining.turn import Turn
+from services.spaces_auth.login.signing_keys import SigningKeys
+from services.spaces_auth.settings import Settings
+from services.spaces_auth.spaces import content_repository as repository
+from services.spaces_auth.spaces import live
+from services.spaces_auth.spaces.space_detail import summary
+
+
+class JoinHandlers:
+    def __init__(self, settings: Settings, database: Database, redis: Redis, keys: SigningKeys, turn: Turn) -> None:
+        self._settings, self._database, self._redis = settings, database, redis
+        self._keys, self._turn = keys, turn
+        self._websocket_url = _websocket_url(settings.public_url)
+
+    async def join(self, caller: Caller, request: Join) -> Admitted:
+        """Admit the caller, or raise `not_found`, `banned`, `forbidden` or `space_full`.
+
+        Who shows no token is admitted as a new guest; the admission is that guest's token.
+        """
+        space = SpaceKey.parse(request.space_type, request.space_id)
+        identity = caller.identity if caller.identity.token_id else new_guest(new_id())
+        # The epoch is read before the policy: a ban between the two makes the admission old, not the ban late.
+        with cache.redis_unavailable():
+            epoch = await cache.read_epoch(self._redis, space)
+        async with self._database.read() as connection:
+            standing = await access.look(connection, identity, space, self._settings.operators, caller.address)
+            standing.require(Action.ENTER)
+            content = await repository.content_of(connection, space)
+        used, total = await live.count(self._redis, space), standing.settings["max_users"]
+        if used >= total and standing.role < Role.MODERATOR:
+            raise PresenceError(SPACE_FULL, details={"capacity": {"used": used, "total": total}})
+        with cache.redis_unavailable():
+            await live.note_addresses(self._redis, space, {identity.key: caller.address})
+        turn, role = self._turn.issue(identity), standing.role.label
+        return Admitted(
+            success=True,
+            space=summary(standing, content, used),
+            subspace=request.subspace,
+            role=role,
+            session_token=await self._admission(
+                identity, Admission(space, request.subspace, role, epoch, limited(caller.address))
+            ),
+            turn_credentials=turn,
+            ice_servers=turn.iceServers,
+            websocket_url=self._websocket_url,
+            capacity=live.capacity(used, total),
+        )
+
+    async def _admission(self, identity: Identity, admission: Admission) -> str:
+        signer = await self._keys.signer()
+        token, _ = signer.sign(identity, self._settings.admission_seconds, admission)
+        return token
+
+
+def _websocket_url(public_url: str) -> str:
+    """`https://host` → `wss://host`: what `io(...)` takes; Socket.IO's path is its default."""
+    parts = urlsplit(public_url)
+    return f"{'wss' if parts.scheme == 'https' else 'ws'}://{parts.netloc}"

@@ -1,0 +1,188 @@
+"""Lists of spaces: the lobby, then those where people are, then the rest, by pages that go on where the last ended."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import msgspec
+from redis.asyncio import Redis
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common import access
+from libs.common.access import DEFAULT_SETTINGS
+from libs.common.bus.base import Caller
+from libs.common.contracts.spaces import ListSpaces, SpaceList, SpaceSummary
+from libs.common.db import cursor
+from libs.common.db.engine import Database
+from libs.common.errors import PresenceError
+from libs.common.roles import is_operator
+from libs.common.spaces import LOBBY, SpaceKey
+from services.spaces_auth.spaces import live
+from services.spaces_auth.spaces import space_list_repository as listing
+from services.spaces_auth.spaces.space_detail import LOBBY_TEXT, TITLES, summary
+from services.spaces_auth.spaces.space_list_repository import Position, Search
+
+MOST_EVENTS = 200  # that nobody is in, in a list that asks for them
+_EVENTS = ("event", "community")
+_Rank = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_BEGINNING = (2**53, "")  # before all spaces with people
+
+
+@dataclass
+class _Page:
+    """A page as it fills. `first` are the spaces that come before the rest, `skip` is what is left of `offset`."""
+
+    search: Search
+    users: Mapping[SpaceKey, int]
+    first: Sequence[SpaceKey]
+    room: int
+    skip: int
+    spaces: list[SpaceSummary] = field(default_factory=list)
+    next: tuple[Any, ...] | None = None
+
+    @property
+    def left(self) -> int:
+        return self.room - len(self.spaces)
+
+
+class Finding:
+    def __init__(self, database: Database, redis: Redis, operators: tuple[str, ...]) -> None:
+        self._database, self._redis, self._operators = database, redis, operators
+
+    async def list_spaces(self, caller: Caller, request: ListSpaces) -> SpaceList:
+        """What the caller may see; the lobby is the first item wherever the filters let it in.
+
+        `total` is exact up to a thousand, an estimate beyond. With `sort=active` a space that fills or empties between
+        two pages may be on both, or on neither.
+        """
+        after = _position(request.cursor)
+        lobby = _shows_lobby(request)
+        here = lobby and after is None and request.offset == 0
+        search = _search(request, caller, self._operators)
+        users = await live.active_spaces(self._redis)
+        async with self._database.read() as connection:
+            search = await listing.probed(connection, search)
+            first = await _first(connection, request, users)
+            skip = max(request.offset - lobby, 0) if after is None else 0
+            page = _Page(search, users, first, request.limit - here, skip)
+            await _fill(connection, page, after)
+            lobbies = [await self._lobby(connection, caller, users)] if here else []
+            total = await listing.total(connection, search) + lobby + sum(s.space_type in _EVENTS for s in first)
+        spaces = [*lobbies, *page.spaces]
+        return SpaceList(spaces, total, cursor.encode(*page.next) if page.next and spaces else None)
+
+    async def _lobby(self, connection: AsyncConnection, caller: Caller, users: Mapping[SpaceKey, int]) -> SpaceSummary:
+        standing = await access.look(connection, caller.identity, LOBBY, self._operators)
+        return summary(standing, None, users.get(LOBBY, 0))
+
+
+def _position(encoded: str | None) -> tuple[Any, ...] | None:
+    """A cursor holds users and name of the last space with people, or a `listing.Position` among the rest."""
+    if encoded is None:
+        return None
+    try:
+        return cursor.decode(encoded, tuple[cursor.Number, str])
+    except PresenceError:
+        return cursor.decode(encoded, tuple[_Rank, int, cursor.Text, cursor.Text])
+
+
+async def _first(connection: AsyncConnection, request: ListSpaces, users: Mapping[SpaceKey, int]) -> list[SpaceKey]:
+    """Spaces with people by their number, and the events that were asked for; none for other sorts."""
+    if request.sort != "active":
+        return []
+    kinds, found = ["post", "document"], set(users)
+    if (request.include_events or request.space_type in _EVENTS) and request.type is None and request.q is None:
+        kinds += _EVENTS
+        found |= set(await listing.configured_events(connection, MOST_EVENTS))
+    wanted = [s for s in found if s.space_type in kinds and request.space_type in (None, s.space_type)]
+    return sorted(wanted, key=lambda space: (-users.get(space, 0), str(space)))
+
+
+async def _fill(connection: AsyncConnection, page: _Page, after: tuple[Any, ...] | None) -> None:
+    """First from those with people, then from the rest; `next` says where the following page goes on."""
+    among_first = after is None or len(after) == 2
+    if among_first:
+        await _take_first(connection, page, after or _BEGINNING)
+    if page.next is None:
+        await _take_rest(connection, page, None if among_first else after)
+
+
+async def _take_first(connection: AsyncConnection, page: _Page, after: tuple[Any, ...]) -> None:
+    spaces = [s for s in page.first if (-page.users.get(s, 0), str(s)) > (-after[0], after[1])]
+    most = page.skip + page.left
+    rows = await listing.these(connection, page.search, spaces, most + 1)
+    found = {SpaceKey(row.space_type, row.space_id): _summary(row, page.users) for row in rows}
+    stored = await listing.settings_of(connection, [s for s in spaces if s.space_type in _EVENTS])
+    found |= {space: _event(space, page.users.get(space, 0), settings) for space, settings in stored.items()}
+    shown = [space for space in spaces if space in found]
+    page.spaces += [found[space] for space in shown[page.skip : most]]
+    page.skip = max(page.skip - len(shown), 0)
+    if len(shown) > most:
+        page.next = _last(page)
+
+
+async def _take_rest(connection: AsyncConnection, page: _Page, after: Position | None) -> None:
+    rows = await listing.page(connection, page.search, after, page.first, page.left + 1, page.skip)
+    taken = rows[: page.left]
+    here = (taken[-1].rank, taken[-1].kind, taken[-1].a, taken[-1].b) if taken else after or _last(page)
+    page.spaces += [_summary(row, page.users) for row in taken]
+    if len(rows) > len(taken):
+        page.next = here
+
+
+def _last(page: _Page) -> tuple[Any, ...]:
+    """The position of the last space with people that is on the page."""
+    if not page.spaces:
+        return _BEGINNING
+    last = page.spaces[-1]
+    return last.active_users, f"{last.space_type}:{last.space_id}"
+
+
+def _search(request: ListSpaces, caller: Caller, operators: tuple[str, ...]) -> Search:
+    return Search(
+        account=caller.identity.account or "",
+        operator=is_operator(caller.identity, operators),
+        type=request.type,
+        space_type=request.space_type,
+        q=request.q,
+        rank="by_time" if request.sort == "recent" else "by_votes",
+    )
+
+
+def _shows_lobby(request: ListSpaces) -> bool:
+    if request.type not in (None, "lobby") or request.space_type not in (None, "global"):
+        return False
+    return request.q is None or request.q.lower() in f"{TITLES['global']} {LOBBY_TEXT}".lower()
+
+
+def _event(space: SpaceKey, users: int, stored: Mapping[str, Any] | None) -> SpaceSummary:
+    title = f"{TITLES[space.space_type]} {space.space_id}"
+    settings = _settings(stored)
+    room = live.capacity(users, settings["max_users"])
+    return SpaceSummary(
+        space.space_type, space.space_id, title, "", space.space_type, None, 0, 0.0, users, room, settings, None
+    )  # fmt: skip
+
+
+def _settings(stored: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: (stored or {}).get(name, default) for name, default in DEFAULT_SETTINGS.items()}
+
+
+def _summary(row: Row[Any], active: Mapping[SpaceKey, int]) -> SpaceSummary:
+    settings = _settings(row.settings)
+    users = active.get(SpaceKey(row.space_type, row.space_id), 0)
+    return SpaceSummary(
+        space_type=row.space_type,
+        space_id=row.space_id,
+        display_name=row.display_name,
+        description=row.description,
+        type=row.type,
+        creator=row.creator,
+        votes=row.votes,
+        rating=row.rating,
+        active_users=users,
+        capacity=live.capacity(users, settings["max_users"]),
+        settings=settings,
+        created_at=row.created_at,
+    )
