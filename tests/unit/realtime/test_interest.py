@@ -20,6 +20,7 @@ from services.realtime.poses.interest import FAR_TICKS, MOST_NEAR, RANGE, Intere
 from services.realtime.poses.state import PoseState
 from services.realtime.rooms.client import Client, Place, PoseForm
 from services.realtime.transport.engine import BINARY, DirectSocket
+from tests.support.quick import examples
 from tests.unit.realtime.test_compact import frames, unpack
 from tests.unit.realtime.test_room import Engine
 
@@ -104,7 +105,7 @@ class Crowd:
         return ((sid, reader, other) for sid, reader in self.readers.items() for other in self.readers if other != sid)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.integers(2, MOST_NEAR // 2), st.sampled_from([20.0, 150.0, 600.0]), st.integers(0, 10_000))
 def test_near_ones_are_exact_and_after_a_while_everyone_in_range_is(count: int, spread: float, seed: int) -> None:
     crowd = Crowd(count, spread, seed)
