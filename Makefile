@@ -7,10 +7,10 @@ PRESENCE_OPERATOR_TOKEN ?= presence-operator
 export PRESENCE_PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down restart test check format logs ps psql sync migrate lock bench
+.PHONY: help bootstrap up down restart test test-quick check format logs ps psql sync migrate lock bench
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 bootstrap: # what every other target needs; does nothing where it was done already
 	@deploy/local/bootstrap.sh
@@ -42,6 +42,9 @@ migrate: bootstrap ## bring the running stack's schema to the newest revision
 
 test: bootstrap ## every test, on real servers that are started for the run: make test ARGS="-k chat"
 	@$(PYTHON) -m pytest $(ARGS)
+
+test-quick: bootstrap ## what needs no server, in half a minute: unit tests, and the bus's suite in memory
+	@$(PYTHON) -m pytest --quick tests/unit tests/conformance $(ARGS)
 
 bench: bootstrap ## measure ours beside Node's and stock Socket.IO, for half an hour: make bench ARGS="fanout pose"
 	@$(PYTHON) -m bench $(ARGS)

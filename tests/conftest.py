@@ -1,3 +1,9 @@
-"""Plugins of every test: real servers, real JavaScript clients, a real browser."""
+"""Plugins of every test: the quick run, real servers, real JavaScript clients, a real browser."""
 
-pytest_plugins = ["tests.support.servers", "tests.support.node", "tests.support.browser", "tests.support.whole"]
+pytest_plugins = [
+    "tests.support.quick",
+    "tests.support.servers",
+    "tests.support.node",
+    "tests.support.browser",
+    "tests.support.whole",
+]

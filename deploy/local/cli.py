@@ -24,7 +24,6 @@ from deploy.local.workplace import Workplace
 POLL_SECONDS = 0.1
 START_SECONDS = 900.0  # the first time packages are installed
 STOP_SECONDS = 90.0
-COMMANDS = ("up", "down", "status", "logs", "psql", "migrate", "restart", "supervise")
 
 
 def public_port() -> int:
@@ -231,13 +230,26 @@ def _ago(when: float) -> str:
     return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
 
 
+def parser() -> argparse.ArgumentParser:
+    """The words of the command line. Each command has a parser of its own, so that no option swallows a name."""
+    whole = argparse.ArgumentParser(prog="python -m deploy.local", description="The local stack, without Docker.")
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in ("up", "down", "status", "migrate", "supervise"):
+        commands.add_parser(name)
+    commands.add_parser("psql", add_help=False)  # every word after it is psql's, -h too
+    of_logs = commands.add_parser("logs")
+    of_logs.add_argument("-f", "--follow", action="store_true", help="go on showing what is added")
+    of_logs.add_argument("name", nargs="?", help="one component; all without it")
+    commands.add_parser("restart").add_argument("name", nargs="?", help="the component")
+    return whole
+
+
 def run(arguments: list[str]) -> int:
-    """Carry out one command. Raises SetupError."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.local", description="The local stack, without Docker.")
-    parser.add_argument("command", choices=COMMANDS)
-    parser.add_argument("name", nargs="?", help="a component, for logs and restart")
-    parser.add_argument("-f", "--follow", action="store_true", help="logs: go on showing what is added")
-    given, rest = parser.parse_known_args(arguments)
+    """Carry out one command. Raises SetupError; exits with a usage message on a word that the command does not take."""
+    command_line = parser()
+    given, rest = command_line.parse_known_args(arguments)
+    if rest and given.command != "psql":
+        command_line.error(f"{given.command} takes no {' '.join(rest)}")
     place = Workplace(root())
     match given.command:
         case "up":
@@ -249,7 +261,7 @@ def run(arguments: list[str]) -> int:
         case "logs":
             return logs(place, given.name, given.follow)
         case "psql":
-            return psql(place, [word for word in (given.name, *rest) if word])
+            return psql(place, rest)
         case "migrate":
             return migrate(place)
         case "restart" if given.name:

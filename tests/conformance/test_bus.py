@@ -53,7 +53,7 @@ ALICE = Caller(Identity("account", "alice", "alice", token_id="t"), "request-1",
 type MakeBus = Callable[[], Bus]
 
 
-@pytest.fixture(params=["memory", "rabbit"])
+@pytest.fixture(params=["memory", pytest.param("rabbit", marks=pytest.mark.servers)])
 async def make_bus(request: pytest.FixtureRequest) -> AsyncIterator[MakeBus]:
     """Makes buses of one installation; each is a process's."""
     if request.param == "memory":

@@ -35,6 +35,7 @@ from deploy.local.servers.rabbitmq import RabbitMQ
 from deploy.local.servers.redis import Redis
 from deploy.local.stack import ALEMBIC, Stack
 from deploy.local.workplace import Workplace
+from tests.support.quick import NotQuick
 
 OWNER, PASSWORD = "replica_user", "test"
 REDIS_DATABASES = 512
@@ -184,7 +185,7 @@ _OF_RUN = pytest.StashKey[Servers]()
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Boot what the collected tests will ask for, all at once, before the first of them runs."""
-    if session.config.option.collectonly:
+    if session.config.option.collectonly or session.config.getoption("quick"):
         return
     fixtures = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     needed = {server for fixture in fixtures & NEEDED.keys() for server in NEEDED[fixture]}
@@ -202,6 +203,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def _of(config: pytest.Config) -> Servers:
+    """The run's servers. Raises NotQuick in a quick run."""
+    if config.getoption("quick"):
+        raise NotQuick("servers")
     if _OF_RUN not in config.stash:
         config.stash[_OF_RUN] = Servers()
     return config.stash[_OF_RUN]

@@ -17,6 +17,7 @@ from marshmallow import fields as ma
 from libs.common.contracts import default_registry
 from libs.common.contracts.schema import STORABLE, Id, dump, from_query, integer, load, schema_for, text
 from libs.common.errors import INVALID_INPUT, PresenceError
+from tests.support.quick import examples
 
 REGISTRY = default_registry()
 CONTRACT_TYPES = sorted(
@@ -103,7 +104,7 @@ def keeps_rules_of(member: Field[Any]) -> Callable[[Any], bool]:
 @pytest.mark.parametrize("cls", CONTRACT_TYPES, ids=lambda cls: cls.__name__)
 def test_every_contract_type_survives_the_wire(cls: type) -> None:
     @settings(
-        max_examples=15, deadline=None, database=None,
+        max_examples=examples(15), deadline=None, database=None,
         suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
     )  # fmt: skip
     @given(instances_of(cls))

@@ -1,154 +1,71 @@
-"""`make up` and `make down` as a newcomer runs them: the whole stack, its messages, and what is left of it."""
+"""The words of `python -m deploy.local` reach the command that they are meant for."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from deploy.local.guardian import REPOSITORY, started
-from deploy.local.ports import free_port
-from deploy.local.processes import read_pid_file
-from deploy.local.workplace import Workplace
-from tests.support.servers import Servers
+from deploy.local import cli
+
+FILES = ("chat", "gateway")
 
 
-class CommandLine:
-    """`python -m deploy.local` with a folder and a public port of its own."""
+class ProgramReplaced(Exception):
+    """`os.execv` was called with `arguments`: the real one does not return."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
-        self.folder = folder
-        self.port = free_port()
-        own = {"PRESENCE_LOCAL_DIR": str(folder), "PRESENCE_PORT": str(self.port)}
-        self._environment = {**os.environ, **own, **settings}
-
-    def __call__(self, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "deploy.local", *words]
-        environment = {**self._environment, **settings}
-        return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
-
-    def supervisor(self) -> int:
-        pid = read_pid_file(self.folder / "run" / "supervisor.pid")
-        assert pid is not None
-        return pid
-
-    def processes(self) -> set[int]:
-        """The supervisor and all its descendants."""
-        found = {self.supervisor()}
-        while more := {pid for pid, parent in parents().items() if parent in found} - found:
-            found |= more
-        return found
-
-
-def parents() -> dict[int, int]:
-    """Each living process's parent."""
-    found = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            found[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-    return found
-
-
-def left_of(processes: set[int]) -> set[int]:
-    """Those that still live after a moment."""
-    deadline = time.monotonic() + 10
-    while (left := {pid for pid in processes if started(pid) is not None}) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return left
+    def __init__(self, arguments: list[str]) -> None:
+        super().__init__(arguments)
+        self.arguments = arguments
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="presence-cli-"))
-    yield folder
-    Workplace(folder).remove()
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The log folder of a stack with two components; a command that would replace this process raises."""
+
+    def replaced(_program: str, arguments: list[str]) -> None:
+        raise ProgramReplaced(arguments)
+
+    monkeypatch.setenv("PRESENCE_LOCAL_DIR", str(tmp_path))
+    monkeypatch.setattr("os.execv", replaced)
+    log = tmp_path / "log"
+    log.mkdir()
+    for name in FILES:
+        (log / f"{name}.log").touch()
+    return log
 
 
-@pytest.fixture
-def command_line(folder: Path) -> Iterator[CommandLine]:
-    command_line = CommandLine(folder)
-    yield command_line
-    command_line("down")
+def tail_of(*words: str) -> list[str]:
+    """The arguments of `tail` that the command line ends in."""
+    with pytest.raises(ProgramReplaced) as caught:
+        cli.run(list(words))
+    return caught.value.arguments
 
 
-@pytest.fixture
-async def on_given_servers(folder: Path, servers: Servers) -> dict[str, str]:
-    return {
-        "PRESENCE_DATABASE_URL": await servers.new_database(),
-        "PRESENCE_PRIMARY_URL": await servers.new_primary(),
-        "PRESENCE_REDIS_URL": servers.new_redis_database(),
-        "PRESENCE_AMQP_URL": servers.new_vhost(),
-    }
-
-
-def test_up_shows_what_it_does_says_where_to_look_and_down_leaves_no_process(command_line: CommandLine) -> None:
-    up = command_line("up")
-    assert up.returncode == 0, up.stdout + up.stderr
-    for word in ("rabbitmq", "caddy", f"http://localhost:{command_line.port}", "presence-demo", "make down"):
-        assert word in up.stdout
-
-    began = time.monotonic()
-    again = command_line("up")
-    assert time.monotonic() - began < 1.5
-    assert again.stdout.startswith(f"Presence is up already: http://localhost:{command_line.port}")
-
-    assert "sync_worker" in command_line("status").stdout
-    assert command_line("restart", "gateway").stdout == "gateway is ready again.\n"
-    assert "event_log" in command_line("psql", "-c", r"\dt").stdout
-    assert command_line("migrate").returncode == 0
-
-    processes = command_line.processes()
-    assert len(processes) >= 12
-    assert command_line("down").returncode == 0
-    assert left_of(processes) == set()
-    assert command_line("down").stdout == "Presence is not running.\n"
-
-
-def test_down_ends_what_a_killed_supervisor_left(command_line: CommandLine, on_given_servers: dict[str, str]) -> None:
-    up = command_line("up", **on_given_servers)
-    assert up.returncode == 0, up.stdout + up.stderr
-    processes = command_line.processes()
-    guardian = next(pid for pid in processes if b"deploy.local.guardian" in Path(f"/proc/{pid}/cmdline").read_bytes())
-    for pid in (guardian, command_line.supervisor()):
-        os.kill(pid, signal.SIGKILL)
-    assert "Presence is not running" in command_line("status").stdout
-    assert "Ended what was left: caddy, chat, coturn, gateway" in command_line("down").stdout
-    assert left_of(processes) == set()
-
-
-def test_a_taken_port_is_one_sentence_and_no_traceback(
-    command_line: CommandLine, on_given_servers: dict[str, str]
+@pytest.mark.parametrize("words", [("--follow", "chat"), ("-f", "chat"), ("chat", "--follow")])
+def test_logs_follows_the_one_component_that_is_named_on_either_side_of_the_option(
+    log: Path, words: tuple[str, ...]
 ) -> None:
-    with socket.create_server(("127.0.0.1", command_line.port)):
-        up = command_line("up", **on_given_servers)
-    assert up.returncode == 1
-    assert f"Port {command_line.port} is taken by " in up.stderr
-    assert "PRESENCE_PORT=" in up.stderr
-    assert "Traceback" not in up.stdout + up.stderr
+    assert tail_of("logs", *words) == ["tail", "-n100", "-F", str(log / "chat.log")]
 
 
-@pytest.mark.parametrize(
-    ("words", "settings", "said"),
-    [
-        (("up",), {"PRESENCE_PORT": "many"}, "PRESENCE_PORT is 'many': it must be a port number"),
-        (("psql",), {}, "Presence is not running: start it with make up"),
-        (("restart", "chat"), {}, "Presence is not running"),
-        (("restart",), {}, "Say which component"),
-        (("logs", "chat"), {}, "There is no log chat"),
-    ],
-)
-def test_what_cannot_be_done_is_said_in_a_sentence(
-    command_line: CommandLine, words: tuple[str, ...], settings: dict[str, str], said: str
+def test_logs_without_a_name_follows_all(log: Path) -> None:
+    assert tail_of("logs", "--follow") == ["tail", "-n20", "-F", *(str(log / f"{name}.log") for name in FILES)]
+
+
+def test_logs_without_the_option_ends_at_the_end(log: Path) -> None:
+    assert tail_of("logs", "chat") == ["tail", "-n100", str(log / "chat.log")]
+
+
+@pytest.mark.parametrize("words", [("logs", "chat", "gateway"), ("up", "chat"), ("restart", "chat", "--now")])
+def test_a_word_that_a_command_does_not_take_is_refused_and_not_swallowed(
+    log: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
-    done = command_line(*words, **settings)
-    assert done.returncode == 1
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+    with pytest.raises(SystemExit):
+        cli.run(list(words))
+    assert f"{words[0]} takes no {words[-1]}" in capsys.readouterr().err
+
+
+def test_psql_gets_every_word_after_it(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[list[str]] = []
+    monkeypatch.setattr(cli, "psql", lambda _place, words: calls.append(words))
+    cli.run(["psql", "-h", "elsewhere", "-c", r"\dt", "--csv"])
+    assert calls == [["-h", "elsewhere", "-c", r"\dt", "--csv"]]

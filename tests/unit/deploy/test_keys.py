@@ -2,14 +2,11 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 
 import pytest
 from coincurve import PublicKey
 from wax import create_wax_foundation
 
-from deploy.local.guardian import REPOSITORY
 from deploy.local.keys import ACCOUNTS, PASSWORD, is_canonical, private_key, public_key, sign
 from deploy.local.sign import challenge_text, login_body
 
@@ -59,12 +56,6 @@ def test_another_role_or_password_is_another_key() -> None:
 )
 def test_the_challenge_may_be_given_as_text_or_as_the_apis_answer(given: str, text: str) -> None:
     assert challenge_text(given) == text
-
-
-def test_the_command_prints_what_keychain_would_return() -> None:
-    command = [sys.executable, "-m", "deploy.local.sign", "alice"]
-    done = subprocess.run(command, input=f"{TEXT}\n", capture_output=True, text=True, cwd=REPOSITORY, check=True)
-    assert done.stdout == sign(TEXT, private_key("alice")) + "\n"
 
 
 def test_the_body_of_a_login_carries_what_was_signed() -> None:

@@ -1,17 +1,23 @@
 import socket
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from libs.common.errors import PresenceError
 from services.webhook_dispatcher.guard import AddressRefused, Guard, Resolver
 from services.webhook_dispatcher.sender import Sender
 from tests.support.webhook_sink import WebhookSink
 
+PEM = serialization.Encoding.PEM
 PRIVATE = [
     "127.0.0.1", "127.8.8.8", "0.0.0.0", "0.1.2.3", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1",
     "169.254.169.254", "192.0.0.8", "192.0.2.1", "192.88.99.1", "198.18.0.1", "224.0.0.1", "239.1.1.1", "240.0.0.1",
@@ -130,15 +136,29 @@ async def test_a_proxy_of_the_environment_is_not_used(sink: WebhookSink, monkeyp
     assert not sink.received
 
 
+def make_certificate(address: IPv4Address) -> tuple[bytes, bytes]:
+    """A certificate that signs itself, and its key, both in PEM; valid for an hour."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    moment = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(moment - timedelta(minutes=5))
+        .not_valid_after(moment + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(address)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return certificate.public_bytes(PEM), key.private_bytes(PEM, *plain)
+
+
 @pytest.fixture
 def self_signed(tmp_path: Path) -> ssl.SSLContext:
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")
-    files = ("-keyout", str(key), "-out", str(certificate))
-    command = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    subprocess.run([*command, *subject, *files], check=True, capture_output=True)
+    certificate, key = make_certificate(IPv4Address("127.0.0.1"))
+    file = tmp_path / "certificate.pem"
+    file.write_bytes(certificate + key)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(certificate, key)
+    tls.load_cert_chain(file)
     return tls
 
 

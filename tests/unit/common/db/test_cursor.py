@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from libs.common.db import cursor
 from libs.common.errors import INVALID_INPUT, PresenceError
+from tests.support.quick import examples
 
-QUICK = settings(max_examples=60, deadline=None, database=None)
+QUICK = settings(max_examples=examples(60), deadline=None, database=None)
 
 
 @QUICK

@@ -1,7 +1,5 @@
 """The compact pose: what its documentation promises, and JSON for whatever it cannot hold."""
 
-import struct
-
 import msgspec
 import pytest
 from hypothesis import given
@@ -10,18 +8,11 @@ from hypothesis import strategies as st
 from libs.common.contracts.presence import AframeUpdate, Position, Rotation
 from services.realtime.poses.compact import pack, pack_json
 from services.realtime.poses.encoding import CompactBatch, Pose
+from tests.support.sockets import frames, unpack
 
 INSIDE = 8388.607
 metres = st.floats(-INSIDE, INSIDE)
 degrees = st.floats(-1e6, 1e6)
-
-
-def unpack(record: bytes) -> tuple[float, ...]:
-    """As a client reads it, from `compact.py`'s table alone: x, y, z, pitch, yaw, roll."""
-    coordinates = [int.from_bytes(record[at : at + 3], "little", signed=True) / 1000 for at in (0, 3, 6)]
-    (yaw,) = struct.unpack_from("<H", record, 9)
-    both = int.from_bytes(record[11:14], "little")
-    return (*coordinates, (both & 0xFFF) * 360 / 4096, yaw * 360 / 65536, (both >> 12) * 360 / 4096)
 
 
 def turn_between(one: float, other: float) -> float:
@@ -55,18 +46,6 @@ def test_rounding_is_what_the_table_says(x: float, y: float, z: float, a: float,
 )
 def test_what_does_not_fit_is_not_bent_to_fit(update: AframeUpdate) -> None:
     assert pack(update) is None
-
-
-def frames(data: bytes) -> list[tuple[int, bytes]]:
-    """Opcode and payload of each WebSocket frame."""
-    found = []
-    while data:
-        size, start = data[1], 2
-        if size == 126:
-            (size,), start = struct.unpack("!H", data[2:4]), 4
-        found.append((data[0] & 15, data[start : start + size]))
-        data = data[start + size :]
-    return found
 
 
 def read(parts: bytes) -> tuple[dict[str, object], list[int]]:

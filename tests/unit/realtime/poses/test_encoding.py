@@ -1,6 +1,5 @@
 """A tick's bytes: valid frames, and one's own pose cut out exactly."""
 
-import struct
 from typing import Any
 
 import msgspec
@@ -9,6 +8,7 @@ import pytest
 from libs.common.contracts.presence import MAX_ENTITIES, AframeUpdate, Position, Rotation
 from services.realtime.poses.encoding import Batch, Pose, PoseEvents
 from services.realtime.transport.engine import frame
+from tests.support.sockets import payloads
 
 NAMESPACES = ("/", "/socket.io/")
 
@@ -19,22 +19,6 @@ def poses(count: int) -> dict[str, Pose]:
         for n in range(count)
     ]
     return {pose.socket_id: pose for pose in made}
-
-
-def payloads(data: bytes) -> list[bytes]:
-    """Split whole, unmasked text frames (RFC 6455, 5.2)."""
-    found = []
-    while data:
-        assert data[0] == 0x81
-        size, start = data[1], 2
-        if size == 126:
-            (size,), start = struct.unpack("!H", data[2:4]), 4
-        elif size == 127:
-            (size,), start = struct.unpack("!Q", data[2:10]), 10
-        assert len(data) >= start + size
-        found.append(data[start : start + size])
-        data = data[start + size :]
-    return found
 
 
 def events(data: bytes, namespace: str) -> list[Any]:

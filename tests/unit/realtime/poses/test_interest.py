@@ -8,49 +8,13 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libs.common.contracts.members import Member
 from libs.common.contracts.presence import AframeUpdate, Position, Rotation
-from libs.common.contracts.spaces import Authorization
-from libs.common.identity import guest_identity
-from libs.common.spaces import SpaceKey
-from libs.common.tokens import Token
 from services.realtime.poses.encoding import Pose
 from services.realtime.poses.grid import CELL, cell_of
 from services.realtime.poses.interest import FAR_TICKS, MOST_NEAR, RANGE, Interest
 from services.realtime.poses.state import PoseState
-from services.realtime.rooms.client import Client, Place, PoseForm
-from services.realtime.transport.engine import BINARY, DirectSocket
-from tests.unit.realtime.poses.test_compact import frames, unpack
-from tests.unit.realtime.rooms.test_room import Engine
-
-SPACE = SpaceKey("global", "lobby")
-
-
-class Reader:
-    """A client with `pose-compact` that believes what it is told; the poses here are whole millimetres."""
-
-    def __init__(self, sid: str) -> None:
-        self.names: dict[int, str] = {}
-        self.engine, self.known = Engine(), cast("dict[str, Any]", {})
-        self.client = Client(
-            sid, "/", cast("DirectSocket", self.engine), Token(guest_identity(sid), 2**40), "127.0.0.1", []
-        )
-        member = Member(sid, sid, "r1", "main", None, sid, True, sid, Position(), None, "")
-        self.client.place = Place(SPACE, member, Authorization("guest", 0, 1, {}), form=PoseForm.COMPACT)
-
-    def read(self) -> None:
-        for opcode, payload in frames(b"".join(self.engine.writes)):
-            if opcode == BINARY:
-                for at in range(0, len(payload), 16):
-                    x, y, z = unpack(payload[at + 2 : at + 16])[:3]
-                    self.known[self.names[int.from_bytes(payload[at : at + 2], "little")]] = (x, y, z)
-            else:
-                packet = msgspec.json.decode(payload[payload.index(b"[") :])[1]
-                assert packet["poses"] == []
-                self.names.update(packet["names"])
-                for sid in (*packet["gone"], *packet.get("away", ())):
-                    self.known.pop(sid, None)
-        self.engine.writes.clear()
+from tests.support.quick import examples
+from tests.support.sockets import Reader
 
 
 class Crowd:
@@ -104,7 +68,7 @@ class Crowd:
         return ((sid, reader, other) for sid, reader in self.readers.items() for other in self.readers if other != sid)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.integers(2, MOST_NEAR // 2), st.sampled_from([20.0, 150.0, 600.0]), st.integers(0, 10_000))
 def test_near_ones_are_exact_and_after_a_while_everyone_in_range_is(count: int, spread: float, seed: int) -> None:
     crowd = Crowd(count, spread, seed)

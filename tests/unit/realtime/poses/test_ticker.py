@@ -9,7 +9,7 @@ from services.realtime.poses.encoding import Pose
 from services.realtime.poses.state import PoseState
 from services.realtime.poses.ticker import PoseTicker
 from services.realtime.rooms.broadcast import Broadcast
-from tests.unit.realtime.poses.test_interest import Reader
+from tests.support.sockets import Reader
 
 
 def moved(room: PoseState, sid: str, x: float) -> None:

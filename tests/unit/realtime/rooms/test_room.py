@@ -1,7 +1,6 @@
 """The cork: order kept, one write a socket, a slow socket costs only itself."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any, cast
 
 import msgspec
@@ -12,34 +11,8 @@ from services.realtime.rooms.client import MAX_GUEST_BACKLOG, Client
 from services.realtime.rooms.room import LONGEST_CORK, Room
 from services.realtime.transport.engine import DirectSocket
 from services.realtime.transport.packets import EventPacket
+from tests.support.sockets import Engine, payloads
 from tests.support.waiting import eventually
-from tests.unit.realtime.poses.test_encoding import payloads
-
-
-class Engine:
-    """Stands where a `DirectSocket` stands and remembers what is written."""
-
-    def __init__(self, *, backlog: int = 0, polls: bool = False) -> None:
-        self.transport = None if polls else object()
-        self.backlog = backlog
-        self.writes: list[bytes] = []
-        self.queued: list[str] = []
-        self.dropped = False
-        self.farewell: list[bytes] = []
-        self.is_busy = backlog > 0
-
-    def write(self, data: bytes) -> None:
-        self.writes.append(data)
-
-    def write_parts(self, parts: Sequence[bytes]) -> None:
-        self.writes.append(b"".join(parts))
-
-    def queue_message(self, text: str) -> None:
-        self.queued.append(text)
-
-    def drop(self, farewell: bytes = b"") -> None:
-        self.dropped = True
-        self.farewell = payloads(farewell)
 
 
 def member(room: Room, sid: str, engine: Engine, namespace: str = "/") -> Engine:

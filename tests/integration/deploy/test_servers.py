@@ -1,7 +1,5 @@
 """The servers stop and start with their data, repair what a crash left, and say what only a person can decide."""
 
-import json
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from deploy.local.ports import free_port
 from deploy.local.servers.postgres import COMPLETE, Postgres
 from deploy.local.servers.rabbitmq import RabbitMQ
 from deploy.local.servers.redis import Redis
-from deploy.local.workplace import Workplace, reachable_by_all
+from deploy.local.workplace import Workplace
 from tests.support.servers import Servers
 
 
@@ -132,25 +130,3 @@ async def test_every_test_has_a_database_a_virtual_host_and_a_key_space_of_its_o
     hosts = {servers.new_vhost(), servers.new_vhost()}
     spaces = {servers.new_redis_database(), servers.new_redis_database()}
     assert len(databases) == len(hosts) == len(spaces) == 2
-
-
-def test_data_that_other_users_could_not_reach_are_kept_elsewhere(tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
-    place = Workplace(tmp_path / "stack")
-    assert reachable_by_all(place.data)
-    assert Workplace(tmp_path / "stack").data == place.data
-    secret = place.secret("password")
-    assert Workplace(tmp_path / "stack").secret("password") == secret
-    assert json.loads((place.data / "secrets.json").read_text()) == {"password": secret}
-    assert (place.data / "secrets.json").stat().st_mode & 0o077 == 0
-    place.remove()
-    assert not place.data.exists()
-
-
-def test_a_link_to_deleted_data_is_made_anew(tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
-    place = Workplace(tmp_path / "stack")
-    shutil.rmtree(place.data)
-    again = Workplace(tmp_path / "stack")
-    assert again.data.is_dir()
-    again.remove()

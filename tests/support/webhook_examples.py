@@ -1,0 +1,24 @@
+"""The examples of docs/webhooks.md, and signed webhooks to try them on."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+from services.webhook_dispatcher import signing
+
+PAGE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
+BODY = '{"event":"chat","data":{"message":"Grüße 👋"}}'.encode()
+SECRETS = ["webhook_secret", signing.make_secret(), "ein süßes Geheimnis"]
+
+
+def example(language: str) -> str:
+    """The code block of the page in that language, as it stands there."""
+    block = re.search(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    assert block
+    return block[1]
+
+
+def signed(secret: str) -> dict[str, str]:
+    """The headers of a webhook with `BODY`: two signatures, that of `secret` the second."""
+    keys = [signing.key_of(other) for other in ("another secret", secret)]
+    return signing.headers(keys, "msg_1", BODY, datetime.now(UTC))
