@@ -1,4 +1,4 @@
-"""The name of a space: `space_type:space_id:subspace` (seed L178-184).
+"""The name of a space: `space_type:space_id:subspace`.
 
 One sequence, one access epoch and one Redis channel belong to a `SpaceKey` (type and id); its
 subspaces share them.

@@ -1,4 +1,4 @@
-"""The seed's own three JavaScript snippets, run unchanged but for the host."""
+"""The three JavaScript snippets that front ends of DLUX were given first, run unchanged but for the host."""
 
 import asyncio
 import json

@@ -90,7 +90,7 @@ async def test_the_whole_path_from_content_to_webhook(stack: Stack, rest: Rest, 
 
 
 def check_webhook(request: Received, secret: str, message: dict[str, Any]) -> None:
-    """By the library that a consumer would use, and by the seed's own header."""
+    """By the library that a consumer would use, and by the plain header `X-DLUX-Signature`."""
     assert Webhook(secret).verify(request.body, dict(request.headers))
     sent = body(request)
     assert (sent["event"], sent["type"], sent["space_type"], sent["space_id"]) == (
@@ -104,7 +104,7 @@ def check_webhook(request: Received, secret: str, message: dict[str, Any]) -> No
 
 
 async def test_both_namespaces_lead_to_the_same_space(stack: Stack, node: Node) -> None:
-    """The seed's `io('wss://host/socket.io/')` asks for the namespace `/socket.io/`."""
+    """`io('wss://host/socket.io/')` asks for the namespace `/socket.io/`."""
     plain = await node.connect("plain", stack.url, WEBSOCKET_ONLY)
     named = await node.connect("named", f"{stack.url}/socket.io/", WEBSOCKET_ONLY)
     await plain.join("global", "lobby", subspace="namespaces")
