@@ -102,12 +102,12 @@ class Store:
             del self._held[operation.name]
             held.release()
 
-    def write(self, space: SpaceKey, subspace: str | None) -> LoggedEvent:
+    def write(self, space: SpaceKey, subspace: str | None, pad: str = "") -> LoggedEvent:
         """Commits a message and returns its event, which nobody was told of yet."""
         seq = len(self._log.setdefault(space, [])) + 1
         event = LoggedEvent(
             new_id(), chat.message_posted.name, space.space_type, space.space_id, subspace, seq, "account:writer",
-            now(), {"content": f"message {seq}"}, "request-1",
+            now(), {"content": f"message {seq}{pad}"}, "request-1",
         )  # fmt: skip
         self._log[space].append(event)
         return event

@@ -42,8 +42,10 @@ from services.realtime.membership.reporter import Reporter
 from services.realtime.poses.ticker import PoseTicker
 from services.realtime.rooms.broadcast import Broadcast
 from services.realtime.rooms.client import Client
-from services.realtime.space.held_space import Head
+from services.realtime.rooms.client_table import ClientTable
+from services.realtime.space.held_space import SpaceListener, SpaceParts
 from services.realtime.space.held_spaces import HeldSpaces
+from services.realtime.space.inbox import Head
 from tests.integration.common.world import Proxy, proxied
 from tests.integration.realtime.engine import Engine
 from tests.integration.realtime.people import account, name_of
@@ -74,30 +76,24 @@ class Replica:
 
     def __init__(self, name: str, proxy: Proxy, broker: MemoryBroker, intervals: Intervals) -> None:
         self.name, self.proxy = name, proxy
-        self.clients: dict[str, Client] = {}
         self.redis = cache.RedisClient(proxy.url)
-        redis = self.redis.redis
-        bus = MemoryBus(broker)
+        redis, bus = self.redis.redis, MemoryBus(broker)
+        self.clients = ClientTable(cast("Any", self))
         self.presence = make_presence(redis, name, intervals.lease)
         broadcast = Broadcast(default_registry())
         poses = PoseTicker(redis, broadcast, name, 0.05, 1000)
-        self.held_spaces = HeldSpaces(
-            name, self.redis, bus, self.presence, broadcast, poses, intervals.gap, intervals.heads
-        )
-        self.reporter = Reporter(bus, name, list)
+        listeners: list[SpaceListener] = []
+        parts = SpaceParts(name, bus, self.presence, broadcast, poses, intervals.gap, listeners)
+        self.held_spaces = HeldSpaces(self.redis, parts, intervals.heads)
+        self.reporter = Reporter(bus, name)
         leaving = Departure(self.presence, self.held_spaces, self.reporter)
         self.grace = Grace(intervals.grace, self.presence, leaving)
         self.entering = Entering(
-            name, bus, self.held_spaces, self.presence, broadcast, self.reporter, poses, leaving, self.grace
+            bus, self.held_spaces, self.presence, broadcast, poses, self.reporter, leaving, self.grace
         )
-        ejection = Ejection(
-            bus, redis, self.held_spaces.by_key, self.clients.values, self.entering.leave, self._disconnect
-        )
-        self.held_spaces.delivered = ejection.on_event
-        self.lease = Lease(
-            self.presence, self.reporter, intervals.lease, self.entering.register_again,
-            lambda: self.grace.keeps_anyone, ejection.look,
-        )  # fmt: skip
+        ejection = Ejection(bus, redis, self.held_spaces.by_key, self.clients, self.entering.leave)
+        listeners.append(ejection)
+        self.lease = Lease(self.presence, self.reporter, self.entering, self.grace, ejection, intervals.lease)
         beating = [self.lease] if intervals.beats else []
         self._parts: list[Any] = [self.redis, self.held_spaces, bus, self.grace, ejection, *beating, poses]
 
@@ -106,6 +102,11 @@ class Replica:
             await part.start()
         await eventually(lambda: self.held_spaces.ready, PATIENCE)
         await self.presence.renew()
+
+    async def die(self) -> None:
+        """Cut off from Redis first, so that nothing it does in the end is seen."""
+        await self.proxy.close()
+        await self.stop()
 
     async def stop(self) -> None:
         """In order, as a replica stops that has nobody left to let go."""
@@ -117,13 +118,16 @@ class Replica:
             self._parts.clear()
 
     def client(self, engine: Engine, token: Token, address: str) -> Client:
-        sid = f"{self.name}-{engine.name}"
-        self.clients[sid] = Client(sid, "/", cast("Any", engine), token, address, [])
-        return self.clients[sid]
+        client = Client(f"{self.name}-{engine.name}", "/", cast("Any", engine), token, address, [])
+        self.clients.add(client)
+        return client
 
-    async def _disconnect(self, client: Client) -> None:
-        del self.clients[client.sid]
-        await self.entering.leave(client, "disconnected")
+    async def disconnect(self, sid: str, **_: str) -> None:
+        """Stands where Socket.IO's server stands: the replica ends a connection for cause."""
+        client = self.clients.remove(sid)
+        assert client
+        async with client.turn:
+            await self.entering.leave(client, "disconnected")
 
     def has_left(self, space: SpaceKey) -> bool:
         """Whether it gave up the space's channel."""
@@ -132,6 +136,11 @@ class Replica:
     def roster(self, space: SpaceKey) -> set[str]:
         """The names of everybody in the space, as this replica knows them."""
         return {name_of(sid) for sid in self.held_spaces.by_key[space].roster.socket_ids}
+
+    @property
+    def keeps_anyone(self) -> bool:
+        """Whether somebody is in grace."""
+        return self.grace.keeps_anyone
 
     def tell_head(self, space: SpaceKey, seq: int) -> None:
         """Somebody saw the log's newest number."""
@@ -151,14 +160,18 @@ class World:
     # What people do.
 
     def connect(
-        self, name: str, *, replica: str = "r1", person: Identity | None = None, address: str = HOME,
+        self, name: str, *, replica: str = "r1", person: Identity | None = None, as_name: str = "",
+        address: str = HOME,
         admission: Admission | None = None, reads: bool = True,
     ) -> None:  # fmt: skip
-        """A socket. Without `person` it is of an account of the same name."""
+        """A socket. Without `person` it is of the account `as_name`, or of one of the same name."""
         engine = self._engines[name] = Engine(name, self.order)
         engine.reads = reads
         at = self.replicas[replica]
-        self._sockets[name] = at, at.client(engine, Token(person or account(name), 2**53, admission), address)
+        self._sockets[name] = (
+            at,
+            at.client(engine, Token(person or account(as_name or name), 2**53, admission), address),
+        )
 
     async def join(
         self, name: str, subspace: str = "main", space: SpaceKey = HALL, *, after_seq: int | None = None,
@@ -180,12 +193,15 @@ class World:
     async def drop(self, name: str) -> None:
         """The connection breaks."""
         replica, client = self._sockets[name]
-        replica.clients.pop(client.sid, None)
+        replica.clients.remove(client.sid)
         async with client.turn:
             await replica.entering.drop(client)
 
     def read_all(self, name: str) -> None:
         self._engines[name].read_all()
+
+    def stop_reading(self, name: str) -> None:
+        self._engines[name].reads = False
 
     # What people heard.
 
@@ -207,6 +223,10 @@ class World:
         """Who left, and the reason."""
         return [(name_of(payload["socketId"]), payload["reason"]) for payload in self.heard_by(name, "user-left")]
 
+    def unread_by(self, name: str) -> int:
+        """In bytes."""
+        return self._engines[name].backlog
+
     def is_dropped(self, name: str) -> bool:
         return self._engines[name].dropped
 
@@ -223,17 +243,20 @@ class World:
     async def settled(self, space: SpaceKey = HALL) -> None:
         """Returns once everybody inside has heard what was published before: nothing more is on its way."""
         number = next(self._markers)
-        inside = {name: client for name, (_, client) in self._sockets.items() if client.is_inside}
-        listeners = [name for name, client in inside.items() if client.place and client.place.space == space]
-        for subspace in {inside[name].place.subspace for name in listeners}:  # type: ignore[union-attr]
+        places = {name: client.place for name, (_, client) in self._sockets.items() if client.is_inside}
+        subspaces = {name: place.subspace for name, place in places.items() if place and place.space == space}
+        for subspace in set(subspaces.values()):
             await self.say(FromMember("outside", subspace, MARKER, msgspec.Raw(b"%d" % number), ""), space)
-        await eventually(lambda: all(number in self.heard_by(name, MARKER) for name in listeners), PATIENCE)
+        await eventually(lambda: all(self._has_heard(name, number) for name in subspaces), PATIENCE)
+
+    def _has_heard(self, name: str, marker: int) -> bool:
+        return self.is_dropped(name) or marker in self.heard_by(name, MARKER)
 
     # What is written in a space.
 
-    def write(self, count: int = 1, subspace: str | None = "main", space: SpaceKey = HALL) -> list[LoggedEvent]:
-        """Messages that are in the log, and that nobody was told of."""
-        return [self.store.write(space, subspace) for _ in range(count)]
+    def write(self, count: int = 1, subspace: str | None = "main", *, pad: int = 0) -> list[LoggedEvent]:
+        """Messages that are in the log, and that nobody was told of; `pad` bytes longer than they are."""
+        return [self.store.write(HALL, subspace, "x" * pad) for _ in range(count)]
 
     async def publish(self, *events: LoggedEvent, space: SpaceKey = HALL) -> None:
         """Each in a message of its own on the space's channel, in this order."""
@@ -293,6 +316,14 @@ class World:
     async def beat(self, replica: str) -> None:
         """Renews the lease, with all that belongs to it."""
         await self.replicas[replica].lease._beat()
+
+    async def stop(self, replica: str) -> None:
+        """In order; its sockets are gone already."""
+        await self.replicas[replica].stop()
+
+    async def die(self, replica: str) -> None:
+        """It does nothing any more, and gives nothing back."""
+        await self.replicas[replica].die()
 
     async def reports(self) -> list[tuple[str, str, str | None]]:
         """Everything that spaces_auth has heard: kind, name, reason."""
