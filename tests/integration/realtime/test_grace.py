@@ -85,8 +85,10 @@ async def test_a_guest_without_a_token_has_no_grace(world: World) -> None:
 
 
 async def test_a_space_with_nobody_but_a_broken_connection_is_still_swept(world: World) -> None:
+    await world.join("zoe")
     await world.join("ann")
     await world.drop("ann")
+    await world.leave("zoe")
     assert world.replicas["r1"].has_left(HALL)
     assert await world.spaces_to_sweep("r1") == {str(HALL)}
     await world.lose_lease("r1")
