@@ -1,4 +1,4 @@
-"""The edge of the transport: remembers the events that are written to a socket."""
+"""Remembers the events that are written to a socket, at the edge of the transport."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ class Engine(sockets.Engine):
         self._note(payloads(data))
 
     def queue_message(self, text: str) -> None:
-        """What is sent to a connection that was dropped waits for nobody."""
+        """Discards packets for a connection that was dropped."""
         assert self.dropped, f"{self.name} does not poll, but was sent {text}"
 
     def drop(self, farewell: bytes = b"") -> None:

@@ -11,12 +11,12 @@ def account(name: str) -> Identity:
 
 
 def guest(name: str) -> Identity:
-    """A guest with a token."""
+    """Returns a guest with a token."""
     return Identity("guest", name, name, token_id=f"token-of-{name}")
 
 
 def stranger(name: str) -> Identity:
-    """A guest who shows no token."""
+    """Returns a guest who shows no token."""
     return Identity("guest", name, name)
 
 
@@ -25,7 +25,7 @@ def name_of(socket_id: str) -> str:
 
 
 async def code_of(asking: Awaitable[object]) -> str:
-    """The code of the error that something ends with."""
+    """Returns the code of the error that `asking` ends with, or `ok`."""
     try:
         await asking
     except PresenceError as error:

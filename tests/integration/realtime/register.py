@@ -21,7 +21,7 @@ END = b'"end"'  # published last, so that everything before it has been heard
 
 
 class Register:
-    """`space` as the replicas `r1`, `r2` and so on write it."""
+    """Writes one space as the replicas `r1`, `r2` and so on do."""
 
     space = HALL
 
@@ -35,7 +35,7 @@ class Register:
         return make_presence(self.redis, replica, lease)
 
     def dying_presence(self, replica: str) -> Presence:
-        """A replica whose process dies as soon as one of its scripts has run."""
+        """Returns that of a replica whose process dies as soon as one of its scripts has run."""
         redis = _DiesAfterAScript.from_url(self._url)
         self._dying.append(redis)
         return make_presence(redis, replica)
@@ -59,7 +59,7 @@ class Register:
         return answer
 
     async def join(self, name: str, replica: str = "r1", *, subspace: str = "main", most: int = UNBOUNDED) -> str:
-        """The code of the refusal, or `ok`."""
+        """Returns the code of the refusal, or `ok`."""
         try:
             await self.enter(make_member(name, replica, subspace), most=most)
         except PresenceError as error:
@@ -67,14 +67,14 @@ class Register:
         return "ok"
 
     async def join_together(self, names: list[str], replica: str = "r1", *, most: int = UNBOUNDED) -> list[str]:
-        """In one batch; an answer as `join` gives it for each."""
+        """Adds members in one batch and returns for each what `join` does."""
         presence = self.presence(replica)
         await presence.renew()
         answers = await presence.join(self.space, [self.request(make_member(n, replica), "", most) for n in names])
         return [answer.kind.code if isinstance(answer, PresenceError) else "ok" for answer in answers]
 
     async def leave(self, *names: str, by: str = "r1") -> set[str]:
-        """The names of those who were there. They are members of `r1`."""
+        """Takes members of `r1` out and returns the names of those who were there."""
         gone = await self.presence(by).leave(self.space, [f"r1-{name}" for name in names], "left")
         return {name_of(member.socket_id) for member in gone}
 
@@ -82,7 +82,7 @@ class Register:
         await self.presence(member.replica).mark_dropped(self.space, person, member.socket_id, FAR)
 
     async def spawn(self, owner: str, *ids: str) -> None:
-        """Make these the entities of a member of `r1`."""
+        """Makes these the entities of a member of `r1`."""
         event = EntityEventOut(f"r1-{owner}", owner, "spawn", msgspec.Raw(b"{}"))
         entities = {f"main:{id_}": Entity(f"r1-{owner}", "main", event) for id_ in ids}
         await self.presence().keep_entities(self.space, [f"r1-{owner}"], entities)
@@ -103,12 +103,12 @@ class Register:
         return int(await self.redis.get(cache.version(self.space)) or 0)
 
     async def count(self) -> int | None:
-        """What the popular spaces say of it."""
+        """Returns the count of the popular spaces; None where the space is not among them."""
         score = await self.redis.zscore(cache.ACTIVE, str(self.space))
         return None if score is None else int(score)
 
     async def announced(self) -> list[MembersJoined | MembersLeft]:
-        """Everything that was announced since the register was made."""
+        """Returns everything that was announced since the register was made."""
         await self.redis.publish(cache.wire(self.space), END)
         while True:
             message = await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=None)
@@ -131,12 +131,12 @@ class Register:
         return expiry is not None and await self.clock_is_beyond(int(expiry))
 
     async def clock_is_beyond(self, milliseconds: int) -> bool:
-        """Whether Redis' clock has passed that time."""
+        """Returns whether Redis' clock has passed that time."""
         seconds, microseconds = await self.redis.time()
         return seconds * 1000 + microseconds // 1000 > milliseconds
 
     async def sweep(self, replica: str, meanwhile: Callable[[], Awaitable[None]] | None = None) -> set[str]:
-        """The names of those who were swept. `meanwhile` happens after the sweeper has read who is there."""
+        """Sweeps and returns the names of the members swept; `meanwhile` happens once the members have been read."""
         presence = self.presence(replica)
         if meanwhile:
             presence = _Interrupted(self.redis, replica, FAR)
@@ -145,7 +145,7 @@ class Register:
 
 
 class _Interrupted(Presence):
-    """Something else happens after each reading of the members."""
+    """Lets something else happen after each reading of the members."""
 
     meanwhile: Callable[[], Awaitable[None]]
 
@@ -156,7 +156,7 @@ class _Interrupted(Presence):
 
 
 class _DiesAfterAScript(Redis):
-    """A connection of a process that runs one script and no further command."""
+    """Runs one script and no further command, as a process that dies."""
 
     dead = False
 

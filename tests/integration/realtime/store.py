@@ -31,7 +31,7 @@ from libs.common.spaces import SpaceKey
 
 
 class Held:
-    """The answers of one operation, kept back. An answer is made at once, or as late as it is given."""
+    """Keeps back the answers of one operation. An answer is made at once, or as late as it is given."""
 
     def __init__(self, *, answered_late: bool) -> None:
         self.answered_late = answered_late
@@ -131,7 +131,7 @@ class Store:
         )  # fmt: skip
 
     async def _review(self, request: Review) -> Reviewed:
-        """As spaces_auth does: the epoch is read before the policy."""
+        """Reads the epoch before the policy, as spaces_auth does."""
         epoch = await cache.read_epoch(self._redis, SpaceKey(request.space_type, request.space_id))
         verdicts = [self._verdict(member) for member in request.members]
         return Reviewed(epoch, self.max_users, {"voice_enabled": True}, verdicts)

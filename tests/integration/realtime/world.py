@@ -62,7 +62,7 @@ MARKER = "marker"
 
 @dataclass(frozen=True)
 class Intervals:
-    """In seconds. Each test sets those that it is about."""
+    """Holds the settings of a replica, in seconds; each test sets those that it is about."""
 
     gap: float = FAR
     heads: float = FAR
@@ -104,12 +104,12 @@ class Replica:
         await self.presence.renew()
 
     async def die(self) -> None:
-        """Cut off from Redis first, so that nothing it does in the end is seen."""
+        """Stops it cut off from Redis, so that nothing it does in the end is seen."""
         await self.proxy.close()
         await self.stop()
 
     async def stop(self) -> None:
-        """In order, as a replica stops that has nobody left to let go."""
+        """Stops it in order, with nobody left to let go."""
         if self._parts:
             if self.lease not in self._parts:
                 await self.lease.stop()
@@ -123,32 +123,32 @@ class Replica:
         return client
 
     async def disconnect(self, sid: str, **_: str) -> None:
-        """Stands where Socket.IO's server stands: the replica ends a connection for cause."""
+        """Ends a connection for cause, as Socket.IO's server does."""
         client = self.clients.remove(sid)
         assert client
         async with client.turn:
             await self.entering.leave(client, "disconnected")
 
     def has_left(self, space: SpaceKey) -> bool:
-        """Whether it gave up the space's channel."""
+        """Returns whether it gave up the space's channel."""
         return space not in self.held_spaces.by_key
 
     def roster(self, space: SpaceKey) -> set[str]:
-        """The names of everybody in the space, as this replica knows them."""
+        """Returns the names of everybody in the space, as this replica knows them."""
         return {name_of(sid) for sid in self.held_spaces.by_key[space].roster.socket_ids}
 
     @property
     def keeps_anyone(self) -> bool:
-        """Whether somebody is in grace."""
+        """Returns whether somebody is in grace."""
         return self.grace.keeps_anyone
 
     def tell_head(self, space: SpaceKey, seq: int) -> None:
-        """Somebody saw the log's newest number."""
+        """Tells the held space the log's newest number."""
         self.held_spaces.by_key[space].put(Head(seq))
 
 
 class World:
-    """`r1` and `r2` on one Redis. `order` is who was written what, over all sockets."""
+    """Holds the replicas `r1` and `r2` on one Redis. `order` is who was written what, over all sockets."""
 
     def __init__(self, redis: Redis, store: Store, replicas: dict[str, Replica]) -> None:
         self.redis, self.store, self.replicas = redis, store, replicas
@@ -164,7 +164,7 @@ class World:
         address: str = HOME,
         admission: Admission | None = None, reads: bool = True,
     ) -> None:  # fmt: skip
-        """A socket. Without `person` it is of the account `as_name`, or of one of the same name."""
+        """Connects a socket; without `person` it is of the account `as_name`, or of one of the same name."""
         engine = self._engines[name] = Engine(name, self.order)
         engine.reads = reads
         at = self.replicas[replica]
@@ -177,7 +177,7 @@ class World:
         self, name: str, subspace: str = "main", space: SpaceKey = HALL, *, after_seq: int | None = None,
         **connection: Any,
     ) -> dict[str, Any]:  # fmt: skip
-        """The snapshot. Whoever is not connected yet connects first."""
+        """Enters a space and returns the snapshot; connects first where the socket is not connected yet."""
         if name not in self._sockets:
             self.connect(name, **connection)
         replica, client = self._sockets[name]
@@ -191,7 +191,7 @@ class World:
             await replica.entering.leave(client, "left")
 
     async def drop(self, name: str) -> None:
-        """The connection breaks."""
+        """Breaks the connection."""
         replica, client = self._sockets[name]
         replica.clients.remove(client.sid)
         async with client.turn:
@@ -206,25 +206,25 @@ class World:
     # What people heard.
 
     def heard_by(self, name: str, event: str) -> list[Any]:
-        """The payloads of an event."""
+        """Returns the payloads of an event."""
         return [payload for heard, payload in self._engines[name].events if heard == event]
 
     def events_heard_by(self, name: str) -> list[str]:
         return [event for event, _ in self._engines[name].events if event != MARKER]
 
     def seqs_heard_by(self, name: str) -> list[int]:
-        """The numbers of the durable events, in the order in which they were heard."""
+        """Returns the numbers of the durable events, in the order in which they were heard."""
         return [payload["seq"] for payload in self.heard_by(name, "chat-message")]
 
     def joins_heard_by(self, name: str) -> list[str]:
         return [name_of(payload["socketId"]) for payload in self.heard_by(name, "user-joined")]
 
     def leaves_heard_by(self, name: str) -> list[tuple[str, str]]:
-        """Who left, and the reason."""
+        """Returns names and reasons."""
         return [(name_of(payload["socketId"]), payload["reason"]) for payload in self.heard_by(name, "user-left")]
 
     def unread_by(self, name: str) -> int:
-        """In bytes."""
+        """Returns bytes."""
         return self._engines[name].backlog
 
     def is_dropped(self, name: str) -> bool:
@@ -235,7 +235,7 @@ class World:
         return client.is_inside
 
     def epoch_of(self, name: str) -> int:
-        """The access epoch under which somebody is in a space."""
+        """Returns the access epoch under which somebody is in a space."""
         _, client = self._sockets[name]
         assert client.place
         return client.place.authorization.epoch
@@ -255,26 +255,26 @@ class World:
     # What is written in a space.
 
     def write(self, count: int = 1, subspace: str | None = "main", *, pad: int = 0) -> list[LoggedEvent]:
-        """Messages that are in the log, and that nobody was told of; `pad` bytes longer than they are."""
+        """Writes messages to the log, each with `pad` bytes more, and tells nobody."""
         return [self.store.write(HALL, subspace, "x" * pad) for _ in range(count)]
 
     async def publish(self, *events: LoggedEvent, space: SpaceKey = HALL) -> None:
-        """Each in a message of its own on the space's channel, in this order."""
+        """Publishes each in a message of its own on the space's channel, in this order."""
         for event in events:
             await self.say(Logged([event]), space)
 
     async def log(self, count: int = 1, subspace: str | None = "main") -> None:
-        """Messages on the whole way: the log, the bus, a replica, the space's channel."""
+        """Sends messages the whole way: the log, the bus, a replica, the space's channel."""
         await self.store.bus.publish(*self.write(count, subspace))
 
     async def say(self, message: Message, space: SpaceKey = HALL) -> None:
-        """As another replica does, on the space's channel."""
+        """Publishes on the space's channel, as another replica does."""
         await self.redis.publish(cache.wire(space), messages.encode(message))
 
     # What Redis holds.
 
     async def members(self, space: SpaceKey = HALL) -> dict[str, Member]:
-        """By the names of their sockets."""
+        """Returns the records by the names of their sockets."""
         stored: Any = await cast("Any", self.redis.hvals(cache.members(space)))
         return {name_of(member.socket_id): member for member in map(decode_member, stored)}
 
@@ -282,13 +282,13 @@ class World:
         return int(await self.redis.get(cache.version(HALL)) or 0)
 
     async def join_unheard(self, name: str, replica: str = "r2") -> None:
-        """A join on another replica whose announcement was lost."""
+        """Adds a member of another replica whose announcement was lost."""
         member = make_member(name, replica)
         await cast("Any", self.redis.hset(cache.members(HALL), member.socket_id, encode_member(member)))
         await self.redis.incr(cache.version(HALL))
 
     async def join_again(self, member: Member) -> None:
-        """Another replica's join of the same record, once more."""
+        """Repeats another replica's join of the same record."""
         await self.replicas["r2"].presence.join(HALL, [make_join_request(member, "", 2**31)])
 
     async def leave_unheard(self, name: str, replica: str = "r2") -> None:
@@ -296,21 +296,21 @@ class World:
         await self.redis.incr(cache.version(HALL))
 
     async def lose_lease(self, replica: str) -> None:
-        """Its lease ran out, as when the replica was frozen."""
+        """Lets its lease run out, as when the replica is frozen."""
         await self.redis.zadd(cache.REPLICAS, {replica: 1})
 
     async def has_lease(self, replica: str) -> bool:
         return await self.redis.zscore(cache.REPLICAS, replica) is not None
 
     async def spaces_to_sweep(self, replica: str) -> set[str]:
-        """Where others look for its members, should it die."""
+        """Returns the spaces where others look for its members, should it die."""
         names: Any = await cast("Any", self.redis.smembers(cache.replica_spaces(replica)))
         return {name.decode() for name in names}
 
     # What replicas do by and by.
 
     async def sweep(self, replica: str) -> set[str]:
-        """The names of those whom the replica swept."""
+        """Has the replica sweep and returns the names of the members swept."""
         return {name_of(member.socket_id) for _, member in await self.replicas[replica].presence.sweep()}
 
     async def beat(self, replica: str) -> None:
@@ -318,15 +318,15 @@ class World:
         await self.replicas[replica].lease._beat()
 
     async def stop(self, replica: str) -> None:
-        """In order; its sockets are gone already."""
+        """Stops a replica in order; its sockets are gone already."""
         await self.replicas[replica].stop()
 
     async def die(self, replica: str) -> None:
-        """It does nothing any more, and gives nothing back."""
+        """Ends a replica, which gives nothing back."""
         await self.replicas[replica].die()
 
     async def reports(self) -> list[tuple[str, str, str | None]]:
-        """Everything that spaces_auth has heard: kind, name, reason."""
+        """Returns everything that spaces_auth has heard: kind, name, reason."""
         return [(change.kind, name_of(change.socket_id), change.reason) for change in await self.changes()]
 
     async def changes(self) -> list[PresenceChange]:
@@ -336,7 +336,7 @@ class World:
 
     @contextlib.contextmanager
     def leaving_fails(self, replica: str) -> Iterator[None]:
-        """Redis does not take that anybody leaves, and takes everything else."""
+        """Has Redis refuse every leave, and nothing else."""
         presence = self.replicas[replica].presence
         with patch.object(presence, "leave", AsyncMock(side_effect=PresenceError(UNAVAILABLE))):
             yield
@@ -351,7 +351,7 @@ class World:
 
 @contextlib.asynccontextmanager
 async def running(redis_url: str, **intervals: Any) -> AsyncIterator[World]:
-    """Two replicas, `r1` and `r2`, each with a way of its own to Redis."""
+    """Runs two replicas, `r1` and `r2`, each with a way of its own to Redis."""
     redis = cache.RedisClient(redis_url)
     broker = MemoryBroker()
     store = Store(broker, redis.redis)
