@@ -9,7 +9,7 @@ from libs.common.contracts.chat import ListEdits
 from libs.common.db.cursor import encode
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
-from services.chat.messages import messages_repository as repository
+from services.chat.messages import message_pages_repository as pages
 from tests.integration.chat_wide.world import World, refusal
 from tests.integration.common.world import caller, guest
 
@@ -189,7 +189,7 @@ async def put_many(world: World, first: chat.Message, count: int = 20_000) -> No
 async def test_a_search_that_would_read_all_of_a_large_space_is_refused_in_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repository, "LONGEST_SEARCH_MS", 1)
+    monkeypatch.setattr(pages, "LONGEST_SEARCH_MS", 1)
     await put_many(world, await world.post("the first words"))
     with pytest.raises(PresenceError) as caught:
         await world.page(q='-words "and and"')
@@ -206,11 +206,11 @@ async def test_a_small_space_is_searched_without_the_index_of_all_spaces(
         asked.append(statement)
         return []
 
-    monkeypatch.setattr(repository, "_in_time", in_time)
+    monkeypatch.setattr(pages, "_in_time", in_time)
     first = await world.post("words here")
     assert [message.content for message in (await world.page(q='"words here" -and')).messages] == ["words here"]
     assert (await world.page(q="nowhere")).messages == asked == []
-    await put_many(world, first, repository.WINDOW)
+    await put_many(world, first, pages.WINDOW)
     assert (await world.page(q="nowhere")).messages == []
     assert len(asked) == 1
 
