@@ -2,18 +2,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.integration.chat.world import World, emptied, running
-from tests.support.servers import Servers
-
-
-@pytest.fixture(scope="module")
-async def _running(servers: Servers) -> AsyncIterator[World]:
-    async with running(await servers.new_database()) as world:
-        yield world
+from tests.integration.chat.world import World, running
 
 
 @pytest.fixture
-async def world(_running: World) -> AsyncIterator[World]:
-    """A module's chat, in which nothing has been said yet."""
-    yield _running
-    await emptied(_running)
+async def world(database_url: str, redis_url: str) -> AsyncIterator[World]:
+    async with running(database_url, redis_url) as world:
+        yield world

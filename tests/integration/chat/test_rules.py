@@ -11,8 +11,9 @@ from libs.common.errors import FORBIDDEN, PresenceError
 from libs.common.spaces import SpaceKey
 from services.chat.messages.new_messages import Post, PostHandlers
 from services.chat.rules.filters import Draft, Moderation
-from tests.integration.chat_wide.world import World, refusal, running
+from tests.integration.chat.world import World, running
 from tests.integration.common.world import guest
+from tests.support.refusals import refusal
 
 
 async def test_slow_mode_holds_everybody_but_moderators(world: World) -> None:
@@ -38,7 +39,7 @@ async def test_a_refused_try_does_not_lengthen_the_wait_and_a_repeated_one_is_no
     assert await refusal(world.post("second")) == "ok"
 
 
-async def test_of_ten_at_once_slow_mode_lets_one_through(world: World) -> None:
+async def test_slow_mode_lets_one_of_ten_at_once_through(world: World) -> None:
     await world.settings(slow_mode_seconds=60)
     answers = await asyncio.gather(*(refusal(world.post(f"try {n}")) for n in range(10)))
     assert sorted(answers) == ["ok", *["slow_mode"] * 9]

@@ -10,8 +10,9 @@ from libs.common.db.cursor import encode
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from services.chat.messages import message_pages_repository as pages
-from tests.integration.chat_wide.world import World, refusal
+from tests.integration.chat.world import World
 from tests.integration.common.world import caller, guest
+from tests.support.refusals import refusal
 
 
 async def history(world: World, message: chat.Message, who: str = "alice") -> list[str]:
@@ -34,7 +35,7 @@ async def test_an_edit_shows_and_what_was_said_before_is_its_history(world: Worl
 
 
 async def test_only_the_author_edits(world: World) -> None:
-    message = await world.post()
+    message = await world.post("hello")
     for who in ("dave", "bob", "mona", "olivia", "guest"):
         assert await refusal(world.edit(message, "mine now", who)) == "forbidden", who
     assert (await world.get(message)).content == "hello"
@@ -49,7 +50,7 @@ async def test_a_guest_edits_and_deletes_by_the_same_token_only(world: World) ->
 
 
 async def test_the_same_words_again_are_no_edit(world: World) -> None:
-    message = await world.post()
+    message = await world.post("hello")
     assert await world.edit(message, "hello") == message
     assert len(await world.logged()) == 1
 
@@ -115,7 +116,9 @@ async def test_a_deleted_message_takes_no_edit_reply_or_reaction(world: World) -
         ("guest", "mona", "ok"),
     ],
 )
-async def test_who_may_delete_whose_words(world: World, author: str, who: str, answer: str) -> None:
+async def test_a_message_is_deleted_by_those_above_its_author_only(
+    world: World, author: str, who: str, answer: str
+) -> None:
     message = await world.post(who=author)
     assert await refusal(world.delete(message, who, reason="spam")) == answer
     assert (await world.get(message)).is_deleted is (answer == "ok")
