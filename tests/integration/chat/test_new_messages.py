@@ -17,6 +17,11 @@ from tests.integration.common.world import caller, guest
 from tests.support.refusals import refusal
 
 
+@pytest.fixture
+def world(module_world: World) -> World:
+    return module_world
+
+
 async def test_a_message_is_stored_logged_and_published_as_it_was_answered(world: World) -> None:
     message = await world.post("hello @bob", client_message_id="c1")
     (row,) = await world.owner.sql("SELECT * FROM chat_messages")

@@ -9,6 +9,11 @@ from tests.integration.chat.world import World
 from tests.support.refusals import refusal
 
 
+@pytest.fixture
+def world(module_world: World) -> World:
+    return module_world
+
+
 async def contents(world: World, **request: object) -> list[str | None]:
     return [message.content for message in (await world.page(**request)).messages]  # type: ignore[arg-type]
 

@@ -162,3 +162,16 @@ async def running(
         await service.stop()
         await redis.stop()
         await owner.database.stop()
+
+
+async def emptied(world: World) -> None:
+    """Deletes what a test wrote, once all of it is published."""
+    world.bus.come_back()
+
+    async def is_published() -> bool:
+        return not await world.owner.sql("SELECT 1 FROM event_log WHERE published_at IS NULL")
+
+    await eventually(is_published)
+    for table in ("chat_messages", "chat_commands", "notifications", "event_log", "space_counters"):
+        await world.owner.sql(f"DELETE FROM {table}")
+    world.bus.published.clear()
