@@ -24,9 +24,11 @@ from libs.common.contracts.chat import Message
 from libs.common.db.engine import Database
 from libs.common.ids import new_id
 from libs.common.spaces import LOBBY
-from services.chat.messages import messages_repository as repository
-from services.chat.messages.messages_repository import Page, Stored
-from services.chat.notifications import subscriptions_repository as subscriptions
+from services.chat.inbox import read_cursors_repository
+from services.chat.messages import message_pages_repository as pages
+from services.chat.messages import messages_repository
+from services.chat.messages.message_pages_repository import Page
+from services.chat.messages.messages_repository import StoredMessage
 from services.chat.retention import months_repository as months
 from services.chat.retention.retention import following
 from tests.support.servers import Servers
@@ -119,15 +121,15 @@ async def copy_month(owner: Any, fill: Fill, month: date) -> None:
 def queries(fill: Fill) -> dict[str, Callable[[AsyncConnection], Awaitable[Any]]]:
     newest = Page(LOBBY, "main", 50)
     return {
-        "newest page": lambda c: repository.page(c, newest),
-        "page in the middle": lambda c: repository.page(c, newest.before(fill.total // 2)),
-        "page after": lambda c: repository.page(c, newest.after(fill.total // 2)),
-        "thread": lambda c: repository.page(c, Page(LOBBY, "main", 50, fill.thread).after(0)),
-        "unread, 40 behind": lambda c: subscriptions.unread(c, LOBBY, "alice", fill.total - 40),
-        "unread, all of it": lambda c: subscriptions.unread(c, LOBBY, "alice", 0),
-        "search, a common word": lambda c: repository.page(c, Page(LOBBY, "main", 50, q="common")),
-        "search, a rare word": lambda c: repository.page(c, Page(LOBBY, "main", 50, q="rarity")),
-        "search, no such word": lambda c: repository.page(c, Page(LOBBY, "main", 50, q="nowhere")),
+        "newest page": lambda c: pages.read(c, newest),
+        "page in the middle": lambda c: pages.read(c, newest.before(fill.total // 2)),
+        "page after": lambda c: pages.read(c, newest.after(fill.total // 2)),
+        "thread": lambda c: pages.read(c, Page(LOBBY, "main", 50, fill.thread).after(0)),
+        "unread, 40 behind": lambda c: read_cursors_repository.unread(c, LOBBY, "alice", fill.total - 40),
+        "unread, all of it": lambda c: read_cursors_repository.unread(c, LOBBY, "alice", 0),
+        "search, a common word": lambda c: pages.read(c, Page(LOBBY, "main", 50, q="common")),
+        "search, a rare word": lambda c: pages.read(c, Page(LOBBY, "main", 50, q="rarity")),
+        "search, no such word": lambda c: pages.read(c, Page(LOBBY, "main", 50, q="nowhere")),
     }
 
 
@@ -179,7 +181,7 @@ async def drop_month(database: Database, month: date) -> str:
         while not done.is_set():
             began = time.perf_counter()
             async with database.transaction() as connection:
-                await repository.insert(connection, [written(number := number + 1)])
+                await messages_repository.insert(connection, [written(number := number + 1)])
             waits.append((time.perf_counter() - began) * 1000)
 
     writer = asyncio.create_task(write())
@@ -197,13 +199,13 @@ async def drop_month(database: Database, month: date) -> str:
     )
 
 
-def written(number: int) -> Stored:
+def written(number: int) -> StoredMessage:
     moment = now()
     message = Message(
         new_id(), number, "global", "lobby", "main", "alice", False, "alice", "text", "written meanwhile", None, 0, {},
         [], False, False, moment, moment, str(number),
     )  # fmt: skip
-    return Stored(message, "account:alice")
+    return StoredMessage(message, "account:alice")
 
 
 async def one_size(servers: Servers, total: int, *, explain: bool) -> Found:

@@ -1,4 +1,4 @@
-"""`python -m services.chat`: messages, durable before they are acknowledged."""
+"""`python -m services.chat`: messages, comments and notifications, durable before they are acknowledged."""
 
 from libs.common.service import run
 from services.chat.app import build

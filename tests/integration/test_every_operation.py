@@ -28,8 +28,9 @@ from services.spaces_auth.app import build as build_spaces_auth
 from services.spaces_auth.settings import Settings as SpacesAuthSettings
 from services.webhook_dispatcher.app import build as build_dispatcher
 from services.webhook_dispatcher.settings import Settings as DispatcherSettings
-from tests.integration.common.world import Owner, caller, defaults, identity
+from tests.integration.common.world import Owner, caller, identity
 from tests.support.servers import Servers
+from tests.support.settings import defaults
 
 REGISTRY = default_registry()
 OPERATIONS = {operation.name: operation for operation in REGISTRY.operations}

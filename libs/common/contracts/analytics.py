@@ -1,4 +1,4 @@
-"""What happens in spaces, in numbers, of the last 30 days: for a space's owner, and for operators over all spaces."""
+"""Analytics of the last 30 days: of one space for its owner, of all spaces for operators."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -12,7 +12,7 @@ RETENTION_DAYS = 30
 
 @dataclass(frozen=True)
 class AnalyticsQuery:
-    """One space, or all where both are left out (operators). `days` count back from now."""
+    """Asks about one space, or about all without one (operators). `days` count back from now."""
 
     space_type: SpaceType | None = None
     space_id: SpaceId | None = None
@@ -22,7 +22,7 @@ class AnalyticsQuery:
 
 @dataclass(frozen=True)
 class SpacePopularity:
-    """`people` are different accounts and guests."""
+    """Numbers of a space; `people` are different accounts and guests."""
 
     space_type: str
     space_id: str
@@ -33,14 +33,14 @@ class SpacePopularity:
 
 @dataclass(frozen=True)
 class Popular:
-    """Most people first."""
+    """Spaces, most people first."""
 
     spaces: list[SpacePopularity]
 
 
 @dataclass(frozen=True)
 class DayOfEngagement:
-    """`stay_seconds` is the mean of the visits that ended on that day; null where none did."""
+    """Numbers of a day. `stay_seconds` is the mean of the visits that ended on it; null if none did."""
 
     day: date
     visits: int
@@ -52,12 +52,14 @@ class DayOfEngagement:
 
 @dataclass(frozen=True)
 class Engagement:
+    """Days, oldest first."""
+
     days: list[DayOfEngagement]
 
 
 @dataclass(frozen=True)
 class DayOfVoice:
-    """`success_rate` and `relayed` are shares from 0 to 1; `milliseconds` is the median of those connected."""
+    """Connection attempts of a day. `success_rate` and `relayed` are shares from 0 to 1; `milliseconds` is a median."""
 
     day: date
     attempts: int
@@ -68,11 +70,15 @@ class DayOfVoice:
 
 @dataclass(frozen=True)
 class VoiceQuality:
+    """Days, oldest first."""
+
     days: list[DayOfVoice]
 
 
 @dataclass(frozen=True)
 class DocumentActivity:
+    """Numbers of a document. `comments` counts what was written, changed or resolved."""
+
     space_id: str
     visits: int
     people: int
@@ -82,14 +88,14 @@ class DocumentActivity:
 
 @dataclass(frozen=True)
 class DocumentActivities:
-    """Most people first. `comments` counts what was written, changed or resolved."""
+    """Documents, most people first."""
 
     documents: list[DocumentActivity]
 
 
 @dataclass(frozen=True)
 class Transition:
-    """How often somebody entered `to` after `from`, with nothing in between."""
+    """The number of times that somebody entered `to` right after `from`."""
 
     from_type: str
     from_id: str
@@ -101,7 +107,7 @@ class Transition:
 
 @dataclass(frozen=True)
 class Movement:
-    """Most often first. A space's owner sees ways between it and public spaces."""
+    """Transitions, most often first. A space's owner sees those between it and public spaces."""
 
     ways: list[Transition]
 
@@ -122,7 +128,7 @@ def _view[Reply](name: str, reply: type[Reply], summary: str) -> Operation[Analy
 popular = _view("popular", Popular, "Spaces by how many people came.")
 engagement = _view("engagement", Engagement, "Visits, people, messages and stays by day.")
 voice = _view("voice", VoiceQuality, "How calls got through, by day.")
-documents = _view("documents", DocumentActivities, "Documents by what is done on them.")
+documents = _view("documents", DocumentActivities, "Documents by visits and comments.")
 movement = _view("movement", Movement, "From which space people go to which.")
 
 RECORDS = (popular, engagement, voice, documents, movement)

@@ -1,4 +1,4 @@
-"""Login: a challenge signed with a Hive posting key, or a guest's token."""
+"""Login by a challenge signed with a Hive posting key, guests' tokens, refresh and logout."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,12 +10,14 @@ from libs.common.contracts.schema import Account, at_most, text
 
 @dataclass(frozen=True)
 class ChallengeRequest:
+    """Asks for a text that `account` is to sign."""
+
     account: Account
 
 
 @dataclass(frozen=True)
 class Challenge:
-    """`challenge` is the text to sign with Hive Keychain's `requestSignBuffer` (posting key)."""
+    """The text to sign with Hive Keychain's `requestSignBuffer` (posting key), good until `expires_at`."""
 
     challenge: str
     expires_at: datetime
@@ -26,7 +28,7 @@ MOST_SIGNATURES = 8
 
 @dataclass(frozen=True)
 class Login:
-    """`signatures` are further ones of the same text, where an account's posting authority needs several keys."""
+    """A signed challenge. `signatures` are further ones, for an account whose posting authority needs several keys."""
 
     account: Account
     challenge: Annotated[str, text(1024)]
@@ -38,7 +40,7 @@ class Login:
 class Prove:
     """A signed challenge in the place of a token. `challenge` is the whole text, or its nonce alone.
 
-    Without `account` the challenge's own is meant.
+    `account` is null for the account that the challenge was made for.
     """
 
     challenge: Annotated[str, text(1024)]
@@ -48,13 +50,15 @@ class Prove:
 
 @dataclass(frozen=True)
 class Proven:
-    """`token` is for the one request that brought the signature."""
+    """A token for the one request that brought the signature."""
 
     token: str
 
 
 @dataclass(frozen=True)
 class Tokens:
+    """An identity token of `account`, good until `expires_at`, and the refresh token that gets the next one."""
+
     token: str
     refresh_token: str
     expires_at: datetime
@@ -62,23 +66,26 @@ class Tokens:
 
 
 _UNSEEN = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
-"""Control characters, and what turns the direction of writing: the mark after a guest's name must stay as it is."""
+"""Control characters and those that turn the direction of writing, which would hide the mark after a guest's name."""
 _BLANK = (
     r" \u00a0\u034f\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200d\u202f\u205f\u2060-\u2065\u2800\u3000\u3164"
     r"\ufe00-\ufe0f\ufeff\uffa0"
 )
-"""Spaces, and what is drawn as nothing; spelled out, since the pattern is published and JavaScript must read it too."""
+"""Spaces and invisible characters; spelled out, since the pattern is published and JavaScript must read it too."""
 DISPLAY_NAME = rf"[{_BLANK}]*[^{_UNSEEN}{_BLANK}][^{_UNSEEN}]*"
+"""A name with something to see, and without characters that hide others."""
 
 
 @dataclass(frozen=True)
 class GuestRequest:
+    """Asks for a guest's token; without a `display_name` the guest gets a generated one."""
+
     display_name: Annotated[str, text(32, pattern=DISPLAY_NAME)] | None = None
 
 
 @dataclass(frozen=True)
 class GuestToken:
-    """`guest_id` is stable for the token's life."""
+    """A guest's token. `guest_id` is stable for the token's life."""
 
     token: str
     guest_id: str
@@ -88,6 +95,8 @@ class GuestToken:
 
 @dataclass(frozen=True)
 class Refresh:
+    """Exchanges a refresh token, which is then used up."""
+
     refresh_token: Annotated[str, text(256)]
 
 
@@ -98,6 +107,8 @@ class Empty:
 
 @dataclass(frozen=True)
 class Me:
+    """The caller's identity. `account` is null for a guest, `guest_id` for an account and without a token."""
+
     kind: str
     account: str | None
     guest_id: str | None
@@ -113,7 +124,7 @@ class Jwks:
 
 
 GUESTS = Limit(60, 600, per_address=True)
-"""New guests of one address: a family behind one router, but no crowd made by a script."""
+"""Limits new guests of one address: it lets a family behind one router in, but no crowd that a script makes."""
 
 challenge = Operation(
     "auth.challenge",
@@ -145,7 +156,7 @@ prove = Operation(
     Access.INTERNAL,
     Limit(6000, 60),
     writes=True,
-    summary="Who signed this challenge: what the front end sends in the place of a token.",
+    summary="The account that signed a challenge, which the front end sends in the place of a token.",
 )
 guest = Operation(
     "auth.guest",
@@ -188,7 +199,7 @@ me = Operation(
     Access.ANYONE,
     Limit(120, 60),
     bindings=(Http("GET", "/api/auth/me"),),
-    summary="Who the token says one is.",
+    summary="The identity in the caller's token.",
 )
 jwks = Operation(
     "auth.jwks",

@@ -1,4 +1,4 @@
-"""What people write in a space: messages, threads, edits and reactions."""
+"""Chat in a space: messages, threads, edits and reactions."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +13,7 @@ MAX_REACTION = 32  # code points; the longest emoji (a family with skin tones, a
 
 @dataclass(frozen=True)
 class Message:
-    """`user_account` is null for a guest, `content` for a deleted message.
+    """A message. `user_account` is null for a guest, `content` for a deleted message.
 
     `reactions` maps an emoji to `{count, by}`.
     """
@@ -41,7 +41,7 @@ class Message:
 
 @dataclass(frozen=True)
 class PostMessage:
-    """`client_message_id` makes a retry safe: the same one gives the same message."""
+    """A new message. `client_message_id` makes a retry safe: the same id gives the same message."""
 
     space_type: SpaceType
     space_id: SpaceId
@@ -54,12 +54,14 @@ class PostMessage:
 
 @dataclass(frozen=True)
 class MessageReply:
+    """The message after the operation."""
+
     message: Message
 
 
 @dataclass(frozen=True)
 class MessageId:
-    """A message, wherever it is. With a space it must be there: a socket means the space it is in."""
+    """Names a message. With a space it must be in that space: a socket means the space it is in."""
 
     id: Id
     space_type: SpaceType | None = None
@@ -79,7 +81,7 @@ class EditMessage:
 
 @dataclass(frozen=True)
 class DeleteMessage:
-    """`reason` is for moderators: the webhook `moderation` carries it."""
+    """Deletes a message. `reason` is for moderators: the webhook `moderation` carries it."""
 
     id: Id
     reason: Annotated[str, text(300)] | None = None
@@ -89,7 +91,7 @@ class DeleteMessage:
 
 @dataclass(frozen=True)
 class ListThread:
-    """Replies to one message, oldest first; `cursor` continues towards newer ones."""
+    """Asks for the replies to a message, oldest first; `cursor` continues towards newer ones."""
 
     id: Id
     cursor: Cursor | None = None
@@ -100,7 +102,7 @@ class ListThread:
 
 @dataclass(frozen=True)
 class Edit:
-    """What a message said until `edited_at`."""
+    """The words of a message until `edited_at`."""
 
     content: str
     edited_by: str
@@ -109,7 +111,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class ListEdits:
-    """Former words of a message, oldest first; `cursor` continues towards newer ones."""
+    """Asks for former words of a message, oldest first; `cursor` continues towards newer ones."""
 
     id: Id
     cursor: Cursor | None = None
@@ -120,7 +122,7 @@ class ListEdits:
 
 @dataclass(frozen=True)
 class MessageHistory:
-    """Former words, oldest first. Those of a deleted message are gone with it."""
+    """A page of former words, oldest first; a deleted message has none."""
 
     edits: list[Edit]
     has_more: bool
@@ -129,7 +131,7 @@ class MessageHistory:
 
 @dataclass(frozen=True)
 class React:
-    """`emoji` is any one emoji (one grapheme). Each person has each emoji once on a message."""
+    """Adds a reaction, or removes it. `emoji` is one emoji (one grapheme), which counts once a person."""
 
     id: Id
     emoji: Annotated[str, text(MAX_REACTION)]
@@ -141,6 +143,8 @@ class React:
 
 @dataclass(frozen=True)
 class Unreact:
+    """Takes a reaction back."""
+
     id: Id
     emoji: Annotated[str, text(MAX_REACTION)]
     space_type: SpaceType | None = None
@@ -150,7 +154,7 @@ class Unreact:
 
 @dataclass(frozen=True)
 class Reactions:
-    """`reactions` maps an emoji to `{count, by}`; `by` holds the first 20 display names."""
+    """All reactions of a message: emoji → `{count, by}`; `by` holds the first 20 display names."""
 
     message_id: str
     reactions: dict[str, Any]
@@ -158,7 +162,7 @@ class Reactions:
 
 @dataclass(frozen=True)
 class ReactionChanged:
-    """All reactions of the message after the change that `reaction` and `removed` describe."""
+    """A reaction was added or removed; `reactions` are all of the message's afterwards."""
 
     message_id: str
     reactions: dict[str, Any]
@@ -170,7 +174,7 @@ class ReactionChanged:
 
 @dataclass(frozen=True)
 class MessageEdited:
-    """`seq` is that of the edit."""
+    """A message was edited; `seq` is that of the edit."""
 
     id: str
     seq: int
@@ -184,7 +188,7 @@ class MessageEdited:
 
 @dataclass(frozen=True)
 class MessageDeleted:
-    """`seq` is that of the deletion. `deleted_by` is the account that did it; null for a guest's own."""
+    """A message was deleted; `seq` is that of the deletion. `deleted_by` is an account; null for a guest."""
 
     id: str
     seq: int
@@ -197,10 +201,10 @@ class MessageDeleted:
 
 @dataclass(frozen=True)
 class ListMessages:
-    """`before` and `after` are message ids; with both the page begins at `after`. `cursor` continues: towards older
-    messages, or with `after` towards newer.
+    """Asks for a page of messages. `before` and `after` are message ids; with both, the page begins at `after`.
 
-    `q` finds messages that hold all its words, newest first on the first page; `-word` excludes.
+    `cursor` continues towards older messages, or with `after` towards newer ones. `q` finds messages that hold
+    all its words, newest first on the first page; `-word` excludes.
     """
 
     space_type: SpaceType
@@ -216,7 +220,7 @@ class ListMessages:
 
 @dataclass(frozen=True)
 class MessagePage:
-    """Oldest first."""
+    """A page of messages, oldest first."""
 
     messages: list[Message]
     has_more: bool
@@ -225,6 +229,8 @@ class MessagePage:
 
 @dataclass(frozen=True)
 class GetSnapshot:
+    """Asks for the newest messages and the space's `seq`, for sockets that enter."""
+
     space_type: SpaceType
     space_id: SpaceId
     subspace: Subspace = "main"
@@ -285,7 +291,7 @@ edit_message = Operation(
         Http("PATCH", "/api/chat/messages/{id}"),
         Socket("chat-edit", rename={"messageId": "id"}),
     ),
-    summary="Change one's own words; what they were stays in the history.",
+    summary="Change one's own words; the former ones stay in the history.",
 )
 delete_message = Operation(
     "chat.delete_message",
@@ -319,7 +325,7 @@ message_history = Operation(
     Access.ANYONE,
     Limit(120, 60),
     bindings=(Http("GET", "/api/chat/messages/{id}/history"),),
-    summary="What a message said before it was edited.",
+    summary="The words of a message before it was edited.",
 )
 react = Operation(
     "chat.react",

@@ -1,4 +1,4 @@
-"""What people write on a document: comments on its sections, with a place in VR if they were made there."""
+"""Comments on documents and their sections, with a place in VR if they were made there."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +16,8 @@ Section = Annotated[str, text(200)]
 
 
 class CommentTypeField(fields.String):
+    """One of `COMMENT_TYPES`."""
+
     def __init__(self, **options: Any) -> None:
         super().__init__(**{**options, "validate": validate.OneOf(COMMENT_TYPES)})
 
@@ -34,7 +36,7 @@ class CommentPosition:
 
 @dataclass(frozen=True)
 class Comment:
-    """`content` is null once it is deleted. `thread_count` counts its replies."""
+    """A comment. `content` is null once it is deleted; `thread_count` counts its replies."""
 
     id: str
     seq: int
@@ -59,7 +61,7 @@ class Comment:
 
 @dataclass(frozen=True)
 class PostComment:
-    """`client_message_id` makes a retry safe: the same one gives the same comment."""
+    """A new comment. `client_message_id` makes a retry safe: the same id gives the same comment."""
 
     document_id: SpaceId
     content: Annotated[str, text(MAX_COMMENT)]
@@ -72,7 +74,7 @@ class PostComment:
 
 @dataclass(frozen=True)
 class ListComments:
-    """Oldest first; `cursor` continues towards newer ones. The filters narrow it down together."""
+    """Asks for a page of comments that pass all filters, oldest first; `cursor` continues towards newer ones."""
 
     document_id: SpaceId
     section: Section | None = None
@@ -85,6 +87,8 @@ class ListComments:
 
 @dataclass(frozen=True)
 class CommentId:
+    """Names a comment of a document."""
+
     document_id: SpaceId
     id: Id
     client_message_id: ClientId | None = None
@@ -92,7 +96,7 @@ class CommentId:
 
 @dataclass(frozen=True)
 class EditComment:
-    """What is left out stays as it is."""
+    """Changes the fields that are given; the others stay as they are."""
 
     document_id: SpaceId
     id: Id
@@ -105,12 +109,14 @@ class EditComment:
 
 @dataclass(frozen=True)
 class CommentReply:
+    """The comment after the operation."""
+
     comment: Comment
 
 
 @dataclass(frozen=True)
 class CommentPage:
-    """Oldest first."""
+    """A page of comments, oldest first."""
 
     comments: list[Comment]
     has_more: bool
@@ -119,7 +125,7 @@ class CommentPage:
 
 @dataclass(frozen=True)
 class ListCommentEdits:
-    """Former words of a comment, oldest first; `cursor` continues towards newer ones."""
+    """Asks for former words of a comment, oldest first; `cursor` continues towards newer ones."""
 
     document_id: SpaceId
     id: Id
@@ -129,7 +135,7 @@ class ListCommentEdits:
 
 @dataclass(frozen=True)
 class CommentHistory:
-    """Former words, oldest first. Those of a deleted comment are gone with it."""
+    """A page of former words, oldest first; a deleted comment has none."""
 
     edits: list[Edit]
     has_more: bool
@@ -138,7 +144,7 @@ class CommentHistory:
 
 @dataclass(frozen=True)
 class CommentChanged:
-    """`action` is posted, edited, deleted, resolved or reopened; `comment` is how it is after that."""
+    """A comment was posted, edited, deleted, resolved or reopened, which `action` says; `comment` is as it is now."""
 
     action: str
     by: str
@@ -186,7 +192,7 @@ comment_history = Operation(
     Access.ANYONE,
     Limit(120, 60),
     bindings=(Http("GET", _COMMENTS + "/{id}/history"),),
-    summary="What a comment said before it was edited.",
+    summary="The words of a comment before it was edited.",
 )
 edit_comment = Operation(
     "documents.edit_comment",

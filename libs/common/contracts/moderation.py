@@ -1,6 +1,6 @@
-"""What a space's owner and moderators may do: settings, roles, bans, mutes, kicks, each with a reason and kept.
+"""Moderation by a space's owner and moderators: settings, roles, bans, mutes and kicks, all kept in an audit trail.
 
-The events here change who may be in a space or what they may do there: each raises the space's access epoch, and
+The events here change who may be in a space and what people may do there: each raises the space's access epoch, and
 realtime asks `spaces.review` about its members (docs/spaces.md).
 """
 
@@ -30,14 +30,14 @@ from libs.common.contracts.spaces import leave_requested
 MAX_USERS = 10_000  # sockets that a space's owner may allow at once
 MAX_SLOW_MODE = 21_600  # seconds between two messages of one person; six hours
 MAX_SETTINGS_BYTES = 8192  # of `settings`, as JSON
-AUDIO_MODES = ("ambient", "spatial", "stage", "announcement")  # who hears whom in each: services/realtime/voice.py
+AUDIO_MODES = ("ambient", "spatial", "stage", "announcement")  # services/realtime/voice.py says who hears whom
 Reason = Annotated[str, text(500)]
 GivableRole = Annotated[str, text(9, pattern="moderator|member")]
 
 
 @dataclass(frozen=True)
 class UpdateSettings:
-    """What is absent or null stays. `settings` is merged by its top-level names; a null there removes the name."""
+    """Changes the settings that are given. `settings` is merged by its top-level names; a null removes a name."""
 
     space_type: SpaceType
     space_id: SpaceId
@@ -69,6 +69,8 @@ class SpaceSettings:
 
 @dataclass(frozen=True)
 class SpaceUpdated:
+    """The settings of a space changed; these are all of them."""
+
     space_type: str
     space_id: str
     settings: SpaceSettings
@@ -77,6 +79,8 @@ class SpaceUpdated:
 
 @dataclass(frozen=True)
 class ListRoles:
+    """Asks for the roles given in a space, by account."""
+
     space_type: SpaceType
     space_id: SpaceId
     limit: PageSize = 50
@@ -85,6 +89,8 @@ class ListRoles:
 
 @dataclass(frozen=True)
 class GetRole:
+    """Asks for an account's role in a space."""
+
     space_type: SpaceType
     space_id: SpaceId
     account: Account
@@ -92,6 +98,8 @@ class GetRole:
 
 @dataclass(frozen=True)
 class SetRole:
+    """Gives an account a role in a space."""
+
     space_type: SpaceType
     space_id: SpaceId
     account: Account
@@ -102,6 +110,8 @@ class SetRole:
 
 @dataclass(frozen=True)
 class RemoveRole:
+    """Takes a given role away."""
+
     space_type: SpaceType
     space_id: SpaceId
     account: Account
@@ -111,7 +121,7 @@ class RemoveRole:
 
 @dataclass(frozen=True)
 class AccountRole:
-    """`role` is what the account is in the space by all rules together; `given` what was given here, if anything."""
+    """An account's `role` in a space by all rules together; `given` is the role that was given here, if any."""
 
     account: str
     role: str
@@ -122,6 +132,8 @@ class AccountRole:
 
 @dataclass(frozen=True)
 class GivenRole:
+    """A role that `given_by` gave in a space."""
+
     account: str
     role: str
     given_by: str
@@ -130,7 +142,7 @@ class GivenRole:
 
 @dataclass(frozen=True)
 class Roles:
-    """Roles given here, by account."""
+    """A page of the roles given in a space, by account."""
 
     roles: list[GivenRole]
     next_cursor: str | None
@@ -138,7 +150,7 @@ class Roles:
 
 @dataclass(frozen=True)
 class RoleChanged:
-    """`role` is null for one that was taken away."""
+    """A role was given, or taken away: then `role` is null."""
 
     account: str
     role: str | None
@@ -147,7 +159,7 @@ class RoleChanged:
 
 @dataclass(frozen=True)
 class Kick:
-    """Exactly one of `account`, `guest_id`, `address` (CIDR, or one address) and `socket_id` (of a member)."""
+    """Puts a subject out of a space: exactly one of `account`, `guest_id`, `address` (or CIDR) and `socket_id`."""
 
     space_type: SpaceType
     space_id: SpaceId
@@ -161,7 +173,7 @@ class Kick:
 
 @dataclass(frozen=True)
 class ImposeSanction(Kick):
-    """A ban or a mute, for ever or `until` a time. `with_address` adds the address that the person came from last."""
+    """Imposes a ban or a mute, for ever or `until` a time. `with_address` adds the person's last address."""
 
     until: datetime | None = None
     with_address: bool = False
@@ -169,7 +181,7 @@ class ImposeSanction(Kick):
 
 @dataclass(frozen=True)
 class LiftSanction:
-    """By `id`, or by exactly one of `account`, `guest_id` and `address`."""
+    """Lifts a sanction, named by `id` or by exactly one of `account`, `guest_id` and `address`."""
 
     space_type: SpaceType
     space_id: SpaceId
@@ -183,7 +195,7 @@ class LiftSanction:
 
 @dataclass(frozen=True)
 class Sanction:
-    """`subject` is an account's name or a guest's id; of an address range operators only are told."""
+    """A ban or a mute. `subject` is an account's name or a guest's id; an address range, for operators only."""
 
     id: str
     kind: str
@@ -197,7 +209,7 @@ class Sanction:
 
 @dataclass(frozen=True)
 class ListSanctions:
-    """In force now, newest first. `kind` is ban or mute."""
+    """Asks for the sanctions in force, newest first. `kind` is ban or mute."""
 
     space_type: SpaceType
     space_id: SpaceId
@@ -208,12 +220,16 @@ class ListSanctions:
 
 @dataclass(frozen=True)
 class Sanctions:
+    """A page of bans or mutes, newest first."""
+
     bans: list[Sanction]
     next_cursor: str | None
 
 
 @dataclass(frozen=True)
 class ListAudit:
+    """Asks for the audit trail of a space, newest first."""
+
     space_type: SpaceType
     space_id: SpaceId
     limit: PageSize = 50
@@ -222,7 +238,7 @@ class ListAudit:
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """`action` is settings, role, ban, unban, mute, unmute or kick; `details` say what was set."""
+    """An act in a space's name: settings, role, ban, unban, mute, unmute or kick; `details` hold what was set."""
 
     id: str
     action: str
@@ -237,7 +253,7 @@ class AuditEntry:
 
 @dataclass(frozen=True)
 class AuditTrail:
-    """Newest first."""
+    """A page of the audit trail, newest first."""
 
     entries: list[AuditEntry] = field(metadata=at_most(200))
     next_cursor: str | None = None
@@ -245,7 +261,7 @@ class AuditTrail:
 
 @dataclass(frozen=True)
 class Moderated:
-    """`subject` is null for an address range: an address is nobody's business but the operators'."""
+    """Somebody was banned, muted or kicked, or a sanction lifted. `subject` is null for an address range."""
 
     action: str
     subject_kind: str
@@ -256,7 +272,7 @@ class Moderated:
 
 
 class Kicked(Struct):
-    """`reason` is for people; `code` is kicked, banned, forbidden, not_found, unauthorized or left."""
+    """The socket was taken out. `code` is kicked, banned, forbidden, not_found, unauthorized or left."""
 
     reason: str
     code: str
@@ -291,7 +307,7 @@ get_role = Operation(
     Access.ACCOUNT,
     Limit(120, 60),
     bindings=(Http("GET", "/api/spaces/{space_type}/{space_id}/roles/{account}"),),
-    summary="What an account is in a space; its owner.",
+    summary="An account's role in a space; its owner.",
 )
 set_role = Operation(
     "moderation.set_role",
@@ -313,7 +329,7 @@ remove_role = Operation(
     Limit(60, 60),
     writes=True,
     bindings=(Http("DELETE", "/api/spaces/{space_type}/{space_id}/roles/{account}"),),
-    summary="Take a given role away; the owner. What the content itself gives stays.",
+    summary="Take a given role away; the owner. A role by the content itself stays.",
 )
 list_bans = Operation(
     "moderation.list_bans",
@@ -334,7 +350,7 @@ ban = Operation(
     Limit(60, 60),
     writes=True,
     bindings=(Http("POST", "/api/spaces/{space_type}/{space_id}/bans", 201),),
-    summary="Ban an account, a guest or an address range; whoever it hits is put out at once.",
+    summary="Ban an account, a guest or an address range; members that it hits are put out at once.",
 )
 unban = Operation(
     "moderation.unban",
@@ -356,7 +372,7 @@ mute = Operation(
     Limit(60, 60),
     writes=True,
     bindings=(Http("POST", "/api/spaces/{space_type}/{space_id}/mute", 201),),
-    summary="Let someone be there, but not write.",
+    summary="Let someone be in the space, but not write.",
 )
 unmute = Operation(
     "moderation.unmute",
@@ -388,7 +404,7 @@ list_audit = Operation(
     Access.ACCOUNT,
     Limit(60, 60),
     bindings=(Http("GET", "/api/spaces/{space_type}/{space_id}/audit"),),
-    summary="What was done in the space's name, by whom and why; owner and moderators.",
+    summary="Acts in the space's name, by whom and why; owner and moderators.",
 )
 
 moderated = Event(
@@ -401,7 +417,7 @@ settings_changed = Event(
     "moderation.settings_changed",
     SpaceUpdated,
     bindings=(Socket("space-updated"),),
-    summary="The space's settings are others now.",
+    summary="The settings of a space changed.",
 )
 role_changed = Event("moderation.role_changed", RoleChanged, summary="A role was given or taken away.")
 

@@ -1,4 +1,4 @@
-"""How much of a space one wants to hear of, how far one has read, and what one was notified of."""
+"""Notification levels, read cursors and unread counts, and an account's notifications."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,19 +15,23 @@ MOST_UNREAD = 1000  # counting ends here; a front end shows "999+"
 
 
 class LevelField(fields.String):
+    """One of `LEVELS`."""
+
     def __init__(self, **options: Any) -> None:
         super().__init__(**{**options, "validate": validate.OneOf(LEVELS)})
 
 
 @dataclass(frozen=True)
 class GetSubscription:
+    """Asks for the caller's subscription to a space."""
+
     space_type: SpaceType
     space_id: SpaceId
 
 
 @dataclass(frozen=True)
 class SetSubscription:
-    """`level`: all (a notification for each message), mentions (and replies; the default), none.
+    """Sets the level: all (a notification for each message), mentions (and replies; the default), none.
 
     `client_message_id` makes a retry safe: a command that comes again late does not undo a newer one.
     """
@@ -40,7 +44,7 @@ class SetSubscription:
 
 @dataclass(frozen=True)
 class ChatSubscription:
-    """`unread` counts others' messages after the read cursor, replies apart; at most 1000."""
+    """A subscription. `unread` counts others' messages after the read cursor, without replies; at most 1000."""
 
     space_type: str
     space_id: str
@@ -52,7 +56,7 @@ class ChatSubscription:
 
 @dataclass(frozen=True)
 class MarkRead:
-    """Read up to and with `message_id`; with `thread_id` only the replies to that message. Never goes back."""
+    """Moves the read cursor to `message_id`, forwards only; with `thread_id`, that of the thread alone."""
 
     space_type: SpaceType
     space_id: SpaceId
@@ -62,7 +66,7 @@ class MarkRead:
 
 @dataclass(frozen=True)
 class ReadState:
-    """`unread` of the space, or with `thread_id` of that thread; at most 1000."""
+    """A read cursor, of the space or with `thread_id` of that thread. `unread` is at most 1000."""
 
     last_read_message_id: str
     last_read_seq: int
@@ -72,6 +76,8 @@ class ReadState:
 
 @dataclass(frozen=True)
 class ListNotifications:
+    """Asks for the caller's notifications, newest first; `unread` leaves out those that were read."""
+
     unread: bool = False
     limit: PageSize = 50
     cursor: Cursor | None = None
@@ -79,7 +85,7 @@ class ListNotifications:
 
 @dataclass(frozen=True)
 class Notification:
-    """`kind` is mention, reply or message. `content` is what the message says now; null once it is deleted."""
+    """A notification of a message. `kind` is mention, reply or message; `content` is null if that is deleted."""
 
     id: str
     kind: str
@@ -95,7 +101,7 @@ class Notification:
 
 @dataclass(frozen=True)
 class SpaceUnread:
-    """`notifications` not yet read, and others' unread `messages` (at most 1000)."""
+    """Counts of a space: unread `notifications`, and others' unread `messages` (at most 1000)."""
 
     space_type: str
     space_id: str
@@ -105,7 +111,7 @@ class SpaceUnread:
 
 @dataclass(frozen=True)
 class Notifications:
-    """Newest first, of the spaces that the caller may still see."""
+    """A page, newest first, and counts by space, without spaces that the caller may not see any more."""
 
     notifications: list[Notification]
     unread: list[SpaceUnread]
@@ -114,13 +120,15 @@ class Notifications:
 
 @dataclass(frozen=True)
 class ReadNotifications:
-    """Those named, at most 200; without `ids` all of them."""
+    """Marks notifications as read: at most 200 by `ids`, or all of them without."""
 
     ids: list[Id] | None = None
 
 
 @dataclass(frozen=True)
 class NotificationsRead:
+    """The number of notifications that were unread until now."""
+
     read: int
 
 
@@ -138,7 +146,7 @@ class Mention(Struct):
 
 
 class ToAccount(Struct):
-    """What goes from any process to every replica: a socket event for each socket of the account."""
+    """A socket event for every socket of an account, published to all replicas. `data` is its payload as JSON."""
 
     account: str
     event: str
@@ -164,7 +172,7 @@ set_subscription = Operation(
     Limit(60, 60),
     writes=True,
     bindings=(Http("PUT", "/api/chat/{space_type}/{space_id}/subscription"),),
-    summary="How much of a space the caller wants to hear of.",
+    summary="Set the caller's notification level in a space.",
 )
 mark_read = Operation(
     "chat.mark_read",

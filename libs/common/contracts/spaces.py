@@ -1,4 +1,4 @@
-"""Spaces: found, looked at, joined; and what realtime reports of who is in them."""
+"""Spaces: listing, details and joining; reviews of their members; and realtime's reports of stays."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +11,7 @@ from libs.common.contracts.voice import TurnCredentials
 
 @dataclass(frozen=True)
 class Capacity:
-    """In sockets."""
+    """The number of sockets in a space, and of those it may hold."""
 
     used: int
     total: int
@@ -20,7 +20,7 @@ class Capacity:
 
 @dataclass(frozen=True)
 class SpaceSummary:
-    """A row of `GET /api/spaces`. `type` is the post's content type (360, aframe, ...)."""
+    """An item of `GET /api/spaces`. `type` is the post's content type (360, aframe, ...)."""
 
     space_type: str
     space_id: str
@@ -38,9 +38,9 @@ class SpaceSummary:
 
 @dataclass(frozen=True)
 class ListSpaces:
-    """`space_type` is ours (post, document, ...), `type` the content's (360, vrml, ...).
+    """Filters of a list. `space_type` is ours (post, document, ...), `type` the content's (360, vrml, ...).
 
-    `q` finds what holds all its words. `include_events` adds events and communities that are
+    `q` finds spaces that hold all its words. `include_events` adds events and communities that are
     set up or have people, with `sort=active`; they have no content behind them.
     """
 
@@ -56,7 +56,7 @@ class ListSpaces:
 
 @dataclass(frozen=True)
 class SpaceList:
-    """`total` is exact up to a thousand, beyond it an estimate."""
+    """A page of spaces. `total` is exact up to a thousand, beyond it an estimate."""
 
     spaces: list[SpaceSummary]
     total: int
@@ -65,12 +65,16 @@ class SpaceList:
 
 @dataclass(frozen=True)
 class GetSpace:
+    """Asks for one space."""
+
     space_type: SpaceType
     space_id: SpaceId
 
 
 @dataclass(frozen=True)
 class ConnectedUser:
+    """A socket in the space as everybody sees it. `user_account` is null for a guest."""
+
     user_account: str | None
     display_name: str
     guest: bool
@@ -79,6 +83,8 @@ class ConnectedUser:
 
 @dataclass(frozen=True)
 class SpaceDetail(SpaceSummary):
+    """A space with the members in it now. `your_role` is the caller's role."""
+
     connected_users: list[ConnectedUser]
     chat_enabled: bool
     voice_enabled: bool
@@ -88,6 +94,8 @@ class SpaceDetail(SpaceSummary):
 
 @dataclass(frozen=True)
 class Join:
+    """Asks to be admitted to a space."""
+
     space_type: SpaceType
     space_id: SpaceId
     subspace: Subspace = "main"
@@ -95,7 +103,7 @@ class Join:
 
 @dataclass(frozen=True)
 class Admitted:
-    """`session_token` is the admission: the same identity, this one space, for two hours."""
+    """The answer to a join. `session_token` is the admission: the caller's identity, this one space, two hours."""
 
     success: bool
     space: SpaceSummary
@@ -130,6 +138,8 @@ class ResolveRoom:
 
 @dataclass(frozen=True)
 class ResolvedRoom:
+    """The space and subspace that a room name means."""
+
     space_type: str
     space_id: str
     subspace: str
@@ -137,7 +147,7 @@ class ResolvedRoom:
 
 @dataclass(frozen=True)
 class PresenceChange:
-    """One socket joining, leaving or still being there. `session_id` makes it idempotent."""
+    """A socket that joins, leaves or is still in a space. `session_id` is its stay, which makes it idempotent."""
 
     session_id: str
     kind: Annotated[str, text(9, pattern="join|leave|heartbeat")]
@@ -155,19 +165,21 @@ class PresenceChange:
 
 @dataclass(frozen=True)
 class RecordPresence:
+    """A batch of what one replica saw."""
+
     changes: list[PresenceChange] = field(default_factory=list, metadata=at_most(1000))
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """How many of the changes were news."""
+    """The number of changes that were new."""
 
     recorded: int
 
 
 @dataclass(frozen=True)
 class StayChanged:
-    """Someone entered or left. `user_account` is null for a guest."""
+    """A stay began or ended. `session_id` is the stay; `user_account` is null for a guest."""
 
     session_id: str
     user_account: str | None
@@ -179,13 +191,15 @@ class StayChanged:
 
 @dataclass(frozen=True)
 class LeaveSpace:
+    """Asks to take all of the caller's sockets out of a space."""
+
     space_type: SpaceType
     space_id: SpaceId
 
 
 @dataclass(frozen=True)
 class LeftSpace:
-    """`ended` is how many of the caller's sockets are being taken out."""
+    """`ended` is the number of the caller's sockets that are being taken out."""
 
     success: bool
     ended: int
@@ -193,7 +207,7 @@ class LeftSpace:
 
 @dataclass(frozen=True)
 class LeaveRequested:
-    """The person asked, over REST, that all their sockets leave."""
+    """A person asked over REST that all their sockets leave. `subject_kind` is account or guest, `subject` its id."""
 
     subject_kind: str
     subject: str
@@ -201,26 +215,30 @@ class LeaveRequested:
 
 @dataclass(frozen=True)
 class ListSubrooms:
+    """Asks for the subspaces of a space."""
+
     space_type: SpaceType
     space_id: SpaceId
 
 
 @dataclass(frozen=True)
 class Subroom:
+    """A subspace and the number of sockets in it."""
+
     subspace: str
     active_users: int
 
 
 @dataclass(frozen=True)
 class Subrooms:
-    """`main`, and every other in which somebody is, most first."""
+    """`main`, then every other subspace that has members, the fullest first."""
 
     subrooms: list[Subroom]
 
 
 @dataclass(frozen=True)
 class ReviewedMember:
-    """A socket in the space, as its token says who it is. `after_seq` is its snapshot's number; null while entering."""
+    """A socket with the identity in its token. `after_seq` is the `seq` of its snapshot; null while it is entering."""
 
     socket_id: Annotated[str, text(64)]
     kind: Annotated[str, text(7, pattern="account|guest|service")]
@@ -232,6 +250,8 @@ class ReviewedMember:
 
 @dataclass(frozen=True)
 class Review:
+    """Asks which of these sockets may stay in a space, or enter it."""
+
     space_type: SpaceType
     space_id: SpaceId
     members: list[ReviewedMember] = field(default_factory=list, metadata=at_most(500))
@@ -239,7 +259,7 @@ class Review:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`code` and `reason` are null for who stays, whose `role` may be another than before."""
+    """The decision about one socket. `code` and `reason` are null if it stays; `role` may have changed."""
 
     socket_id: str
     stays: bool
@@ -250,7 +270,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Reviewed:
-    """`epoch` was read before the policy: what changed since has a higher one."""
+    """The decisions, and the space's settings. `epoch` was read before the policy: later changes have a higher one."""
 
     epoch: int
     max_users: int
@@ -317,7 +337,7 @@ review = Operation(
     Reviewed,
     Access.INTERNAL,
     Limit(6000, 60),
-    summary="Which of these members of a space may stay.",
+    summary="The members of a space that may stay.",
 )
 resolve_room = Operation(
     "spaces.resolve_room",
@@ -326,7 +346,7 @@ resolve_room = Operation(
     ResolvedRoom,
     Access.INTERNAL,
     Limit(6000, 60),
-    summary="Which space a networked-aframe room name means.",
+    summary="The space that a networked-aframe room name means.",
 )
 record_presence = Operation(
     "spaces.record_presence",
@@ -336,7 +356,7 @@ record_presence = Operation(
     Access.INTERNAL,
     Limit(6000, 60),
     writes=True,
-    summary="What a realtime replica saw, batched; writes sessions and the log.",
+    summary="Records a batch of joins and leaves that a realtime replica saw.",
 )
 
 member_joined = Event(

@@ -1,4 +1,4 @@
-"""Comments on documents. The document's permissions decide who reads, writes and resolves them."""
+"""Comments on documents; the document's permissions decide who reads, writes and resolves them."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -31,7 +31,7 @@ from libs.common.spaces import SpaceKey
 from services.chat.comments import comments_repository as repository
 from services.chat.comments.comments_repository import StoredComment
 from services.chat.rules import commands_repository as commands
-from services.chat.rules import text_rules as content
+from services.chat.rules import text_rules
 from services.chat.rules.commands_repository import AlreadyDone, Command
 from services.chat.rules.filters import Draft, Filter, check_all
 from services.chat.rules.policy import Policy
@@ -39,16 +39,19 @@ from services.chat.rules.policy import Policy
 type Change = Callable[[Transaction, StoredComment], Awaitable[Comment]]
 
 
-class Comments:
-    """Each document is a space; its comments are told there, with the space's `seq`."""
+class CommentHandlers:
+    """Each document is a space; its comments are events there, with the space's `seq`."""
 
     def __init__(self, database: Database, log: EventLog, policy: Policy, filters: Sequence[Filter]) -> None:
-        self._database, self._log, self._policy, self._filters = database, log, policy, filters
+        self._database = database
+        self._log = log
+        self._policy = policy
+        self._filters = filters
 
     # Reading
 
     async def list_comments(self, caller: Caller, request: ListComments) -> CommentPage:
-        """A page, oldest first."""
+        """Returns a page, oldest first."""
         after = cursor.decode(request.cursor, tuple[cursor.Number])[0] if request.cursor else 0
         async with self._database.read() as connection:
             await self._policy.require(connection, caller, _space(request.document_id), Action.ENTER)
@@ -56,12 +59,13 @@ class Comments:
         return CommentPage(comments, more, cursor.encode(comments[-1].seq) if more else None)
 
     async def get_comment(self, caller: Caller, request: CommentId) -> CommentReply:
+        """Returns one comment. Raises `not_found` if it is not of that document."""
         async with self._database.read() as connection:
             await self._policy.require(connection, caller, _space(request.document_id), Action.ENTER)
             return CommentReply((await repository.get(connection, request.document_id, request.id)).comment)
 
     async def history(self, caller: Caller, request: ListCommentEdits) -> CommentHistory:
-        """A page, oldest first."""
+        """Returns a page of a comment's former words, oldest first."""
         after = cursor.decode_id(request.cursor) if request.cursor else None
         async with self._database.read() as connection:
             await self._policy.require(connection, caller, _space(request.document_id), Action.ENTER)
@@ -72,7 +76,7 @@ class Comments:
     # Writing
 
     async def post_comment(self, caller: Caller, request: PostComment) -> CommentReply:
-        """Store a comment and its log row; the same `client_message_id` gives the first one's comment."""
+        """Stores a comment and its log row; returns the first comment for a `client_message_id` that comes again."""
         space, draft = _space(request.document_id), _draft(caller, request)
         command = Command(caller.identity.key, "comment", str(space), str(draft.client_message_id))
         try:
@@ -89,23 +93,26 @@ class Comments:
         if draft.parent_comment_id:
             await repository.count_reply(tx.connection, draft.document_id, draft.parent_comment_id, +1)
         event = await tx.append(
-            comment_changed, space, caller, lambda seq: _changed("posted", caller, replace(draft, seq=seq)),
+            comment_changed,
+            space,
+            caller,
+            lambda seq: _changed("posted", caller, replace(draft, seq=seq)),
             subject=draft.id,
-        )  # fmt: skip
+        )
         comment = replace(draft, seq=event.seq)
         await repository.insert(tx.connection, comment, caller.identity.key)
         return comment
 
     async def _checked(self, connection: AsyncConnection, caller: Caller, space: SpaceKey, text: str) -> str:
         standing = await self._policy.require(connection, caller, space, Action.COMMENT)
-        text = content.clean(text)
+        text = text_rules.clean(text)
         await check_all(self._filters, Draft(caller.identity, standing, text))
         return text
 
     # Changing
 
     async def edit_comment(self, caller: Caller, request: EditComment) -> CommentReply:
-        """By its author. What changes nothing is no event."""
+        """Changes the author's own comment. An edit that changes nothing makes no event."""
 
         async def edit(tx: Transaction, stored: StoredComment) -> Comment:
             space, before = _space(request.document_id), stored.comment
@@ -117,7 +124,7 @@ class Comments:
             if request.content is not None:
                 text = await self._checked(tx.connection, caller, space, request.content)
             if text != before.content:
-                await repository.remember(tx.connection, before, caller.identity.key)
+                await repository.keep_edit(tx.connection, before, caller.identity.key)
             after = replace(
                 before,
                 content=text,
@@ -132,7 +139,7 @@ class Comments:
         )
 
     async def delete_comment(self, caller: Caller, request: CommentId) -> CommentReply:
-        """By its author, or by a moderator. A tombstone stays."""
+        """Deletes the author's own comment, or as a moderator another's; returns the tombstone."""
 
         async def erase(tx: Transaction, stored: StoredComment) -> Comment:
             if stored.author_key != caller.identity.key:
@@ -148,7 +155,7 @@ class Comments:
         return await self._change(caller, request, erase, "deleted")
 
     async def resolve_comment(self, caller: Caller, request: CommentId) -> CommentReply:
-        """By its author, or by whoever may edit the document. Whoever resolved it first stays named."""
+        """Resolves a comment, as its author or with the permission to edit the document; keeps the first resolver."""
 
         async def resolve(tx: Transaction, stored: StoredComment) -> Comment:
             await self._require_resolver(tx, caller, stored)
@@ -160,6 +167,8 @@ class Comments:
         return await self._change(caller, request, resolve, "resolved")
 
     async def reopen_comment(self, caller: Caller, request: CommentId) -> CommentReply:
+        """Reopens a resolved comment, by the same permission as resolving."""
+
         async def reopen(tx: Transaction, stored: StoredComment) -> Comment:
             await self._require_resolver(tx, caller, stored)
             return replace(stored.comment, resolved=False, resolved_by=None, resolved_at=None)
@@ -173,7 +182,7 @@ class Comments:
             await self._policy.require(tx.connection, caller, space, Action.RESOLVE)
 
     async def _change(self, caller: Caller, request: CommentId, change: Change, action: str) -> CommentReply:
-        """Carry out a change once. The comment's row is locked first, the space's counter last."""
+        """Carries a change out once. It locks the comment's row first, the space's counter last."""
         space = _space(request.document_id)
         command = Command(caller.identity.key, action, request.id, request.client_message_id or new_id())
         try:
@@ -185,15 +194,15 @@ class Comments:
                 if after != stored.comment:
                     after = replace(after, updated_at=now())
                     await repository.store(tx.connection, after)
-                    told = _changed(action, caller, after)
-                    await tx.append(comment_changed, space, caller, lambda _: told, subject=after.id)
+                    changed = _changed(action, caller, after)
+                    await tx.append(comment_changed, space, caller, lambda _: changed, subject=after.id)
                 return CommentReply(after)
         except AlreadyDone:
             return await self.get_comment(caller, request)
 
 
 def _space(document_id: str) -> SpaceKey:
-    """Raises `invalid_input` naming the field as it is called here."""
+    """Returns the document's space. Raises `invalid_input` that names the field of these requests."""
     try:
         return SpaceKey.parse("document", document_id)
     except PresenceError as error:
@@ -210,7 +219,7 @@ def _changed(action: str, caller: Caller, comment: Comment) -> CommentChanged:
 
 
 def _draft(caller: Caller, request: PostComment) -> Comment:
-    """The comment as it will be, but for its `seq`."""
+    """Returns the new comment, complete but for its `seq`."""
     moment = now()
     return Comment(
         id=new_id(),

@@ -1,4 +1,4 @@
-"""SQL of document comments."""
+"""SQL on `document_comments` and their edits."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from libs.common.db.models.chat import DocumentComment as D
 from libs.common.db.models.chat import DocumentCommentEdit as E
 from libs.common.errors import CONFLICT, NOT_FOUND, PresenceError
 from libs.common.ids import new_id
-from services.chat.messages.messages_repository import read_edits
+from services.chat.messages import edits_repository
 
 _COPIED = (
     D.id, D.seq, D.document_id, D.user_account, D.display_name, D.comment_type, D.content, D.section, D.position,
@@ -35,24 +35,27 @@ _CHANGING = (
 
 @dataclass(frozen=True, slots=True)
 class StoredComment:
+    """A comment with the `Identity.key` of its author, which is not shown."""
+
     comment: Comment
     author_key: str
 
 
 async def insert(connection: AsyncConnection, comment: Comment, author_key: str) -> None:
+    """Stores a new comment."""
     values = {column.key: getattr(comment, column.key) for column in _COPIED}
     values["position"] = _json(comment.position)
     await connection.execute(pg_insert(D).values(author_key=author_key, **values))
 
 
 async def store(connection: AsyncConnection, comment: Comment) -> None:
-    """What may change of a comment."""
+    """Stores the fields of a comment that can change."""
     values = {name: getattr(comment, name) for name in _CHANGING}
     await connection.execute(update(D).where(D.id == comment.id).values(**values, position=_json(comment.position)))
 
 
 async def count_reply(connection: AsyncConnection, document_id: str, parent_id: str, by: int) -> None:
-    """Raise or lower the parent's `thread_count`. Raises `not_found` for one of another document."""
+    """Changes the parent's `thread_count`. Raises `not_found` if it is of another document, `conflict` if deleted."""
     statement = (
         update(D)
         .where(D.id == parent_id, D.document_id == document_id)
@@ -67,12 +70,12 @@ async def count_reply(connection: AsyncConnection, document_id: str, parent_id: 
 
 
 async def get(connection: AsyncConnection, document_id: str, comment_id: str) -> StoredComment:
-    """Raises `not_found`."""
+    """Returns a comment of the document. Raises `not_found`."""
     return await _one(connection, _of(document_id, comment_id))
 
 
 async def lock(connection: AsyncConnection, document_id: str, comment_id: str) -> StoredComment:
-    """The comment, its row locked until the transaction ends. Raises `not_found`."""
+    """Locks a comment until the transaction ends, and returns it. Raises `not_found`."""
     return await _one(connection, _of(document_id, comment_id).with_for_update())
 
 
@@ -89,8 +92,8 @@ async def _one(connection: AsyncConnection, statement: Select[Any]) -> StoredCom
     return StoredComment(_comment(stored), author_key)
 
 
-async def remember(connection: AsyncConnection, before: Comment, by: str) -> None:
-    """Keep what the comment says, for its history."""
+async def keep_edit(connection: AsyncConnection, before: Comment, by: str) -> None:
+    """Keeps the words that a comment has now, for its history."""
     former = {"comment_id": before.id, "id": new_id(), "content": before.content, "edited_by": by}
     await connection.execute(pg_insert(E).values(**former, edited_at=now()))
 
@@ -98,19 +101,21 @@ async def remember(connection: AsyncConnection, before: Comment, by: str) -> Non
 async def edits(
     connection: AsyncConnection, comment_id: str, after: str | None, limit: int
 ) -> tuple[list[Edit], str | None]:
-    """What it said before, oldest first, and the id to go on after if there is more."""
+    """Returns at most `limit` edits, oldest first, and the id after which the next page begins if there is one."""
     statement = select(E.id, E.content, E.edited_by, E.edited_at).where(E.comment_id == comment_id)
     if after:
         statement = statement.where(E.id > after)
-    return read_edits((await connection.execute(statement.order_by(E.id).limit(limit + 1))).all(), limit)
+    rows = (await connection.execute(statement.order_by(E.id).limit(limit + 1))).all()
+    return edits_repository.page_of(rows, limit)
 
 
 async def forget_edits(connection: AsyncConnection, comment_id: str) -> None:
+    """Deletes the former words of a comment."""
     await connection.execute(delete(E).where(E.comment_id == comment_id))
 
 
 async def page(connection: AsyncConnection, request: ListComments, after_seq: int) -> tuple[list[Comment], bool]:
-    """Comments, oldest first, and whether there are more."""
+    """Returns a page of comments with a greater `seq`, oldest first; true if there are more."""
     statement = select(*_COPIED).where(D.document_id == request.document_id, D.seq > after_seq)
     for column, wanted in (
         (D.section, request.section),

@@ -1,4 +1,4 @@
-"""Changing a message that is there: edits, deletions, reactions.
+"""Changes messages: edits and deletions.
 
 Each locks the message's row first and the space's counter last, so that they follow one another and cannot deadlock.
 """
@@ -21,43 +21,56 @@ from libs.common.contracts.chat import (
     message_edited,
     message_removed,
 )
-from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog, Transaction
 from libs.common.db.redaction import forget_words
 from libs.common.errors import CONFLICT, FORBIDDEN, PresenceError
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from services.chat.messages import messages_repository as repository
-from services.chat.messages.messages_repository import Stored
-from services.chat.messages.queries import Reading
-from services.chat.notifications import subscriptions_repository as subscriptions
+from services.chat.messages.messages_repository import StoredMessage
+from services.chat.messages.queries import QueryHandlers
+from services.chat.notifications import notifications_repository
 from services.chat.notifications.notifier import Notifier
 from services.chat.notifications.recipients import Recipients
 from services.chat.rules import commands_repository as commands
-from services.chat.rules import text_rules as content
+from services.chat.rules import text_rules
 from services.chat.rules.commands_repository import AlreadyDone, Command
 from services.chat.rules.filters import Draft, Filter, check_all
 from services.chat.rules.policy import Policy, require_same_space
 
 
-class Changing:
+class ChangeHandlers:
+    """Each raises `not_found` for a message that the caller may not see."""
+
     def __init__(
-        self, database: Database, log: EventLog, policy: Policy, reading: Reading, recipients: Recipients,
-        notifier: Notifier, filters: Sequence[Filter],
-    ) -> None:  # fmt: skip
-        self._database, self._log, self._policy, self._reading = database, log, policy, reading
-        self._recipients, self._notifier, self._filters = recipients, notifier, filters
+        self,
+        log: EventLog,
+        policy: Policy,
+        queries: QueryHandlers,
+        recipients: Recipients,
+        notifier: Notifier,
+        filters: Sequence[Filter],
+    ) -> None:
+        self._log = log
+        self._policy = policy
+        self._queries = queries
+        self._recipients = recipients
+        self._notifier = notifier
+        self._filters = filters
 
     async def edit_message(self, caller: Caller, request: EditMessage) -> MessageReply:
-        """The author's new words. The same words again change nothing, nor does a command that was carried out."""
+        """Stores the author's new words. Equal words change nothing, nor does a command that was carried out before.
+
+        Raises `forbidden` for anybody but the author, `conflict` for a deleted message.
+        """
         command = Command(caller.identity.key, "edit", request.id, request.client_message_id or new_id())
         try:
             async with self._log.transaction() as tx:
                 await commands.begin(tx.connection, command, request.id)
-                message, told = await self._edit(tx, caller, request)
+                message, kinds = await self._edit(tx, caller, request)
         except AlreadyDone:
-            return await self._reading.get_message(caller, MessageId(request.id))
-        self._notifier.tell(message, told)
+            return await self._queries.get_message(caller, MessageId(request.id))
+        self._notifier.notify(message, kinds)
         return MessageReply(message)
 
     async def _edit(self, tx: Transaction, caller: Caller, request: EditMessage) -> tuple[Message, dict[str, str]]:
@@ -65,13 +78,13 @@ class Changing:
         standing = await self._policy.require(tx.connection, caller, stored.space, Action.CHAT)
         _require_own(caller, stored)
         require_alive(stored)
-        text = content.clean(request.content)
+        text = text_rules.clean(request.content)
         if text == stored.message.content:
             return stored.message, {}
         await check_all(self._filters, Draft(caller.identity, standing, text))
-        mentions = await self._recipients.known(tx.connection, content.mentioned(text))
+        mentions = await self._recipients.known(tx.connection, text_rules.mentioned(text))
         after = replace(stored.message, content=text, mentions=mentions, is_edited=True, updated_at=now())
-        told = await self._newly_named(tx, stored.message, after)
+        kinds = await self._notify_newly_named(tx, stored.message, after)
         await repository.edit(tx.connection, stored.message, after, caller.identity.key)
         await tx.append(
             message_edited,
@@ -81,21 +94,24 @@ class Changing:
             subspace=after.subspace,
             subject=after.id,
         )
-        return after, told
+        return after, kinds
 
-    async def _newly_named(self, tx: Transaction, before: Message, after: Message) -> dict[str, str]:
-        """An edit tells those whom only the new words name."""
-        fresh = [name for name in after.mentions if name not in before.mentions]
-        if not fresh:
+    async def _notify_newly_named(self, tx: Transaction, before: Message, after: Message) -> dict[str, str]:
+        """Notifies the accounts that only the new words name; returns account → kind."""
+        added = [name for name in after.mentions if name not in before.mentions]
+        if not added:
             return {}
         space = SpaceKey(after.space_type, after.space_id)
-        (told,) = await self._recipients.of(tx.connection, space, [(replace(after, mentions=fresh), None)])
-        told = {account: kind for account, kind in told.items() if kind == "mention"}
-        await subscriptions.notify(tx.connection, [(after, told)])
-        return told
+        (kinds,) = await self._recipients.of(tx.connection, space, [(replace(after, mentions=added), None)])
+        mentions = {account: kind for account, kind in kinds.items() if kind == "mention"}
+        await notifications_repository.insert(tx.connection, [(after, mentions)])
+        return mentions
 
     async def delete_message(self, caller: Caller, request: DeleteMessage) -> MessageReply:
-        """By its author, or by a moderator, with the webhook `moderation`. Deleting again changes nothing."""
+        """Deletes the author's own message, or as a moderator another's; returns the tombstone.
+
+        Deleting again changes nothing. Raises `forbidden` as `Standing.require_over_words_of` does.
+        """
         async with self._log.transaction() as tx:
             stored = await lock(tx, request)
             await self._policy.require(tx.connection, caller, stored.space, Action.ENTER)
@@ -107,35 +123,46 @@ class Changing:
             after = repository.tombstone(stored.message, now())
             await repository.erase(tx.connection, after, caller.identity.key)
             await forget_words(tx.connection, after.id)
-            told = MessageDeleted(
-                after.id, 0, after.parent_message_id, after.user_account, caller.identity.account,
-                None if own else request.reason, after.updated_at,
-            )  # fmt: skip
+            deleted = MessageDeleted(
+                after.id,
+                0,
+                after.parent_message_id,
+                after.user_account,
+                caller.identity.account,
+                None if own else request.reason,
+                after.updated_at,
+            )
             event = message_deleted if own else message_removed
-            await tx.append(event, stored.space, caller, lambda seq: replace(told, seq=seq), subspace=after.subspace)
+            await tx.append(event, stored.space, caller, lambda seq: replace(deleted, seq=seq), subspace=after.subspace)
         return MessageReply(after)
 
 
-async def lock(tx: Transaction, request: EditMessage | DeleteMessage | MessageId) -> Stored:
-    """The message that is asked for, locked. Raises `not_found`, also if it is in another space than was said."""
+async def lock(tx: Transaction, request: EditMessage | DeleteMessage | MessageId) -> StoredMessage:
+    """Locks and returns the message that the request names. Raises `not_found`, also if it is in another space."""
     stored = await repository.lock(tx.connection, request.id)
     require_same_space(stored.space, request.space_type, request.space_id)
     return stored
 
 
-def require_alive(stored: Stored) -> None:
+def require_alive(stored: StoredMessage) -> None:
     """Raises `conflict` for a tombstone."""
     if stored.message.is_deleted:
         raise PresenceError(CONFLICT, "That message was deleted.")
 
 
-def _require_own(caller: Caller, stored: Stored) -> None:
+def _require_own(caller: Caller, stored: StoredMessage) -> None:
     if stored.author_key != caller.identity.key:
         raise PresenceError(FORBIDDEN, "Only its author can edit a message.")
 
 
 def _edited(message: Message, seq: int) -> MessageEdited:
     return MessageEdited(
-        message.id, seq, message.content or "", message.mentions, message.user_account, message.display_name,
-        message.parent_message_id, message.updated_at,
-    )  # fmt: skip
+        message.id,
+        seq,
+        message.content or "",
+        message.mentions,
+        message.user_account,
+        message.display_name,
+        message.parent_message_id,
+        message.updated_at,
+    )

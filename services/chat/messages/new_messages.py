@@ -1,7 +1,7 @@
-"""Writing messages: all that wait for the same space are written in one transaction.
+"""Stores new messages: all that wait for the same space are stored in one transaction, a batch.
 
-Each is judged alone, as if it came alone: one that is refused leaves no trace and takes nobody with it. What others
-wait for comes last: commands, the rows of what is answered, the authors' turns, and then the space's counter.
+Each post is judged as if it came alone: a refused one leaves no trace and refuses no other. Locks that other writers
+wait for are taken last: commands, the rows of answered messages, the authors' turns, and then the space's counter.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from libs.common.ids import new_id
 from libs.common.roles import Role
 from libs.common.spaces import SpaceKey
 from libs.common.tasks.batching import Batches
-from services.chat.messages import messages_repository as repository
-from services.chat.messages.messages_repository import Stored
-from services.chat.notifications import subscriptions_repository as subscriptions
+from services.chat.messages import messages_repository, slow_mode_repository
+from services.chat.messages.messages_repository import StoredMessage
+from services.chat.notifications import notifications_repository
 from services.chat.notifications.notifier import Notifier
 from services.chat.notifications.recipients import Recipients
 from services.chat.rules import commands_repository as commands
-from services.chat.rules import text_rules as content
+from services.chat.rules import text_rules
 from services.chat.rules.commands_repository import Command
 from services.chat.rules.filters import Draft, Filter, check_all
 from services.chat.rules.policy import Policy
@@ -35,36 +35,51 @@ from services.chat.rules.policy import Policy
 
 @dataclass(eq=False, slots=True)
 class Post:
-    """A message on its way, and what was found out about it."""
+    """A message that waits to be stored, with the facts that judging it found."""
 
     caller: Caller
     draft: Message
     command: Command
     standing: Standing | None = None
-    answered: Stored | None = None
-    review: asyncio.Task[None] | None = None  # by the filters, each post once
+    answered: StoredMessage | None = None
+    review: asyncio.Task[None] | None = None  # by the filters, once a post
 
     @property
     def author_key(self) -> str:
+        """The author's `Identity.key`."""
         return self.caller.identity.key
 
 
-type Refusals = dict[Post, PresenceError | None]  # None: not now, but it may come again
+_GONE = "That message is gone by now."
+
+type Refusals = dict[Post, PresenceError | None]  # None: not decided yet, the post is to come again
 
 
-class Posting:
-    """Everything is checked against the policy at the moment of use."""
+class PostHandlers:
+    """Asks the policy at the moment of storing, for each post."""
 
     def __init__(
-        self, database: Database, log: EventLog, policy: Policy, recipients: Recipients, notifier: Notifier,
+        self,
+        database: Database,
+        log: EventLog,
+        policy: Policy,
+        recipients: Recipients,
+        notifier: Notifier,
         filters: Sequence[Filter],
-    ) -> None:  # fmt: skip
-        self._database, self._log, self._policy = database, log, policy
-        self._recipients, self._notifier, self._filters = recipients, notifier, filters
+    ) -> None:
+        self._database = database
+        self._log = log
+        self._policy = policy
+        self._recipients = recipients
+        self._notifier = notifier
+        self._filters = filters
         self._batches = Batches(self._write)
 
     async def post_message(self, caller: Caller, request: PostMessage) -> MessageReply:
-        """Store a message and its log row; the same `client_message_id` gives the first one's message."""
+        """Stores a message and its log row; returns the first message for a `client_message_id` that comes again.
+
+        Raises as the policy and the filters do, `not_found` or `conflict` for a parent that is gone, `slow_mode`.
+        """
         space = SpaceKey.parse(request.space_type, request.space_id)
         post = _post_of(caller, space, request)
         await self._recipients.remember(self._database, caller.identity.account)
@@ -74,17 +89,20 @@ class Posting:
         return MessageReply(message)
 
     async def _write(self, space: SpaceKey, posts: Sequence[Post]) -> list[Message | PresenceError | None]:
-        """One transaction. What was written before is answered with what was written then."""
+        """Stores a batch in one transaction; returns an outcome a post, in their order.
+
+        The outcome is the message, also of a command carried out before, or the error; None for a post to bring again.
+        """
         async with self._log.transaction() as tx:
             ids = [post.draft.id for post in posts]
             fresh = await commands.begin_all(tx.connection, [post.command for post in posts], ids)
             new = [post for post in posts if post.draft.id in fresh]
             refusals = await self._judge(tx, space, new)
             await commands.undo(tx.connection, [post.command for post in refusals])
-            told = await self._store(tx, space, [post for post in new if post not in refusals])
-        for message, kinds in told:
-            self._notifier.tell(message, kinds)
-        written = {message.id: message for message, _ in told}
+            stored = await self._store(tx, space, [post for post in new if post not in refusals])
+        for message, kinds in stored:
+            self._notifier.notify(message, kinds)
+        written = {message.id: message for message, _ in stored}
         earlier = await self._earlier([post.command for post in posts if post not in refusals and post not in new])
         return [
             refusals[post] if post in refusals else written.get(post.draft.id) or earlier.get(post.command)
@@ -92,72 +110,75 @@ class Posting:
         ]
 
     async def _earlier(self, done: Sequence[Command]) -> dict[Command, Message | PresenceError]:
-        """What commands wrote that were carried out before. Nothing for the twin of one that was refused just now."""
+        """Returns the messages of commands that were carried out before.
+
+        It leaves out a command whose twin in this batch was refused.
+        """
         if not done:
             return {}
         async with self._database.read() as connection:
             ids = await commands.subjects_of(connection, done)
-            found = await repository.get_all(connection, set(ids.values()))
+            messages = await messages_repository.get_all(connection, set(ids.values()))
         return {
-            command: found[id].message if id in found else PresenceError(NOT_FOUND, "That message is gone by now.")
-            for command, id in ids.items()
+            command: stored.message if (stored := messages.get(message_id)) else PresenceError(NOT_FOUND, _GONE)
+            for command, message_id in ids.items()
         }
 
     # Judging
 
     async def _judge(self, tx: Transaction, space: SpaceKey, posts: Sequence[Post]) -> Refusals:
-        """Why posts are not written. Each rule sees what the rules before it let pass."""
+        """Returns the refused posts with their errors. Each rule sees the posts that the rules before it let pass."""
         refusals: Refusals = {}
 
-        def left() -> list[Post]:
+        def accepted() -> list[Post]:
             return [post for post in posts if post not in refusals]
 
         if posts:
-            refusals |= await self._not_allowed(tx, space, posts)
-            refusals |= await self._not_welcome(left())
-            refusals |= await _without_parent(tx, space, left())
-            refusals |= await _too_soon(tx, space, left())
+            refusals |= await self._refused_by_policy(tx, space, posts)
+            refusals |= await self._refused_by_filters(accepted())
+            refusals |= await _refused_as_replies(tx, space, accepted())
+            refusals |= await _refused_by_slow_mode(tx, space, accepted())
         return refusals
 
-    async def _not_allowed(self, tx: Transaction, space: SpaceKey, posts: Sequence[Post]) -> Refusals:
+    async def _refused_by_policy(self, tx: Transaction, space: SpaceKey, posts: Sequence[Post]) -> Refusals:
         standings = await self._policy.standings(tx.connection, [post.caller for post in posts], space)
         for post, standing in zip(posts, standings, strict=True):
             post.standing = standing
         return _refused(posts, lambda post: _standing(post).require(Action.CHAT))
 
-    async def _not_welcome(self, posts: Sequence[Post]) -> Refusals:
-        """What the filters refuse. A text that one of them still looks at does not keep the others waiting."""
+    async def _refused_by_filters(self, posts: Sequence[Post]) -> Refusals:
+        """Returns the posts that filters refuse; a post whose filters are not done does not keep the others waiting."""
         for post in posts:
             if post.review is None:
                 draft = Draft(post.caller.identity, _standing(post), str(post.draft.content))
                 post.review = asyncio.create_task(check_all(self._filters, draft))
-        await asyncio.sleep(0)  # so that those that wait for nothing are done
-        waiting: Refusals = {post: None for post in posts if post.review and not post.review.done()}
-        return waiting | _refused((post for post in posts if post not in waiting), _require_passed)
+        await asyncio.sleep(0)  # lets filters that wait for nothing finish
+        pending: Refusals = {post: None for post in posts if post.review and not post.review.done()}
+        return pending | _refused((post for post in posts if post not in pending), _require_passed)
 
     # Storing
 
     async def _store(
         self, tx: Transaction, space: SpaceKey, posts: Sequence[Post]
     ) -> list[tuple[Message, dict[str, str]]]:
-        """The messages, and who is told of each."""
+        """Stores the messages; returns each with the accounts it notifies, by account → kind."""
         if not posts:
             return []
         drafts = await self._with_mentions(tx, [post.draft for post in posts])
         answered = [post.answered.message.user_account if post.answered else None for post in posts]
-        told = await self._recipients.of(tx.connection, space, list(zip(drafts, answered, strict=True)))
-        await subscriptions.notify(tx.connection, zip(drafts, told, strict=True))
-        await repository.count_replies(
+        kinds = await self._recipients.of(tx.connection, space, list(zip(drafts, answered, strict=True)))
+        await notifications_repository.insert(tx.connection, zip(drafts, kinds, strict=True))
+        await messages_repository.count_replies(
             tx.connection, Counter(post.answered.message.id for post in posts if post.answered)
         )
         events = await tx.append_all([_fact(space, post, draft) for post, draft in zip(posts, drafts, strict=True)])
         messages = [replace(draft, seq=event.seq) for draft, event in zip(drafts, events, strict=True)]
-        stored = [Stored(message, post.author_key) for post, message in zip(posts, messages, strict=True)]
-        await repository.insert(tx.connection, stored)
-        return list(zip(messages, told, strict=True))
+        stored = [StoredMessage(message, post.author_key) for post, message in zip(posts, messages, strict=True)]
+        await messages_repository.insert(tx.connection, stored)
+        return list(zip(messages, kinds, strict=True))
 
     async def _with_mentions(self, tx: Transaction, drafts: Sequence[Message]) -> list[Message]:
-        named = [content.mentioned(str(draft.content)) for draft in drafts]
+        named = [text_rules.mentioned(str(draft.content)) for draft in drafts]
         known = set(await self._recipients.known(tx.connection, sorted({name for names in named for name in names})))
         return [
             replace(draft, mentions=[name for name in names if name in known])
@@ -165,15 +186,15 @@ class Posting:
         ]
 
 
-async def _without_parent(tx: Transaction, space: SpaceKey, posts: Sequence[Post]) -> Refusals:
-    """Replies to what is not there, or no more. What is answered stays locked."""
-    asked = {post.draft.parent_message_id for post in posts if post.draft.parent_message_id}
-    found = await repository.lock_all(tx.connection, asked)
+async def _refused_as_replies(tx: Transaction, space: SpaceKey, posts: Sequence[Post]) -> Refusals:
+    """Returns replies whose parent is not there, or is deleted. The parents stay locked."""
+    parent_ids = {post.draft.parent_message_id for post in posts if post.draft.parent_message_id}
+    parents = await messages_repository.lock_all(tx.connection, parent_ids)
 
     def require_parent(post: Post) -> None:
         if not post.draft.parent_message_id:
             return
-        parent = found.get(post.draft.parent_message_id)
+        parent = parents.get(post.draft.parent_message_id)
         if parent is None or parent.space != space or parent.message.subspace != post.draft.subspace:
             raise PresenceError(NOT_FOUND, "There is no such message to reply to.")
         if parent.message.is_deleted:
@@ -183,17 +204,18 @@ async def _without_parent(tx: Transaction, space: SpaceKey, posts: Sequence[Post
     return _refused(posts, require_parent)
 
 
-async def _too_soon(tx: Transaction, space: SpaceKey, posts: Sequence[Post]) -> Refusals:
-    """Slow mode: an author's next message, but a moderator's, waits so long."""
+async def _refused_by_slow_mode(tx: Transaction, space: SpaceKey, posts: Sequence[Post]) -> Refusals:
+    """Returns posts that come too soon after their author's last one, also after one in this batch."""
     slowed = [post for post in posts if _pace(post)]
     if not slowed:
         return {}
     seconds = _pace(slowed[0])
-    waits = await repository.take_turns(tx.connection, space, sorted({post.author_key for post in slowed}), seconds)
+    authors = sorted({post.author_key for post in slowed})
+    waits = await slow_mode_repository.take_turns(tx.connection, space, authors, seconds)
     taken: set[str] = set()
 
     def require_turn(post: Post) -> None:
-        """An author's first post takes the turn, if there is one."""
+        """Raises `slow_mode`; the author's first post of the batch takes the turn, if there is one to take."""
         wait = waits.get(post.author_key, seconds if post.author_key in taken else None)
         if wait is not None:
             raise PresenceError(SLOW_MODE, details={"retry_after": max(ceil(wait), 1)})
@@ -203,13 +225,13 @@ async def _too_soon(tx: Transaction, space: SpaceKey, posts: Sequence[Post]) -> 
 
 
 def _pace(post: Post) -> int:
-    """Seconds between two messages of this author; 0 where there is no slow mode."""
+    """Returns the seconds between two messages of this author; 0 without slow mode, and for moderators and above."""
     standing = _standing(post)
     return 0 if standing.role >= Role.MODERATOR else max(int(standing.settings["slow_mode_seconds"]), 0)
 
 
 def _refused(posts: Iterable[Post], require: Callable[[Post], None]) -> Refusals:
-    """Those for whom `require` raises, and what."""
+    """Returns the posts for which `require` raises, each with its error."""
     refusals: Refusals = {}
     for post in posts:
         try:
@@ -220,12 +242,12 @@ def _refused(posts: Iterable[Post], require: Callable[[Post], None]) -> Refusals
 
 
 def _require_passed(post: Post) -> None:
-    assert post.review is not None  # noqa: S101  it was begun
+    assert post.review is not None  # noqa: S101  the filters were asked
     post.review.result()
 
 
 def _standing(post: Post) -> Standing:
-    assert post.standing is not None  # noqa: S101  the first thing that is asked
+    assert post.standing is not None  # noqa: S101  the policy is asked first
     return post.standing
 
 
@@ -236,7 +258,7 @@ def _fact(space: SpaceKey, post: Post, draft: Message) -> Fact[Message]:
 
 
 def _post_of(caller: Caller, space: SpaceKey, request: PostMessage) -> Post:
-    """The message as it will be, but for its `seq` and its mentions."""
+    """Returns the post with its message, complete but for `seq` and mentions. Raises `invalid_input`."""
     moment = now()
     draft = Message(
         id=new_id(),
@@ -248,7 +270,7 @@ def _post_of(caller: Caller, space: SpaceKey, request: PostMessage) -> Post:
         guest=caller.identity.guest,
         display_name=caller.identity.display_name,
         message_type=request.message_type,
-        content=content.clean(request.content),
+        content=text_rules.clean(request.content),
         parent_message_id=request.parent_message_id,
         thread_count=0,
         reactions={},

@@ -1,4 +1,4 @@
-"""Reactions: any emoji, one of each for a person, counted exactly."""
+"""Reactions to messages: any emoji, each once a person, counted exactly."""
 
 from libs.common.access import Action
 from libs.common.bus.base import Caller
@@ -6,12 +6,12 @@ from libs.common.contracts.chat import MessageId, React, ReactionChanged, Reacti
 from libs.common.db.event_log import EventLog, Transaction
 from libs.common.errors import CONFLICT, PresenceError
 from libs.common.ids import new_id
-from services.chat.messages import messages_repository as repository
+from services.chat.messages import reactions_repository as repository
 from services.chat.messages.changes import lock, require_alive
-from services.chat.messages.messages_repository import Stored
-from services.chat.messages.queries import Reading
+from services.chat.messages.messages_repository import StoredMessage
+from services.chat.messages.queries import QueryHandlers
 from services.chat.rules import commands_repository as commands
-from services.chat.rules import text_rules as content
+from services.chat.rules import text_rules
 from services.chat.rules.commands_repository import AlreadyDone, Command
 from services.chat.rules.policy import Policy
 
@@ -19,24 +19,34 @@ SHOWN = 20  # names of an emoji
 MOST_EMOJI = 50  # different ones on a message
 
 
-class Reacting:
-    def __init__(self, log: EventLog, policy: Policy, reading: Reading) -> None:
-        self._log, self._policy, self._reading = log, policy, reading
+class ReactionHandlers:
+    """Each returns all reactions of the message, and raises `not_found` for one that the caller may not see."""
+
+    def __init__(self, log: EventLog, policy: Policy, queries: QueryHandlers) -> None:
+        self._log = log
+        self._policy = policy
+        self._queries = queries
 
     async def unreact(self, caller: Caller, request: Unreact) -> Reactions:
-        asked = React(request.id, request.emoji, True, request.space_type, request.space_id, request.client_message_id)
-        return await self.react(caller, asked)
+        """Takes a reaction back."""
+        removal = React(
+            request.id, request.emoji, True, request.space_type, request.space_id, request.client_message_id
+        )
+        return await self.react(caller, removal)
 
     async def react(self, caller: Caller, request: React) -> Reactions:
-        """All reactions of the message afterwards. What changes nothing is no event."""
-        emoji = content.require_emoji(request.emoji)
+        """Adds or removes a reaction. A command that changes nothing makes no event.
+
+        Raises `invalid_input` unless it is one emoji, `conflict` for a deleted message or one with too many emoji.
+        """
+        emoji = text_rules.require_emoji(request.emoji)
         command = Command(caller.identity.key, "react", request.id, request.client_message_id or new_id())
         try:
             async with self._log.transaction() as tx:
                 await commands.begin(tx.connection, command, request.id)
                 return await self._change(tx, caller, request, emoji)
         except AlreadyDone:
-            message = (await self._reading.get_message(caller, MessageId(request.id))).message
+            message = (await self._queries.get_message(caller, MessageId(request.id))).message
             return Reactions(message.id, message.reactions)
 
     async def _change(self, tx: Transaction, caller: Caller, request: React, emoji: str) -> Reactions:
@@ -54,11 +64,11 @@ class Reacting:
         return Reactions(message.id, reactions)
 
 
-async def _write(tx: Transaction, stored: Stored, caller: Caller, emoji: str, *, remove: bool) -> bool:
-    """Whether that changes anything."""
-    who = caller.identity.key
+async def _write(tx: Transaction, stored: StoredMessage, caller: Caller, emoji: str, *, remove: bool) -> bool:
+    """Stores or deletes the reaction; returns false if that changed nothing."""
+    message, author_key = stored.message, caller.identity.key
     if remove:
-        return await repository.unset_reaction(tx.connection, stored, who, emoji)
-    if emoji not in stored.message.reactions and len(stored.message.reactions) >= MOST_EMOJI:
+        return await repository.remove(tx.connection, message.id, author_key, emoji)
+    if emoji not in message.reactions and len(message.reactions) >= MOST_EMOJI:
         raise PresenceError(CONFLICT, f"A message takes {MOST_EMOJI} different emoji.")
-    return await repository.set_reaction(tx.connection, stored, who, caller.identity.display_name, emoji)
+    return await repository.add(tx.connection, message.id, author_key, caller.identity.display_name, emoji)

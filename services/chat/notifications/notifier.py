@@ -1,6 +1,7 @@
-"""Telling accounts at once, wherever they are: over one Redis channel, after the commit.
+"""Notifies accounts at once, in whatever space they are: over one Redis channel, after the commit.
 
-That may be lost, with Redis or with this process; what `GET /api/notifications` answers was committed with the message.
+A notification may be lost here, with Redis or with this process; the rows that `GET /api/notifications` lists were
+committed with the message.
 """
 
 import asyncio
@@ -21,15 +22,18 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Notifier:
-    """A component. `tell` never waits: one task sends what has gathered."""
+    """A component. `notify` never waits: one task sends what has gathered."""
 
     def __init__(self, redis: cache.RedisClient) -> None:
         self._redis = redis
         self._waiting: asyncio.Queue[bytes] = asyncio.Queue(MOST_WAITING)
         self._background = Background()
 
-    def tell(self, message: Message, kinds: Mapping[str, str]) -> None:
-        """`mention` to each account that the message names or answers."""
+    def notify(self, message: Message, kinds: Mapping[str, str]) -> None:
+        """Sends `mention` to each account that the message names or answers, by account → kind.
+
+        Drops what a full queue cannot take.
+        """
         for account, kind in kinds.items():
             if kind != "message" and not self._waiting.full():
                 self._waiting.put_nowait(_mention(account, message, kind))
@@ -46,7 +50,7 @@ class Notifier:
             try:
                 await self._redis.redis.publish(cache.ACCOUNTS, packet)
             except (RedisError, OSError) as error:
-                _log.warning("not told at once", error=repr(error))
+                _log.warning("notification not sent", error=repr(error))
 
 
 def _mention(account: str, message: Message, kind: str) -> bytes:

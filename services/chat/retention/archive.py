@@ -1,9 +1,9 @@
-"""A month of chat as a file: written out before its partition is dropped, and read back in.
+"""Archives: a month of chat as a file, written before its partition is dropped, and restored by hand.
 
 `chat-2026-08.jsonl.zst` holds one JSON object a line, `{"table": ..., "row": ...}`, messages first, each table in the
 order of its key; `chat-2026-08.json` beside it is the manifest: rows of each table, and the SHA-256 of the lines and of
-the file. A row is the text that PostgreSQL makes of it, so archiving it, restoring it and archiving it again gives the
-same lines.
+the file. A row is the JSON text that PostgreSQL makes of it, so archiving it, restoring it and archiving it again gives
+the same lines.
 
     python -m services.chat.retention.archive restore .local/archive/chat-2026-08.json
 """
@@ -32,16 +32,18 @@ LEVEL = 10  # of zstd: chat shrinks about as much as with 19, in a fraction of t
 
 
 class Damaged(Exception):
-    """The file is not what its manifest says."""
+    """The file does not match its manifest."""
 
 
 class Line(msgspec.Struct):
+    """A line of an archive."""
+
     table: str
     row: msgspec.Raw
 
 
 class Manifest(msgspec.Struct):
-    """Beside the file that it describes."""
+    """The manifest beside an archive, as JSON."""
 
     month: str
     file: str
@@ -52,16 +54,18 @@ class Manifest(msgspec.Struct):
 
 @dataclass
 class _Writer:
-    """Compresses lines into a file and sums both up."""
+    """Compresses lines into a file, and computes the SHA-256 of both."""
 
     path: Path
 
     def __post_init__(self) -> None:
         self._file = self.path.open("wb")
         self._compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compressobj()
-        self._lines, self._bytes = hashlib.sha256(), hashlib.sha256()
+        self._lines = hashlib.sha256()
+        self._bytes = hashlib.sha256()
 
     def write(self, lines: bytes) -> None:
+        """Appends whole lines."""
         self._lines.update(lines)
         self._put(self._compressor.compress(lines))
 
@@ -70,14 +74,14 @@ class _Writer:
         self._file.write(compressed)
 
     def close(self) -> tuple[str, str]:
-        """The sums of the lines and of the file, which is on the disk by then."""
+        """Closes the file, on the disk by then; returns the sums of the lines and of the file."""
         self._put(self._compressor.flush())
         _close(self._file)
         return self._lines.hexdigest(), self._bytes.hexdigest()
 
 
 async def write(connection: AsyncConnection, month: date, folder: Path) -> Path:
-    """Write a month out; the manifest, which comes last, is the proof that the file is whole."""
+    """Archives a month and returns the manifest's path; the manifest is written last, and proves the file whole."""
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     name = f"chat-{month:%Y-%m}"
     unfinished = folder / f"{name}.jsonl.zst.part"
@@ -98,7 +102,7 @@ async def write(connection: AsyncConnection, month: date, folder: Path) -> Path:
 
 
 def _describe(manifest: Manifest, path: Path) -> None:
-    """Write the manifest. The month is dropped next, so what its names lead to must outlive a power cut as well."""
+    """Writes the manifest, and syncs the folder: the month is dropped next, and its names must outlive a power cut."""
     with path.open("wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
         _close(file)
@@ -110,14 +114,14 @@ def _describe(manifest: Manifest, path: Path) -> None:
 
 
 def _close(file: BinaryIO) -> None:
-    """Close it once the disk has it all."""
+    """Closes a file once the disk has all of it."""
     file.flush()
     os.fsync(file.fileno())
     file.close()
 
 
 def verify(manifest_path: Path) -> Manifest:
-    """The manifest, if the file is as it says. Raises `Damaged`."""
+    """Returns the manifest if the file matches it. Raises `Damaged`."""
     manifest = msgspec.json.decode(manifest_path.read_bytes(), type=Manifest)
     whole, lines, counts = hashlib.sha256(), hashlib.sha256(), dict.fromkeys(months.TABLES, 0)
     path = manifest_path.with_name(manifest.file)
@@ -143,7 +147,7 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 async def restore(database: Database, manifest_path: Path) -> Manifest:
-    """Put a month back, in one transaction. Rows that are there stay. Raises `Damaged` before anything is written."""
+    """Restores a month in one transaction; rows that exist stay. Raises `Damaged` before it writes anything."""
     manifest = await asyncio.to_thread(verify, manifest_path)
     async with database.transaction() as connection:
         await months.make(connection, date.fromisoformat(f"{manifest.month}-01"))
@@ -162,7 +166,7 @@ async def restore(database: Database, manifest_path: Path) -> Manifest:
 
 
 def is_kept(month: date, folder: Path) -> bool:
-    """Whether the month was restored, and is to stay."""
+    """Returns true if the month was restored, and is to stay."""
     return _manifest(month, folder).with_suffix(".keep").exists()
 
 

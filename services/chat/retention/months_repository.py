@@ -1,4 +1,4 @@
-"""SQL of chat's monthly partitions: making them ahead, reading one out, putting rows back, detaching and dropping.
+"""SQL on chat's monthly partitions: making them ahead, reading one, putting rows back, detaching and dropping.
 
 Table names come from the catalogue or from `TABLES`, never from a request.
 """
@@ -22,17 +22,17 @@ _LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended('chat_retention', 0))
 
 
 async def take_lock(connection: AsyncConnection) -> bool:
-    """Whether this process is the one that archives, until the transaction ends."""
+    """Makes this process the only one that archives until the transaction ends; returns false if another does."""
     return bool((await connection.execute(text(_LOCK))).scalar_one())
 
 
 async def make(connection: AsyncConnection, month: date) -> None:
-    """The partitions of a month, where they are not there yet."""
+    """Makes the partitions of a month that do not exist yet."""
     await connection.execute(text("SELECT chat_partitions.make_month(CAST(:month AS date))"), {"month": month})
 
 
 async def existing(connection: AsyncConnection) -> list[date]:
-    """The months that are there, oldest first; also those detached and not yet dropped."""
+    """Returns the months that have partitions, oldest first; also those detached and not yet dropped."""
     statement = text("""
         SELECT to_date(right(relname, 7), 'YYYY_MM') AS month FROM pg_class
         WHERE relnamespace = 'chat_partitions'::regnamespace AND relkind = 'r' AND relname LIKE 'chat\\_messages\\_%'
@@ -42,7 +42,7 @@ async def existing(connection: AsyncConnection) -> list[date]:
 
 
 async def rows(connection: AsyncConnection, table: str, month: date) -> AsyncIterator[list[str]]:
-    """All rows of a partition as JSON text, in the order of their key, in batches."""
+    """Yields all rows of a partition as JSON texts, in the order of their key, in batches of `BATCH`."""
     query = f"SELECT to_json(t)::text FROM {partition(table, month)} t ORDER BY {TABLES[table]}"  # noqa: S608
     await connection.execute(text("SET LOCAL TIME ZONE 'UTC'"))
     async with connection.stream(text(query)) as result:
@@ -51,7 +51,7 @@ async def rows(connection: AsyncConnection, table: str, month: date) -> AsyncIte
 
 
 async def put_back(connection: AsyncConnection, table: str, lines: Sequence[str]) -> None:
-    """Rows as `rows` gave them; those that are there already stay."""
+    """Inserts rows that `rows` yielded; rows that exist already stay as they are."""
     statement = f"""INSERT INTO public.{table}
         SELECT (json_populate_record(NULL::public.{table}, line::json)).* FROM unnest(CAST(:lines AS text[])) AS line
         ON CONFLICT DO NOTHING"""  # noqa: S608
@@ -59,7 +59,7 @@ async def put_back(connection: AsyncConnection, table: str, lines: Sequence[str]
 
 
 async def detach(database: Database, month: date) -> None:
-    """Take a month out of the tables, so that nobody changes it any more. Concurrently: it blocks no writer."""
+    """Takes a month out of the tables, so that nobody changes it any more. It blocks no writer meanwhile."""
     for table in TABLES:
         async with database.autocommit() as connection:
             state = await _attached(connection, table, month)
@@ -70,13 +70,13 @@ async def detach(database: Database, month: date) -> None:
 
 
 async def drop(connection: AsyncConnection, month: date) -> None:
-    """Drop a detached month: its tables together, or none of them."""
+    """Drops a detached month: its tables together, or none of them."""
     for table in TABLES:
         await connection.execute(text(f"DROP TABLE IF EXISTS {partition(table, month)}"))
 
 
 async def _attached(connection: AsyncConnection, table: str, month: date) -> str | None:
-    """`pending` after a detaching that was interrupted, `attached`, or None."""
+    """Returns `attached`, `pending` after a detaching that was interrupted, or None."""
     statement = text("""
         SELECT CASE WHEN inhdetachpending THEN 'pending' ELSE 'attached' END FROM pg_inherits
         WHERE inhparent = CAST(:parent AS regclass) AND inhrelid = to_regclass(:child)
@@ -87,5 +87,5 @@ async def _attached(connection: AsyncConnection, table: str, month: date) -> str
 
 
 def partition(table: str, month: date) -> str:
-    """The partition's name, as `chat_partitions.make_month` gives it."""
+    """Returns the partition's name, as `chat_partitions.make_month` gives it."""
     return f"chat_partitions.{table}_{month:%Y_%m}"

@@ -1,4 +1,4 @@
-"""SQL of forgetting: rows that only mattered beside messages which are gone, in batches that hold no lock for long."""
+"""SQL that deletes rows of no use without messages that are gone, in batches that hold no lock for long."""
 
 from datetime import datetime
 from typing import Any
@@ -12,12 +12,12 @@ from libs.common.db.models.chat import ChatCommand, ChatPace, Notification, Thre
 type Moment = InstrumentedAttribute[datetime]
 
 OLD: tuple[Moment, ...] = (ChatCommand.created_at, Notification.created_at, ChatPace.posted_at)
-WITH_MONTH: tuple[Moment, ...] = (ThreadReadCursor.updated_at,)  # of use while the month of what they point to is there
+WITH_MONTH: tuple[Moment, ...] = (ThreadReadCursor.updated_at,)  # of use while the month they point to exists
 _PLACE: ColumnElement[Any] = literal_column("ctid")  # where PostgreSQL keeps a row
 
 
-async def forget(connection: AsyncConnection, moment: Moment, before: datetime, limit: int) -> int:
-    """Remove rows of an earlier `moment`, at most `limit`; how many there were."""
+async def delete_older(connection: AsyncConnection, moment: Moment, before: datetime, limit: int) -> int:
+    """Deletes at most `limit` rows whose `moment` is earlier; returns how many it deleted."""
     table = moment.class_
     old = select(_PLACE).select_from(table).where(moment < before).limit(limit)
     return (await connection.execute(delete(table).where(_PLACE.in_(old)))).rowcount

@@ -1,7 +1,7 @@
-"""Ninety days of chat: months are made ahead, and archived and dropped once all of them is older than that.
+"""Keeps ninety days of chat: makes months ahead, and archives and drops a month once all of it is older than that.
 
-A month is detached, then archived, then dropped, so that nothing can change between archive and drop; a crash on the
-way leaves it to the next round. A month that was restored stays for as long as the file `chat-2026-08.keep` lies beside
+A month is detached, then archived, then dropped, so that nothing can change between archive and drop; after a crash on
+the way the next round goes on. A month that was restored stays for as long as the file `chat-2026-08.keep` lies beside
 its manifest.
 """
 
@@ -16,7 +16,7 @@ from libs.common.db.engine import Database
 from libs.common.errors import PresenceError
 from services.chat.retention import archive
 from services.chat.retention import months_repository as months
-from services.chat.retention import outlived_repository as forgetting
+from services.chat.retention import outlived_repository as outlived
 
 _log = structlog.get_logger(__name__)
 KEPT = timedelta(days=90)
@@ -27,10 +27,11 @@ BATCH = 5000
 
 
 class Retention:
-    """A component. Without a folder for archives nothing is dropped, but months are made."""
+    """A component. Without a folder for archives it drops nothing, but makes months."""
 
     def __init__(self, database: Database, folder: str, clock: Callable[[], datetime]) -> None:
-        self._database, self._clock = database, clock
+        self._database = database
+        self._clock = clock
         self._folder = Path(folder) if folder else None
         self._task: asyncio.Task[None] | None = None
 
@@ -61,7 +62,7 @@ class Retention:
         return False
 
     async def look_ahead(self) -> None:
-        """This month's partitions and the next ones'."""
+        """Makes the partitions of this month and the next ones."""
         month = self._clock().date().replace(day=1)
         for _ in range(AHEAD + 1):
             async with self._database.transaction() as connection:
@@ -69,10 +70,10 @@ class Retention:
             month = following(month)
 
     async def look_back(self) -> list[date]:
-        """Archive and drop what is old; the months that went. One process at a time does it."""
+        """Archives and drops old months; returns those dropped. One process at a time does it."""
         if self._folder is None:
             return []
-        gone = []
+        dropped = []
         before = self._clock() - KEPT
         async with self._database.transaction() as guard:
             if not await months.take_lock(guard):
@@ -80,9 +81,9 @@ class Retention:
             for month in await months.existing(guard):
                 if following(month) <= before.date() and not archive.is_kept(month, self._folder):
                     await self._retire(month, self._folder)
-                    gone.append(month)
-        await self._forget(before)
-        return gone
+                    dropped.append(month)
+        await self._delete_outlived(before)
+        return dropped
 
     async def _retire(self, month: date, folder: Path) -> None:
         await months.detach(self._database, month)
@@ -92,20 +93,20 @@ class Retention:
             await months.drop(connection, month)
         _log.info("month archived", month=f"{month:%Y-%m}", manifest=str(path))
 
-    async def _forget(self, before: datetime) -> None:
-        """What only mattered beside those messages."""
-        for moment in forgetting.OLD:
-            await self._forget_all(moment, before)
-        for moment in forgetting.WITH_MONTH:
-            await self._forget_all(moment, before.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
+    async def _delete_outlived(self, before: datetime) -> None:
+        """Deletes rows of no use without the messages that are gone."""
+        for moment in outlived.OLD:
+            await self._delete_older(moment, before)
+        for moment in outlived.WITH_MONTH:
+            await self._delete_older(moment, before.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
 
-    async def _forget_all(self, moment: forgetting.Moment, before: datetime) -> None:
+    async def _delete_older(self, moment: outlived.Moment, before: datetime) -> None:
         more = True
         while more:
             async with self._database.transaction() as connection:
-                more = await forgetting.forget(connection, moment, before, BATCH) == BATCH
+                more = await outlived.delete_older(connection, moment, before, BATCH) == BATCH
 
 
 def following(month: date) -> date:
-    """The first day of the next month."""
+    """Returns the first day of the next month."""
     return (month + timedelta(days=31)).replace(day=1)

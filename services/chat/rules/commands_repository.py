@@ -1,4 +1,4 @@
-"""SQL of idempotency: which commands were carried out already."""
+"""SQL on `chat_commands`, which makes commands idempotent: each is carried out once."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -20,12 +20,12 @@ _UNDO = text(f"DELETE FROM chat_commands WHERE ({_KEY}) IN (SELECT * FROM {_GIVE
 
 
 class AlreadyDone(Exception):
-    """The author has given this command before; the transaction must not commit."""
+    """The author gave this command before; the transaction must not commit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What makes two commands the same one: who, what, where (a space or a message), and the client's own id."""
+    """A command's identity: author, verb, scope (a space or a message), and the id that the client made."""
 
     author_key: str
     command: str
@@ -34,25 +34,25 @@ class Command:
 
 
 async def begin(connection: AsyncConnection, command: Command, subject_id: str) -> None:
-    """Take the command for this transaction. Raises `AlreadyDone`; waits for a rival that is about to commit."""
+    """Claims the command for this transaction, after waiting for a rival to commit. Raises `AlreadyDone`."""
     if not await begin_all(connection, [command], [subject_id]):
         raise AlreadyDone
 
 
 async def begin_all(connection: AsyncConnection, commands: Sequence[Command], subject_ids: Sequence[str]) -> set[str]:
-    """Take those commands that nobody took before; their subjects. Of two equal ones the first gets it."""
+    """Claims the commands that are not carried out yet; returns their subjects. Of two equal ones the first wins."""
     given = {**_columns(commands), "subjects": list(subject_ids)}
     return {str(subject) for subject in (await connection.execute(_BEGIN, given)).scalars()}
 
 
 async def undo(connection: AsyncConnection, commands: Sequence[Command]) -> None:
-    """Give back what this transaction took: they were refused, and leave no trace."""
+    """Gives claims of this transaction back: the commands were refused, and leave no trace."""
     if commands:
         await connection.execute(_UNDO, _columns(commands))
 
 
 async def subjects_of(connection: AsyncConnection, commands: Sequence[Command]) -> dict[Command, str]:
-    """What each command was about when it was carried out; nothing for one that was not."""
+    """Returns each command's subject when it was carried out; leaves out commands that were not."""
     if not commands:
         return {}
     rows = await connection.execute(_SUBJECTS, _columns(commands))

@@ -1,6 +1,6 @@
-"""Rules that a text passes before it is stored, in a chain that an installation can extend.
+"""Filters: rules that a text passes before it is stored, in a chain that an installation can extend.
 
-A filter returns, or raises the `PresenceError` that its author sees. Moderators, owners and operators pass all of them.
+A filter returns, or raises the `PresenceError` that the author sees. Moderators, owners and operators pass all of them.
 Filters run inside the writing transaction, before it holds any lock that another writer waits for; one that asks a
 service over the network must bound the time itself, as `Moderation` does.
 """
@@ -27,32 +27,32 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A text that is about to be stored: whose, and how the author stands in the space."""
+    """A text that is about to be stored, its author, and the author's standing in the space."""
 
     author: Identity
     standing: Standing
     content: str
 
     def option(self, name: str) -> Any:
-        """What the space's owner put under `settings.settings`; None without it."""
+        """Returns the value that the space's owner put under `settings.settings`; None without one."""
         options = self.standing.settings["settings"]
         return options.get(name) if isinstance(options, dict) else None
 
 
 class Filter(Protocol):
     async def check(self, draft: Draft) -> None:
-        """Return, or raise what the author is to see."""
+        """Returns if the text may be stored. Raises the `PresenceError` that the author is to see."""
 
 
 async def check_all(filters: Sequence[Filter], draft: Draft) -> None:
-    """Each filter in turn, until one raises."""
+    """Asks each filter in turn, until one raises; none for moderators and above."""
     if draft.standing.role < Role.MODERATOR:
-        for one in filters:
-            await one.check(draft)
+        for filter_ in filters:
+            await filter_.check(draft)
 
 
 class LinkRule:
-    """Who may post links: `settings.chat_links` is `all`, `accounts` (the default: no guests), `members` or `none`."""
+    """Limits who may post links: `settings.chat_links` is `all`, `accounts` (the default), `members` or `none`."""
 
     _LINK = re.compile(r"https?://|www\.\w|\w-*\.(?:com|net|org|io|xyz|top|info|ru|cn|link|click)\b", re.IGNORECASE)
     _LEAST = {"all": Role.GUEST, "accounts": Role.VISITOR, "members": Role.MEMBER, "none": Role.MODERATOR}
@@ -64,23 +64,24 @@ class LinkRule:
 
 
 class FloodRule:
-    """The same text from one author in one space, over and over. Counted in this process: another begins anew."""
+    """Limits how often an author repeats a text in one space. It counts in this process; another begins anew."""
 
     MOST_AUTHORS = 10_000
 
     def __init__(self, repeats: int = 10, seconds: float = 10.0) -> None:
-        self._repeats, self._seconds = repeats, seconds
+        self._repeats = repeats
+        self._seconds = seconds
         self._recent: OrderedDict[str, deque[tuple[float, int]]] = OrderedDict()
 
     async def check(self, draft: Draft) -> None:
-        moment, said = time.monotonic(), hash(draft.content.casefold().strip())
+        moment, text_hash = time.monotonic(), hash(draft.content.casefold().strip())
         recent = self._of(f"{draft.author.key} {draft.standing.space}")
         while recent and recent[0][0] < moment - self._seconds:
             recent.popleft()
-        if sum(before == said for _, before in recent) >= self._repeats:
+        if sum(before == text_hash for _, before in recent) >= self._repeats:
             text = "The same again and again; wait a little."
             raise PresenceError(RATE_LIMITED, text, {"retry_after": round(self._seconds)})
-        recent.append((moment, said))
+        recent.append((moment, text_hash))
 
     def _of(self, author: str) -> deque[tuple[float, int]]:
         recent = self._recent.setdefault(author, deque(maxlen=4 * self._repeats))
@@ -94,14 +95,15 @@ class Moderator(Protocol):
     """An automatic moderator: a model, a service, a list."""
 
     async def review(self, draft: Draft) -> str | None:
-        """Why the text may not stand, in words for its author; None if it may."""
+        """Returns why the text is refused, in words for its author; None if it is not."""
 
 
 class Moderation:
-    """The place for an automatic moderator in the chain. One that is late or fails lets the text pass."""
+    """Asks an automatic moderator. A moderator that is late or fails lets the text pass."""
 
     def __init__(self, moderator: Moderator, seconds: float = 0.5) -> None:
-        self._moderator, self._seconds = moderator, seconds
+        self._moderator = moderator
+        self._seconds = seconds
 
     async def check(self, draft: Draft) -> None:
         reason = await self._review(draft)
@@ -120,7 +122,7 @@ class Moderation:
 class BlockedWords:
     """Refuses texts with a word that the space's owner listed in `settings.blocked_words`.
 
-    Case, width, accents and what cannot be seen do not count: `SPÄM` is `spam`.
+    Case, width, accents and invisible characters do not count: `SPÄM` is `spam`.
     """
 
     async def review(self, draft: Draft) -> str | None:
@@ -139,5 +141,5 @@ def _plain(text: str) -> str:
 
 
 def shipped() -> list[Filter]:
-    """The chain of an installation that adds nothing."""
+    """Returns the chain of an installation that adds nothing."""
     return [LinkRule(), FloodRule(), Moderation(BlockedWords())]

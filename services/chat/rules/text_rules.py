@@ -1,4 +1,4 @@
-"""What a text may be, and whom it names."""
+"""The rules of a text: the characters it may hold, the accounts it mentions, and what one emoji is."""
 
 import re
 import unicodedata
@@ -7,17 +7,17 @@ import regex
 
 from libs.common.errors import INVALID_INPUT, PresenceError
 
-# An account's name is 3 to 16 characters; the end of it must be the end of the word, or a longer word would mention
-# whoever has its beginning as a name.
+# An account's name is 3 to 16 characters; the end of it must be the end of the word, or a longer word would mention the
+# account whose name it begins with.
 _MENTION = re.compile(r"(?<![\w@/.-])@([a-z][a-z0-9.-]{1,14}[a-z0-9])(?!\w|[.-][a-z0-9])")
 MAX_MENTIONS = 20
 
 _LAYOUT = "\n\t"
-IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")  # what is drawn as nothing at all, fillers among it
-# Neither control, format, unassigned; nor a separator; nor drawn as nothing; nor Braille's blank.
+IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")  # drawn as nothing at all, fillers too
+# Neither control, format or unassigned, nor a separator, nor drawn as nothing, nor Braille's blank.
 _SEEN = regex.compile(r"[^\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]")
 
-# One grapheme can hold any number of accents, so what an emoji is made of is spelled out (Unicode TR51).
+# One grapheme can hold any number of accents, so the parts of an emoji are spelled out (Unicode TR51).
 _PART = r"\p{Extended_Pictographic}[\uFE0F\p{Emoji_Modifier}]?"
 _EMOJI = regex.compile(
     rf"{_PART}(?:\u200D{_PART})*"
@@ -26,7 +26,7 @@ _EMOJI = regex.compile(
     r"|\U0001F3F4[\U000E0030-\U000E0039\U000E0061-\U000E007A]{3,6}\U000E007F"  # a region's flag: England, Texas
 )
 _GRAPHEME = regex.compile(r"\X")
-# U+FE0F asks for an emoji's colours: where there is nothing else to ask for, and where one is missing in a sequence.
+# U+FE0F asks for an emoji's colours: needless after one that has them anyway, missing after one that has not.
 _NEEDLESS = regex.compile(r"(?<=\p{Emoji_Presentation})\uFE0F")
 _MISSING = regex.compile(
     r"(?<=[\p{Extended_Pictographic}--\p{Emoji_Presentation}])(?![\uFE0F\p{Emoji_Modifier}])|(?<=[0-9#*])(?=\u20E3)",
@@ -35,12 +35,12 @@ _MISSING = regex.compile(
 
 
 def clean(text: str) -> str:
-    """`text` with one kind of line end. Raises `invalid_input` for control characters and for what cannot be seen."""
+    """Returns `text` with one kind of line end. Raises `invalid_input` for control characters and invisible texts."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.isprintable():
-        bad = next((c for c in text if _is_control(c)), None)
-        if bad:
-            raise _invalid(f"Has the control character U+{ord(bad):04X}.")
+        control = next((c for c in text if _is_control(c)), None)
+        if control:
+            raise _invalid(f"Has the control character U+{ord(control):04X}.")
     if not _SEEN.search(text):
         raise _invalid("Has nothing to see.")
     return text
@@ -51,14 +51,14 @@ def _is_control(character: str) -> bool:
 
 
 def mentioned(text: str) -> list[str]:
-    """Account names after an @, each once, in order of appearance."""
+    """Returns the account names after an @, each once, in order of appearance; at most `MAX_MENTIONS`."""
     return list(dict.fromkeys(_MENTION.findall(text)))[:MAX_MENTIONS]
 
 
 def require_emoji(text: str) -> str:
-    """`text`, if it is one emoji: one grapheme. Raises `invalid_input` for anything else.
+    """Returns `text` if it is one emoji, one grapheme. Raises `invalid_input` for anything else.
 
-    What looks the same is spelled the same afterwards (fully qualified), so that it is counted as one.
+    Emoji that look the same are spelled the same afterwards (fully qualified), so that they are counted as one.
     """
     text = unicodedata.normalize("NFC", text)
     if not (_EMOJI.fullmatch(text) and _GRAPHEME.fullmatch(text)):

@@ -70,7 +70,7 @@ class ModerationHandlers:
             return Change(
                 Entry("kick", subject, request.reason),
                 moderation.moderated,
-                _event("kick", caller, subject, request.reason),
+                _moderated("kick", caller, subject, request.reason),
                 _nothing,
                 Removal([subject], int(moderator.role), "kicked", request.reason),
             )
@@ -139,7 +139,7 @@ class ModerationHandlers:
             return Change(
                 Entry(kind, subject, request.reason, request.until, {"with_address": address is not None}),
                 moderation.moderated,
-                _event(kind, caller, subject, request.reason, request.until),
+                _moderated(kind, caller, subject, request.reason, request.until),
                 impose,
                 Removal(targets, int(moderator.role), "banned", request.reason) if kind == "ban" else None,
             )
@@ -170,7 +170,7 @@ class ModerationHandlers:
             return Change(
                 Entry(f"un{kind}", subject, request.reason),
                 moderation.moderated,
-                _event(f"un{kind}", caller, subject, request.reason),
+                _moderated(f"un{kind}", caller, subject, request.reason),
                 lift,
             )
 
@@ -186,7 +186,7 @@ def _beats(moderator: Standing, subject: Subject) -> int:
     return int(moderator.role) if subject.kind == "address" else BEATS_ALL
 
 
-def _event(action: str, caller: Caller, subject: Subject, reason: str, until: datetime | None = None) -> Moderated:
+def _moderated(action: str, caller: Caller, subject: Subject, reason: str, until: datetime | None = None) -> Moderated:
     return Moderated(action, subject.kind, subject.public_id, reason, until, caller.identity.id)
 
 

@@ -80,7 +80,7 @@ async def page(
 
 
 def as_contract(row: Row[Any], *, addresses: bool) -> Sanction:
-    """Returns a row as the contract has it, without address ranges unless `addresses`."""
+    """Returns a row as a `Sanction`, without its address range unless `addresses`."""
     subject = Subject(row.subject_kind, row.subject)
     name = subject.id if addresses else subject.public_id
     return Sanction(

@@ -17,7 +17,8 @@ from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, UNAVAILABLE, Error
 from libs.common.identity import Identity
 from libs.common.settings import EdgeSettings
 from libs.common.tokens import Signer
-from tests.integration.common.world import defaults, proxied
+from tests.integration.common.world import proxied
+from tests.support.settings import defaults
 
 SETTINGS = defaults(EdgeSettings, operators=("olivia",), operator_token="operate!")
 SIGNER = Signer(SETTINGS.public_url, "key-1", Ed25519PrivateKey.generate())

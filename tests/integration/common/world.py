@@ -1,7 +1,6 @@
 """What the tests of the services share: settings as declared, callers, conditions, and a server that can go away."""
 
 import asyncio
-import base64
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,17 +14,6 @@ from libs.common.bus.memory import MemoryBroker, MemoryBus
 from libs.common.contracts.log import LoggedEvent
 from libs.common.db.engine import Database
 from libs.common.identity import Identity, Kind
-
-SECRET_KEY = base64.b64encode(bytes(32)).decode()
-
-
-def defaults[S](cls: type[S], **changes: Any) -> S:
-    """Settings as they are declared, but for `changes`."""
-    declared: Any = cls.__dataclass_fields__  # type: ignore[attr-defined]
-    values = {name: spec.metadata["default"] for name, spec in declared.items()}
-    if "secret_key" in values:
-        values["secret_key"] = SECRET_KEY
-    return cls(**values | changes)
 
 
 def account(name: str, **changes: Any) -> Identity:

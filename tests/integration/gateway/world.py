@@ -25,7 +25,7 @@ from libs.common.identity import Identity
 from libs.common.tokens import Signer
 from services.gateway.app import build
 from services.gateway.settings import Settings
-from tests.integration.common.world import defaults
+from tests.support.settings import defaults
 
 OPERATOR_TOKEN = "presence-operator"
 ORIGIN = "https://dlux.io"

@@ -15,7 +15,8 @@ from libs.common.db.engine import Database
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from services.spaces_auth.retention.retention import Retention
-from tests.integration.spaces_auth.world import World, refusal
+from tests.integration.spaces_auth.world import World
+from tests.support.refusals import refusal
 from tests.support.waiting import eventually
 
 PHOTO, HALL, NOTES = (
@@ -122,7 +123,7 @@ async def test_a_view_is_for_the_owner_and_all_spaces_are_for_operators(world: W
     assert await refusal(world.call(view, hidden, "dave")) == "not_found"
 
 
-async def test_what_has_had_its_time_is_forgotten(world: World) -> None:
+async def test_rows_whose_time_is_over_are_pruned(world: World) -> None:
     await world.call(voice.report_connection, ConnectionReport("failed"), "dave")
     database = Database(world.settings.database_url, "spaces_auth", 2)
     counts = "SELECT (SELECT count(*) FROM space_activity) AS a, (SELECT count(*) FROM webrtc_reports) AS w," \

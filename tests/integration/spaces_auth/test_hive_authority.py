@@ -15,7 +15,7 @@ from libs.common import cache
 from libs.common.errors import UNAUTHORIZED, UNAVAILABLE, ErrorCode, PresenceError
 from libs.common.hive import HiveClient
 from services.spaces_auth.login.hive_authority import HiveAuthority
-from tests.integration.spaces_auth.world import refusal
+from tests.support.refusals import refusal
 
 OLD, NEW, OTHER = public_key("alice", "posting"), public_key("bob", "posting"), public_key("carol", "posting")
 
@@ -71,7 +71,7 @@ async def test_the_posting_key_is_looked_up_once_in_a_minute(authority: HiveAuth
     assert node.asked == 1
 
 
-async def test_what_is_cached_is_forgotten_within_a_minute(authority: HiveAuthority) -> None:
+async def test_a_cached_authority_expires_within_a_minute(authority: HiveAuthority) -> None:
     await authority.require_posting_keys("alice", {OLD})
     assert 0 < await authority._redis.ttl(cache.authority("alice")) <= 60
 
@@ -197,6 +197,6 @@ async def test_two_nodes_must_agree_where_there_are_two(kinds: tuple[str, ...], 
         assert await refusal(authority.require_posting_keys("alice", {OLD})) == outcome
 
 
-async def test_one_that_lies_lets_nobody_in(redis_url: str) -> None:
+async def test_a_node_that_lies_lets_nobody_in(redis_url: str) -> None:
     async with Nodes("lying", "good", "good").authority(redis_url) as authority:
         await refused(authority, OTHER)

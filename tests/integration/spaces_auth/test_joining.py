@@ -12,7 +12,8 @@ from libs.common.identity import Identity
 from libs.common.spaces import LOBBY, SpaceKey
 from libs.common.tokens import Admission, Token
 from tests.integration.common.world import account, guest, proxied
-from tests.integration.spaces_auth.world import World, refusal, running
+from tests.integration.spaces_auth.world import World, running
+from tests.support.refusals import refusal
 
 PHOTO = SpaceKey("post", "alice/my-360-photo")
 UNSEEN = [
@@ -57,7 +58,7 @@ async def test_an_admission_says_the_role(world: World, who: str, space: SpaceKe
     assert (joined.role, said.role) == (role, role)
 
 
-async def test_who_shows_no_token_is_admitted_as_a_new_guest_with_one(world: World) -> None:
+async def test_a_caller_without_a_token_is_admitted_as_a_new_guest_with_one(world: World) -> None:
     one, two = [(await admission(world, await join(world, LOBBY, "anonymous"))).identity for _ in range(2)]
     assert (one.kind, one.account) == ("guest", None)
     assert one.id != two.id
@@ -73,7 +74,7 @@ async def test_a_guest_with_a_token_keeps_its_id(world: World) -> None:
 
 @pytest.mark.parametrize("space", UNSEEN, ids=str)
 @pytest.mark.parametrize("who", ["dave", "guest", "anonymous"])
-async def test_what_one_may_not_see_cannot_be_joined_and_does_not_show(world: World, space: SpaceKey, who: str) -> None:
+async def test_a_hidden_space_cannot_be_joined_and_does_not_show(world: World, space: SpaceKey, who: str) -> None:
     await world.enter(space, "x1")
     await world.owner.sql(
         "INSERT INTO presence_space_settings (space_type, space_id, max_users) VALUES (:t, :i, 1)",
@@ -144,7 +145,7 @@ async def test_an_epoch_that_redis_lost_is_one_that_no_admission_has(world: Worl
     assert (await world.review_entry(PHOTO, "dave")).epoch > before
 
 
-async def test_realtime_is_told_role_room_and_settings(world: World) -> None:
+async def test_a_review_gives_realtime_role_capacity_and_settings(world: World) -> None:
     await world.owner.sql(
         "INSERT INTO presence_space_settings (space_type, space_id, max_users, voice_enabled)"
         " VALUES ('post', 'alice/my-360-photo', 12, false)"
@@ -154,7 +155,7 @@ async def test_realtime_is_told_role_room_and_settings(world: World) -> None:
     assert (answer.max_users, answer.settings["voice_enabled"]) == (12, False)
 
 
-async def test_while_redis_is_away_joining_is_unavailable(database_url: str, redis_url: str, hive_url: str) -> None:
+async def test_joining_is_unavailable_while_redis_is_away(database_url: str, redis_url: str, hive_url: str) -> None:
     async with proxied(redis_url) as proxy, running(database_url, proxy.url, hive_url) as world:
         await proxy.close()
         assert await refusal(join(world, LOBBY)) == "unavailable"

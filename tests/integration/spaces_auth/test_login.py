@@ -17,7 +17,8 @@ from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, PresenceError
 from libs.common.identity import Identity
 from libs.common.ids import new_id
 from tests.integration.common.world import caller, identity, proxied
-from tests.integration.spaces_auth.world import World, refusal, running
+from tests.integration.spaces_auth.world import World, running
+from tests.support.refusals import refusal
 
 
 async def try_login(world: World, account: str, challenge: str, signature: str) -> str:
@@ -61,7 +62,7 @@ async def test_a_challenge_is_spent_by_a_failed_try(world: World) -> None:
     assert await try_login(world, "alice", text, signature) == "unauthorized"
 
 
-async def test_of_ten_logins_at_once_with_one_challenge_one_succeeds(world: World) -> None:
+async def test_one_challenge_lets_one_of_ten_logins_at_once_succeed(world: World) -> None:
     text, signature = await signed(world)
     outcomes = await asyncio.gather(*(try_login(world, "alice", text, signature) for _ in range(10)))
     assert sorted(outcomes) == ["ok", *["unauthorized"] * 9]
@@ -112,7 +113,7 @@ async def test_an_account_that_hive_does_not_know_cannot_log_in(world: World) ->
     assert await try_login(world, "mallory", text, sign(text, private_key("mallory"))) == "unauthorized"
 
 
-async def test_while_no_hive_node_answers_login_is_unavailable(
+async def test_login_is_unavailable_while_no_hive_node_answers(
     database_url: str, redis_url: str, hive_url: str
 ) -> None:
     async with proxied(hive_url) as proxy:
@@ -122,7 +123,7 @@ async def test_while_no_hive_node_answers_login_is_unavailable(
             assert await try_login(world, "alice", text, signature) == "unavailable"
 
 
-async def test_while_redis_is_away_login_is_unavailable(database_url: str, redis_url: str, hive_url: str) -> None:
+async def test_login_is_unavailable_while_redis_is_away(database_url: str, redis_url: str, hive_url: str) -> None:
     async with proxied(redis_url) as proxy, running(database_url, proxy.url, hive_url) as world:
         text, signature = await signed(world)
         await proxy.close()
@@ -275,7 +276,7 @@ async def test_a_guests_token_can_be_logged_out(world: World) -> None:
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["guest", "nobody"])
-async def test_with_a_guest_go_the_admissions_it_got(world: World, named: bool) -> None:
+async def test_a_guests_logout_ends_its_admissions(world: World, named: bool) -> None:
     """Who shows no token becomes a guest by joining, whose admission leads to further ones."""
     edge, lobby = world.gatekeeper(), Join("global", "lobby")
     made = await world.call(auth.guest, GuestRequest(), "anonymous")

@@ -35,7 +35,8 @@ from libs.common.identity import Identity
 from libs.common.ids import new_id
 from libs.common.spaces import LOBBY, SpaceKey
 from tests.integration.common.world import account, identity, proxied
-from tests.integration.spaces_auth.world import World, guest_id_of, refusal, running
+from tests.integration.spaces_auth.world import World, guest_id_of, running
+from tests.support.refusals import refusal
 from tests.support.waiting import eventually
 
 PHOTO = SpaceKey("post", "alice/my-360-photo")  # alice's; mona moderates it
@@ -113,7 +114,7 @@ async def test_a_second_ban_takes_the_place_of_the_first(world: World) -> None:
     assert (ban.reason, ban.until, ban.imposed_by) == ("ruder", None, "mark")
 
 
-async def test_of_bans_at_once_one_is_in_force(world: World) -> None:
+async def test_only_one_of_bans_at_once_is_in_force(world: World) -> None:
     bans = [world.call(moderation.ban, sanctioning(account="dave", reason=f"{n}"), "mona") for n in range(8)]
     made = {ban.id for ban in await asyncio.gather(*bans)}
     (ban,) = (await world.call(moderation.list_bans, ListSanctions(**WHERE), "alice")).bans
@@ -151,7 +152,7 @@ async def test_an_address_is_banned_for_everyone_below_who_says_so(world: World)
     assert await enter(world, "dave", FAR) == "ok"
 
 
-async def test_with_the_person_goes_the_address_they_came_from(world: World) -> None:
+async def test_a_ban_with_address_hits_the_address_the_person_came_from(world: World) -> None:
     assert await enter(world, "dave", "2001:db8:5:6::77") == "ok"
     await world.call(moderation.ban, sanctioning(account="dave", with_address=True), "mona")
     assert await enter(world, "guest", "2001:db8:5:6:ffff::1") == "banned"
@@ -161,7 +162,7 @@ async def test_with_the_person_goes_the_address_they_came_from(world: World) -> 
 
 
 @pytest.mark.parametrize("range_", ["0.0.0.0/0", "10.0.0.0/8", "2001::/16"])
-async def test_half_the_world_only_operators_ban(world: World, range_: str) -> None:
+async def test_a_range_of_half_the_world_is_banned_by_operators_only(world: World, range_: str) -> None:
     assert await refusal(world.call(moderation.ban, sanctioning(address=range_), "alice")) == "invalid_input"
     assert await refusal(world.call(moderation.ban, sanctioning(address=range_), "olivia")) == "ok"
 
@@ -197,7 +198,7 @@ async def test_nobody_touches_their_own_rank_or_a_higher_one(
     assert await refusal(world.call(operation, request, who)) == outcome
 
 
-async def test_what_one_may_not_see_cannot_be_moderated_and_does_not_show(world: World) -> None:
+async def test_a_hidden_space_cannot_be_moderated_and_does_not_show(world: World) -> None:
     for where in (PLANS, SpaceKey("document", "999")):
         request = ImposeSanction(where.space_type, where.space_id, "why", account="alice")
         assert await refusal(world.call(moderation.ban, request, "dave")) == "not_found"
@@ -458,7 +459,7 @@ OTHERS: list[tuple[Any, Any]] = [
 
 
 @pytest.mark.parametrize(("operation", "request_"), OTHERS, ids=lambda value: getattr(value, "name", ""))
-async def test_what_was_not_done_is_not_said_to_be_done(world: World, operation: Any, request_: Any) -> None:
+async def test_a_command_under_another_commands_id_is_a_conflict(world: World, operation: Any, request_: Any) -> None:
     """An id that was another command's, or the same one's in another space."""
     await world.call(moderation.ban, sanctioning(account="carol", client_message_id="taken"), "olivia")
     assert await refusal(world.call(operation, request_, "olivia")) == "conflict"

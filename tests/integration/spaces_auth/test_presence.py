@@ -96,7 +96,7 @@ async def test_batches_at_once_are_recorded_once_and_do_not_deadlock(world: Worl
 
 
 @pytest.mark.parametrize("late", ["join", "heartbeat"])
-async def test_what_comes_after_a_leave_does_not_bring_anybody_back(world: World, late: str) -> None:
+async def test_a_stay_that_ended_stays_ended_whatever_comes_late(world: World, late: str) -> None:
     one = new_id()
     await record(world, change("join", one), change("leave", one, 5))
     assert await record(world, change(late, one, 3)) == 0
@@ -113,7 +113,7 @@ async def test_a_leave_before_its_join_is_a_whole_visit(world: World) -> None:
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)])
-async def test_in_one_batch_the_order_does_not_matter(world: World, order: tuple[int, ...]) -> None:
+async def test_the_order_of_changes_in_one_batch_does_not_matter(world: World, order: tuple[int, ...]) -> None:
     one = new_id()
     changes = [change("join", one), change("heartbeat", one, 2), change("leave", one, 5, reason="left")]
     assert await record(world, *(changes[n] for n in order)) == 2

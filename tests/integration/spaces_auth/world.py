@@ -17,13 +17,13 @@ from libs.common.contracts.presence import Position
 from libs.common.contracts.registry import Operation
 from libs.common.contracts.spaces import Review, Reviewed, ReviewedMember
 from libs.common.edge.gatekeeper import Gatekeeper
-from libs.common.errors import PresenceError
 from libs.common.identity import Identity, service_identity
 from libs.common.settings import EdgeSettings
 from libs.common.spaces import SpaceKey
 from services.spaces_auth.app import build
 from services.spaces_auth.settings import Settings
-from tests.integration.common.world import Owner, RecordingBus, caller, defaults, identity
+from tests.integration.common.world import Owner, RecordingBus, caller, identity
+from tests.support.settings import defaults
 from tests.support.waiting import eventually
 
 CONTENT = """
@@ -113,15 +113,6 @@ class World:
 
 def guest_id_of(name: str) -> str:
     return str(uuid5(NAMESPACE_DNS, name))
-
-
-async def refusal(asking: Any) -> str:
-    """The code of the error that a call ends with."""
-    try:
-        await asking
-    except PresenceError as error:
-        return error.kind.code
-    return "ok"
 
 
 @contextlib.asynccontextmanager

@@ -2,17 +2,10 @@
 
 import base64
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
 from libs.common.settings import REQUIRED, SecretSettings, SettingsError, read, setting
-
-
-def defaults[S](cls: type[S], **changes: Any) -> S:
-    """Settings as they are declared, but for `changes`."""
-    declared: Any = cls.__dataclass_fields__  # type: ignore[attr-defined]
-    return cls(**{name: spec.metadata["default"] for name, spec in declared.items()} | changes)
 
 
 @dataclass(frozen=True)

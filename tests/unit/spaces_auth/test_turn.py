@@ -11,7 +11,7 @@ from libs.common.contracts.schema import dump
 from libs.common.identity import Identity, guest_identity
 from services.spaces_auth.joining.turn import TurnHandlers
 from services.spaces_auth.settings import Settings
-from tests.unit.common.test_settings_reading import defaults
+from tests.support.settings import defaults
 
 ALICE = Identity("account", "alice", "alice", token_id="token-1")
 KEY = base64.b64encode(bytes(32)).decode()
@@ -42,7 +42,7 @@ def test_ice_servers_are_what_a_peer_connection_takes() -> None:
     assert made.uris == [*stun["urls"], *relay["urls"]]
 
 
-async def test_without_a_token_there_is_stun_only() -> None:
+async def test_a_caller_without_a_token_gets_stun_only() -> None:
     made = await turn().credentials(Caller(guest_identity("0192"), "r"), Empty())
     assert (made.username, made.credential, made.password) == (None, None, None)
     assert made.uris
@@ -55,5 +55,5 @@ async def test_a_guest_with_a_token_gets_a_relay() -> None:
     assert made.username.endswith(":0192")
 
 
-def test_without_a_secret_there_is_stun_only() -> None:
+def test_a_caller_gets_stun_only_without_a_secret() -> None:
     assert turn("").issue(ALICE).credential is None

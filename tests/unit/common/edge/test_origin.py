@@ -4,7 +4,7 @@ import pytest
 
 from libs.common.edge.origin import allowed_origins, client_address
 from libs.common.settings import EdgeSettings
-from tests.unit.common.test_settings_reading import defaults
+from tests.support.settings import defaults
 
 TRUSTED = ("127.0.0.0/8", "::1/128", "10.1.0.0/16", "fd00::/8")
 CASES = [

@@ -1,6 +1,6 @@
-"""realtime's ejection against a real spaces_auth and Redis: sockets that may not stay are told why and taken out.
+"""Ejection against a real spaces_auth and Redis: sockets that lost access get the reason and are taken out.
 
-Sockets are clients without a transport; what is written to them is read from it.
+Sockets are clients without a transport; the events written to them are recorded.
 """
 
 import asyncio
@@ -29,11 +29,26 @@ from services.realtime.rooms.broadcast import Broadcast
 from services.realtime.rooms.client import Client, Place
 from services.realtime.transport.packets import EventPacket
 from tests.integration.common.world import account, caller, identity, proxied
-from tests.integration.spaces_auth.world import World, running
+from tests.integration.spaces_auth.world import World, emptied, fill, running
+from tests.support.servers import Servers
 from tests.support.waiting import eventually
 
 PHOTO = SpaceKey("post", "alice/my-360-photo")
 WHERE: dict[str, Any] = {"space_type": PHOTO.space_type, "space_id": PHOTO.space_id}
+
+
+@pytest.fixture(scope="module")
+async def _running(servers: Servers) -> AsyncIterator[World]:
+    async with running(await servers.new_database(), servers.new_redis_database(), servers.hive_url) as world:
+        await fill(world)
+        yield world
+
+
+@pytest.fixture
+async def world(_running: World) -> AsyncIterator[World]:
+    """A module's spaces_auth with the content of its world; nobody has entered yet."""
+    yield _running
+    await emptied(_running)
 
 
 @dataclass
@@ -44,12 +59,12 @@ class Space:
 
 @dataclass
 class Replica:
-    """One replica's part that ejection works on. `told` is what each socket got, `left` who left and why."""
+    """The parts of a replica that ejection works on. `events` are those sent to each socket, `left` the reasons."""
 
     world: World
     ejection: Ejection
     held: dict[SpaceKey, Space]
-    told: dict[str, list[Any]]
+    events: dict[str, list[Any]]
     left: dict[str, str]
     disconnected: list[str]
 
@@ -67,19 +82,19 @@ class Replica:
 
     async def code(self, client: Client) -> str:
         await eventually(lambda: client.sid in self.left)
-        return str(self.told[client.sid][0]["code"])
+        return str(self.events[client.sid][0]["code"])
 
 
 @contextlib.asynccontextmanager
 async def replica_of(world: World, redis: cache.RedisClient, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Replica]:
     held: dict[SpaceKey, Space] = {}
-    told: dict[str, list[Any]] = {}
+    events: dict[str, list[Any]] = {}
     left: dict[str, str] = {}
     disconnected: list[str] = []
 
     def to_one(client: Client, packet: EventPacket) -> None:
         _, payload = msgspec.json.decode(packet.text("/")[1:])
-        told.setdefault(client.sid, []).append(payload)
+        events.setdefault(client.sid, []).append(payload)
 
     async def leave(client: Client, reason: str) -> None:
         if client.place:
@@ -99,7 +114,7 @@ async def replica_of(world: World, redis: cache.RedisClient, monkeypatch: pytest
     await ejection.start()
     await ejection.look()
     try:
-        yield Replica(world, ejection, held, told, left, disconnected)
+        yield Replica(world, ejection, held, events, left, disconnected)
     finally:
         await ejection.stop()
 
@@ -114,25 +129,27 @@ async def ban(world: World, name: str = "dave") -> None:
     await world.call(moderation.ban, ImposeSanction(**WHERE, reason="rude", account=name), "mona")
 
 
-async def test_the_event_takes_the_banned_out_and_nobody_else(replica: Replica) -> None:
+async def test_a_banned_account_is_taken_out_by_the_event_and_nobody_else_is(replica: Replica) -> None:
     dave, carol = await replica.enter(account("dave")), await replica.enter(account("carol"))
     await ban(replica.world)
     replica.ejection.on_event(PHOTO, moderation.moderated.name)
     assert await replica.code(dave) == "banned"
-    assert (replica.told[dave.sid], replica.left) == ([{"reason": "rude", "code": "banned"}], {dave.sid: "kicked"})
+    assert (replica.events[dave.sid], replica.left) == ([{"reason": "rude", "code": "banned"}], {dave.sid: "kicked"})
     assert carol.place
     epoch = await cache.read_epoch(replica.world.redis.redis, PHOTO)
     await eventually(lambda: carol.place and carol.place.authorization.epoch == epoch)
 
 
-async def test_without_the_event_the_lease_renewal_finds_it(replica: Replica) -> None:
+async def test_a_banned_account_is_taken_out_by_the_lease_renewal_if_the_event_is_lost(replica: Replica) -> None:
     dave = await replica.enter(account("dave"))
     await ban(replica.world)
     await replica.ejection.look()
     assert await replica.code(dave) == "banned"
 
 
-async def test_guests_off_and_a_revoked_permission_are_found_likewise(replica: Replica) -> None:
+async def test_guests_and_an_account_without_permission_are_taken_out_by_the_lease_renewal(
+    replica: Replica,
+) -> None:
     world = replica.world
     guest, dave = await replica.enter(identity("guest")), await replica.enter(account("dave"))
     await world.call(moderation.update_settings, UpdateSettings(**WHERE, guests_allowed=False), "alice")
@@ -152,7 +169,7 @@ async def test_guests_off_and_a_revoked_permission_are_found_likewise(replica: R
         await world.owner.sql("UPDATE space_roles SET account = 'rolf' WHERE account = 'ralf'")
 
 
-async def test_a_ban_that_races_a_join_is_found(replica: Replica) -> None:
+async def test_a_banned_account_that_was_entering_is_taken_out_by_the_lease_renewal(replica: Replica) -> None:
     """Authorised before the ban, registered after its event: the epoch tells."""
     dave = await replica.enter(account("dave"), entering=True)
     held = replica.held.pop(PHOTO)  # not there yet when the event comes
@@ -163,7 +180,7 @@ async def test_a_ban_that_races_a_join_is_found(replica: Replica) -> None:
     assert await replica.code(dave) == "banned"
 
 
-async def test_a_kick_is_for_those_who_were_there(replica: Replica) -> None:
+async def test_a_kicked_account_is_taken_out_and_may_enter_again(replica: Replica) -> None:
     dave = await replica.enter(account("dave"))
     kick = Kick(**WHERE, reason="loud", account="dave")
     await replica.world.call(moderation.kick, kick, "mona")
@@ -178,7 +195,7 @@ async def test_a_kick_is_for_those_who_were_there(replica: Replica) -> None:
     await eventually(lambda: again.place and again.place.authorization.epoch == epoch)
 
 
-async def test_one_who_went_elsewhere_meanwhile_is_left_alone(replica: Replica) -> None:
+async def test_a_banned_account_that_went_elsewhere_meanwhile_stays_there(replica: Replica) -> None:
     dave = await replica.enter(account("dave"))
     await ban(replica.world)
     async with dave.turn:
@@ -188,10 +205,10 @@ async def test_one_who_went_elsewhere_meanwhile_is_left_alone(replica: Replica) 
         await replica.enter(account("dave"), LOBBY)
         dave.place = replica.held[LOBBY].clients[dave.sid].place
     await eventually(lambda: not replica.ejection._ejecting)
-    assert (dave.sid in replica.left, dave.sid in replica.told) == (False, False)
+    assert (dave.sid in replica.left, dave.sid in replica.events) == (False, False)
 
 
-async def test_a_logged_out_socket_is_ended_also_if_it_was_only_connecting(replica: Replica) -> None:
+async def test_a_logged_out_socket_is_disconnected_even_while_it_is_connecting(replica: Replica) -> None:
     dave = account("dave", token_id="token-1", login_id="login-1")
     before = await replica.enter(dave)
     await replica.enter(account("carol"))
@@ -204,10 +221,10 @@ async def test_a_logged_out_socket_is_ended_also_if_it_was_only_connecting(repli
     late = await replica.enter(Identity("account", "dave", "dave", token_id="token-1"), LOBBY)
     await replica.ejection.look()
     await eventually(lambda: replica.disconnected.count(late.sid) >= 2)
-    assert replica.told[before.sid][0]["code"] == "unauthorized"
+    assert replica.events[before.sid][0]["code"] == "unauthorized"
 
 
-async def test_while_spaces_auth_does_not_answer_the_review_waits(
+async def test_a_review_waits_while_spaces_auth_does_not_answer(
     database_url: str, redis_url: str, hive_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with proxied(redis_url) as proxy, running(database_url, proxy.url, hive_url) as world:

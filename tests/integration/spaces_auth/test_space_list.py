@@ -10,7 +10,8 @@ from libs.common.contracts.spaces import GetSpace, ListSpaces, SpaceDetail, Spac
 from libs.common.errors import NOT_FOUND, PresenceError
 from libs.common.spaces import LOBBY, SpaceKey
 from tests.integration.common.world import proxied
-from tests.integration.spaces_auth.world import World, fill, refusal, running
+from tests.integration.spaces_auth.world import World, fill, running
+from tests.support.refusals import refusal
 
 PHOTO, HALL = SpaceKey("post", "alice/my-360-photo"), SpaceKey("post", "bob/sculpture-hall")
 FOR_ALL = {"lobby", "alice/my-360-photo", "bob/sculpture-hall", "bob/untitled", "124"}
@@ -210,14 +211,14 @@ async def test_a_space_without_a_title_has_one_made_for_it(world: World, space: 
     ],
     ids=str,
 )  # fmt: skip
-async def test_what_one_may_not_see_answers_exactly_as_what_does_not_exist(world: World, space: SpaceKey) -> None:
+async def test_a_hidden_space_answers_exactly_as_one_that_does_not_exist(world: World, space: SpaceKey) -> None:
     for who in ("guest", "anonymous", "dave"):
         with pytest.raises(PresenceError) as raised:
             await look(world, space, who)
         assert (raised.value.kind, raised.value.text, raised.value.details) == (NOT_FOUND, NOT_FOUND.text, {})
 
 
-async def test_while_redis_is_away_spaces_are_still_listed(database_url: str, redis_url: str, hive_url: str) -> None:
+async def test_spaces_are_still_listed_while_redis_is_away(database_url: str, redis_url: str, hive_url: str) -> None:
     async with proxied(redis_url) as proxy, running(database_url, proxy.url, hive_url) as world:
         await fill(world)
         await world.enter(PHOTO, "dave")

@@ -15,7 +15,8 @@ from libs.common.contracts.documents import (
     ListComments,
 )
 from libs.common.errors import PresenceError
-from tests.integration.chat_wide.world import World, refusal
+from tests.integration.chat.world import World
+from tests.support.refusals import refusal
 
 
 async def listed(world: World, who: str = "alice", **request: Any) -> list[str | None]:
@@ -113,7 +114,7 @@ async def test_a_bad_document_is_named_as_the_caller_named_it(world: World) -> N
     assert caught.value.details == {"fields": {"document_id": ["Malformed."]}}
 
 
-async def test_what_a_comment_said_before_is_its_history(world: World) -> None:
+async def test_the_former_words_of_a_comment_are_its_history(world: World) -> None:
     comment = await world.comment("first")
     for content in ("second", "second", "third"):
         await edit(world, comment, content=content)
@@ -159,7 +160,7 @@ async def test_resolving_and_reopening_is_told_once_each(world: World) -> None:
         ("guest", "not_found", "not_found", "not_found", "not_found"),
     ],
 )
-async def test_who_may_do_what_on_a_private_document(
+async def test_a_private_document_takes_comments_by_its_permissions(
     world: World, who: str, reads: str, writes: str, resolves: str, deletes: str
 ) -> None:
     comment = await world.comment(who="alice")
@@ -175,7 +176,9 @@ async def test_who_may_do_what_on_a_private_document(
     ("who", "writes", "resolves"),
     [("carol", "ok", "forbidden"), ("guest", "forbidden", "forbidden"), ("bob", "ok", "ok")],
 )
-async def test_who_may_do_what_on_a_public_document(world: World, who: str, writes: str, resolves: str) -> None:
+async def test_a_public_document_takes_comments_of_every_account(
+    world: World, who: str, writes: str, resolves: str
+) -> None:
     comment = await world.comment(document_id="124")
     assert await listed(world, who, document_id="124") == ["why?"]
     assert await refusal(world.comment(who=who, document_id="124")) == writes

@@ -1,13 +1,19 @@
 """Slow mode, and the chain of rules that a text passes."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from libs.common.errors import FORBIDDEN, PresenceError
+from libs.common.spaces import SpaceKey
+from services.chat.messages.new_messages import Post, PostHandlers
 from services.chat.rules.filters import Draft, Moderation
-from tests.integration.chat_wide.world import World, refusal, running
+from tests.integration.chat.world import World, running
 from tests.integration.common.world import guest
+from tests.support.refusals import refusal
 
 
 async def test_slow_mode_holds_everybody_but_moderators(world: World) -> None:
@@ -33,10 +39,42 @@ async def test_a_refused_try_does_not_lengthen_the_wait_and_a_repeated_one_is_no
     assert await refusal(world.post("second")) == "ok"
 
 
-async def test_of_ten_at_once_slow_mode_lets_one_through(world: World) -> None:
+async def test_slow_mode_lets_one_of_ten_at_once_through(world: World) -> None:
     await world.settings(slow_mode_seconds=60)
     answers = await asyncio.gather(*(refusal(world.post(f"try {n}")) for n in range(10)))
     assert sorted(answers) == ["ok", *["slow_mode"] * 9]
+
+
+@dataclass
+class BatchSizes:
+    """Records how many posts each batch of the process has; made before the process."""
+
+    sizes: list[int] = field(default_factory=list)
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        write = PostHandlers._write
+
+        async def recorded(handlers: PostHandlers, space: SpaceKey, posts: Sequence[Post]) -> Any:
+            self.sizes.append(len(posts))
+            return await write(handlers, space, posts)
+
+        monkeypatch.setattr(PostHandlers, "_write", recorded)
+
+
+@pytest.mark.parametrize("count", [2, 5])
+async def test_two_posts_of_one_author_in_one_batch_cannot_both_pass_slow_mode(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    batches = BatchSizes()
+    batches.install(monkeypatch)
+    async with running(database_url, redis_url) as world:
+        await world.settings(slow_mode_seconds=60)
+        await world.post("elsewhere", space_type="global", space_id="lobby")  # noted as an account: no post comes late
+        batches.sizes.clear()
+        outcomes = await asyncio.gather(*(refusal(world.post(f"try {n}")) for n in range(count)))
+        assert batches.sizes == [count], "all of them are one batch, so the database knows of no earlier post"
+        assert outcomes == ["ok", *["slow_mode"] * (count - 1)]
+        assert [message.content for message in (await world.page()).messages] == ["try 0"]
 
 
 async def test_guests_post_no_links_unless_the_owner_lets_them(world: World) -> None:

@@ -16,7 +16,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from libs.common.contracts import chat
 from libs.common.contracts.chat import ListEdits, Message, MessageId
-from tests.integration.chat_wide.world import World, refusal, running
+from tests.integration.chat.world import World, running
+from tests.support.refusals import refusal
 from tests.support.servers import Servers
 
 PEOPLE = ("alice", "bob", "dave")

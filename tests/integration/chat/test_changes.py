@@ -9,9 +9,10 @@ from libs.common.contracts.chat import ListEdits
 from libs.common.db.cursor import encode
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
-from services.chat.messages import messages_repository as repository
-from tests.integration.chat_wide.world import World, refusal
+from services.chat.messages import message_pages_repository as pages
+from tests.integration.chat.world import World
 from tests.integration.common.world import caller, guest
+from tests.support.refusals import refusal
 
 
 async def history(world: World, message: chat.Message, who: str = "alice") -> list[str]:
@@ -34,7 +35,7 @@ async def test_an_edit_shows_and_what_was_said_before_is_its_history(world: Worl
 
 
 async def test_only_the_author_edits(world: World) -> None:
-    message = await world.post()
+    message = await world.post("hello")
     for who in ("dave", "bob", "mona", "olivia", "guest"):
         assert await refusal(world.edit(message, "mine now", who)) == "forbidden", who
     assert (await world.get(message)).content == "hello"
@@ -49,7 +50,7 @@ async def test_a_guest_edits_and_deletes_by_the_same_token_only(world: World) ->
 
 
 async def test_the_same_words_again_are_no_edit(world: World) -> None:
-    message = await world.post()
+    message = await world.post("hello")
     assert await world.edit(message, "hello") == message
     assert len(await world.logged()) == 1
 
@@ -115,7 +116,9 @@ async def test_a_deleted_message_takes_no_edit_reply_or_reaction(world: World) -
         ("guest", "mona", "ok"),
     ],
 )
-async def test_who_may_delete_whose_words(world: World, author: str, who: str, answer: str) -> None:
+async def test_a_message_is_deleted_by_those_above_its_author_only(
+    world: World, author: str, who: str, answer: str
+) -> None:
     message = await world.post(who=author)
     assert await refusal(world.delete(message, who, reason="spam")) == answer
     assert (await world.get(message)).is_deleted is (answer == "ok")
@@ -189,7 +192,7 @@ async def put_many(world: World, first: chat.Message, count: int = 20_000) -> No
 async def test_a_search_that_would_read_all_of_a_large_space_is_refused_in_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repository, "LONGEST_SEARCH_MS", 1)
+    monkeypatch.setattr(pages, "LONGEST_SEARCH_MS", 1)
     await put_many(world, await world.post("the first words"))
     with pytest.raises(PresenceError) as caught:
         await world.page(q='-words "and and"')
@@ -206,11 +209,11 @@ async def test_a_small_space_is_searched_without_the_index_of_all_spaces(
         asked.append(statement)
         return []
 
-    monkeypatch.setattr(repository, "_in_time", in_time)
+    monkeypatch.setattr(pages, "_in_time", in_time)
     first = await world.post("words here")
     assert [message.content for message in (await world.page(q='"words here" -and')).messages] == ["words here"]
     assert (await world.page(q="nowhere")).messages == asked == []
-    await put_many(world, first, repository.WINDOW)
+    await put_many(world, first, pages.WINDOW)
     assert (await world.page(q="nowhere")).messages == []
     assert len(asked) == 1
 

@@ -12,7 +12,8 @@ from libs.common.contracts import chat, default_registry, documents, notificatio
 from libs.common.contracts.chat import Message
 from libs.common.contracts.documents import Comment
 from libs.common.contracts.registry import Access
-from tests.integration.chat_wide.world import PLANS, World, refusal
+from tests.integration.chat.world import PLANS, World
+from tests.support.refusals import refusal
 
 type Ask = Callable[[Message, Comment], Any]
 
@@ -58,7 +59,7 @@ def test_the_table_has_every_operation_of_chat() -> None:
 
 
 @pytest.mark.parametrize("name", TABLE)
-async def test_what_one_may_not_see_answers_as_if_it_did_not_exist(world: World, name: str) -> None:
+async def test_a_hidden_space_answers_as_if_it_did_not_exist(world: World, name: str) -> None:
     operation: Any = OPERATIONS[name]
     message = await world.post("secret @carol", "alice", **PLANS)
     comment = await world.comment("secret", "alice")
@@ -98,7 +99,7 @@ async def test_a_private_message_cannot_be_reached_through_a_public_space(world:
     assert (await world.call(chat.list_messages, found, "carol")).messages == []
 
 
-async def test_whoever_lost_access_reads_no_more(world: World) -> None:
+async def test_an_account_that_lost_access_reads_no_more(world: World) -> None:
     message = await world.post("secret", "bob", **PLANS)
     assert await refusal(world.get(message, "erin")) == "ok"
     await world.owner.sql("DELETE FROM collaboration_permissions WHERE account = 'erin'")

@@ -119,7 +119,9 @@ async def test_edits_reactions_and_deletions_reach_everybody(stack: Stack, rest:
     assert (await rest.get(f"{path}/history"))["edits"] == []
 
 
-async def test_what_was_deleted_does_not_come_back_to_whoever_rejoins(stack: Stack, rest: Rest, node: Node) -> None:
+async def test_a_deleted_message_does_not_come_back_to_a_member_who_rejoins(
+    stack: Stack, rest: Rest, node: Node
+) -> None:
     near, far = await two_clients(stack, node, "deleted", token=await rest.token("alice"))
     start = await near.emit("chat-message", {"content": "start"})
     await far.emit("leave-space", {})

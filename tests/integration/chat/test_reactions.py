@@ -5,8 +5,9 @@ import asyncio
 from libs.common.contracts import chat
 from libs.common.contracts.chat import Unreact
 from libs.common.identity import Identity
-from tests.integration.chat_wide.world import World, refusal
+from tests.integration.chat.world import World
 from tests.integration.common.world import guest
+from tests.support.refusals import refusal
 
 
 async def test_a_reaction_counts_once_for_a_person_and_emoji(world: World) -> None:
@@ -53,7 +54,7 @@ async def test_a_late_second_delivery_brings_nothing_back(world: World) -> None:
     assert await world.react(message, "👍", "bob", client_message_id="r1") == {}
 
 
-async def test_what_is_not_one_emoji_is_refused(world: World) -> None:
+async def test_a_text_that_is_not_one_emoji_is_refused(world: World) -> None:
     message = await world.post()
     for text in ("👍👍", "a", ":)", "👍a", "", " "):
         assert await refusal(world.react(message, text)) == "invalid_input", text

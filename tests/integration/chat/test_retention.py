@@ -15,7 +15,7 @@ from libs.common.db.engine import Database
 from services.chat.retention import archive
 from services.chat.retention import months_repository as months
 from services.chat.retention.retention import Retention, following
-from tests.integration.chat_wide.world import World
+from tests.integration.chat.world import World
 
 OLD = date(2026, 3, 1)
 LATER = datetime(2026, 7, 1, tzinfo=UTC)  # 90 days before it is April 2nd
@@ -129,7 +129,7 @@ async def test_a_damaged_archive_is_not_restored(world: World, database: Databas
         await archive.restore(database, tmp_path / "chat-2026-03.json")
 
 
-async def test_what_is_younger_than_ninety_days_stays(world: World, database: Database, tmp_path: Path) -> None:
+async def test_messages_younger_than_ninety_days_stay(world: World, database: Database, tmp_path: Path) -> None:
     await put_old_month(world, database)
     early = Retention(database, str(tmp_path), lambda: datetime(2026, 6, 29, tzinfo=UTC))
     assert await early.look_back() == [], "March 31st is 90 days before June 29th"
@@ -147,7 +147,7 @@ async def test_a_crash_after_detaching_is_made_good_by_the_next_round(
     assert await content_of_month(world) == before
 
 
-async def test_what_mattered_beside_old_messages_only_goes_too(
+async def test_rows_of_no_use_without_old_messages_go_with_them(
     world: World, database: Database, tmp_path: Path
 ) -> None:
     await world.settings(slow_mode_seconds=1)
@@ -169,7 +169,7 @@ async def test_what_mattered_beside_old_messages_only_goes_too(
     assert await kept(datetime(2026, 3, 31, 23, tzinfo=UTC)) == []
 
 
-async def test_without_a_folder_nothing_goes(world: World, database: Database) -> None:
+async def test_retention_without_a_folder_drops_nothing(world: World, database: Database) -> None:
     await put_old_month(world, database)
     assert await Retention(database, "", lambda: LATER).look_back() == []
     assert len((await content_of_month(world))["chat_messages"]) == 26

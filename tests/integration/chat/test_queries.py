@@ -5,7 +5,13 @@ import asyncio
 import pytest
 
 from libs.common.ids import new_id
-from tests.integration.chat.world import World, refusal
+from tests.integration.chat.world import World
+from tests.support.refusals import refusal
+
+
+@pytest.fixture
+def world(module_world: World) -> World:
+    return module_world
 
 
 async def contents(world: World, **request: object) -> list[str | None]:
@@ -93,12 +99,12 @@ async def test_a_deleted_message_is_a_tombstone(world: World) -> None:
 
 
 @pytest.mark.parametrize("who", ["guest", "muted", "dave"])
-async def test_whoever_may_enter_may_read(world: World, who: str) -> None:
+async def test_people_who_may_enter_may_read(world: World, who: str) -> None:
     message = await world.post()
     assert await contents(world, who=who) == [message.content]
 
 
-async def test_whoever_may_not_enter_may_not_read(world: World) -> None:
+async def test_people_who_may_not_enter_may_not_read(world: World) -> None:
     assert await refusal(world.page("banned")) == "banned"
     assert await refusal(world.page("dave", space_type="document", space_id="123")) == "not_found"
 

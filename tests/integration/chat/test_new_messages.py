@@ -12,8 +12,14 @@ from libs.common.db import event_log
 from libs.common.errors import NOT_FOUND, PresenceError
 from libs.common.identity import Identity
 from libs.common.ids import new_id
-from tests.integration.chat.world import World, refusal
+from tests.integration.chat.world import World
 from tests.integration.common.world import caller, guest
+from tests.support.refusals import refusal
+
+
+@pytest.fixture
+def world(module_world: World) -> World:
+    return module_world
 
 
 async def test_a_message_is_stored_logged_and_published_as_it_was_answered(world: World) -> None:
@@ -23,7 +29,7 @@ async def test_a_message_is_stored_logged_and_published_as_it_was_answered(world
     assert (message.user_account, message.guest, message.display_name) == ("alice", False, "alice")
     assert (message.mentions, message.client_message_id, message.thread_count) == (["bob"], "c1", 0)
     assert message.created_at == message.updated_at
-    (logged,) = await world.log()
+    (logged,) = await world.log_rows()
     assert (logged.name, logged.seq, logged.actor, logged.subspace) == (
         "chat.message_posted",
         1,
@@ -38,14 +44,14 @@ async def test_a_message_is_stored_logged_and_published_as_it_was_answered(world
 async def test_a_guests_message_names_no_account(world: World) -> None:
     message = await world.post(who=Identity("guest", "0192", "Al (guest)", token_id="t"))
     assert (message.user_account, message.guest, message.display_name) == (None, True, "Al (guest)")
-    assert (await world.log())[0].actor == "guest:0192"
+    assert (await world.log_rows())[0].actor == "guest:0192"
 
 
 async def test_ten_times_at_once_with_one_client_id_is_one_message(world: World) -> None:
     replies = await asyncio.gather(*(world.post(f"try {n}", client_message_id="same") for n in range(10)))
     assert all(reply == replies[0] for reply in replies), "and everybody has the same answer"
     assert len(await world.owner.sql("SELECT 1 FROM chat_messages")) == 1
-    assert [row.seq for row in await world.log()] == [1]
+    assert [row.seq for row in await world.log_rows()] == [1]
     assert await world.post("again", client_message_id="same") == replies[0]
     assert (await world.post("next")).seq == 2, "the tries that lost took no number"
     assert [event.seq for event in await world.published(2)] == [1, 2]
@@ -62,7 +68,7 @@ async def test_a_client_id_is_ones_own_in_one_space(world: World) -> None:
     assert len({one.id, *(other.id for other in others)}) == 5
 
 
-async def test_without_a_client_id_every_message_is_new(world: World) -> None:
+async def test_messages_without_a_client_id_are_all_new(world: World) -> None:
     assert (await world.post("same")).id != (await world.post("same")).id
 
 
@@ -95,7 +101,7 @@ async def test_a_parent_of_another_space_is_not_found_and_not_counted(world: Wor
     parent = await world.post()
     assert await refusal(world.post(parent_message_id=parent.id, **elsewhere)) == "not_found"
     assert (await world.page()).messages[0].thread_count == 0
-    assert len(await world.log()) == 1, "what was refused took no number"
+    assert len(await world.log_rows()) == 1, "what was refused took no number"
 
 
 async def test_a_parent_that_does_not_exist_is_not_found(world: World) -> None:
@@ -114,14 +120,14 @@ async def test_a_parent_that_does_not_exist_is_not_found(world: World) -> None:
         ("dave", "nowhere x", "invalid_input"),
     ],
 )  # fmt: skip
-async def test_who_may_write_where(world: World, who: str, space: str, outcome: str) -> None:
+async def test_a_message_is_taken_by_the_policy_of_its_space(world: World, who: str, space: str, outcome: str) -> None:
     space_type, space_id = space.split(" ")
     assert await refusal(world.post(who=who, space_type=space_type, space_id=space_id)) == outcome
-    assert len(await world.log()) == (1 if outcome == "ok" else 0)
+    assert len(await world.log_rows()) == (1 if outcome == "ok" else 0)
 
 
 @pytest.mark.parametrize("space_id", ["bob/hidden", "bob/absent"])
-async def test_what_one_may_not_see_answers_as_what_does_not_exist(world: World, space_id: str) -> None:
+async def test_a_hidden_space_answers_as_one_that_does_not_exist(world: World, space_id: str) -> None:
     parent = await world.post(who="bob", space_id="bob/hidden")
     for asking in (
         world.post(who="dave", space_id=space_id),
@@ -155,14 +161,14 @@ async def test_text_is_kept_as_it_was_written(world: World, content: str) -> Non
     assert (await world.page()).messages[0].content == content
 
 
-async def test_while_the_broker_is_away_messages_are_taken_and_told_later(
+async def test_messages_are_taken_while_the_broker_is_away_and_published_later(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_log, "SWEEP_AGE", event_log.SWEEP_AGE * 0)
     world.bus.go_away()
     message = await world.post()
     assert (await world.page()).messages == [message]
-    (row,) = await world.log()
+    (row,) = await world.log_rows()
     assert row.published_at is None
     world.bus.come_back()
     assert [event.payload["id"] for event in await world.published(1)] == [message.id], "by the sweep"
@@ -170,7 +176,7 @@ async def test_while_the_broker_is_away_messages_are_taken_and_told_later(
 
 async def test_the_request_id_is_in_the_log(world: World) -> None:
     await world.post(who=caller("alice"))
-    assert (await world.log())[0].request_id == "request-1"
+    assert (await world.log_rows())[0].request_id == "request-1"
 
 
 async def test_an_empty_message_is_invalid_input(world: World) -> None:

@@ -8,9 +8,10 @@ from libs.common import cache
 from libs.common.contracts import notifications
 from libs.common.contracts.chat import Message
 from libs.common.contracts.notifications import Mention, Notifications, ReadNotifications, ToAccount
-from services.chat.notifications.subscriptions_repository import MOST_TOLD
-from services.chat.subscriptions import subscriptions as subscribing
-from tests.integration.chat_wide.world import HALL, PLANS, World, refusal
+from services.chat.inbox.notification_list import MOST_SPACES
+from services.chat.notifications.subscriptions_repository import MOST_EAGER
+from tests.integration.chat.world import HALL, PLANS, World
+from tests.support.refusals import refusal
 from tests.support.waiting import eventually
 
 
@@ -118,7 +119,7 @@ async def test_notifications_are_paged_counted_and_read(world: World) -> None:
     assert (await world.notified("bob", unread=True)).notifications == []
 
 
-async def test_nobody_is_told_of_what_they_may_not_see(world: World) -> None:
+async def test_an_account_is_not_notified_of_messages_it_may_not_see(world: World) -> None:
     await world.post("@carol @erin look", "alice", **PLANS)
     assert (await world.notified("carol")).notifications == []
     assert len((await world.notified("erin")).notifications) == 1
@@ -133,7 +134,7 @@ async def mention(pubsub: PubSub) -> ToAccount | None:
     return msgspec.json.decode(message["data"], type=ToAccount) if message else None
 
 
-async def test_whoever_is_mentioned_is_told_at_once(world: World) -> None:
+async def test_a_mentioned_account_is_notified_at_once(world: World) -> None:
     async with world.redis.redis.pubsub() as pubsub:
         await pubsub.subscribe(cache.ACCOUNTS)
         message = await world.post("hi @bob")
@@ -151,7 +152,7 @@ async def test_writing_does_not_wait_for_redis(world: World) -> None:
 
 
 async def test_notifications_are_paged_over_any_number_of_spaces(world: World) -> None:
-    spaces = [{"space_type": "event", "space_id": f"evening-{n}"} for n in range(subscribing.MOST_SPACES + 2)]
+    spaces = [{"space_type": "event", "space_id": f"evening-{n}"} for n in range(MOST_SPACES + 2)]
     for space in spaces:
         await world.post("@alice", "bob", **space)
     first = await world.notified(limit=50)
@@ -164,18 +165,18 @@ async def test_notifications_are_paged_over_any_number_of_spaces(world: World) -
 async def test_a_page_is_full_though_older_spaces_are_hidden_by_now(world: World) -> None:
     await world.post("@alice", "carol", space_type="event", space_id="first")
     await world.post("@alice", "bob", **PLANS)
-    for n in range(subscribing.MOST_SPACES):
+    for n in range(MOST_SPACES):
         await world.post("@alice", "bob", space_type="event", space_id=f"evening-{n}")
     await world.owner.sql("DELETE FROM collaboration_permissions WHERE account = 'alice'")
-    newest = await world.notified(limit=subscribing.MOST_SPACES)
+    newest = await world.notified(limit=MOST_SPACES)
     last = await world.notified(limit=1, cursor=newest.next_cursor)
     assert [notification.space_id for notification in last.notifications] == ["first"]
 
 
-async def test_whoever_wants_to_hear_of_nothing_does_not_whatever_number_of_others_want_all(world: World) -> None:
+async def test_an_account_with_the_level_none_is_not_notified_whatever_number_of_others_want_all(world: World) -> None:
     await world.owner.sql(
         f"""INSERT INTO chat_subscriptions (space_type, space_id, account, level)
-            SELECT 'post', 'bob/hall', 'eager-' || n, 'all' FROM generate_series(1, {MOST_TOLD + 1}) n"""
+            SELECT 'post', 'bob/hall', 'eager-' || n, 'all' FROM generate_series(1, {MOST_EAGER + 1}) n"""
     )
     await world.read(await world.post("hello", "bob"), "zoe")
     await world.level("none", "zoe")
@@ -183,4 +184,4 @@ async def test_whoever_wants_to_hear_of_nothing_does_not_whatever_number_of_othe
     await world.post("@zoe", "bob")
     assert (await world.notified("zoe")).notifications == []
     (row,) = await world.owner.sql("SELECT count(*) FROM notifications")
-    assert row.count == MOST_TOLD
+    assert row.count == MOST_EAGER

@@ -12,8 +12,9 @@ from libs.common.db.sealing import SealBroken, Sealer
 from libs.common.identity import Identity
 from libs.common.tokens import Verifier
 from services.spaces_auth.login.signing_keys import Lifetimes, SigningKeys
-from tests.integration.common.world import SECRET_KEY, owner_of
+from tests.integration.common.world import owner_of
 from tests.integration.spaces_auth.world import World
+from tests.support.settings import SECRET_KEY
 
 ISSUER = "http://localhost:8080"
 
@@ -29,7 +30,7 @@ async def test_processes_that_start_at_once_make_one_key(database_url: str) -> N
         await database.stop()
 
 
-async def test_what_one_process_signs_anothers_jwks_verifies(database_url: str) -> None:
+async def test_a_token_of_one_process_is_verified_by_anothers_jwks(database_url: str) -> None:
     one, two = Database(database_url, "spaces_auth", 2), Database(database_url, "spaces_auth", 2)
     signing, publishing = (SigningKeys(database, Sealer(SECRET_KEY), ISSUER) for database in (one, two))
     encoded, _ = (await signing.signer()).sign(Identity("account", "alice", "alice"), 60)
@@ -77,7 +78,7 @@ async def test_a_key_that_is_old_gets_a_successor_which_signs_once_everyone_know
     await database.stop()
 
 
-async def test_another_secret_key_cannot_open_them(database_url: str) -> None:
+async def test_another_secret_key_cannot_open_signing_keys(database_url: str) -> None:
     database = Database(database_url, "spaces_auth", 2)
     await SigningKeys(database, Sealer(SECRET_KEY), ISSUER).signer()
     with pytest.raises(SealBroken, match="PRESENCE_SECRET_KEY"):

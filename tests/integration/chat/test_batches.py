@@ -14,8 +14,9 @@ from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from libs.common.ids import new_id
 from services.chat.rules.filters import Draft
-from tests.integration.chat_wide.world import HALL, World, refusal, running
+from tests.integration.chat.world import HALL, World, running
 from tests.integration.common.world import guest
+from tests.support.refusals import refusal
 from tests.support.servers import Servers
 from tests.support.waiting import eventually
 
@@ -66,7 +67,7 @@ async def test_facts_of_a_batch_name_who_caused_them(world: World) -> None:
     assert {(row.actor, row.payload["content"]) for row in rows} == {(f"guest:{n}", f"by {n}") for n in range(8)}
 
 
-async def test_what_was_refused_leaves_no_trace(world: World) -> None:
+async def test_a_refused_post_leaves_no_trace(world: World) -> None:
     """So that it may come again under the same id, once it is allowed."""
     await world.settings(chat_enabled=False)
     asked = [world.post(f"number {n}", guest(str(n)), client_message_id="c") for n in range(5)]
