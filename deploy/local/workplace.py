@@ -15,6 +15,7 @@ import pwd
 import secrets
 import shutil
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,7 @@ class Workplace:
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
+        self._secrets_lock = threading.Lock()  # servers prepare in threads, each with its own secret
         self.log = self.root / "log"
         self.run = self.root / "run"
         for folder in (self.log, self.run):
@@ -45,11 +47,12 @@ class Workplace:
     def secret(self, name: str, make: Callable[[], str] | None = None) -> str:
         """A value made at its first use and kept beside the data that depend on it (passwords, keys)."""
         path = self.data / "secrets.json"
-        known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-        if name not in known:
-            known[name] = (make or make_password)()
-            replace_text(path, json.dumps(known, indent=1))
-        return known[name]
+        with self._secrets_lock:
+            known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+            if name not in known:
+                known[name] = (make or make_password)()
+                replace_text(path, json.dumps(known, indent=1))
+            return known[name]
 
     def remove(self) -> None:
         """Delete everything. For tests; nothing may run in it any more."""

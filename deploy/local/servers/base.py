@@ -59,6 +59,11 @@ class Process(ABC):
         return self.child.alive
 
     @property
+    def exit_code(self) -> int | None:
+        """How it ended (negative: the signal's number); None while it runs or before its first start."""
+        return self.child.exit_code
+
+    @property
     def folder(self) -> Path:
         """Its own data folder."""
         return self.place.data / self._name
@@ -93,7 +98,7 @@ class Process(ABC):
         deadline = time.monotonic() + self.ready_seconds
         while not await self.is_ready():
             if not self.alive:
-                await self._fail(f"it ended with {exit_text(self.child.exit_code)}")
+                await self._fail(f"it ended with {exit_text(self.exit_code)}")
             if time.monotonic() > deadline:
                 await self._fail(f"it was not ready after {self.ready_seconds:.0f} seconds")
             await asyncio.sleep(POLL_SECONDS)

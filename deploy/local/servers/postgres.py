@@ -14,7 +14,7 @@ import asyncpg
 
 from deploy.local.errors import SetupError, StartError
 from deploy.local.guardian import Guardian, signal_group, started
-from deploy.local.packages import POSTGRES, ensure, find
+from deploy.local.packages import POSTGRES, Program, ensure, find
 from deploy.local.processes import Launch, identity
 from deploy.local.servers.base import Process, plain_environment
 from deploy.local.workplace import Workplace, hand_over, system_user
@@ -39,7 +39,7 @@ UNSAFE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"
 class Postgres(Process):
     """PostgreSQL. `durable=False` (tests) keeps commits through kill -9 of processes, not through a power cut."""
 
-    programs = (POSTGRES,)
+    programs: tuple[Program, ...] = (POSTGRES,)
     stop_signal = signal.SIGINT  # "fast": sessions are ended, the cluster is left clean
 
     def __init__(self, place: Workplace, guardian: Guardian, port: int, *, durable: bool = True) -> None:
