@@ -44,6 +44,7 @@ from tests.support.quick import NotQuick
 
 OWNER, PASSWORD = "replica_user", "test"
 REDIS_DATABASES = 512
+KEPT_LOGS = REPOSITORY / ".local" / "test-logs"
 SOURCE = "PRESENCE_TEST_SERVERS"
 PROCESSES, CONTAINERS = "processes", "containers"
 MIGRATED, SEEDED = "template_migrated", "template_primary"
@@ -192,6 +193,12 @@ class Servers:
         done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"alembic upgrade head failed:\n{done.stdout}{done.stderr}"
 
+    def keep_logs(self) -> Path:
+        """Copies the logs of the servers and of ended stacks to `KEPT_LOGS`, in place of those of an earlier run."""
+        shutil.rmtree(KEPT_LOGS, ignore_errors=True)
+        shutil.copytree(self.place.log, KEPT_LOGS)
+        return KEPT_LOGS
+
     def end(self) -> None:
         """Kill all servers and delete their data."""
         for name in self._booting:
@@ -235,6 +242,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
                 servers.boot(name)
         except SetupError as error:  # a sentence for a person, instead of a traceback
             raise pytest.UsageError(str(error)) from error
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
+    """Keeps the servers' logs of a run in which something failed, and says where."""
+    servers = config.stash.get(_OF_RUN, None)
+    if servers is not None and exitstatus == pytest.ExitCode.TESTS_FAILED:
+        terminalreporter.write_line(f"Logs of this run's servers and stacks: {servers.keep_logs()}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -348,6 +362,7 @@ def run_stack(servers: Servers) -> RunStack:
             yield stack
         finally:
             await stack.stop()
+            shutil.copytree(stack.place.log, servers.place.log / root.name)
             stack.place.remove()
 
     return run
