@@ -154,7 +154,7 @@ def test_a_taken_port_is_one_sentence_and_no_traceback(
         (("logs", "chat"), {}, "There is no log chat"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_sentence(
+def test_a_command_that_cannot_be_carried_out_says_why_in_a_sentence(
     command_line: CommandLine, words: tuple[str, ...], settings: dict[str, str], said: str
 ) -> None:
     done = command_line(*words, **settings)

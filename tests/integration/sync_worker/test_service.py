@@ -116,7 +116,7 @@ async def test_many_who_want_a_sync_at_once_all_get_one(settings: Settings) -> N
         assert all(status.current for status in statuses)
 
 
-async def test_it_answers_over_rabbitmq(world: World, settings: Settings, amqp_url: str) -> None:
+async def test_sync_worker_answers_over_rabbitmq(world: World, settings: Settings, amqp_url: str) -> None:
     service, client = build(replace(settings, amqp_url=amqp_url)), RabbitBus(amqp_url, "test")
     await service.start()
     await client.start()
