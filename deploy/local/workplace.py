@@ -84,15 +84,15 @@ def make_key() -> str:
 
 
 def reachable_by_all(folder: Path) -> bool:
-    """Whether every user may pass through the folder and all its parents."""
+    """Returns whether every user may pass through the folder and all its parents."""
     return all(place.stat().st_mode & stat.S_IXOTH for place in (folder, *folder.parents))
 
 
 def make_own_folder(folder: Path) -> None:
     """Make a folder in a place where anybody may write; refuse one that somebody else put there."""
     folder.mkdir(mode=0o755, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+    entry = folder.lstat()
+    if not stat.S_ISDIR(entry.st_mode) or entry.st_uid != os.geteuid():
         raise SetupError(f"{folder} belongs to somebody else: remove it, or put this clone where all users may read it")
 
 

@@ -1,4 +1,4 @@
-"""What a webhook carries: the body of an event, under the names that subscribers know."""
+"""Makes the body of a webhook: an event under the names that subscribers know."""
 
 from typing import Any
 

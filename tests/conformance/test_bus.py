@@ -31,7 +31,7 @@ class Echo:
 
 @dataclass(frozen=True)
 class LaterEcho:
-    """The same request as a newer version sends it."""
+    """An `Echo` as a newer version sends it."""
 
     text: str
     number: int = 0
@@ -40,7 +40,7 @@ class LaterEcho:
 
 @dataclass(frozen=True)
 class NumberEcho:
-    """What a client that misread the contract sends."""
+    """An `Echo` of a client that misread its declaration."""
 
     text: int
 

@@ -53,7 +53,7 @@ type RunStack = Callable[..., AbstractAsyncContextManager[Stack]]
 
 
 def source(environment: Mapping[str, str]) -> str:
-    """Where PostgreSQL, Redis and RabbitMQ come from: `processes` (default) or `containers`. Raises SetupError."""
+    """Returns where the stores come from: `processes` (default) or `containers`. Raises SetupError."""
     name = environment.get(SOURCE) or PROCESSES
     if name not in (PROCESSES, CONTAINERS):
         raise SetupError(f"{SOURCE} is {name!r}: it must be {PROCESSES} or {CONTAINERS}")

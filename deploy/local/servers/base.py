@@ -1,4 +1,4 @@
-"""What every component of a stack can do, and the common part of those that are a process."""
+"""The interface of a stack's components, and the common part of those that are a process."""
 
 import asyncio
 import os
@@ -69,15 +69,15 @@ class Process(ABC):
         return self.place.data / self._name
 
     def prepare(self) -> None:  # noqa: B027 - many need nothing
-        """Whatever must be on disk before the first start; called before each start, in a thread. Blocking is fine."""
+        """Puts on disk what the process needs. Called before each start, in a thread; blocking is fine."""
 
     @abstractmethod
     def launch(self) -> Launch:
-        """What to run."""
+        """Returns the command to run."""
 
     @abstractmethod
     async def is_ready(self) -> bool:
-        """Whether it serves now. Must not raise OSError's cousins of a server that is still starting."""
+        """Returns whether it serves now. Must not raise for a server that is still starting."""
 
     async def start(self) -> None:
         """Prepare, start, and wait until it is ready. Raises StartError or SetupError."""

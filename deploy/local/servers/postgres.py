@@ -139,8 +139,8 @@ class Postgres(Process):
         """`postgres (PostgreSQL) 15.18 (Debian ...)` → `15`."""
         if binary is None:
             return "none"
-        told = subprocess.run([str(binary), "--version"], capture_output=True, text=True, check=True, cwd="/").stdout
-        return told.split("(PostgreSQL)")[1].split()[0].split(".")[0]
+        version = subprocess.run([str(binary), "--version"], capture_output=True, text=True, check=True, cwd="/").stdout
+        return version.split("(PostgreSQL)")[1].split()[0].split(".")[0]
 
 
 def end_orphan(cluster: Path) -> None:
@@ -159,7 +159,7 @@ def end_orphan(cluster: Path) -> None:
 
 
 def _runs_in(pid: int, cluster: Path) -> bool:
-    """Whether the process is a postmaster of this cluster: it makes its data folder its working folder."""
+    """Returns whether the process is a postmaster of this cluster, which makes the data folder its working folder."""
     try:
         return Path(os.readlink(f"/proc/{pid}/cwd")) == cluster.resolve()
     except OSError:

@@ -1,4 +1,4 @@
-"""Who may do what, as a table: each row is a person in a space, each column an action."""
+"""The policy as a table: each row is a person in a space, each column an action."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

@@ -62,7 +62,7 @@ class Changed(Exception):
 
 
 async def test_numbers_have_no_holes_and_are_the_order_of_commit(database_url: str, owner: Owner) -> None:
-    """Whoever looks sees 1..n and never a higher number before a lower one, whatever fifty writers do."""
+    """A reader sees 1..n and never a higher number before a lower one, whatever fifty writers do."""
     bus, looking = RecordingBus(), True
     taken: list[tuple[int, int]] = []
     heads: list[int] = []

@@ -32,7 +32,7 @@ def limits(redis_url: str) -> RateLimits:
 async def spend(
     limits: RateLimits, times: int, who: Identity = ALICE, address: str = HERE, *, calls: int = 3, seconds: int = 60
 ) -> list[bool]:
-    """Whether each call was too much."""
+    """Returns for each call whether it was too much."""
     return [(await limits.spend(operation(calls, seconds), who, address)).exceeded for _ in range(times)]
 
 

@@ -1,4 +1,4 @@
-"""What every answer has: the contract's errors, CORS, request ids, limits, and who may ask."""
+"""Every answer has its error body, CORS headers, request id and limits, and is for those who may ask."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the tests of sync_worker stand on: a primary they may change, a replica, and one cycle at a time."""
+"""The ground of sync_worker's tests: a primary they may change, a replica, and one cycle at a time."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""What GET /api/turn-credentials issues opens the relay, until it expires; nothing else does."""
+"""Credentials of GET /api/turn-credentials open the relay until they expire; nothing else does."""
 
 import asyncio
 import subprocess

@@ -1,4 +1,4 @@
-"""What is forgotten, and what is not."""
+"""Old deliveries and inbox marks are deleted, and nothing else."""
 
 from datetime import timedelta
 

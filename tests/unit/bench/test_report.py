@@ -1,4 +1,4 @@
-"""What the bench makes of its runs: medians, judgement, table, plot."""
+"""The bench makes medians, judgements, a table and a plot of its runs."""
 
 import math
 from pathlib import Path

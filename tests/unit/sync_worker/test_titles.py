@@ -1,4 +1,4 @@
-"""What is read out of a Hive post."""
+"""A Hive post is read for its title, description and time."""
 
 from datetime import UTC, datetime
 from typing import Any
