@@ -91,8 +91,9 @@ async def test_numbers_have_no_holes_and_are_the_order_of_commit(database_url: s
         looking = False
         await watcher
         assert sorted(seq for seq, _ in taken) == list(range(1, 41))
-        await eventually(lambda: len(bus.published) >= 40)
-    assert sorted(event.seq for event in bus.published) == list(range(1, 41)), "and nothing of what was rolled back"
+        await eventually(lambda: len({event.seq for event in bus.published}) >= 40)
+    published = {event.seq for event in bus.published}  # at least once: while marking is slow, the sweep repeats one
+    assert published == set(range(1, 41)), "and nothing of what was rolled back"
     assert {(event.seq, event.payload["writer"]) for event in bus.published} == set(taken)
     assert all(event.payload["seq"] == event.seq for event in bus.published)
     assert heads == sorted(heads)
