@@ -40,8 +40,8 @@ sync: ## copy from the primary now instead of at the next interval
 migrate: bootstrap ## bring the running stack's schema to the newest revision
 	@$(PYTHON) -m deploy.local migrate
 
-test: bootstrap ## every test, on real servers that are started for the run: make test ARGS="-k chat"
-	@$(PYTHON) -m pytest $(ARGS)
+test: bootstrap ## every test, on real servers started for the run (SERVERS=containers: in Docker): make test ARGS="-k chat"
+	@PRESENCE_TEST_SERVERS=$(SERVERS) $(PYTHON) -m pytest $(ARGS)
 
 test-quick: bootstrap ## what needs no server, in half a minute: unit tests, and the bus's suite in memory
 	@$(PYTHON) -m pytest --quick tests/unit tests/conformance $(ARGS)

@@ -76,11 +76,11 @@ def spawn_supervisor(place: Workplace) -> "subprocess.Popen[bytes]":
 def follow(place: Workplace, daemon: "subprocess.Popen[bytes] | None") -> None:
     """Print each component as it becomes ready. Raises SetupError where the stack does not come up."""
     began = time.time()
-    told: set[tuple[str, str]] = set()
+    shown: set[tuple[str, str]] = set()
     while time.time() < began + START_SECONDS:
         ended = daemon is None or daemon.poll() is not None
         state = StateFile(place).read()
-        tell_news(state, told, began)
+        tell_news(state, shown, began)
         if state.phase == UP:
             return
         if state.phase == FAILED:
@@ -92,16 +92,16 @@ def follow(place: Workplace, daemon: "subprocess.Popen[bytes] | None") -> None:
     raise SetupError(f"The stack was not ready after {START_SECONDS:.0f} seconds: see {place.log}")
 
 
-def tell_news(state: State, told: set[tuple[str, str]], began: float) -> None:
+def tell_news(state: State, shown: set[tuple[str, str]], began: float) -> None:
     """Print what is new: components that are ready, and remarks."""
     for name, (word, when) in state.components.items():
-        if (name, word) not in told and word not in (STARTING, "stopping", "stopped"):
+        if (name, word) not in shown and word not in (STARTING, "stopping", "stopped"):
             print(f"  {max(0.0, when - began):5.1f} s  {name:<18} {word}", flush=True)
-        told.add((name, word))
+        shown.add((name, word))
 
 
 def summary(place: Workplace, url: str) -> str:
-    """Where to look, and how to stop."""
+    """Returns the text after a start: addresses, accounts, how to stop."""
     return f"""
 Presence is up.
 
@@ -211,7 +211,7 @@ def signal_process(pid: int | None, number: signal.Signals) -> None:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether the condition came true in time."""
+    """Polls until the condition is true; returns False after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -16,7 +16,7 @@ DEFAULT_PORTS = {"postgresql": 5432, "postgres": 5432, "redis": 6379, "rediss": 
 
 
 class Service(Process):
-    """One of our own processes, `python -m MODULE`, ready when its operations port says so."""
+    """A process of ours, `python -m MODULE`, ready when its operations port says so."""
 
     stop_seconds = 20.0  # longer than the services' own drain deadline
 

@@ -42,8 +42,8 @@ async def drop_database(server: Postgres, name: str) -> None:
 
 
 async def _exists(connection: "asyncpg.Connection[Any]", catalogue: str, column: str, name: str) -> bool:
-    found = await connection.fetchval(f"SELECT 1 FROM {catalogue} WHERE {column} = $1", name)  # noqa: S608
-    return found is not None
+    row = await connection.fetchval(f"SELECT 1 FROM {catalogue} WHERE {column} = $1", name)  # noqa: S608
+    return row is not None
 
 
 def _identifier(name: str) -> str:

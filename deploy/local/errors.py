@@ -1,4 +1,4 @@
-"""What the local stack tells a person when it cannot go on."""
+"""Errors of the local stack, written for the person who has to act."""
 
 from pathlib import Path
 
@@ -27,5 +27,5 @@ def tail(log: Path, lines: int) -> str:
         text = log.read_bytes()[-65536:].decode(errors="replace")
     except OSError as error:
         return f"  (unreadable: {error.strerror})"
-    found = text.splitlines()[-lines:]
-    return "\n".join(f"  {line}" for line in found) if found else "  (empty)"
+    last = text.splitlines()[-lines:]
+    return "\n".join(f"  {line}" for line in last) if last else "  (empty)"

@@ -67,8 +67,8 @@ def started(pid: int) -> str | None:
     With the pid it names a process for good: a pid alone may be used again.
     """
     if sys.platform != "linux":
-        found = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        return found.stdout.strip().replace(" ", "_") or None
+        listing = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return listing.stdout.strip().replace(" ", "_") or None
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -83,7 +83,7 @@ def signal_group(pid: int, number: signal.Signals) -> None:
 
 
 def group_exists(pid: int) -> bool:
-    """Whether any process, zombies too, is left in the group."""
+    """Returns whether the group has any process left, zombies included."""
     try:
         os.killpg(pid, 0)
     except ProcessLookupError:
@@ -95,13 +95,13 @@ def group_exists(pid: int) -> bool:
 
 def end_all(watched: dict[int, str]) -> None:
     """End process groups whose leader is still the process that was started: politely, then for good."""
-    mine = [pid for pid, start in watched.items() if started(pid) == start]
-    for pid in mine:
+    ours = [pid for pid, start in watched.items() if started(pid) == start]
+    for pid in ours:
         signal_group(pid, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
-    while time.monotonic() < deadline and any(started(pid) for pid in mine):
+    while time.monotonic() < deadline and any(started(pid) for pid in ours):
         time.sleep(0.05)
-    for pid in mine:
+    for pid in ours:
         signal_group(pid, signal.SIGKILL)
 
 

@@ -23,7 +23,7 @@ def public_key(account: str, role: str, password: str = PASSWORD) -> str:
 
 
 def private_key(account: str, role: str = "posting", password: str = PASSWORD) -> PrivateKey:
-    """The same key as coincurve has it."""
+    """Returns the key as a `coincurve` object."""
     return PrivateKey(hashlib.sha256(f"{account}{role}{password}".encode()).digest())
 
 

@@ -59,7 +59,7 @@ class Order:
         ready[name].set()
 
     def _is_free(self, name: str, stopped: set[str]) -> bool:
-        """Whether nobody that still runs needs it."""
+        """Returns whether no running component needs it."""
         return all(name not in self._needs.get(other, ()) for other in self._components if other not in stopped)
 
 

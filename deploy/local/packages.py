@@ -43,13 +43,13 @@ TURNSERVER = Program("turnserver", "coturn", ("/opt/homebrew/bin",))
 
 
 def find(program: Program) -> Path | None:
-    """Where the program is, or None. Listed folders come first: /usr/sbin/rabbitmq-server is only a wrapper."""
+    """Returns the program's path, or None. Listed folders come first: /usr/sbin/rabbitmq-server is only a wrapper."""
     for pattern in program.folders:
         for folder in sorted(Path("/").glob(pattern.lstrip("/")), key=_version, reverse=True):
             if os.access(folder / program.name, os.X_OK):
                 return folder / program.name
-    found = shutil.which(program.name)
-    return Path(found) if found else None
+    path = shutil.which(program.name)
+    return Path(path) if path else None
 
 
 def ensure(programs: Iterable[Program], say: Say = lambda _: None) -> None:

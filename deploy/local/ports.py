@@ -50,7 +50,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on the port, on loopback and on all addresses, IPv4 and IPv6."""
+    """Returns whether a server could listen on the port, on loopback and on all addresses, IPv4 and IPv6."""
     return all(_can_bind(family, host, port) for family, host in _places())
 
 
@@ -62,7 +62,7 @@ def _places() -> Iterator[tuple[socket.AddressFamily, str]]:
 
 
 def has_ipv6_loopback() -> bool:
-    """Whether `localhost` may also mean ::1 here."""
+    """Returns whether `localhost` may also mean ::1 here."""
     return _can_bind(socket.AF_INET6, "::1", 0)
 
 
@@ -108,7 +108,7 @@ def _listening(table: Path, port: int) -> Iterator[str]:
 
 
 def _read(file: Path) -> dict[str, int]:
-    """What was remembered; a damaged file means nothing was."""
+    """Returns the remembered ports; none from a damaged file."""
     try:
         return {str(name): int(port) for name, port in json.loads(file.read_text()).items()}
     except (OSError, ValueError, AttributeError):

@@ -27,7 +27,7 @@ async def http_status(port: int, path: str) -> int | None:
 
 
 async def can_connect(host: str, port: int) -> bool:
-    """Whether something accepts TCP connections there."""
+    """Returns whether something accepts TCP connections there."""
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             _, writer = await asyncio.open_connection(host, port)

@@ -23,7 +23,7 @@ LOG_LIMIT_BYTES = 5_000_000
 
 @dataclass(frozen=True)
 class Launch:
-    """What to run. `user` None is ourselves; `env` is the whole environment of the child."""
+    """A command to run. `user` None is ourselves; `env` is the whole environment of the child."""
 
     command: tuple[str, ...]
     cwd: Path

@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def login_body(account: str, challenge: str, signature: str) -> str:
-    """What POST /api/auth/login takes, as JSON."""
+    """Returns the body of POST /api/auth/login, as JSON."""
     return json.dumps({"account": account, "challenge": challenge, "signature": signature})
 
 

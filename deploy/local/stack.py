@@ -132,7 +132,7 @@ class Stack:
         return self._ports.reserve(f"{name}.http")
 
     def ops_url(self, name: str) -> str:
-        """Where a service answers /livez, /readyz and /metrics."""
+        """Returns the URL at which a service answers /livez, /readyz and /metrics."""
         return f"http://127.0.0.1:{self._ports.reserve(f'{name}.ops')}"
 
     # The parts
@@ -183,7 +183,7 @@ class Stack:
         return Caddy(self.place, self._guardian, self.public_port, (gateway, first, second))
 
     def _settings(self) -> dict[str, str]:
-        """What every service gets. Values already in the environment win."""
+        """Returns the settings that every service gets. Values already in the environment win."""
         secret, port = self.place.secret, self.public_port
         own_origins = f"http://localhost:{port},http://127.0.0.1:{port}"
         return {

@@ -1,4 +1,4 @@
-"""What the supervisor tells the command line: one small file, replaced at every change."""
+"""The stack's state, from the supervisor to the command line: one small file, replaced at every change."""
 
 import json
 import time

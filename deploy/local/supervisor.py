@@ -167,7 +167,7 @@ async def supervise(place: Workplace, public_port: int) -> int:
 
 @contextlib.contextmanager
 def only_one(place: Workplace) -> Iterator[bool]:
-    """Whether we are the only supervisor of this folder; the lock goes with the process."""
+    """Yields whether we are the only supervisor of this folder; the lock goes with the process."""
     with (place.run / "supervisor.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -15,6 +15,7 @@ import pwd
 import secrets
 import shutil
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,7 @@ class Workplace:
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
+        self._secrets_lock = threading.Lock()  # servers prepare in threads, each with its own secret
         self.log = self.root / "log"
         self.run = self.root / "run"
         for folder in (self.log, self.run):
@@ -45,11 +47,12 @@ class Workplace:
     def secret(self, name: str, make: Callable[[], str] | None = None) -> str:
         """A value made at its first use and kept beside the data that depend on it (passwords, keys)."""
         path = self.data / "secrets.json"
-        known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-        if name not in known:
-            known[name] = (make or make_password)()
-            replace_text(path, json.dumps(known, indent=1))
-        return known[name]
+        with self._secrets_lock:
+            known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+            if name not in known:
+                known[name] = (make or make_password)()
+                replace_text(path, json.dumps(known, indent=1))
+            return known[name]
 
     def remove(self) -> None:
         """Delete everything. For tests; nothing may run in it any more."""
@@ -81,15 +84,15 @@ def make_key() -> str:
 
 
 def reachable_by_all(folder: Path) -> bool:
-    """Whether every user may pass through the folder and all its parents."""
+    """Returns whether every user may pass through the folder and all its parents."""
     return all(place.stat().st_mode & stat.S_IXOTH for place in (folder, *folder.parents))
 
 
 def make_own_folder(folder: Path) -> None:
     """Make a folder in a place where anybody may write; refuse one that somebody else put there."""
     folder.mkdir(mode=0o755, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+    entry = folder.lstat()
+    if not stat.S_ISDIR(entry.st_mode) or entry.st_uid != os.geteuid():
         raise SetupError(f"{folder} belongs to somebody else: remove it, or put this clone where all users may read it")
 
 

@@ -1,4 +1,4 @@
-"""AsyncAPI 3.0 from the registry: what travels on a socket, and what webhooks are sent."""
+"""Makes the AsyncAPI 3.0 document from the registry: messages of the socket, and webhooks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ _REF = "#/components/schemas/{name}Signal"  # a struct may share its name with a
 
 
 def asyncapi_document(registry: Registry, public_url: str) -> dict[str, Any]:
-    """One channel for the socket and one for webhooks; an operation for each direction and name."""
+    """Returns the document: a channel for the socket and one for webhooks, an operation for each direction and name."""
     document = _Document(registry)
     host = public_url.split("://", 1)[-1]
     return {
@@ -30,14 +30,14 @@ def asyncapi_document(registry: Registry, public_url: str) -> dict[str, Any]:
 
 
 def _hot_schemas(registry: Registry) -> dict[str, Any]:
-    """Components of the signals' structs, under the names that `_REF` refers to."""
+    """Returns the schemas of the signals' structs, under the names that `_REF` refers to."""
     payloads = [signal.payload for signal in registry.signals]
-    _, found = msgspec.json.schema_components(payloads, ref_template=_REF)
-    return {f"{name}Signal": schema for name, schema in found.items()}
+    _, components = msgspec.json.schema_components(payloads, ref_template=_REF)
+    return {f"{name}Signal": schema for name, schema in components.items()}
 
 
 def _envelope(event: str, data: dict[str, Any]) -> dict[str, Any]:
-    """The body of a webhook, as `webhook_dispatcher` plans it (docs: webhooks)."""
+    """Returns the schema of a webhook's body (docs/webhooks.md)."""
     text = {"type": "string"}
     properties = {
         "id": text,
@@ -96,7 +96,7 @@ class _Document:
         return self._renamed(payload, rename) if rename else self._schema(payload)
 
     def _renamed(self, payload: type, rename: Mapping[str, str]) -> dict[str, Any]:
-        """The payload's schema, in place, its fields under the names that clients see."""
+        """Returns the payload's schema with its fields under the names that clients see."""
         described: dict[str, Any] = self._converter.schema2jsonschema(schema_for(payload))
         properties = {rename.get(name, name): field for name, field in described["properties"].items()}
         required = [rename.get(name, name) for name in described.get("required", [])]

@@ -1,4 +1,4 @@
-"""The body of a request as a JSON object, whatever the Content-Type says."""
+"""Reads the body of a request as a JSON object, whatever the Content-Type says."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,12 +11,12 @@ from libs.common.errors import INVALID_INPUT, PresenceError
 
 
 async def read_object(request: web.Request) -> Mapping[str, Any]:
-    """No body is an empty object. Raises `invalid_input`; may be asked again."""
+    """Returns the body; an empty one is an empty object. May be called again. Raises `invalid_input`."""
     return _object(await _read(request))
 
 
 async def _read(request: web.Request) -> bytes:
-    """Unpacked; a body that is not packed as its Content-Encoding says is the client's mistake."""
+    """Returns the decompressed bytes. Raises `invalid_input` where they are not as Content-Encoding says."""
     try:
         return await request.read()
     except web.RequestPayloadError as error:

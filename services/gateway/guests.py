@@ -1,4 +1,4 @@
-"""Guests without a token: a new one in each request, but the same one where a command comes again."""
+"""Names guests without a token: a new one each request, but one and the same when a command is repeated."""
 
 from typing import Any
 from uuid import UUID, uuid4, uuid5
@@ -15,7 +15,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Guests:
-    """So that a retry is by the same author, and gives the same message.
+    """Gives a retry the author of the first attempt, so that it returns the first message.
 
     Ids are made of the address, the operation and the command's key under a salt that only we know: without it an id
     would tell the address. The operation is in it since others see a message's key: it must not let them, from the

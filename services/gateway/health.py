@@ -1,4 +1,4 @@
-"""`/health` and `/api/health`: public, and both say whether the replica is current."""
+"""Serves `/health` and `/api/health`: public, and both tell how current the replica is."""
 
 import asyncio
 import time
@@ -23,20 +23,23 @@ PATIENCE = 2.0  # seconds for a component to answer
 
 
 class Health:
+    """The two routes; `add_to` puts them into a router."""
+
     def __init__(self, bus: Bus, redis: cache.RedisClient) -> None:
-        self._bus, self._redis = bus, redis
+        self._bus = bus
+        self._redis = redis
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         router.add_get("/health", self._short)
         router.add_get("/api/health", self._full)
 
     async def _short(self, _: web.Request) -> web.Response:
-        """200 while this gateway serves; `sync.current` says how the replica is."""
+        """Answers 200 while this gateway serves; `sync.current` tells whether the replica is current."""
         sync = await self._sync()
         return web.json_response({"status": "ok", "sync": {"current": bool(sync and sync["current"])}})
 
     async def _full(self, _: web.Request) -> web.Response:
-        """503 when a component that clients need is away."""
+        """Answers 503 when a component that clients need is away."""
         redis, database, sync, sessions = await asyncio.gather(
             _timed(self._ping_redis()), _timed(self._ping_database()), self._sync(), self._sessions()
         )
@@ -54,25 +57,25 @@ class Health:
         await self._redis.redis.ping()
 
     async def _ping_database(self) -> None:
-        """Through spaces_auth: the gateway reaches no database itself."""
+        """Asks spaces_auth, since the gateway reaches no database itself."""
         await self._bus.call(log.heads, log.Heads(["global:lobby"]), Caller(_ME, new_id()), timeout=PATIENCE)
 
     async def _sync(self) -> dict[str, Any] | None:
-        """The status sync_worker left in Redis, or its own answer; None when neither is to be had."""
+        """Returns the status that sync_worker left in Redis, else its answer to a call, else None."""
         try:
             stored = await self._redis.redis.get(cache.SYNC_STATUS)
         except (RedisError, OSError):
             stored = None
-        if stored and (found := _readable(stored)):
-            return found
+        if stored and (status := _readable(stored)):
+            return status
         try:
-            status = await self._bus.call(content.sync_status, Empty(), Caller(_ME, new_id()), timeout=PATIENCE)
+            answer = await self._bus.call(content.sync_status, Empty(), Caller(_ME, new_id()), timeout=PATIENCE)
         except PresenceError:
             return None
-        return dump(status)
+        return dump(answer)
 
     async def _sessions(self) -> int | None:
-        """Sockets in all spaces; None while Redis is away."""
+        """Returns the number of sockets in all spaces, or None while Redis is away."""
         try:
             counts: Any = await self._redis.redis.zrange(cache.ACTIVE, 0, -1, withscores=True)
         except (RedisError, OSError):
@@ -81,16 +84,16 @@ class Health:
 
 
 def _readable(stored: bytes | str) -> dict[str, Any] | None:
-    """None for what another version left: health must not break on it."""
+    """Returns a stored status, or None for one that another version left: health must not break on it."""
     try:
-        found = msgspec.json.decode(stored, type=dict[str, Any])
+        status = msgspec.json.decode(stored, type=dict[str, Any])
     except msgspec.DecodeError:
         return None
-    return found if isinstance(found.get("current"), bool) else None
+    return status if isinstance(status.get("current"), bool) else None
 
 
 async def _timed(check: Awaitable[None]) -> dict[str, Any]:
-    """`{ok, milliseconds}`, or `{ok: false, error}`."""
+    """Runs a check; returns `{ok, milliseconds}`, or `{ok: false, error}`."""
     started = time.monotonic()
     try:
         await check

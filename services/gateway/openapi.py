@@ -50,7 +50,7 @@ def _operation(operation: Operation[Any, Any], binding: Http) -> dict[str, Any]:
         "parameters": _parameters(operation, binding, path_names),
         "responses": {
             str(binding.status): {"description": "Done.", "content": _json(schema_for(operation.reply))},
-            "default": {"description": "The contract's error.", "content": _json("Error")},
+            "default": {"description": "The error that every operation may answer with.", "content": _json("Error")},
         },
         "security": [{"token": []}] if operation.access is not Access.ANYONE else [{}, {"token": []}],
     }

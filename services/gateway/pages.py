@@ -1,4 +1,4 @@
-"""The few pages and documents the gateway serves itself."""
+"""Serves the few pages and documents of the gateway itself."""
 
 from collections.abc import Mapping
 from pathlib import Path

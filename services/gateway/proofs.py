@@ -1,11 +1,11 @@
-"""Who is asking: a token, or what front ends of DLUX send in its place, a signed challenge.
+"""Identifies who sends a request: by a token, or by the signed challenge that front ends of DLUX send instead.
 
     Authorization: Bearer <130 hex>:alice     and `challenge` in the body, or X-Challenge
-    Authorization: Bearer <130 hex>           the same; the challenge names the account
+    Authorization: Bearer <130 hex>           likewise; the challenge names the account
     X-Account, X-Challenge, X-Signature       without an Authorization header
 
 The challenge is one of `/api/auth/challenge`, spent by this one request. In a header it is percent-encoded, or its
-nonce alone. Trying is limited as logging in is.
+nonce alone. Attempts count against the limit of logging in.
 """
 
 import re
@@ -28,30 +28,33 @@ _SIGNED = re.compile(r"([0-9a-fA-F]{130})(?::(.*))?", re.DOTALL)
 
 
 class Proofs:
+    """Reads the credentials of requests."""
+
     def __init__(self, gatekeeper: Gatekeeper, limits: RateLimits) -> None:
-        self._gatekeeper, self._limits = gatekeeper, limits
+        self._gatekeeper = gatekeeper
+        self._limits = limits
 
     async def identify(self, request: web.Request, address: str) -> Token:
-        """Raises `unauthorized`, `session_expired`, `rate_limited` or `unavailable`."""
+        """Returns the token of a request. Raises `unauthorized`, `session_expired`, `rate_limited` or `unavailable`."""
         bearer = _bearer(request)
         proof = await _proof(request, bearer)
         if proof is None:
             return await self._gatekeeper.identify(bearer)
         nobody = await self._gatekeeper.identify("")
-        budget = await self._limits.spend(auth.login, nobody.identity, address)
-        if budget.exceeded:
-            raise budget.error()
+        limit = await self._limits.spend(auth.login, nobody.identity, address)
+        if limit.exceeded:
+            raise limit.error()
         return await self._gatekeeper.prove(proof, request[REQUEST_ID], address)
 
 
 def _bearer(request: web.Request) -> str:
-    """The token; a header of another scheme is no token either, and goes whole to be refused as such."""
+    """Returns the header's token, empty without one; a header of another scheme whole, to be refused."""
     match = _BEARER.fullmatch(request.headers.get("Authorization", "").strip())
     return match[1] if match else ""
 
 
 async def _proof(request: web.Request, bearer: str) -> Prove | None:
-    """None for a request that brings a token, or nothing. Raises `unauthorized` for a signature of nothing."""
+    """Returns the signed challenge, or None for an unsigned request. Raises `unauthorized` for a malformed one."""
     headers = request.headers
     signed = _SIGNED.fullmatch(bearer)
     signature = signed[1] if signed else headers.get("X-Signature", "") if not bearer else ""

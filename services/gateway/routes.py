@@ -1,4 +1,4 @@
-"""From the registry to REST routes: every `Http` binding becomes one, by the same few lines."""
+"""Makes REST routes from the registry: one for each `Http` binding."""
 
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ _GREEDY = ("space_id", "document_id")  # may hold a slash: `bob/my-post`, raw or
 
 
 class Routes:
-    """The generic REST edge."""
+    """The generic REST edge; `add_to` puts its routes into a router."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Routes:
         self._trusted = trusted_proxies
 
     def add_to(self, router: web.UrlDispatcher) -> None:
-        """A path that ends in a greedy part goes last, or it would swallow the longer ones."""
+        """Adds the routes. A path that ends in a greedy part goes last, or it would swallow the longer ones."""
         bound = [
             (binding, operation)
             for operation, binding in self._registry.bound(Http)
@@ -76,7 +76,7 @@ def _pattern(path: str) -> str:
 
 
 async def _read(request: web.Request, operation: Operation[Any, Any]) -> dict[str, Any]:
-    """Query, body and path as one object; the path wins. JSON is read whatever the Content-Type says."""
+    """Returns query, body and path as one object; the path wins. Reads JSON whatever the Content-Type says."""
     data: dict[str, Any] = from_query(operation.request, request.query)
     if request.method != "GET":
         data.update(await read_object(request))

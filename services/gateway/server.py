@@ -1,4 +1,4 @@
-"""The HTTP server: CORS, request ids and errors are the same for every route."""
+"""The HTTP server: every route has the same CORS rules, request ids and errors."""
 
 import asyncio
 import time
@@ -28,7 +28,8 @@ class HttpServer:
     """A component around an aiohttp application; routes are added to `app` before it starts."""
 
     def __init__(self, host: str, port: int, origins: Sequence[str]) -> None:
-        self._host, self._port = host, port
+        self._host = host
+        self._port = port
         self.app = web.Application(client_max_size=MAX_BODY, middlewares=[_cors(frozenset(origins)), _errors])
         self._runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=DRAIN_SECONDS)
 
@@ -41,7 +42,7 @@ class HttpServer:
 
 
 def _cors(origins: frozenset[str]) -> Any:
-    """Answer preflights, and name the origin in every answer to one of ours (Fetch standard)."""
+    """Answers preflights, and names the origin in every answer to an allowed one (Fetch standard)."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -64,7 +65,7 @@ def _cors(origins: frozenset[str]) -> Any:
 
 @web.middleware
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every failure becomes the contract's error body; every answer carries its request id."""
+    """Turns every failure into an error body (docs/frontend.md) and gives every answer its request id."""
     request[REQUEST_ID] = new_id()
     started = time.monotonic()
     with structlog.contextvars.bound_contextvars(request_id=request[REQUEST_ID]):
@@ -101,6 +102,7 @@ def _from_http(request: web.Request, error: web.HTTPException) -> web.Response:
 
 
 def error_response(request: web.Request, error: PresenceError) -> web.Response:
+    """Returns the answer to a failed request: status, JSON body and headers."""
     body = {**error.to_wire(), "request_id": request[REQUEST_ID]}
     headers = {"WWW-Authenticate": "Bearer"} if error.kind.status == 401 else {}
     if error.retry_after is not None:

@@ -9,9 +9,9 @@ from libs.common.hive import HiveClient
 from libs.common.service import Service
 from services.sync_worker.cycle import Cycle, Outcome, Trigger
 from services.sync_worker.handlers import SyncHandlers
+from services.sync_worker.primary_repository import Source
 from services.sync_worker.schedule import Schedule
 from services.sync_worker.settings import Settings
-from services.sync_worker.source import Source
 from services.sync_worker.titles import Titles
 
 LEAST_CONNECTIONS = 5  # a cycle and the titles hold one each for their lock while they work with another
@@ -33,7 +33,7 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
 
 
 async def run_once(settings: Settings) -> bool:
-    """One cycle and its titles, without a bus; whether the cycle went well."""
+    """Runs one cycle and its titles without a bus; returns whether the cycle succeeded."""
     database, redis = _stores(settings)
     hive = HiveClient(settings.hive_nodes, settings.hive_timeout)
     service = Service("sync_worker", [database, redis, hive])

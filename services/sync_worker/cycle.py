@@ -1,4 +1,4 @@
-"""One cycle: every table once, by one worker at a time. It records what goes wrong and never raises it."""
+"""Runs one cycle: every table once, by one worker at a time. Failures are recorded, never raised."""
 
 import time
 from collections.abc import Collection
@@ -12,9 +12,9 @@ from libs.common.db.engine import Database
 from libs.common.errors import PresenceError
 from libs.common.metrics import SYNC_RUNS, SYNC_SKIPPED
 from services.sync_worker import repository, revocations
-from services.sync_worker.reconcile import TooManyDeletes, reconcile
-from services.sync_worker.replicate import Pass
-from services.sync_worker.source import Primary, PrimaryAway, Source
+from services.sync_worker.primary_repository import Primary, PrimaryAway, Source
+from services.sync_worker.reconciliation import TooManyDeletes, reconcile
+from services.sync_worker.replication import Pass
 from services.sync_worker.status import is_fresh, publish_status, read_status, unknown_status
 from services.sync_worker.tables import TABLES, MissingTable, Table
 
@@ -36,7 +36,7 @@ class Trigger(StrEnum):
 
 @dataclass(frozen=True)
 class Cycle:
-    """What a cycle needs. `interval` in seconds."""
+    """Runs cycles. `interval` is the time between two of them, in seconds."""
 
     source: Source
     database: Database
@@ -45,7 +45,7 @@ class Cycle:
     guard_percent: float
 
     async def run(self, trigger: Trigger, tables: Collection[str] = ALL_TABLES) -> Outcome:
-        """Bring the named tables up to date with the primary, and publish the status."""
+        """Brings the named tables up to date with the primary and publishes the status."""
         try:
             outcome = await self._run_alone(trigger, tables)
         except PresenceError as error:
@@ -66,7 +66,7 @@ class Cycle:
             return Outcome.FAILED if failed else Outcome.DONE
 
     async def _sync(self, tables: Collection[Table]) -> bool:
-        """Every table over one connection; whether all went well."""
+        """Replicates every table over one connection; returns whether all succeeded."""
         try:
             async with self.source.connect() as primary:
                 return all([await self._sync_one(table, primary) for table in tables])
@@ -77,7 +77,7 @@ class Cycle:
             return False
 
     async def _sync_one(self, table: Table, primary: Primary) -> bool:
-        """One table; a failure is recorded and leaves the others alone."""
+        """Replicates one table; returns whether it succeeded. A failure is recorded and leaves the others alone."""
         started = time.monotonic()
         error: str | None = None
         try:
@@ -118,7 +118,7 @@ class Cycle:
             await repository.fail(connection, table.name, error, begin_again=begin_again)
 
     async def _settle(self) -> bool:
-        """Raise the epochs of spaces where access was taken away; they stay owed while Redis is away."""
+        """Raises the epochs of spaces where access was taken away; returns False, and they stay owed, without Redis."""
         try:
             await revocations.settle(self.database, self.redis)
         except PresenceError as error:

@@ -1,4 +1,4 @@
-"""What sync_worker answers on the bus."""
+"""Answers the operations of sync_worker."""
 
 from libs.common.bus.base import Caller
 from libs.common.contracts.auth import Empty
@@ -11,16 +11,19 @@ from services.sync_worker.status import read_status
 
 
 class SyncHandlers:
-    """`interval` in seconds: the time between two cycles."""
+    """One method an operation. `interval` is the time between two cycles, in seconds."""
 
     def __init__(self, schedule: Schedule, database: Database, interval: float) -> None:
-        self._schedule, self._database, self._interval = schedule, database, interval
+        self._schedule = schedule
+        self._database = database
+        self._interval = interval
 
     async def sync_status(self, _: Caller, __: Empty) -> SyncStatus:
+        """Returns how current the replica is. Raises `unavailable`."""
         return await read_status(self._database, self._interval)
 
     async def sync_now(self, _: Caller, request: SyncRequest) -> SyncStatus:
-        """What went wrong in the cycle is in the status, table by table."""
+        """Runs a cycle now and returns the status after it, with the error of each table that failed."""
         await self._schedule.run_now(_tables(request))
         return await read_status(self._database, self._interval)
 

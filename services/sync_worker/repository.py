@@ -25,7 +25,7 @@ OWED_EPOCHS = "access_epochs"  # a row of sync_state that is no table: spaces wh
 
 @asynccontextmanager
 async def lock(database: Database, number: int, *, wait: bool) -> "AsyncIterator[bool]":
-    """Hold an advisory lock for the block; False if another worker holds it and we do not `wait`.
+    """Holds an advisory lock for the block; yields False if another worker holds it and we do not `wait`.
 
     It belongs to a transaction, so it goes with the connection when the process dies. A wait that
     lasts longer than LOCK_WAIT_SECONDS raises `unavailable`.
@@ -40,14 +40,14 @@ async def lock(database: Database, number: int, *, wait: bool) -> "AsyncIterator
 
 
 async def known(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> dict[Key, Mapping[str, Any]]:
-    """The replica's rows of those keys: hash and what decides about access."""
+    """Returns the replica's rows of those keys: the hash, and the columns that decide about access."""
     columns = [_column(table, name) for name in (*table.key, *table.watched, "row_hash")]
-    found = await connection.execute(select(*columns).where(_among(table, keys)))
-    return {table.key_of(row): row for row in map(dict, found.mappings())}
+    rows = await connection.execute(select(*columns).where(_among(table, keys)))
+    return {table.key_of(row): row for row in map(dict, rows.mappings())}
 
 
 async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[Record]) -> None:
-    """Insert or overwrite; columns that `rows` do not name (titles) stay as they are."""
+    """Inserts or overwrites rows; columns that `rows` do not name (titles) stay as they are."""
     statement = insert(table.model)
     overwrite = {name: statement.excluded[name] for name in rows[0] if name not in table.key}
     statement = statement.on_conflict_do_update(index_elements=table.key, set_={**overwrite, "synced_at": func.now()})
@@ -63,7 +63,7 @@ async def count(connection: AsyncConnection, table: Table) -> int:
 
 
 async def keys_after(connection: AsyncConnection, table: Table, after: Key | None, limit: int) -> list[Key]:
-    """The replica's next keys, in its own order."""
+    """Returns the replica's next keys after `after`, in its own order."""
     columns = [_column(table, name) for name in table.key]
     statement = select(*columns).order_by(*columns).limit(limit)
     if after:
@@ -80,7 +80,7 @@ def _among(table: Table, keys: Sequence[Key]) -> Any:
 
 
 async def watermark(connection: AsyncConnection, table: str) -> dict[str, Any] | None:
-    """Where the table's scan stands; None between scans."""
+    """Returns the position of the table's scan, or None between scans."""
     statement = select(SyncState.watermark).where(SyncState.table_name == table)
     return (await connection.execute(statement)).scalar_one_or_none()
 
@@ -90,12 +90,12 @@ async def save_watermark(connection: AsyncConnection, table: str, position: Mapp
 
 
 async def complete(connection: AsyncConnection, table: str, rows: int, as_of: datetime) -> None:
-    """The table equals the primary as it was then: no scan under way, no error."""
+    """Records that the table equals the primary as of `as_of`: no scan under way, no error."""
     await _save_state(connection, table, watermark=None, row_count=rows, last_run_at=as_of, last_error=None)
 
 
 async def fail(connection: AsyncConnection, table: str, error: str, *, begin_again: bool = False) -> None:
-    """Say what stopped the table's run. The next run goes on where it stood, or begins again."""
+    """Records what stopped the table's run. The next run goes on where it stood, or begins again."""
     position = {"watermark": None} if begin_again else {}
     await _save_state(connection, table, last_error=error[:LONGEST_ERROR], **position)
 
@@ -109,13 +109,13 @@ async def _save_state(connection: AsyncConnection, table: str, **values: Any) ->
 
 
 async def states(connection: AsyncConnection) -> dict[str, Mapping[str, Any]]:
-    """Every row of sync_state, by table."""
+    """Returns every row of sync_state, by table."""
     columns = (SyncState.table_name, SyncState.row_count, SyncState.last_run_at, SyncState.last_error)
     return {row["table_name"]: dict(row) for row in (await connection.execute(select(*columns))).mappings()}
 
 
 async def owe_epochs(connection: AsyncConnection, spaces: Sequence[str]) -> None:
-    """Remember, in the transaction that takes access away, that these spaces' epochs must be raised."""
+    """Remembers, in the transaction that takes access away, that these spaces' epochs must be raised."""
     statement = insert(SyncState).values(table_name=OWED_EPOCHS, watermark={"spaces": list(spaces)})
     added = SyncState.watermark["spaces"].op("||")(statement.excluded.watermark["spaces"])
     merged = func.jsonb_build_object("spaces", added)
@@ -127,21 +127,21 @@ async def owe_epochs(connection: AsyncConnection, spaces: Sequence[str]) -> None
 
 
 async def owed_epochs(connection: AsyncConnection) -> list[str]:
-    """The spaces remembered, locked until the transaction ends."""
+    """Returns the spaces whose epochs must be raised, locked until the transaction ends."""
     statement = select(SyncState.watermark).where(SyncState.table_name == OWED_EPOCHS).with_for_update()
     owed = (await connection.execute(statement)).scalar_one_or_none()
     return list(dict.fromkeys(owed["spaces"])) if owed else []
 
 
 async def settle_epochs(connection: AsyncConnection) -> None:
-    """All that was remembered is done."""
+    """Forgets the spaces whose epochs had to be raised."""
     await connection.execute(
         update(SyncState).where(SyncState.table_name == OWED_EPOCHS).values(watermark={"spaces": []})
     )
 
 
 async def posts_without_title(connection: AsyncConnection, limit: int, excluding: Sequence[Key]) -> list[Key]:
-    """The newest posts that Hive was not asked about yet."""
+    """Returns the newest posts without a title, except `excluding`."""
     authors, permlinks = ([key[place] for key in excluding] for place in (0, 1))
     pairs = func.unnest(_texts(authors), _texts(permlinks)).table_valued("author", "permlink").render_derived()
     statement = (

@@ -1,8 +1,8 @@
-"""Access that the primary took away: which spaces it concerns, and raising their epochs.
+"""Finds the spaces where the primary took access away, and raises their epochs.
 
 The spaces are remembered in the transaction that takes the access away and forgotten once their epochs
-are raised, so neither a killed worker nor a Redis that is away leaves anybody in. This is the one
-place that knows them.
+are raised, so neither a killed worker nor a Redis that is away leaves anybody in. No other module
+knows them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ _log = structlog.get_logger(__name__)
 
 
 def loses_access(table: Table, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool:
-    """Whether somebody may do less after `old` became `new`; None stands for no row."""
+    """Returns whether somebody may do less after `old` became `new`; None stands for no row."""
     if old is None:
         return False
     if new is None or old.get("creator") != new.get("creator"):
@@ -31,14 +31,14 @@ def loses_access(table: Table, old: Mapping[str, Any] | None, new: Mapping[str, 
 
 
 async def remember(connection: AsyncConnection, spaces: Iterable[SpaceKey]) -> None:
-    """Call in the transaction that takes the access away."""
+    """Remembers spaces to settle. Call it in the transaction that takes the access away."""
     affected = sorted({str(space) for space in spaces})
     if affected:
         await repository.owe_epochs(connection, affected)
 
 
 async def settle(database: Database, redis: Redis) -> list[SpaceKey]:
-    """Raise the epochs that are owed; the spaces concerned. Raises `unavailable`, and then all stay owed.
+    """Raises the epochs that are owed; returns their spaces. Raises `unavailable`, and then all stay owed.
 
     An epoch may be raised twice, which costs one more authorisation and no more.
     """

@@ -1,4 +1,4 @@
-"""When cycles run: at once after a start, then every interval, sooner after a failure, and on demand."""
+"""Decides when cycles run: at once after a start, then every interval, sooner after a failure, and on demand."""
 
 import asyncio
 import contextlib
@@ -16,10 +16,11 @@ FIRST_RETRY = 2.0  # seconds after a failed cycle; doubled by each further failu
 
 
 class Schedule:
-    """A component that runs cycles one after the other. `after_cycle` is called behind each."""
+    """A component that runs cycles one after the other and calls `after_cycle` after each."""
 
     def __init__(self, cycle: Cycle, after_cycle: Callable[[], None] = lambda: None) -> None:
-        self._cycle, self._after_cycle = cycle, after_cycle
+        self._cycle = cycle
+        self._after_cycle = after_cycle
         self._wanted: list[tuple[frozenset[str], asyncio.Future[Outcome]]] = []
         self._wake = asyncio.Event()
         self._failures = 0
@@ -31,7 +32,7 @@ class Schedule:
         self._background.begin(self._run())
 
     async def stop(self) -> None:
-        """Give up the cycle under way; the next one goes on where it stood."""
+        """Gives up the cycle under way; the next one goes on where it stood."""
         await self._background.end()
         for _, waiting in self._wanted:
             _answer(waiting, None)
@@ -41,7 +42,7 @@ class Schedule:
         return self._background.runs
 
     async def run_now(self, tables: frozenset[str] = ALL_TABLES) -> Outcome:
-        """Wait for a whole cycle over `tables` that begins after this call."""
+        """Runs a whole cycle over `tables` that begins after this call; returns its outcome."""
         waiting: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._wanted.append((tables, waiting))
         self._wake.set()
@@ -54,7 +55,7 @@ class Schedule:
             await self._pause()
 
     async def _run_one(self) -> None:
-        """A cycle over what is wanted, or over everything when that is due."""
+        """Runs a cycle over the wanted tables, or over all when that is due."""
         self._wake.clear()
         served, self._wanted = self._wanted, []
         started = time.monotonic()
@@ -70,12 +71,14 @@ class Schedule:
             self._plan(started, outcome)
 
     def _plan(self, started: float, outcome: Outcome) -> None:
-        """When the next cycle over everything is due."""
+        """Sets when the next cycle over all tables is due."""
         if outcome is Outcome.FAILED:
-            self._due, self._next = started + self._backoff(), Trigger.NOW
+            self._due = started + self._backoff()
+            self._next = Trigger.NOW
             self._failures += 1
         else:
-            self._due, self._next = started + self._cycle.interval, Trigger.CLOCK
+            self._due = started + self._cycle.interval
+            self._next = Trigger.CLOCK
             self._failures = 0
 
     def _backoff(self) -> float:
@@ -84,7 +87,7 @@ class Schedule:
         return min(self._cycle.interval, doubled)
 
     async def _pause(self) -> None:
-        """Until the next cycle is due or wanted."""
+        """Waits until the next cycle is due or wanted."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(self._due - time.monotonic(), 0.0)):
                 await self._wake.wait()

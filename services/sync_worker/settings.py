@@ -29,7 +29,7 @@ class Settings(HiveSettings, DatabaseSettings):
 
     @property
     def primary_dsn(self) -> str:
-        """Where the primary is; empty if nobody said."""
+        """The primary's address; empty where none is configured."""
         if self.primary_url or not self.primary_host:
             return self.primary_url
         login = f"{quote(self.primary_user, safe='')}:{quote(self.primary_password, safe='')}"

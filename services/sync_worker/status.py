@@ -1,4 +1,4 @@
-"""How current the replica is: for operators, for `/health` and for Prometheus."""
+"""Tells how current the replica is: to operators, to `/health` and to Prometheus."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,12 +20,12 @@ INTERVALS = 3  # a table whose last complete run began longer ago than this is b
 
 
 async def read_status(database: Database, interval: float) -> SyncStatus:
-    """The status, from sync_state. `interval` in seconds. Raises `unavailable`."""
+    """Returns the status from sync_state. `interval` in seconds. Raises `unavailable`."""
     return await _read(database, INTERVALS * interval)
 
 
 async def is_fresh(database: Database, seconds: float) -> bool:
-    """Whether every table's last run was complete, without error and not longer ago. Raises `unavailable`."""
+    """Returns whether every table ran completely and without error in the last `seconds`. Raises `unavailable`."""
     return (await _read(database, seconds)).current
 
 
@@ -48,12 +48,12 @@ def _is_current(table: TableStatus, longest_lag: float) -> bool:
 
 
 def unknown_status(error: str) -> SyncStatus:
-    """What can be said while our own database is away."""
+    """Returns the status to publish while our own database is away."""
     return SyncStatus(False, [TableStatus(table.name, 0, None, None, error) for table in TABLES])
 
 
 async def publish_status(redis: Redis, status: SyncStatus) -> None:
-    """Show the status to Prometheus and leave it in Redis for the edges. Raises `unavailable`."""
+    """Shows the status to Prometheus and stores it in Redis for the edges. Raises `unavailable`."""
     for table in status.tables:
         SYNC_LAG.labels(table.table).set(float("nan") if table.lag_seconds is None else table.lag_seconds)
     with cache.redis_unavailable():

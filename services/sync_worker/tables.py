@@ -1,4 +1,4 @@
-"""What is replicated: each table, the shapes its rows have at the primary, and what a row means to us.
+"""Declares the replicated tables: the shapes of their rows at the primary, and how a row becomes our record.
 
 The primary's deployments differ. Documents and permissions come named by id or by owner and permlink,
 perhaps both in one table; columns are missing here and there. A `Shape` says how rows of one kind are
@@ -73,7 +73,7 @@ class Table:
         return tuple(row[column] for column in self.key)
 
     def shapes_in(self, columns: Iterable[str]) -> tuple[Shape, ...]:
-        """The shapes that a table with these columns can hold. Raises `MissingTable`."""
+        """Returns the shapes that a table with these columns can hold. Raises `MissingTable`."""
         present = frozenset(columns)
         shapes = tuple(shape for shape in self.shapes if present.issuperset(shape.key))
         if not shapes and (present or not self.optional):
@@ -82,16 +82,16 @@ class Table:
         return shapes
 
     def read(self, shape: Shape, rows: Sequence[Raw]) -> Record | None:
-        """The record of the rows that share one key: the one that opens most. Raises `BadRow` if none can be read."""
+        """Returns, of the rows that share one key, the record that opens most. Raises `BadRow` if none can be read."""
         records, bad = [], None
         for row in rows:
             try:
                 records.append(shape.read(row))
             except BadRow as error:
                 bad = error
-        found = [record for record in records if record is not None]
-        if found:
-            return max(found, key=self._strength) if len(found) > 1 else found[0]
+        granting = [record for record in records if record is not None]
+        if granting:
+            return max(granting, key=self._strength) if len(granting) > 1 else granting[0]
         if bad:
             raise bad
         return None
@@ -105,7 +105,7 @@ class MissingTable(Exception):
 
 
 def digest(record: Record) -> str:
-    """The `row_hash`: equal for equal records, whatever the primary's types."""
+    """Returns the `row_hash`: equal for equal records, whatever the primary's types."""
     encoded = msgspec.json.encode(record, order="deterministic")
     return hashlib.blake2b(encoded, digest_size=16).hexdigest()
 
@@ -168,7 +168,7 @@ def _permission_by_name(raw: Raw) -> Record | None:
 
 
 def _named_permission(raw: Raw) -> Any:
-    """`read`, `edit` or None: the type, lowered by what the two flags take back."""
+    """Returns `read`, `edit` or None: the type, lowered by the two flags."""
     kind = raw.get("permission_type")
     if kind not in (None, "readonly", "editable", "postable"):
         raise BadRow(f"unknown permission_type {str(kind)[:40]!r}")

@@ -1,4 +1,4 @@
-"""What only Hive knows of a post: title, text and time. Fetched behind the cycles, which never wait for it."""
+"""Fetches from Hive the title, text and time of posts, which the primary lacks. Cycles never wait for it."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ LONGEST_DESCRIPTION = 500  # characters
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """What is kept of a Hive post. `description` is plain enough to show: the author's own, or the text's beginning."""
+    """The parts of a Hive post that are kept. `description` is plain text: the author's, or the post's beginning."""
 
     title: str
     description: str
@@ -34,12 +34,15 @@ class Texts:
 
 
 class Titles:
-    """A component that fills in, after each cycle, what the newest posts lack; at most `per_cycle` of them."""
+    """A component that fills in the texts of the newest posts after each cycle; at most `per_cycle` of them."""
 
     def __init__(
         self, database: Database, hive: HiveClient, per_cycle: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._database, self._hive, self._per_cycle, self._clock = database, hive, per_cycle, clock
+        self._database = database
+        self._hive = hive
+        self._per_cycle = per_cycle
+        self._clock = clock
         self._unknown: dict[Key, float] = {}  # posts that Hive does not know → when to ask again
         self._due = asyncio.Event()
         self._background = Background()
@@ -51,7 +54,7 @@ class Titles:
         await self._background.end()
 
     def fill_soon(self) -> None:
-        """A cycle is over."""
+        """Wakes the component: a cycle has ended."""
         self._due.set()
 
     async def _run(self) -> None:
@@ -61,7 +64,7 @@ class Titles:
             await self.fill_or_later()
 
     async def fill_or_later(self) -> None:
-        """`fill`; what goes wrong is logged, and the next cycle's turn tries again."""
+        """Calls `fill`; logs a failure, and the next cycle tries again."""
         try:
             await self.fill()
         except PresenceError as error:
@@ -70,7 +73,7 @@ class Titles:
             _log.exception("titles failed")
 
     async def fill(self) -> int:
-        """Fetch what is lacking, newest posts first; how many were filled in. Raises `unavailable`."""
+        """Fetches missing texts, newest posts first; returns how many it filled in. Raises `unavailable`."""
         async with repository.lock(self._database, repository.TITLES_LOCK, wait=False) as ours:
             return await self._fill() if ours else 0
 

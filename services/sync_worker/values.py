@@ -1,4 +1,4 @@
-"""Reading the primary's values, whatever type its columns have today.
+"""Reads the primary's values, whatever type its columns have.
 
 The primary's rows come as JSON, so a value is a string, a number, a boolean, a list or null. What can
 be understood is understood; `BadRow` is for the value without which a row means nothing.
@@ -23,14 +23,14 @@ class BadRow(Exception):
 
 
 def text(value: Any, longest: int | None = None) -> str | None:
-    """A string, cut to `longest` characters; None for null."""
+    """Returns a string, cut to `longest` characters; None for null."""
     if value is None:
         return None
     return (value if isinstance(value, str) else str(value))[:longest]
 
 
 def account(raw: Raw, *columns: str) -> str:
-    """The Hive account in the first of `columns` that holds something. Raises `BadRow`."""
+    """Returns the Hive account in the first of `columns` that holds something. Raises `BadRow`."""
     name = next((raw[column] for column in columns if raw.get(column)), None)
     if not isinstance(name, str) or not _ACCOUNT.fullmatch(name):
         raise BadRow(f"{columns[0]} is no account: {str(name)[:40]!r}")
@@ -38,7 +38,7 @@ def account(raw: Raw, *columns: str) -> str:
 
 
 def whole(value: Any, largest: int = BIGINT) -> int | None:
-    """An integer, brought into ±`largest`; None for what is no number."""
+    """Returns an integer, brought into ±`largest`; None for what is no number."""
     number = real(value)
     if number is None:
         return None
@@ -47,7 +47,7 @@ def whole(value: Any, largest: int = BIGINT) -> int | None:
 
 
 def real(value: Any) -> float | None:
-    """A finite float; None for what is no number."""
+    """Returns a finite float; None for what is no number."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -58,7 +58,7 @@ def real(value: Any) -> float | None:
 
 
 def flag(raw: Raw, column: str, default: bool = False) -> bool:
-    """A boolean. Raises `BadRow` rather than guess: who may enter hangs on it."""
+    """Returns a boolean. Raises `BadRow` for an unknown value: a wrong guess would let strangers in."""
     value = raw.get(column)
     if value is None:
         return default
@@ -69,7 +69,7 @@ def flag(raw: Raw, column: str, default: bool = False) -> bool:
 
 
 def moment(value: Any) -> datetime | None:
-    """An aware time; a primary's time without a zone is UTC. None for null, `infinity` and years before Christ."""
+    """Returns an aware time; one without a zone is UTC. None for null, `infinity` and years before Christ."""
     try:
         parsed = datetime.fromisoformat(value)
     except (TypeError, ValueError):
@@ -78,6 +78,6 @@ def moment(value: Any) -> datetime | None:
 
 
 def words(value: Any, longest: int, most: int) -> list[str]:
-    """A list of short strings from an array or a comma-separated text."""
+    """Returns a list of short strings from an array or a comma-separated text."""
     items = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else []
     return [str(item).strip()[:longest] for item in items if item not in (None, "")][:most]

@@ -1,4 +1,4 @@
-"""Sending what is due: claim, check access, POST, record.
+"""Sends what is due: claim, check access, POST, record.
 
 A claim is a lease in the row. A process that dies between sending and recording leaves it to run out,
 and whoever claims the delivery next sends the same bytes under the same webhook-id: at least once.
@@ -23,19 +23,20 @@ from libs.common.db.sealing import SealBroken, Sealer
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from libs.common.spaces import SpaceKey
-from services.webhook_dispatcher import repository, schedule, signing
-from services.webhook_dispatcher.planner import body_of, webhooks_of
-from services.webhook_dispatcher.repository import Job, Room
+from services.webhook_dispatcher import repository, signing
+from services.webhook_dispatcher.payload import body_of, webhooks_of
+from services.webhook_dispatcher.repository import Capacity, Job
+from services.webhook_dispatcher.retry_schedule import judge
 from services.webhook_dispatcher.sender import Answer, Sender
 from services.webhook_dispatcher.settings import Settings
 
 _log = structlog.get_logger(__name__)
-POLL_SECONDS = 1.0  # retries fall due, and other processes plan or die, without a word
+POLL_SECONDS = 1.0  # nothing wakes this process when a retry falls due, or when another process plans or dies
 LEASE_MARGIN = timedelta(seconds=5)  # beyond the timeout, to record in
 
 
 class Deliverer:
-    """A component. `wake` says that something is due; without it that is found within `POLL_SECONDS`."""
+    """A component that sends due deliveries: at once after `wake`, else within `POLL_SECONDS`."""
 
     def __init__(
         self,
@@ -46,14 +47,19 @@ class Deliverer:
         settings: Settings,
         clock: Callable[[], datetime],
     ) -> None:
-        self._database, self._registry, self._sender, self._sealer = database, registry, sender, sealer
-        self._settings, self._clock = settings, clock
+        self._database = database
+        self._registry = registry
+        self._sender = sender
+        self._sealer = sealer
+        self._settings = settings
+        self._clock = clock
         self._lease = timedelta(seconds=settings.webhook_timeout) + LEASE_MARGIN
         self._woken = asyncio.Event()
         self._in_flight: dict[asyncio.Task[None], str] = {}  # to the subscription's id
         self._loop: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
+        """Makes the loop look for due deliveries now."""
         self._woken.set()
 
     @property
@@ -64,13 +70,13 @@ class Deliverer:
         self._loop = asyncio.create_task(self._run())
 
     async def drain(self) -> None:
-        """Claim nothing more, and see what is under way through."""
+        """Claims nothing more and waits for the deliveries under way."""
         await self._end_loop()
         if self._in_flight:
             await asyncio.wait(self._in_flight)
 
     async def stop(self) -> None:
-        """What is still under way is left to its lease."""
+        """Cancels the deliveries under way; their leases run out and another process sends them again."""
         await self._end_loop()
         for task in self._in_flight:
             task.cancel()
@@ -89,7 +95,7 @@ class Deliverer:
                 await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
 
     async def _send_due(self) -> None:
-        """Start whatever is due and there is room for; each that ends wakes us for the next."""
+        """Starts as many due deliveries as the capacity allows; each that ends wakes the loop for the next."""
         try:
             jobs = await self._claim()
         except PresenceError as error:
@@ -104,10 +110,10 @@ class Deliverer:
         free = self._settings.webhook_concurrency - len(self._in_flight)
         if free <= 0:
             return []
-        room = Room(free, self._settings.webhook_concurrency_each, Counter(self._in_flight.values()))
+        capacity = Capacity(free, self._settings.webhook_concurrency_each, Counter(self._in_flight.values()))
         moment = self._clock()
         async with self._database.transaction() as connection:
-            return await repository.claim(connection, moment, moment + self._lease, room)
+            return await repository.claim(connection, moment, moment + self._lease, capacity)
 
     def _begin(self, job: Job) -> None:
         task = asyncio.create_task(self._deliver(job))
@@ -119,7 +125,8 @@ class Deliverer:
         self.wake()
 
     async def _deliver(self, job: Job) -> None:
-        """Ends without a trace only when the database is away: then the lease brings the delivery back."""
+        """Carries out one delivery and records the result. While the database is away nothing is recorded: the lease
+        runs out, and the delivery is sent again."""
         with structlog.contextvars.bound_contextvars(webhook_id=job.webhook_id, subscription_id=job.subscription_id):
             try:
                 refusal = await self._refusal(job)
@@ -134,7 +141,7 @@ class Deliverer:
                 _log.exception("delivery broke off; its lease will run out")
 
     async def _refusal(self, job: Job) -> str | None:
-        """Why the subscriber may not have this now; None if they may. Asked for each attempt."""
+        """Returns why the subscriber may not receive the space's events now, or None. Every attempt asks."""
         subscriber = Identity("account", job.created_by, job.created_by)
         async with self._database.read() as connection:
             space = SpaceKey(job.space_type, job.space_id)
@@ -146,9 +153,8 @@ class Deliverer:
         return None
 
     async def _without_words_taken_back(self, job: Job) -> Job:
-        """A message or a comment may have been deleted since: then its webhook is what the log still says.
-
-        Asked for each attempt. The delivery keeps the words no longer either.
+        """Returns the job with the body that the log gives now: without the words of a message or comment that was
+        deleted since. Replaces the stored body too. Every attempt asks.
         """
         async with self._database.read() as connection:
             event = await event_log.read_subject(connection, job.event_id)
@@ -171,7 +177,7 @@ class Deliverer:
         return await self._sender.post(job.webhook_url, job.body, headers)
 
     def _keys(self, job: Job, moment: datetime) -> list[bytes]:
-        """The present key, and the one before it while the secret rotates."""
+        """Returns the current key, then the previous one while the secret rotates. Raises `SealBroken`."""
         sealed = [job.secret_sealed]
         if job.previous_secret_sealed and job.previous_secret_until and job.previous_secret_until > moment:
             sealed.append(job.previous_secret_sealed)
@@ -179,7 +185,7 @@ class Deliverer:
 
     async def _record(self, job: Job, answer: Answer) -> None:
         moment = self._clock()
-        verdict = schedule.judge(answer, job.attempts + 1, moment)
+        verdict = judge(answer, job.attempts + 1, moment)
         async with self._database.transaction() as connection:
             await repository.record(connection, job, answer, verdict, moment)
         _log.info("webhook sent", verdict=verdict.status, status_code=answer.status_code, error=answer.error)

@@ -1,4 +1,4 @@
-"""Where a webhook may go: public addresses only, or those that the installation names.
+"""Decides where a webhook may go: to public addresses, or to those that the installation names.
 
 What counts is the address actually dialled, whatever the URL or the name server said: each socket to an
 endpoint is made by `Guard.socket_factory`, which is asked with that address and may refuse. Checking names
@@ -60,7 +60,7 @@ class Guard:
         self._resolver = resolver
 
     def permits(self, address: str, scheme: str) -> bool:
-        """Whether a socket to `address` may be made for an `http` or `https` URL."""
+        """Returns whether a socket to `address` may be made for an `http` or `https` URL."""
         final = destination(address)
         if any(final in network for network in self._allowed):
             return True

@@ -1,4 +1,4 @@
-"""One function for each operation of webhooks. What is not the caller's own is `not_found`, but to operators."""
+"""Answers the operations of webhooks. A subscription of somebody else is `not_found`, except to operators."""
 
 from typing import Any
 
@@ -33,18 +33,21 @@ from services.webhook_dispatcher.settings import Settings
 
 
 class WebhookHandlers:
-    """Subscriptions belong to the account that made them."""
+    """One method an operation. A subscription belongs to the account that made it."""
 
     def __init__(
         self, database: Database, sealer: Sealer, guard: Guard, registry: Registry, settings: Settings
     ) -> None:
-        self._database, self._sealer, self._guard, self._settings = database, sealer, guard, settings
+        self._database = database
+        self._sealer = sealer
+        self._guard = guard
+        self._settings = settings
         self._events = list(dict.fromkeys([*EVENTS, *(binding.event for _, binding in registry.bound(Webhook))]))
 
     async def subscribe(self, caller: Caller, request: Subscribe) -> NewSubscription:
-        """Store a subscription; the same request under the same client id is answered with the first one's.
+        """Stores a subscription. A repeated `client_message_id` returns the first one.
 
-        Raises `invalid_input`, `conflict` when the quota is used up, and what the space's policy says.
+        Raises `invalid_input`, `conflict` when the quota is used up, and the errors of the space's policy.
         """
         space = SpaceKey.parse(request.space_type, request.space_id)
         account = _account_of(caller.identity)
@@ -56,14 +59,14 @@ class WebhookHandlers:
             await repository.lock_account(connection, account)
             stored = await repository.by_client_id(connection, account, request.client_message_id)
             if stored is None:
-                await self._require_room(connection, caller.identity, account)
+                await self._require_quota(connection, caller.identity, account)
                 stored = await repository.insert_subscription(connection, draft)
             sealed = await repository.sealed_secret(connection, stored.id)
         made_here = request.secret is None
         return NewSubscription(stored, signing.secret_of(self._sealer.open(sealed, stored.id)) if made_here else None)
 
     def _draft(self, space: SpaceKey, account: str, request: Subscribe) -> dict[str, Any]:
-        """The row of a new subscription. Raises `invalid_input`."""
+        """Returns the row of a new subscription. Raises `invalid_input`."""
         subscription_id = new_id()
         key = signing.key_of(request.secret or signing.make_secret())
         return {
@@ -78,7 +81,7 @@ class WebhookHandlers:
         }
 
     def _known(self, names: list[str]) -> list[str]:
-        """`names`, each once. Raises `invalid_input` for none, and for one that no event has."""
+        """Returns `names` without duplicates. Raises `invalid_input` for an empty list and for an unknown name."""
         unknown = [name for name in names if name not in self._events]
         if names and not unknown:
             return list(dict.fromkeys(names))
@@ -86,31 +89,33 @@ class WebhookHandlers:
         text = f"{problem} There are {', '.join(self._events)}."
         raise PresenceError(INVALID_INPUT, f"events: {text}", {"fields": {"events": [text]}})
 
-    async def _require_room(self, connection: AsyncConnection, identity: Identity, account: str) -> None:
+    async def _require_quota(self, connection: AsyncConnection, identity: Identity, account: str) -> None:
+        """Raises `conflict` for an account that has as many subscriptions as it may; operators have no limit."""
         limit = self._settings.webhook_subscriptions
         if self._is_operator(identity) or await repository.count_subscriptions(connection, account) < limit:
             return
         raise PresenceError(CONFLICT, f"You have {limit} webhooks, the most there may be.", {"limit": limit})
 
     async def list_subscriptions(self, caller: Caller, _: Empty) -> Subscriptions:
-        """The caller's, newest first; everybody's for an operator."""
+        """Returns the caller's subscriptions, newest first; everybody's for an operator."""
         account = None if self._is_operator(caller.identity) else _account_of(caller.identity)
         async with self._database.read() as connection:
             return Subscriptions(await repository.subscriptions(connection, account))
 
     async def get_subscription(self, caller: Caller, request: SubscriptionId) -> Subscription:
+        """Returns one subscription. Raises `not_found`."""
         async with self._database.read() as connection:
             return await self._own(connection, caller.identity, request.id)
 
     async def unsubscribe(self, caller: Caller, request: SubscriptionId) -> Empty:
-        """Remove it, and with it what is pending."""
+        """Removes a subscription with its pending deliveries. Raises `not_found`."""
         async with self._database.transaction() as connection:
             stored = await self._own(connection, caller.identity, request.id)
             await repository.delete_subscription(connection, stored.id)
         return Empty()
 
     async def list_deliveries(self, caller: Caller, request: ListDeliveries) -> Deliveries:
-        """A page, newest first."""
+        """Returns a page, newest first. Raises `not_found`, `invalid_input` for a cursor that is not ours."""
         before = cursor.decode(request.cursor, tuple[str])[0] if request.cursor else None
         if before is not None and not is_id(before):
             raise PresenceError(INVALID_INPUT, "The cursor is not one of ours.", {"fields": {"cursor": ["Malformed."]}})

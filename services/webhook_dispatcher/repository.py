@@ -15,7 +15,7 @@ from libs.common.db.models.webhooks import WebhookAttempt as A
 from libs.common.db.models.webhooks import WebhookDelivery as D
 from libs.common.db.models.webhooks import WebhookSubscription as S
 from libs.common.spaces import SpaceKey
-from services.webhook_dispatcher.schedule import Verdict
+from services.webhook_dispatcher.retry_schedule import Verdict
 from services.webhook_dispatcher.sender import Answer
 
 MOST_LISTED = 1000  # only an operator can see more subscriptions than the quota allows
@@ -34,7 +34,7 @@ _REPORTED = (
 
 
 async def lock_account(connection: AsyncConnection, account: str) -> None:
-    """One change of an account's subscriptions at a time, until the transaction ends."""
+    """Locks the account's subscriptions against other changes until the transaction ends."""
     await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"webhooks:{account}", 0))))
 
 
@@ -54,7 +54,7 @@ async def subscription(connection: AsyncConnection, subscription_id: str) -> Sub
 
 
 async def by_client_id(connection: AsyncConnection, account: str, client_id: str | None) -> Subscription | None:
-    """What the account made under this id before."""
+    """Returns the subscription that the account made with this client id, or None."""
     statement = select(*_SHOWN).where(S.created_by == account, S.client_message_id == client_id)
     row = (await connection.execute(statement)).mappings().one_or_none() if client_id else None
     return Subscription(**row) if row else None
@@ -65,7 +65,7 @@ async def sealed_secret(connection: AsyncConnection, subscription_id: str) -> by
 
 
 async def subscriptions(connection: AsyncConnection, account: str | None) -> list[Subscription]:
-    """Newest first; of every account for None."""
+    """Returns the account's subscriptions, or everybody's for None, newest first."""
     statement = select(*_SHOWN).order_by(S.created_at.desc(), S.id).limit(MOST_LISTED)
     if account is not None:
         statement = statement.where(S.created_by == account)
@@ -73,7 +73,7 @@ async def subscriptions(connection: AsyncConnection, account: str | None) -> lis
 
 
 async def delete_subscription(connection: AsyncConnection, subscription_id: str) -> None:
-    """Its deliveries and their attempts go with it."""
+    """Deletes the subscription with its deliveries and their attempts."""
     await connection.execute(delete(S).where(S.id == subscription_id))
 
 
@@ -81,9 +81,9 @@ async def delete_subscription(connection: AsyncConnection, subscription_id: str)
 
 
 async def wanting(connection: AsyncConnection, space: SpaceKey, events: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """(id, events) of the active subscriptions of `space` that want one of `events`.
+    """Returns (id, events) of the active subscriptions of `space` that want at least one of `events`.
 
-    They stay locked against removal and disabling until the transaction ends, so that no delivery is
+    The rows stay locked against removal and disabling until the transaction ends, so that no delivery is
     planned for one that is just being ended.
     """
     statement = (
@@ -95,7 +95,7 @@ async def wanting(connection: AsyncConnection, space: SpaceKey, events: Sequence
 
 
 async def insert_deliveries(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """One that is there already stays as it is."""
+    """Inserts deliveries; one that exists already stays as it is."""
     statement = pg_insert(D).on_conflict_do_nothing(constraint="uq_webhook_deliveries_event")
     await connection.execute(statement, [dict(row) for row in rows])
 
@@ -132,26 +132,26 @@ _JOB = (
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """How much more this process may send: `total`, and `each` less what is `in_flight` of a subscription."""
+class Capacity:
+    """How many more deliveries this process may send: `total`, and of one subscription `each` less its `in_flight`."""
 
     total: int
     each: int
     in_flight: Mapping[str, int]
 
 
-async def claim(connection: AsyncConnection, moment: datetime, until: datetime, room: Room) -> list[Job]:
-    """Take due deliveries, the longest due first, and hold them `until`; rivals take others."""
-    taken = _due(moment, room).cte("taken")
+async def claim(connection: AsyncConnection, moment: datetime, until: datetime, capacity: Capacity) -> list[Job]:
+    """Claims due deliveries until `until`, the longest due first, and returns them; other processes claim others."""
+    taken = _due(moment, capacity).cte("taken")
     statement = (
         update(D).where(D.id == taken.c.id, S.id == D.subscription_id).values(claimed_until=until).returning(*_JOB)
     )
     return [Job(**row) for row in (await connection.execute(statement)).mappings()]
 
 
-def _due(moment: datetime, room: Room) -> Select[Any]:
-    """Ids of the deliveries to take: each subscription is asked for its own, so none stands behind another's."""
-    in_flight = cast(dict(room.in_flight), JSONB)[cast(S.id, Text)].astext
+def _due(moment: datetime, capacity: Capacity) -> Select[Any]:
+    """Selects the ids to claim, subscription by subscription, so that a slow one does not hold up the others."""
+    in_flight = cast(dict(capacity.in_flight), JSONB)[cast(S.id, Text)].astext
     due = (
         select(D.id, D.next_attempt_at)
         .where(
@@ -161,12 +161,12 @@ def _due(moment: datetime, room: Room) -> Select[Any]:
             or_(D.claimed_until.is_(None), D.claimed_until <= moment),
         )
         .order_by(D.next_attempt_at)
-        .limit(room.each - func.coalesce(cast(in_flight, Integer), 0))
+        .limit(capacity.each - func.coalesce(cast(in_flight, Integer), 0))
         .with_for_update(skip_locked=True, of=D)
         .lateral("due")
     )
     longest_due_first = select(due.c.id).select_from(S).join(due, true()).order_by(due.c.next_attempt_at)
-    return longest_due_first.where(S.active).limit(room.total)
+    return longest_due_first.where(S.active).limit(capacity.total)
 
 
 async def replace_body(connection: AsyncConnection, delivery_id: str, body: bytes) -> None:
@@ -174,9 +174,9 @@ async def replace_body(connection: AsyncConnection, delivery_id: str, body: byte
 
 
 async def record(connection: AsyncConnection, job: Job, answer: Answer, verdict: Verdict, moment: datetime) -> None:
-    """Write down an attempt that ended at `moment`, and what follows from it.
+    """Records an attempt that ended at `moment`, and its consequences.
 
-    A failure whose lease has run out changes nothing but the count: the delivery is another's by now.
+    A failure whose lease has run out changes the count alone: another process holds the delivery by now.
     A success always counts. A delivery that was removed meanwhile stays removed.
     """
     if verdict.disable:  # before the delivery, as everywhere: subscription first
@@ -214,13 +214,13 @@ def _changes(answer: Answer, verdict: Verdict, moment: datetime) -> dict[str, An
 
 
 async def _disable(connection: AsyncConnection, subscription_id: str, reason: str, moment: datetime) -> None:
-    """End the subscription and what is pending for it."""
+    """Ends the subscription and its pending deliveries."""
     await connection.execute(update(S).where(S.id == subscription_id).values(active=False, disabled_reason=reason))
     await _bury(connection, D.subscription_id == subscription_id, reason, moment)
 
 
 async def bury(connection: AsyncConnection, delivery_id: str, reason: str, moment: datetime) -> None:
-    """Give a pending delivery up, unsent."""
+    """Gives up a pending delivery, unsent."""
     await _bury(connection, D.id == delivery_id, reason, moment)
 
 
@@ -236,7 +236,7 @@ async def _bury(connection: AsyncConnection, which: Any, reason: str, moment: da
 async def deliveries(
     connection: AsyncConnection, subscription_id: str, before: str | None, limit: int
 ) -> tuple[list[Delivery], bool]:
-    """A page, newest first, and whether there are more. `before` is the last id of the page before."""
+    """Returns a page, newest first, and whether there are more. `before` is the last id of the previous page."""
     statement = select(*_REPORTED).where(D.subscription_id == subscription_id)
     if before is not None:
         statement = statement.where(D.id < before)
@@ -245,6 +245,6 @@ async def deliveries(
 
 
 async def prune(connection: AsyncConnection, before: datetime) -> int:
-    """Forget a batch of deliveries that were finished before; how many they were."""
+    """Deletes a batch of deliveries that finished before `before`; returns how many."""
     old = select(D.id).where(D.finished_at < before).limit(PRUNE_BATCH)
     return (await connection.execute(delete(D).where(D.id.in_(old)))).rowcount

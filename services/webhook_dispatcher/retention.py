@@ -1,4 +1,4 @@
-"""Forgetting: deliveries that have been finished for long, and inbox marks that can no longer matter."""
+"""Deletes deliveries that finished long ago, and inbox marks that can no longer matter."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,10 +19,11 @@ INTERVAL = 3600.0  # seconds
 
 
 class Pruner:
-    """A component: prunes when it starts and then every hour."""
+    """A component that prunes when it starts and then every hour."""
 
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
-        self._database, self._clock = database, clock
+        self._database = database
+        self._clock = clock
         self._background = Background()
 
     async def start(self) -> None:
@@ -42,7 +43,7 @@ class Pruner:
             await asyncio.sleep(INTERVAL)
 
     async def prune(self) -> None:
-        """In batches, each its own transaction, so that no lock is held for long."""
+        """Deletes in batches, each a transaction of its own, so that no lock is held for long."""
         before = self._clock() - KEPT
         more = True
         while more:

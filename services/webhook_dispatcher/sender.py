@@ -1,4 +1,4 @@
-"""One POST to an endpoint that may be slow, hostile or gone."""
+"""Sends one POST to an endpoint that may be slow, hostile or gone."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ BODY_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. `status_code` is None when nothing did; `error` is None for success (2xx) only."""
+    """The result of a POST. `status_code` is None without an answer; `error` is None only for success (2xx)."""
 
     status_code: int | None
     error: str | None
@@ -31,10 +31,12 @@ class Answer:
 
 
 class Sender:
-    """A component. http and https have a connection pool each, since the guard is asked per scheme."""
+    """A component. http and https have a connection pool each, since the guard decides per scheme."""
 
     def __init__(self, guard: Guard, resolver: AbstractResolver, timeout: float) -> None:
-        self._guard, self._resolver, self._timeout = guard, resolver, timeout
+        self._guard = guard
+        self._resolver = resolver
+        self._timeout = timeout
         self._sessions: dict[str, aiohttp.ClientSession] = {}
 
     async def start(self) -> None:
@@ -61,7 +63,7 @@ class Sender:
         )
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Send and say what came of it; the endpoint's failures are answers, not exceptions."""
+        """Sends a body and returns the result. A failure of the endpoint is an answer, not an exception."""
         started = time.monotonic()
         status, error, retry_after = None, None, None
         try:
@@ -78,7 +80,7 @@ class Sender:
         return Answer(status, error, round(duration * 1000), retry_after)
 
     def _describe(self, failure: Exception) -> str:
-        """For the subscriber: what went wrong on their side, and no address of ours."""
+        """Describes a failure to the subscriber, without any address of ours."""
         if isinstance(failure, TimeoutError):
             return f"No answer within {self._timeout:g} seconds."
         if any(isinstance(cause, AddressRefused) for cause in _causes(failure)):
@@ -99,7 +101,7 @@ def _error_of(status: int) -> str | None:
 
 
 async def _discard(response: aiohttp.ClientResponse) -> None:
-    """Read a short body, so that the connection can serve again; with any other it is closed on release."""
+    """Reads a short body, so that the connection can be used again; after a longer one it is closed."""
     left = BODY_LIMIT
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(BODY_SECONDS):

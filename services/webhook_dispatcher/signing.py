@@ -1,6 +1,6 @@
-"""How a webhook proves where it comes from: Standard Webhooks v1, and the seed's plain HMAC.
+"""Signs webhooks: Standard Webhooks v1, and a plain HMAC in `X-DLUX-Signature`.
 
-A secret's key: what follows `whsec_` is base64 of it; of any other secret the UTF-8 bytes are it.
+The key of a secret `whsec_...` is the base64 after the prefix; the key of any other secret is its UTF-8 bytes.
 """
 
 import base64
@@ -23,17 +23,17 @@ _STANDARD_LENGTHS = range(24, 65)  # bytes, as Standard Webhooks has it
 
 
 def make_secret() -> str:
-    """A fresh secret as its subscriber is shown it."""
+    """Returns a fresh secret in the form that its subscriber is shown."""
     return secret_of(os.urandom(_KEY_BYTES))
 
 
 def secret_of(key: bytes) -> str:
-    """The `whsec_` form of a key."""
+    """Returns the `whsec_` form of a key."""
     return PREFIX + base64.b64encode(key).decode()
 
 
 def key_of(secret: str) -> bytes:
-    """The HMAC key of a secret. Raises `invalid_input` for a `whsec_` that no library would take."""
+    """Returns the HMAC key of a secret. Raises `invalid_input` for a `whsec_` that no library accepts."""
     if not secret.startswith(PREFIX):
         return secret.encode()
     try:
@@ -47,10 +47,10 @@ def key_of(secret: str) -> bytes:
 
 
 def headers(keys: Sequence[bytes], webhook_id: str, body: bytes, moment: datetime) -> dict[str, str]:
-    """The headers of one attempt. `keys`: the present one first, then those that still sign while it rotates.
+    """Returns the headers of one attempt. `keys` holds the current key, then the previous one while it still signs.
 
-    `webhook-signature` has one entry a key (https://www.standardwebhooks.com). `X-DLUX-Signature` is
-    of the present key and covers the raw body only.
+    `webhook-signature` has one entry a key (https://www.standardwebhooks.com). `X-DLUX-Signature` uses the
+    current key and covers the raw body only.
     """
     text = body.decode()
     return {

@@ -31,7 +31,7 @@ class Echo:
 
 @dataclass(frozen=True)
 class LaterEcho:
-    """The same request as a newer version sends it."""
+    """An `Echo` as a newer version sends it."""
 
     text: str
     number: int = 0
@@ -40,7 +40,7 @@ class LaterEcho:
 
 @dataclass(frozen=True)
 class NumberEcho:
-    """What a client that misread the contract sends."""
+    """An `Echo` of a client that misread its declaration."""
 
     text: int
 
@@ -252,7 +252,7 @@ async def test_events_published_together_come_together(make_bus: MakeBus) -> Non
     assert [handled.seq for handled in alone.handled] == [1, 2, 3, 4]
 
 
-async def test_one_of_a_batch_takes_no_other_with_it(make_bus: MakeBus) -> None:
+async def test_an_event_that_fails_takes_no_other_of_its_batch_with_it(make_bus: MakeBus) -> None:
     """The poison is given up and the others are handled, whatever was tried together."""
     bus, handled = make_bus(), set[int]()
     tried_alone = 0
@@ -338,7 +338,7 @@ async def test_a_rejected_event_is_not_tried_again(make_bus: MakeBus) -> None:
     assert tries == 1
 
 
-async def test_what_was_not_finished_when_a_consumer_stopped_comes_again(make_bus: MakeBus) -> None:
+async def test_an_event_unfinished_when_its_consumer_stopped_comes_again(make_bus: MakeBus) -> None:
     first, begun = make_bus(), asyncio.Event()
 
     async def hangs(_: Sequence[LoggedEvent]) -> None:

@@ -44,7 +44,7 @@ class Page:
         await self._node.ask("hold", name=self._name, key=key, until=until)
 
     async def log(self) -> list[str]:
-        """What it wrote on its console, and what went wrong in it."""
+        """The lines of its console, and its errors."""
         lines: list[str] = await self._node.ask("log", name=self._name)
         return lines
 

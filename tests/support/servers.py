@@ -1,5 +1,8 @@
 """Real servers for the tests: one set a run, in a temporary folder, on free ports; none is left afterwards.
 
+PRESENCE_TEST_SERVERS (`make test SERVERS=containers`) takes PostgreSQL, Redis and RabbitMQ from containers instead of
+local processes; fixtures and tests are the same.
+
 A pytest plugin. What a run needs is seen from the fixtures that its tests ask for, and boots in the background while
 the first tests run (RabbitMQ takes eight seconds). A server that cannot be had fails the tests; nothing is skipped.
 
@@ -14,16 +17,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import redis
 
 from deploy.local.components import Service, own_environment
 from deploy.local.databases import drop_database, make_database, make_role
+from deploy.local.errors import SetupError
 from deploy.local.guardian import REPOSITORY, Guardian
 from deploy.local.packages import ensure
 from deploy.local.ports import free_port
@@ -39,24 +44,44 @@ from tests.support.quick import NotQuick
 
 OWNER, PASSWORD = "replica_user", "test"
 REDIS_DATABASES = 512
+KEPT_LOGS = REPOSITORY / ".local" / "test-logs"
+SOURCE = "PRESENCE_TEST_SERVERS"
+PROCESSES, CONTAINERS = "processes", "containers"
 MIGRATED, SEEDED = "template_migrated", "template_primary"
 
 type RunStack = Callable[..., AbstractAsyncContextManager[Stack]]
+
+
+def source(environment: Mapping[str, str]) -> str:
+    """Returns where the stores come from: `processes` (default) or `containers`. Raises SetupError."""
+    name = environment.get(SOURCE) or PROCESSES
+    if name not in (PROCESSES, CONTAINERS):
+        raise SetupError(f"{SOURCE} is {name!r}: it must be {PROCESSES} or {CONTAINERS}")
+    return name
+
+
+def _containers() -> ModuleType:
+    """The module that speaks to Docker, imported by runs that use it only."""
+    from tests.support import containers
+
+    return containers
 
 
 class Servers:
     """The run's servers. Each boots at its first use, or before when `boot` is told."""
 
     def __init__(self) -> None:
+        origin = source(os.environ)
+        if origin == CONTAINERS:
+            _containers().require_engine()
         self.place = Workplace(Path(tempfile.mkdtemp(prefix="presence-test-")) / "stack")
         self.guardian = Guardian()
         place, guardian = self.place, self.guardian
+        self._exits = ExitStack()
         self._hive_port = free_port()
         hive = ("-m", "deploy.local.hive_node", str(self._hive_port))
         self._servers: dict[str, Process] = {
-            "postgres": Postgres(place, guardian, free_port(), durable=False),
-            "redis": Redis(place, guardian, free_port(), REDIS_DATABASES),
-            "rabbitmq": RabbitMQ(place, guardian, (free_port(), free_port(), free_port()), free_port()),
+            **self._stores(origin),
             "caddy": Caddy(place, guardian, free_port(), (free_port(), free_port(), free_port())),
             "hive": Service("hive", place, guardian, hive, own_environment(), (self._hive_port, "/")),
         }
@@ -64,6 +89,20 @@ class Servers:
         self._booting: dict[str, Future[None]] = {}
         self._templates: dict[str, asyncio.Task[None]] = {}
         self._numbers = itertools.count(1)
+
+    def _stores(self, origin: str) -> dict[str, Process]:
+        """PostgreSQL, Redis and RabbitMQ, not started yet."""
+        place, guardian = self.place, self.guardian
+        if origin == CONTAINERS:
+            stores = _containers().stores(place, guardian, REDIS_DATABASES)
+            for server in stores.values():
+                self._exits.callback(server.discard)
+            return dict(stores)
+        return {
+            "postgres": Postgres(place, guardian, free_port(), durable=False),
+            "redis": Redis(place, guardian, free_port(), REDIS_DATABASES),
+            "rabbitmq": RabbitMQ(place, guardian, (free_port(), free_port(), free_port()), free_port()),
+        }
 
     def boot(self, name: str) -> None:
         """Start a server in the background, once."""
@@ -154,6 +193,12 @@ class Servers:
         done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"alembic upgrade head failed:\n{done.stdout}{done.stderr}"
 
+    def keep_logs(self) -> Path:
+        """Copies the logs of the servers and of ended stacks to `KEPT_LOGS`, in place of those of an earlier run."""
+        shutil.rmtree(KEPT_LOGS, ignore_errors=True)
+        shutil.copytree(self.place.log, KEPT_LOGS)
+        return KEPT_LOGS
+
     def end(self) -> None:
         """Kill all servers and delete their data."""
         for name in self._booting:
@@ -161,6 +206,7 @@ class Servers:
         self._threads.shutdown(cancel_futures=True)
         for name in self._booting:
             asyncio.run(self._servers[name].kill())  # one whose boot was under way
+        self._exits.close()
         self.guardian.close()
         self.place.remove()
         shutil.rmtree(self.place.root.parent, ignore_errors=True)
@@ -190,9 +236,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     fixtures = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     needed = {server for fixture in fixtures & NEEDED.keys() for server in NEEDED[fixture]}
     if needed:
-        servers = _of(session.config)
-        for name in sorted(needed):
-            servers.boot(name)
+        try:
+            servers = _of(session.config)
+            for name in sorted(needed):
+                servers.boot(name)
+        except SetupError as error:  # a sentence for a person, instead of a traceback
+            raise pytest.UsageError(str(error)) from error
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
+    """Keeps the servers' logs of a run in which something failed, and says where."""
+    servers = config.stash.get(_OF_RUN, None)
+    if servers is not None and exitstatus == pytest.ExitCode.TESTS_FAILED:
+        terminalreporter.write_line(f"Logs of this run's servers and stacks: {servers.keep_logs()}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -306,6 +362,7 @@ def run_stack(servers: Servers) -> RunStack:
             yield stack
         finally:
             await stack.stop()
+            shutil.copytree(stack.place.log, servers.place.log / root.name)
             stack.place.remove()
 
     return run

@@ -87,12 +87,12 @@ class TurnProbe:
         self._socket.close()
 
     def permission(self, peer: str) -> int:
-        """What CreatePermission for the peer is answered with."""
+        """Returns the answer to CreatePermission for the peer."""
         transaction = os.urandom(12)
         return self._ask(Method.CREATE_PERMISSION, peer_address(peer, transaction), transaction).code
 
     def channel(self, peer: str) -> int:
-        """What ChannelBind of a fresh channel to the peer is answered with."""
+        """Returns the answer to ChannelBind of a fresh channel to the peer."""
         transaction = os.urandom(12)
         number = attribute(Attribute.CHANNEL_NUMBER, struct.pack("!HH", next(self._channels), 0))
         return self._ask(Method.CHANNEL_BIND, number + peer_address(peer, transaction), transaction).code

@@ -84,18 +84,18 @@ class Visitor:
         await self._client.disconnect()
 
     async def break_off(self) -> None:
-        """As when the network goes: not a word, and then it connects again."""
+        """Ends the connection without a word, as a lost network does; then it connects again."""
         connection = self._client.eio.ws._response.connection
         if connection and connection.transport:  # else it is gone already
             connection.transport.abort()
 
     async def stay_away(self) -> None:
-        """The same, and it does not come back."""
+        """Breaks off likewise, and does not connect again."""
         self._client.reconnection = False
         await self.break_off()
 
     def come_back_to(self, url: str) -> None:
-        """Where it connects to when it connects again."""
+        """Sets the URL for its next connection."""
         self._client.connection_url = url
 
     def also_on(self, event: str, note: Callable[[dict[str, Any]], None]) -> None:

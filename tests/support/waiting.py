@@ -10,7 +10,7 @@ PATIENCE = 60.0
 
 
 async def eventually(ask: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-    """What `ask`, a function or a coroutine function, gives as soon as it is true.
+    """Returns the result of `ask`, a function or a coroutine function, as soon as it is true.
 
     Raises `AssertionError` with the last answer when late.
     """

@@ -65,7 +65,7 @@ class WebhookSink:
         return f"{'https' if self._tls else 'http'}://{self._host}:{self.port}/hook"
 
     def answer(self, *replies: int | Reply) -> None:
-        """What the next requests get, in turn; the last holds for all that follow."""
+        """Sets the answers to the next requests, in turn; the last holds for all that follow."""
         self._script = [Reply(reply) if isinstance(reply, int) else reply for reply in replies]
 
     def release(self) -> None:

@@ -1,4 +1,4 @@
-"""What every component of a stack can do, and the common part of those that are a process."""
+"""The interface of a stack's components, and the common part of those that are a process."""
 
 import asyncio
 import os
@@ -59,20 +59,25 @@ class Process(ABC):
         return self.child.alive
 
     @property
+    def exit_code(self) -> int | None:
+        """How it ended (negative: the signal's number); None while it runs or before its first start."""
+        return self.child.exit_code
+
+    @property
     def folder(self) -> Path:
         """Its own data folder."""
         return self.place.data / self._name
 
     def prepare(self) -> None:  # noqa: B027 - many need nothing
-        """Whatever must be on disk before the first start; called before each start, in a thread. Blocking is fine."""
+        """Puts on disk what the process needs. Called before each start, in a thread; blocking is fine."""
 
     @abstractmethod
     def launch(self) -> Launch:
-        """What to run."""
+        """Returns the command to run."""
 
     @abstractmethod
     async def is_ready(self) -> bool:
-        """Whether it serves now. Must not raise OSError's cousins of a server that is still starting."""
+        """Returns whether it serves now. Must not raise for a server that is still starting."""
 
     async def start(self) -> None:
         """Prepare, start, and wait until it is ready. Raises StartError or SetupError."""
@@ -93,7 +98,7 @@ class Process(ABC):
         deadline = time.monotonic() + self.ready_seconds
         while not await self.is_ready():
             if not self.alive:
-                await self._fail(f"it ended with {exit_text(self.child.exit_code)}")
+                await self._fail(f"it ended with {exit_text(self.exit_code)}")
             if time.monotonic() > deadline:
                 await self._fail(f"it was not ready after {self.ready_seconds:.0f} seconds")
             await asyncio.sleep(POLL_SECONDS)

@@ -41,7 +41,7 @@ class Caddy(Process):
 
 
 def caddy_environment(folder: Path, port: int, upstreams: tuple[int, int, int]) -> dict[str, str]:
-    """What the Caddyfile's placeholders stand for here; Caddy's own files stay in `folder`."""
+    """Returns the values of the Caddyfile's placeholders; Caddy's own files stay in `folder`."""
     gateway, first, second = (f"127.0.0.1:{upstream}" for upstream in upstreams)
     return plain_environment(
         HOME=str(folder),

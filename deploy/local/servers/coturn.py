@@ -117,7 +117,7 @@ def is_free_for_udp(port: int) -> bool:
 
 
 def answers_stun(port: int) -> bool:
-    """Whether a STUN server answers a binding request over UDP. Blocking, for half a second at most."""
+    """Returns whether a STUN server answers a binding request over UDP. Blocks for half a second at most."""
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as probe:
         probe.settimeout(TIMEOUT_SECONDS)
         try:

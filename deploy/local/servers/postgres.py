@@ -14,7 +14,7 @@ import asyncpg
 
 from deploy.local.errors import SetupError, StartError
 from deploy.local.guardian import Guardian, signal_group, started
-from deploy.local.packages import POSTGRES, ensure, find
+from deploy.local.packages import POSTGRES, Program, ensure, find
 from deploy.local.processes import Launch, identity
 from deploy.local.servers.base import Process, plain_environment
 from deploy.local.workplace import Workplace, hand_over, system_user
@@ -39,7 +39,7 @@ UNSAFE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"
 class Postgres(Process):
     """PostgreSQL. `durable=False` (tests) keeps commits through kill -9 of processes, not through a power cut."""
 
-    programs = (POSTGRES,)
+    programs: tuple[Program, ...] = (POSTGRES,)
     stop_signal = signal.SIGINT  # "fast": sessions are ended, the cluster is left clean
 
     def __init__(self, place: Workplace, guardian: Guardian, port: int, *, durable: bool = True) -> None:
@@ -139,8 +139,8 @@ class Postgres(Process):
         """`postgres (PostgreSQL) 15.18 (Debian ...)` → `15`."""
         if binary is None:
             return "none"
-        told = subprocess.run([str(binary), "--version"], capture_output=True, text=True, check=True, cwd="/").stdout
-        return told.split("(PostgreSQL)")[1].split()[0].split(".")[0]
+        version = subprocess.run([str(binary), "--version"], capture_output=True, text=True, check=True, cwd="/").stdout
+        return version.split("(PostgreSQL)")[1].split()[0].split(".")[0]
 
 
 def end_orphan(cluster: Path) -> None:
@@ -159,7 +159,7 @@ def end_orphan(cluster: Path) -> None:
 
 
 def _runs_in(pid: int, cluster: Path) -> bool:
-    """Whether the process is a postmaster of this cluster: it makes its data folder its working folder."""
+    """Returns whether the process is a postmaster of this cluster, which makes the data folder its working folder."""
     try:
         return Path(os.readlink(f"/proc/{pid}/cwd")) == cluster.resolve()
     except OSError:

@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 
 from deploy.local.errors import StartError
 from deploy.local.guardian import Guardian
-from deploy.local.packages import EPMD, RABBITMQ, ensure, find
+from deploy.local.packages import EPMD, RABBITMQ, Program, ensure, find
 from deploy.local.probes import exchange
 from deploy.local.processes import POLL_SECONDS, Child, Launch
 from deploy.local.servers.base import Process, exit_text, plain_environment
@@ -30,7 +30,7 @@ ERLANG = "+S 1:1 +sbwt none -start_epmd false -kernel inet_dist_use_interface {1
 class RabbitMQ(Process):
     """One node. `management_port` switches on the HTTP API, which the tests use to make virtual hosts."""
 
-    programs = (RABBITMQ, EPMD)
+    programs: tuple[Program, ...] = (RABBITMQ, EPMD)
     ready_seconds = 120.0
     stop_seconds = 20.0
 

@@ -1,7 +1,7 @@
 """A private Redis: no files, no persistence; live state is rebuilt by the replicas."""
 
 from deploy.local.guardian import Guardian
-from deploy.local.packages import REDIS, ensure, find
+from deploy.local.packages import REDIS, Program, ensure, find
 from deploy.local.probes import exchange
 from deploy.local.processes import Launch
 from deploy.local.servers.base import Process, plain_environment
@@ -11,7 +11,7 @@ from deploy.local.workplace import Workplace, hand_over, system_user
 class Redis(Process):
     """Redis on a loopback port. `databases` is how many numbered key spaces it has."""
 
-    programs = (REDIS,)
+    programs: tuple[Program, ...] = (REDIS,)
 
     def __init__(self, place: Workplace, guardian: Guardian, port: int, databases: int = 16) -> None:
         super().__init__("redis", place, guardian)

@@ -1,4 +1,4 @@
-"""The event log as the other processes see it: events after a number, and the newest numbers."""
+"""The event log on the bus: events after a number, and the newest numbers."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,7 +28,7 @@ class LoggedEvent:
     request_id: str
 
     def concerns(self, subspace: str) -> bool:
-        """Whether whoever is there hears of it."""
+        """Returns whether people in `subspace` hear of the event."""
         return self.subspace in (None, subspace)
 
 

@@ -1,4 +1,4 @@
-"""Webhook subscriptions and what became of each delivery."""
+"""Webhook subscriptions, and the state of each delivery."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,8 +8,8 @@ from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Http, Limit, Operation
 from libs.common.contracts.schema import ClientId, Cursor, Id, PageSize, SpaceId, SpaceType, text
 
+# Names that the API promises (docs/webhooks.md): subscribers may ask for each, even one that no event has yet.
 EVENTS = ("chat", "join", "leave", "document_edit", "comment", "reaction", "moderation")
-"""Names that the contract promises; one may subscribe to each, whether or not this version has an event for it."""
 WebhookUrl = Annotated[str, text(2048, pattern=r"https?://\S+")]
 Secret = Annotated[str, text(256, 8)]
 

@@ -1,4 +1,4 @@
-"""Who may do what, as a table: each row is a person in a space, each column an action."""
+"""The policy as a table: each row is a person in a space, each column an action."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -159,7 +159,7 @@ def outcome(standing: access.Standing, action: Action) -> str:
 @pytest.mark.parametrize(
     ("who", "space", "role", "enter", "chat", "moderate", "subscribe"), TABLE, ids=[f"{r[0]} in {r[1]}" for r in TABLE]
 )
-async def test_who_may_do_what(
+async def test_a_role_in_a_space_may_do_what_the_table_says(
     owner: Owner, who: str, space: str, role: str, enter: str, chat: str, moderate: str, subscribe: str
 ) -> None:
     standing = await standing_of(owner, who, space)

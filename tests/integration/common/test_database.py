@@ -1,4 +1,4 @@
-"""What a caller hears when the database cannot answer."""
+"""Callers hear `unavailable` when the database cannot answer."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 

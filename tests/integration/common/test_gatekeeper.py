@@ -137,7 +137,7 @@ async def test_while_redis_is_away_good_tokens_pass_and_bad_ones_do_not(redis_ur
             await edge.refuses(token(ttl=-1)[0], SESSION_EXPIRED)
 
 
-async def test_what_passed_while_redis_was_away_is_looked_at_again(redis_url: str) -> None:
+async def test_a_token_that_passed_while_redis_was_away_is_checked_again(redis_url: str) -> None:
     good, (encoded, said) = token()[0], token()
     async with proxied(redis_url) as proxy, Edge(redis_url) as direct:
         await direct.redis.redis.set(cache.denied(said.token_id or ""), "1")

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import sys
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -86,7 +85,7 @@ async def test_a_process_with_bad_settings_ends_in_one_sentence_that_names_them(
 async def test_a_process_finishes_what_it_began_before_it_ends(database_url: str, amqp_url: str) -> None:
     """SIGTERM in the middle of a call: it is answered, and nothing is left half done."""
     async with chat_process(
-        PRESENCE_DATABASE_URL=database_url, PRESENCE_AMQP_URL=amqp_url, PRESENCE_DRAIN_SECONDS="20"
+        PRESENCE_DATABASE_URL=database_url, PRESENCE_AMQP_URL=amqp_url, PRESENCE_DRAIN_SECONDS="150"
     ) as running:
         bus = RabbitBus(amqp_url, "test")
         await bus.start()
@@ -103,8 +102,6 @@ async def test_a_process_finishes_what_it_began_before_it_ends(database_url: str
                 await running.waits_for("draining")
                 assert not call.done()
             assert (await call).message.content == "hello"
-            started = time.monotonic()
-            assert await running.ended(10) == 0
-            assert time.monotonic() - started < 5
+            assert await running.ended(100) == 0, "as soon as it has finished, long before its deadline"
             assert len(await owner.sql("SELECT 1 FROM chat_messages")) == 1
         await bus.stop()

@@ -1,4 +1,4 @@
-"""What the tests of the services share: settings as declared, callers, conditions, and a server that can go away."""
+"""Shared by the tests of the services: settings as declared, callers, conditions, a server that can go away."""
 
 import asyncio
 import contextlib

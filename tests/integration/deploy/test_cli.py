@@ -58,7 +58,7 @@ def parents() -> dict[int, int]:
 
 
 def left_of(processes: set[int]) -> set[int]:
-    """Those that still live after a moment."""
+    """Returns the processes that still live after ten seconds at most."""
     deadline = time.monotonic() + 10
     while (left := {pid for pid in processes if started(pid) is not None}) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -113,7 +113,7 @@ def test_up_shows_what_it_does_says_where_to_look_and_down_leaves_no_process(com
 
 
 def test_the_command_line_answers_without_importing_the_stack() -> None:
-    """What it imports is what `make up` on a running stack takes: the servers' drivers would be half a second."""
+    """Its imports are most of what `make up` on a running stack takes: the drivers alone would be half a second."""
     script = (
         "import deploy.local.cli, sys; print({'deploy.local.stack', 'asyncpg', 'aiohttp', 'redis'} & {*sys.modules})"
     )
@@ -154,7 +154,7 @@ def test_a_taken_port_is_one_sentence_and_no_traceback(
         (("logs", "chat"), {}, "There is no log chat"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_sentence(
+def test_a_command_that_cannot_be_carried_out_says_why_in_a_sentence(
     command_line: CommandLine, words: tuple[str, ...], settings: dict[str, str], said: str
 ) -> None:
     done = command_line(*words, **settings)

@@ -32,7 +32,7 @@ async def coturn(place: Workplace) -> AsyncIterator[Coturn]:
     guardian.close()
 
 
-async def test_it_answers_until_it_is_stopped_or_killed_and_starts_again(coturn: Coturn) -> None:
+async def test_coturn_answers_until_it_is_stopped_or_killed_and_starts_again(coturn: Coturn) -> None:
     for end in (coturn.stop, coturn.kill):
         await coturn.start()
         group = coturn.child.pid
@@ -54,7 +54,7 @@ async def test_the_secret_is_in_a_private_file_and_neither_on_the_command_line_n
     assert SECRET not in coturn.child.log.read_text()
 
 
-async def test_only_loopback_can_reach_it_and_its_files_stay_in_its_folder(coturn: Coturn) -> None:
+async def test_coturn_listens_on_loopback_only_and_its_files_stay_in_its_folder(coturn: Coturn) -> None:
     await coturn.start()
     assert listening(coturn) == {("127.0.0.1", coturn.port)}
     assert {file.name for file in coturn.folder.iterdir()} == {"turnserver.conf", "turnserver.db", "turnserver.pid"}

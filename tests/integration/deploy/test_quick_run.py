@@ -29,7 +29,7 @@ def test_that_is_marked(redis_url):
 
 @pytest.fixture
 def output(tmp_path: Path) -> str:
-    """What a quick run of `TESTS` prints."""
+    """The output of a quick run of `TESTS`."""
     file = tmp_path / "test_sample.py"
     file.write_text(TESTS)
     plugins = ("-p", "tests.support.quick", "-p", "tests.support.servers", "-p", "no:cacheprovider")

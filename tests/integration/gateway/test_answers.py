@@ -1,4 +1,4 @@
-"""What every answer has: the contract's errors, CORS, request ids, limits, and who may ask."""
+"""Every answer has its error body, CORS headers, request id and limits, and is for those who may ask."""
 
 from typing import Any
 
@@ -131,7 +131,7 @@ async def test_limits_are_told_and_beyond_them_is_429_with_when_to_come_back(red
     ],
     ids=lambda given: given.kind.code if isinstance(given, PresenceError) else "",
 )
-async def test_what_is_worth_a_retry_says_when(world: World, error: PresenceError, wait: str | None) -> None:
+async def test_an_error_worth_a_retry_says_when(world: World, error: PresenceError, wait: str | None) -> None:
     async def refuse(_: Caller, __: chat.ListMessages) -> chat.MessagePage:
         raise error
 
@@ -157,7 +157,7 @@ async def test_no_token_is_a_guest_and_never_alice(world: World, header: str | N
 @pytest.mark.parametrize(
     "header", ["Bearer junk", "Bearer a.b.c", "junk", "Basic YWxpY2U6eA==", "Token x", "Bearer x y"]
 )
-async def test_what_cannot_be_verified_is_401_with_a_hint(world: World, header: str) -> None:
+async def test_a_token_that_cannot_be_verified_is_401_with_a_hint(world: World, header: str) -> None:
     answer = await world.ask("GET", "/api/auth/me", headers={"Authorization": header})
     assert is_error(answer, 401, "unauthorized")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
@@ -187,7 +187,7 @@ async def test_admin_routes_are_for_operators(world: World) -> None:
     assert world.caller.identity.operator
 
 
-async def test_what_needs_an_account_is_not_for_guests(world: World) -> None:
+async def test_operations_that_need_an_account_refuse_guests(world: World) -> None:
     assert is_error(await world.ask("GET", "/api/webhooks"), 401, "unauthorized")
     token, _ = world.signer.sign(Identity("guest", "0192", "Al (guest)"), 60)
     answer = await world.ask("GET", "/api/webhooks", headers={"Authorization": f"Bearer {token}"})
@@ -226,7 +226,7 @@ async def test_an_admission_does_not_open_what_is_the_accounts_in_other_spaces(
     assert me.body["account"] == "alice"
 
 
-async def test_what_is_internal_is_nowhere_to_be_found(world: World) -> None:
+async def test_internal_operations_have_no_route(world: World) -> None:
     for path in ("/api/log/heads", "/log.heads", "/api/spaces/record_presence", "/livez", "/readyz", "/metrics"):
         for method in ("GET", "POST"):
             assert (await world.ask(method, path, headers=OPERATOR)).status in (404, 405)

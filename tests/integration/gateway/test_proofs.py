@@ -1,4 +1,4 @@
-"""What front ends of DLUX send in the place of a token: a signed challenge."""
+"""Front ends of DLUX send a signed challenge in the place of a token."""
 
 from urllib.parse import quote
 
@@ -19,7 +19,7 @@ JOIN = "/api/spaces/global/lobby/join"
 
 @pytest.fixture
 async def proofs(world: World) -> list[Prove]:
-    """What spaces_auth was asked to prove; the text above it takes once, for alice."""
+    """The proofs that spaces_auth was asked for; it accepts the text above once, for alice."""
     asked: list[Prove] = []
 
     async def prove(_: Caller, request: Prove) -> Proven:

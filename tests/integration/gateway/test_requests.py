@@ -54,7 +54,7 @@ async def test_a_query_is_read_as_the_fields_expect(world: World) -> None:
         (f"offset={'9' * 500}", {"offset"}), ("q=%00", {"q"}), ("sort=best", {"sort"}), ("type=a%00", {"type"}),
     ],
 )  # fmt: skip
-async def test_what_is_wrong_in_a_query_is_named(world: World, query: str, fields: set[str]) -> None:
+async def test_wrong_fields_of_a_query_are_named(world: World, query: str, fields: set[str]) -> None:
     answer = await world.ask("GET", f"/api/spaces?{query}")
     assert is_error(answer, 400, "invalid_input")
     assert set(answer.body["details"]["fields"]) == fields
@@ -185,7 +185,7 @@ async def test_two_gateways_know_the_same_guest_by_the_same_key(world: World, re
     assert len(seen) == 1
 
 
-async def test_whoever_shows_a_token_stays_who_they_are(world: World) -> None:
+async def test_a_guest_with_a_token_keeps_their_identity(world: World) -> None:
     headers = {"Idempotency-Key": "key-1", **world.bearer("alice")}
     await world.ask("POST", MESSAGES, {"content": "x"}, headers=headers)
     assert world.caller.identity.key == "account:alice"

@@ -75,7 +75,7 @@ class World:
 
 
 def is_error(answer: Answer, status: int, code: str) -> bool:
-    """Whether it is the contract's error, whole."""
+    """Asserts that an answer is an error with all its fields."""
     body = answer.body
     assert answer.status == status, body
     assert body["code"] == code

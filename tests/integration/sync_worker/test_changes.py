@@ -1,4 +1,4 @@
-"""What changes at the primary arrives with the next cycle, and whoever loses access is found again."""
+"""A change at the primary arrives with the next cycle, and spaces that lose access have their epoch raised."""
 
 import asyncpg
 import pytest

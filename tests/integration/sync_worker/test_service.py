@@ -116,7 +116,7 @@ async def test_many_who_want_a_sync_at_once_all_get_one(settings: Settings) -> N
         assert all(status.current for status in statuses)
 
 
-async def test_it_answers_over_rabbitmq(world: World, settings: Settings, amqp_url: str) -> None:
+async def test_sync_worker_answers_over_rabbitmq(world: World, settings: Settings, amqp_url: str) -> None:
     service, client = build(replace(settings, amqp_url=amqp_url)), RabbitBus(amqp_url, "test")
     await service.start()
     await client.start()
@@ -141,7 +141,7 @@ async def test_an_unknown_table_is_refused(settings: Settings) -> None:
 
 
 async def test_changes_arrive_by_the_clock_and_the_status_is_in_redis(world: World, settings: Settings) -> None:
-    async with running(replace(settings, interval=0.3)) as worker:
+    async with running(replace(settings, interval=2.0)) as worker:  # current is 3 intervals: a slow cycle must fit
         await eventually(worker.is_current)
         await world.primary.execute(f"UPDATE posts SET votes = 4711 {PHOTO}")
 
@@ -159,7 +159,7 @@ async def test_changes_arrive_by_the_clock_and_the_status_is_in_redis(world: Wor
 async def test_losing_postgresql_and_redis_does_not_end_the_worker(
     world: World, settings: Settings, postgres_server: Postgres, redis_server: Redis
 ) -> None:
-    async with running(replace(settings, interval=0.3)) as worker:
+    async with running(replace(settings, interval=2.0)) as worker:  # current is 3 intervals: a slow cycle must fit
         await eventually(worker.is_current)
         await postgres_server.stop()
         await redis_server.stop()

@@ -1,4 +1,4 @@
-"""What the tests of sync_worker stand on: a primary they may change, a replica, and one cycle at a time."""
+"""The ground of sync_worker's tests: a primary they may change, a replica, and one cycle at a time."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ from libs.common.cache import RedisClient
 from libs.common.db.engine import Database
 from libs.common.spaces import SpaceKey
 from services.sync_worker.cycle import Cycle, Outcome, Trigger
-from services.sync_worker.source import Primary, Source
+from services.sync_worker.primary_repository import Primary, Source
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

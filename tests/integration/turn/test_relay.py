@@ -1,4 +1,4 @@
-"""What GET /api/turn-credentials issues opens the relay, until it expires; nothing else does."""
+"""Credentials of GET /api/turn-credentials open the relay until they expire; nothing else does."""
 
 import asyncio
 import subprocess
@@ -55,7 +55,7 @@ def test_credentials_made_with_another_secret_are_refused(production_coturn: Cot
     assert refusal(production_coturn, *issued(production_coturn, "another secret")) == UNAUTHORIZED
 
 
-def test_nobody_can_give_himself_more_time_or_another_name(production_coturn: Coturn) -> None:
+def test_credentials_cannot_be_given_more_time_or_another_name(production_coturn: Coturn) -> None:
     username, password = issued(production_coturn, SECRET)
     later = f"{int(time.time()) + 86_400}:alice"
     another = username.replace("alice", "mallory")

@@ -10,7 +10,7 @@ def port_of(uri: str) -> int:
     return int(uri.partition("?")[0].rpartition(":")[2])
 
 
-async def test_what_the_api_gives_an_account_opens_the_relay_it_names(stack: Stack, rest: Rest) -> None:
+async def test_turn_credentials_of_the_api_open_the_relay_that_they_name(stack: Stack, rest: Rest) -> None:
     given = await rest.get("/api/turn-credentials", await rest.token("alice"))
     port = port_of(given["uris"][-1])
     with TurnProbe(port, given["username"], given["credential"]) as probe:

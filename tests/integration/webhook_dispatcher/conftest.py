@@ -9,7 +9,7 @@ from tests.support.webhook_sink import WebhookSink
 
 @pytest.fixture
 async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """What is due by the test's clock is found soon by the real one."""
+    """Makes the real clock find soon what is due by the test's clock."""
     monkeypatch.setattr(delivery, "POLL_SECONDS", 0.02)
     async with new_world(database_url) as world:
         yield world

@@ -14,7 +14,7 @@ REMOVE = "DELETE FROM posts"
 
 
 @pytest.mark.parametrize(("change", "code"), [(BAN, "banned"), (HIDE, "not_found"), (REMOVE, "not_found")])
-async def test_who_may_no_longer_see_a_space_is_sent_nothing(
+async def test_a_subscriber_who_may_no_longer_see_a_space_is_sent_nothing(
     world: World, sink: WebhookSink, change: str, code: str
 ) -> None:
     async with world.dispatcher():

@@ -13,7 +13,7 @@ from tests.support.webhook_sink import HANG, Reply, WebhookSink
 _LEASE = {"seconds": 15 + LEASE_MARGIN.total_seconds() + 1}
 
 
-async def test_what_was_sent_but_not_recorded_is_sent_again_under_the_same_id(
+async def test_a_delivery_sent_but_not_recorded_is_sent_again_under_the_same_id(
     world: World, sink: WebhookSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def die(*_: Any) -> None:
@@ -29,7 +29,7 @@ async def test_what_was_sent_but_not_recorded_is_sent_again_under_the_same_id(
     await _resent_once(world, sink, subscription.id)
 
 
-async def test_what_was_being_sent_when_the_process_ended_is_sent_again(world: World, sink: WebhookSink) -> None:
+async def test_a_delivery_under_way_when_the_process_ended_is_sent_again(world: World, sink: WebhookSink) -> None:
     sink.answer(HANG, 200)
     async with world.dispatcher(drain_seconds=0):
         subscription = (await world.subscribe(sink.url)).subscription

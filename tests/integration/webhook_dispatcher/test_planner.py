@@ -68,7 +68,9 @@ async def test_an_event_that_comes_again_is_not_for_those_who_subscribed_since(w
     ],
     ids=["another space", "another type", "an event not asked for", "an unknown event"],
 )
-async def test_what_was_not_asked_for_is_not_planned(world: World, planner: Planner, changes: dict[str, str]) -> None:
+async def test_an_event_that_nobody_subscribed_to_is_not_planned(
+    world: World, planner: Planner, changes: dict[str, str]
+) -> None:
     await planner.plan([message_posted(**changes)])
     assert await planned(world) == 0
 

@@ -1,4 +1,4 @@
-"""What is forgotten, and what is not."""
+"""Old deliveries and inbox marks are deleted, and nothing else."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ VALUES (:id, :subscription, :event, :label, 'chat', 1, '', 'account:alice', :sta
 """
 
 
-async def test_what_was_finished_a_month_ago_is_forgotten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_deliveries_that_finished_a_month_ago_are_deleted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repository, "PRUNE_BATCH", 2)
     async with world.dispatcher():
         subscription = (await world.subscribe("https://myapp.example/webhook")).subscription.id

@@ -105,7 +105,7 @@ async def test_the_quota_does_not_bind_an_operator(running: World) -> None:
         await running.subscribe(f"{URL}/{n}", account="olivia")
 
 
-async def test_the_same_client_id_gives_the_same_subscription_and_secret(running: World) -> None:
+async def test_a_repeated_client_id_gives_the_first_subscription_and_secret(running: World) -> None:
     first = await running.subscribe(URL, client_message_id="key-1")
     assert await running.subscribe(URL, client_message_id="key-1") == first
     assert (await running.subscribe(URL, client_message_id="key-2")).subscription.id != first.subscription.id
@@ -118,7 +118,7 @@ async def test_a_request_repeated_at_the_same_time_makes_one_subscription(runnin
     assert len({(one.subscription.id, one.secret) for one in made}) == 1
 
 
-async def test_one_sees_ones_own_newest_first(running: World) -> None:
+async def test_an_account_sees_its_own_subscriptions_newest_first(running: World) -> None:
     made = [(await running.subscribe(f"{URL}/{n}")).subscription for n in range(3)]
     await running.subscribe(URL, account="dave")
     listed = (await running.bus.call(webhooks.list_subscriptions, Empty(), CAROL)).webhooks
@@ -126,7 +126,7 @@ async def test_one_sees_ones_own_newest_first(running: World) -> None:
     assert await running.bus.call(webhooks.get_subscription, SubscriptionId(made[0].id), CAROL) == made[0]
 
 
-async def test_what_is_anothers_is_not_found(running: World) -> None:
+async def test_a_subscription_of_somebody_else_is_not_found(running: World) -> None:
     mine = (await running.subscribe(URL)).subscription.id
     for one in (mine, new_id()):
         assert await refusal(running.bus.call(webhooks.get_subscription, SubscriptionId(one), DAVE)) is NOT_FOUND

@@ -1,4 +1,4 @@
-"""What the bench makes of its runs: medians, judgement, table, plot."""
+"""The bench makes medians, judgements, a table and a plot of its runs."""
 
 import math
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_numbers_are_shown_with_the_digits_that_mean_something(value: float | No
     assert report.number(value) == text
 
 
-def test_what_was_saved_is_in_the_table_and_the_plot(tmp_path: Path) -> None:
+def test_a_saved_outcome_is_in_the_table_and_the_plot(tmp_path: Path) -> None:
     outcome = Outcome(medians=FASTER.medians)
     outcome.figures = [compared(outcome, "fan-out", "delivered_per_s", "deliveries/s", NODE, Goal("twice", least=2))]
     report.save(tmp_path, "fanout", outcome, {"date": "today"})

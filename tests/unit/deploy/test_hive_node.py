@@ -64,6 +64,6 @@ async def test_a_batch_is_answered_in_order_with_errors_in_their_places(node: No
     assert [answer["error"]["code"] for answer in answers[1:]] == [-32601, -32602, -32600]
 
 
-async def test_what_is_no_json_gets_a_parse_error(node: Node) -> None:
+async def test_a_body_that_is_no_json_gets_a_parse_error(node: Node) -> None:
     async with node.post("/", data=b"{") as answer:
         assert (await answer.json())["error"]["code"] == -32700

@@ -40,7 +40,7 @@ def order_of(events: list[str], *names: str, fails: str | None = None) -> Order:
     return Order(components, NEEDS, lambda _name, _state: None)
 
 
-async def test_what_needs_nothing_starts_at_once_and_the_rest_in_turn() -> None:
+async def test_components_without_needs_start_at_once_and_the_others_in_turn() -> None:
     events: list[str] = []
     await order_of(events, "proxy", "service", "database", "broker").start()
     assert events[:2] == ["database starts", "broker starts"]

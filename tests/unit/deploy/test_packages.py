@@ -1,4 +1,4 @@
-"""What is missing is installed where we may, and otherwise said in one sentence with both ways out."""
+"""Missing programs are installed where we may, and otherwise named in one sentence with both ways out."""
 
 import contextlib
 from pathlib import Path

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from deploy.local.workplace import Workplace, reachable_by_all
@@ -27,3 +28,12 @@ def test_a_link_to_deleted_data_is_made_anew(tmp_path: Path) -> None:
     again = Workplace(tmp_path / "stack")
     assert again.data.is_dir()
     again.remove()
+
+
+def test_secrets_made_by_threads_at_once_are_all_kept(tmp_path: Path) -> None:
+    place = Workplace(tmp_path / "stack")
+    names = [f"secret{number}" for number in range(40)]
+    with ThreadPoolExecutor(max_workers=8) as threads:
+        secrets = list(threads.map(place.secret, names))
+    assert [place.secret(name) for name in names] == secrets
+    place.remove()

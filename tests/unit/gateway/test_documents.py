@@ -117,7 +117,7 @@ def body_fields(operation: dict[str, Any]) -> set[str]:
     return set(schema.get("properties", {}))
 
 
-def test_what_succeeds_is_described_with_its_status() -> None:
+def test_a_success_is_described_with_its_status() -> None:
     for record, binding in REGISTRY.bound(Http):
         answers = OPENAPI["paths"][binding.path][binding.method.lower()]["responses"]
         assert set(answers) == {str(binding.status), "default"}, record.name
@@ -127,7 +127,7 @@ def test_the_error_has_every_code_of_the_catalogue() -> None:
     assert OPENAPI["components"]["schemas"]["Error"]["properties"]["code"]["enum"] == sorted(CATALOGUE)
 
 
-def test_what_needs_a_token_says_so() -> None:
+def test_operations_that_need_a_token_say_so() -> None:
     assert OPENAPI["components"]["securitySchemes"]["token"] == {"type": "http", "scheme": "bearer"}
     for record, binding in REGISTRY.bound(Http):
         assert isinstance(record, Operation)

@@ -1,4 +1,4 @@
-"""Where the primary is, said in one variable or in the seed's five."""
+"""The primary's address comes from one variable or from five."""
 
 from dataclasses import fields
 from typing import Any

@@ -126,5 +126,5 @@ def test_a_time_outside_the_calendar_is_none(value: object) -> None:
 
 
 @pytest.mark.parametrize(("value", "number"), [("1e400", None), (True, 1), (None, None), ([], None), ("x", None)])
-def test_what_is_no_number_is_none(value: object, number: int | None) -> None:
+def test_a_value_that_is_no_number_is_none(value: object, number: int | None) -> None:
     assert values.whole(value) == number

@@ -1,4 +1,4 @@
-"""What is read out of a Hive post."""
+"""A Hive post is read for its title, description and time."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -48,5 +48,5 @@ def test_a_post_without_a_title_is_called_by_its_permlink() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, [], "post", 7])
-def test_what_is_no_post_is_nothing(answer: object) -> None:
+def test_an_answer_that_is_no_post_is_nothing(answer: object) -> None:
     assert read_post(answer, "permlink") is None

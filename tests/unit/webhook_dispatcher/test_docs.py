@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from standardwebhooks import WebhookVerificationError
 
-from services.webhook_dispatcher import schedule
+from services.webhook_dispatcher import retry_schedule
 from tests.support.webhook_examples import BODY, PAGE, SECRETS, example, signed
 
 
@@ -29,4 +29,4 @@ def test_the_table_of_retries_is_the_schedule() -> None:
     row = next(line for line in PAGE.splitlines() if line.startswith("| after the one before"))
     units = {"s": 1, "min": 60, "h": 3600}
     pauses = [int(n) * units[unit] for n, unit in re.findall(r"(\d+) (s|min|h)\b", row)]
-    assert pauses == [pause.total_seconds() for pause in schedule.RETRIES]
+    assert pauses == [pause.total_seconds() for pause in retry_schedule.RETRIES]

@@ -61,12 +61,12 @@ def guard(*allowed: str, require_https: bool = True, resolver: AbstractResolver 
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_what_is_not_public_is_refused(address: str) -> None:
+def test_an_address_that_is_not_public_is_refused(address: str) -> None:
     assert not guard(require_https=False).permits(address, "https")
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_what_is_public_is_permitted_by_https_only(address: str) -> None:
+def test_a_public_address_is_permitted_by_https_only(address: str) -> None:
     assert guard().permits(address, "https")
     assert not guard().permits(address, "http")
     assert guard(require_https=False).permits(address, "http")

@@ -54,7 +54,7 @@ def test_while_a_secret_rotates_both_verify() -> None:
 
 
 @pytest.mark.parametrize("spoilt", ["webhook-id", "webhook-timestamp"])
-def test_what_was_tampered_with_does_not_verify(spoilt: str) -> None:
+def test_a_tampered_webhook_does_not_verify(spoilt: str) -> None:
     secret = signing.make_secret()
     signed = headers(secret)
     signed[spoilt] = {"webhook-id": "msg_2", "webhook-timestamp": str(int(time.time()) + 5)}[spoilt]

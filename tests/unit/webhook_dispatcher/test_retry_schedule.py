@@ -3,8 +3,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from services.webhook_dispatcher import schedule
-from services.webhook_dispatcher.schedule import Verdict, judge
+from services.webhook_dispatcher.retry_schedule import Verdict, jitter, judge
 from services.webhook_dispatcher.sender import Answer
 
 NOW = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
@@ -37,7 +36,7 @@ def test_no_answer_is_a_failure_like_any_other() -> None:
 
 def test_jitter_spreads_a_pause_by_a_tenth() -> None:
     assert pause_after(2, factor=0.9) == timedelta(seconds=270)
-    assert all(0.9 <= schedule.jitter() <= 1.1 for _ in range(100))
+    assert all(0.9 <= jitter() <= 1.1 for _ in range(100))
 
 
 def test_gone_disables_the_subscription() -> None:

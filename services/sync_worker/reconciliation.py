@@ -1,4 +1,4 @@
-"""Deletes: rows of the replica that the primary no longer has, or no longer has in a form that counts.
+"""Deletes rows of the replica that the primary no longer has, or no longer has in a form that counts.
 
 After a pass the replica holds every row the pass saw. If it holds no more than that, there is nothing
 to delete; only otherwise are its rows looked up at the primary, one page of keys after the other. So
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from libs.common.db.engine import Database
 from services.sync_worker import repository, revocations
-from services.sync_worker.replicate import Pass, understand
-from services.sync_worker.source import Primary
+from services.sync_worker.primary_repository import Primary
+from services.sync_worker.replication import Pass, understand
 from services.sync_worker.tables import Key
 
 A_FEW = 10  # rows; so many may always go, whatever share of a small table they are
@@ -21,47 +21,49 @@ class TooManyDeletes(Exception):
 
 
 async def reconcile(done: Pass, primary: Primary, database: Database, guard_percent: float) -> int:
-    """Delete what the primary no longer has and mark the pass complete; how many rows went.
+    """Deletes rows that the primary no longer has and marks the pass complete; returns how many rows it deleted.
 
     Raises `TooManyDeletes`, and then nothing is deleted.
     """
     table, progress = done.table, done.progress
     async with database.read() as connection:
         rows = await repository.count(connection, table)
-    gone = await _gone(done, primary, database) if rows != progress.seen else []
-    _guard(len(gone), rows, guard_percent)
+    missing = await _missing_keys(done, primary, database) if rows != progress.seen else []
+    _guard(len(missing), rows, guard_percent)
     async with database.transaction() as connection:
-        for start in range(0, len(gone), table.page):
-            batch = gone[start : start + table.page]
+        for start in range(0, len(missing), table.page):
+            batch = missing[start : start + table.page]
             await revocations.remember(connection, [table.space_of(key) for key in batch])
             await repository.remove(connection, table, batch)
-        await repository.complete(connection, table.name, rows - len(gone), progress.started_at)
-    return len(gone)
+        await repository.complete(connection, table.name, rows - len(missing), progress.started_at)
+    return len(missing)
 
 
-def _guard(gone: int, rows: int, percent: float) -> None:
-    if gone > A_FEW and gone > rows * percent / 100:
+def _guard(missing: int, rows: int, percent: float) -> None:
+    """Raises `TooManyDeletes` for a share of the table's rows above `percent`."""
+    if missing > A_FEW and missing > rows * percent / 100:
         raise TooManyDeletes(
-            f"would delete {gone} of {rows} rows, more than {percent:g} %; nothing was deleted. "
+            f"would delete {missing} of {rows} rows, more than {percent:g} %; nothing was deleted. "
             "If the primary is right: PRESENCE_SYNC_DELETE_GUARD_PERCENT=100 python -m services.sync_worker --once"
         )
 
 
-async def _gone(done: Pass, primary: Primary, database: Database) -> list[Key]:
-    gone: list[Key] = []
+async def _missing_keys(done: Pass, primary: Primary, database: Database) -> list[Key]:
+    """Returns the replica's keys that the primary lacks, looked up page by page."""
+    missing: list[Key] = []
     after: Key | None = None
     while True:
         async with database.read() as connection:
             keys = await repository.keys_after(connection, done.table, after, done.table.page)
         if not keys:
-            return gone
+            return missing
         present = await _present(done, primary, keys)
-        gone += [key for key in keys if key not in present]
+        missing += [key for key in keys if key not in present]
         after = keys[-1]
 
 
 async def _present(done: Pass, primary: Primary, keys: Sequence[Key]) -> set[Key]:
-    """Those of the replica's keys for which the primary has a row that counts."""
+    """Returns the keys, of those given, for which the primary has a row that counts."""
     present: set[Key] = set()
     for shape in done.shapes:
         wanted = [located for key in keys if (located := shape.locate(key))]

@@ -1,4 +1,4 @@
-"""One table's pass: every row of the primary, page by page, and what differs is written.
+"""Walks a table of the primary page by page and writes the rows that differ.
 
 A page's rows and the position behind it are committed together, so a worker that is killed goes on
 where it was, and a page that comes twice changes nothing. The scan is complete every time because the
@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.clock import now
 from libs.common.db.engine import Database
 from services.sync_worker import repository, revocations
-from services.sync_worker.source import Group, Primary
+from services.sync_worker.primary_repository import Group, Primary
 from services.sync_worker.tables import Key, Record, Shape, Table, digest
 from services.sync_worker.values import BadRow
 
@@ -44,23 +44,25 @@ class Progress(msgspec.Struct):
 
 @dataclass
 class _Page:
-    """What a page of the primary means for the replica."""
+    """A page of the primary as the replica's records, and the rows that could not be read."""
 
     records: dict[Key, Record] = field(default_factory=dict)
     bad: dict[str, str] = field(default_factory=dict)  # key → why
 
 
 class Pass:
-    """A pass over one table, begun or gone on with."""
+    """A pass over one table, from its start or from the position where an earlier one ended."""
 
     def __init__(self, table: Table, columns: Mapping[str, str], primary: Primary, database: Database) -> None:
-        self.table, self.columns = table, columns
+        self.table = table
+        self.columns = columns
         self.shapes = table.shapes_in(columns)
-        self._primary, self._database = primary, database
+        self._primary = primary
+        self._database = database
         self.progress = Progress(now())
 
     async def run(self) -> None:
-        """Bring every row of the primary into the replica; deletes are `reconcile`'s."""
+        """Brings every row of the primary into the replica; `reconcile` deletes."""
         await self._load()
         for shape in self._shapes_left():
             if shape.name != self.progress.shape:
@@ -84,7 +86,7 @@ class Pass:
         return self.shapes[names.index(self.progress.shape) :] if self.progress.shape else self.shapes
 
     async def _next_page(self, shape: Shape) -> bool:
-        """Store one page; whether there may be more of this shape."""
+        """Stores one page; returns whether there may be more of this shape."""
         after = tuple(self.progress.after) if self.progress.after else None
         groups = await self._primary.page(self.table.name, shape, self.columns, after, self.table.page)
         if groups:
@@ -109,7 +111,7 @@ class Pass:
 
 
 def understand(table: Table, shape: Shape, groups: Sequence[Group]) -> _Page:
-    """The records of a page's rows, and what is wrong with the others."""
+    """Returns the records of a page's rows, and the reason for each that could not be read."""
     page = _Page()
     for group in groups:
         try:
@@ -123,7 +125,7 @@ def understand(table: Table, shape: Shape, groups: Sequence[Group]) -> _Page:
 
 
 async def _write_changes(connection: AsyncConnection, table: Table, page: _Page) -> int:
-    """Write the records that differ, and remember whose access that takes away; how many differed."""
+    """Writes the records that differ and remembers the spaces that lose access; returns how many differed."""
     known = await repository.known(connection, table, list(page.records))
     changed = {}
     for key, record in page.records.items():
@@ -142,7 +144,7 @@ async def _write_changes(connection: AsyncConnection, table: Table, page: _Page)
 
 
 async def _upsert(connection: AsyncConnection, table: Table, rows: Mapping[Key, Record]) -> dict[Key, str]:
-    """Write all at once, or, if the replica refuses that, each alone; the rows it refused and why."""
+    """Writes all rows at once or, if the replica refuses that, one by one; returns the refused ones with reasons."""
     if await _accepted(connection, table, list(rows.values())) is None:
         return {}
     refused = {}
@@ -154,7 +156,7 @@ async def _upsert(connection: AsyncConnection, table: Table, rows: Mapping[Key, 
 
 
 async def _accepted(connection: AsyncConnection, table: Table, rows: Sequence[Any]) -> str | None:
-    """Upsert under a savepoint; why the replica refused, or None. A replica that is away raises."""
+    """Upserts under a savepoint; returns why the replica refused, or None. Raises where the replica is away."""
     try:
         async with connection.begin_nested():
             await repository.upsert(connection, table, rows)

@@ -1,4 +1,4 @@
-"""Reading the primary, and never writing to it.
+"""All SQL of sync_worker on the primary, which it reads and never writes to.
 
 Pages follow the key by keyset, in the primary's own collation, so that its index serves them; whether
 that sorts as ours does is never relied on. Rows come as JSON, because the deployments' types differ and
@@ -36,7 +36,7 @@ _AWAY = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asy
 
 
 class PrimaryAway(Exception):
-    """The primary cannot be reached or refuses us; the text says how."""
+    """The primary cannot be reached or refuses us; the text tells how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +48,14 @@ class Group:
 
 
 class Source:
-    """Where the primary is."""
+    """Makes connections to the primary."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator["Primary"]:
-        """One connection for one cycle. Raises `PrimaryAway`."""
+        """Opens a connection for one cycle. Raises `PrimaryAway`."""
         if not self._dsn:
             raise PrimaryAway("no primary is configured; set PRESENCE_PRIMARY_URL or DB_PRIMARY_HOST")
         try:
@@ -81,24 +81,24 @@ class Primary:
         self._connection = connection
 
     async def columns(self, table: str) -> dict[str, str]:
-        """Column → type of the table; empty if there is none. From the catalogue, which hides nothing from us."""
-        found = await self._fetch(
+        """Returns column → type of a table, empty if there is no such table. The catalogue hides no column from us."""
+        rows = await self._fetch(
             """SELECT attname, format_type(atttypid, NULL) AS type FROM pg_attribute
                WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped""",
             table,
         )
-        return {row["attname"]: row["type"] for row in found}
+        return {row["attname"]: row["type"] for row in rows}
 
     async def page(
         self, table: str, shape: Shape, columns: Mapping[str, str], after: Key | None, limit: int
     ) -> list[Group]:
-        """The next `limit` keys behind `after`, in the primary's order."""
+        """Returns the next `limit` keys after `after` with their rows, in the primary's order."""
         behind = [f"({_list(shape.key)}) > ({_parameters(shape, columns)})"] if after else []
         statement = f"{_select(table, shape, columns, behind)} LIMIT {limit:d}"
         return _groups(await self._fetch(statement, *(after or ())))
 
     async def find(self, table: str, shape: Shape, columns: Mapping[str, str], keys: Sequence[Key]) -> list[Group]:
-        """Those of `keys` that exist."""
+        """Returns the rows of those `keys` that exist."""
         names = [f"k{number}" for number in range(len(shape.key))]
         arrays = ", ".join(f"${number}::text[]" for number in range(1, len(names) + 1))
         cast = ", ".join(f"{name}::{columns[column]}" for name, column in zip(names, shape.key, strict=True))
@@ -114,7 +114,7 @@ class Primary:
 
 
 def _select(table: str, shape: Shape, columns: Mapping[str, str], conditions: Iterable[str]) -> str:
-    """Rows of one shape, grouped by key. All names are constants of `tables.py`; the types are the primary's own."""
+    """Returns the statement for rows of one shape, grouped by key. All names are constants of `tables.py`."""
     wanted = [*shape.key, *(column for column in shape.columns if column in columns)]
     where = [*(f'"{column}" IS NOT NULL' for column in shape.key), *_other_shape(shape, columns), *conditions]
     key = _list(shape.key)
@@ -127,7 +127,7 @@ def _select(table: str, shape: Shape, columns: Mapping[str, str], conditions: It
 
 
 def _other_shape(shape: Shape, columns: Mapping[str, str]) -> list[str]:
-    """In a mixed table, leave the rows of the other shape to it."""
+    """Returns the condition that excludes the rows of the other shape in a table that holds both."""
     if not shape.unless or not columns.keys() >= set(shape.unless):
         return []
     named = " AND ".join(f'"{column}" IS NOT NULL' for column in shape.unless)
@@ -142,5 +142,5 @@ def _parameters(shape: Shape, columns: Mapping[str, str]) -> str:
     return ", ".join(f"${number}::text::{columns[column]}" for number, column in enumerate(shape.key, 1))
 
 
-def _groups(found: Iterable[asyncpg.Record]) -> list[Group]:
-    return [Group(tuple(row["key"]), msgspec.json.decode(row["rows"])) for row in found]
+def _groups(rows: Iterable[asyncpg.Record]) -> list[Group]:
+    return [Group(tuple(row["key"]), msgspec.json.decode(row["rows"])) for row in rows]

@@ -1,4 +1,4 @@
-"""What an answer means for its delivery: done, again at some time, or dead."""
+"""Decides what follows an attempt: the delivery is delivered, retried at a later time, or dead."""
 
 import random
 from collections.abc import Callable
@@ -8,14 +8,18 @@ from email.utils import parsedate_to_datetime
 
 from services.webhook_dispatcher.sender import Answer
 
-RETRIES = tuple(
-    timedelta(**pause)
-    for pause in (
-        {"seconds": 5}, {"minutes": 5}, {"minutes": 30}, {"hours": 2}, {"hours": 5},
-        {"hours": 10}, {"hours": 14}, {"hours": 20}, {"hours": 24},
-    )
-)  # fmt: skip
-"""Pause before the second attempt, the third, ...; the first is made at once. The schedule of Standard Webhooks."""
+# Pauses before the second attempt, the third, ...; the first is made at once. The schedule of Standard Webhooks.
+RETRIES = (
+    timedelta(seconds=5),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=5),
+    timedelta(hours=10),
+    timedelta(hours=14),
+    timedelta(hours=20),
+    timedelta(hours=24),
+)
 LONGEST_RETRY_AFTER = timedelta(hours=24)
 GONE = 410
 _ASK_TO_WAIT = (429, 503)
@@ -23,7 +27,7 @@ _ASK_TO_WAIT = (429, 503)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`next_attempt_at` is set while `status` is pending. `disable` is why the whole subscription ends."""
+    """`next_attempt_at` is set only while `status` is pending. `disable` is the reason for ending the subscription."""
 
     status: str
     next_attempt_at: datetime | None = None
@@ -31,12 +35,12 @@ class Verdict:
 
 
 def jitter() -> float:
-    """A factor around 1, so that what failed together is not retried together."""
+    """Returns a factor around 1, so that deliveries that failed together are not retried together."""
     return random.uniform(0.9, 1.1)  # noqa: S311  no secret
 
 
 def judge(answer: Answer, attempts: int, moment: datetime, factor: Callable[[], float] = jitter) -> Verdict:
-    """`attempts` counts this one."""
+    """Returns what follows from an answer at `moment`. `attempts` counts the attempt that it answers."""
     if answer.delivered:
         return Verdict("delivered")
     if answer.status_code == GONE:
@@ -50,7 +54,7 @@ def judge(answer: Answer, attempts: int, moment: datetime, factor: Callable[[], 
 
 
 def _retry_after(header: str, moment: datetime) -> timedelta:
-    """Seconds or an HTTP date (RFC 9110, 10.2.3); zero for what is neither."""
+    """Reads a Retry-After header: seconds or an HTTP date (RFC 9110, 10.2.3). Returns zero for anything else."""
     header = header.strip()
     if header.isascii() and header.isdigit():
         return timedelta(seconds=min(int(header[:10]), LONGEST_RETRY_AFTER.total_seconds()))

@@ -1,0 +1,41 @@
+"""Makes the body of a webhook: an event under the names that subscribers know."""
+
+from typing import Any
+
+import msgspec
+
+from libs.common.clock import rfc3339
+from libs.common.contracts.log import LoggedEvent
+from libs.common.contracts.registry import Registry, Webhook
+
+
+def webhooks_of(registry: Registry, event_name: str) -> dict[str, Webhook]:
+    """Returns the webhook bindings of an event by the name that subscribers know; none for an unknown event."""
+    declared = registry.event(event_name)
+    return {b.event: b for b in declared.bindings if isinstance(b, Webhook)} if declared else {}
+
+
+def data_of(event: LoggedEvent, binding: Webhook) -> dict[str, Any]:
+    """Returns the payload with its fields renamed as the binding says (`content` is `message` there)."""
+    renamed = {binding.rename.get(name, name): value for name, value in event.payload.items()}
+    return renamed if event.subspace is None else {"subspace": event.subspace, **renamed}
+
+
+def body_of(event: LoggedEvent, webhook_id: str, binding: Webhook) -> bytes:
+    """Returns the bytes to send. The planner freezes them: every attempt sends the same ones, until the words in
+    them are taken back.
+
+    The name of the event stands twice: as `type`, which Standard Webhooks asks for, and as `event`.
+    """
+    return msgspec.json.encode(
+        {
+            "id": webhook_id,
+            "type": binding.event,
+            "event": binding.event,
+            "space_type": event.space_type,
+            "space_id": event.space_id,
+            "timestamp": rfc3339(event.occurred_at),
+            "sequence": event.seq,
+            "data": data_of(event, binding),
+        }
+    )
