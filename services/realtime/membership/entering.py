@@ -109,6 +109,7 @@ class Entering:
             request.after_seq = max(request.after_seq, space.seq)
         client.enter(_new_place(client, space.key, request, authorization, self._presence.replica))
         space.begin_entering(client)
+        MEMBERS.inc()
         try:
             place = await self._register(client, space)
             snapshot = await self._snapshots.of(space.key, place.subspace)
@@ -152,17 +153,15 @@ class Entering:
                     self._broadcast.to_one(client, packet)
 
         await space.admit(client, snapshot.seq, send)
-        MEMBERS.inc()
         return answer
 
     async def _back_out(self, client: Client, space: HeldSpace) -> None:
-        was_inside, place = client.is_inside, client.step_out()
-        space.forget(client)
+        """Undoes an entering that failed, unless the client was taken out meanwhile, with all that it held."""
+        place = self._step_out(client)
+        if place is None:
+            return
         try:
-            if place:
-                if was_inside:
-                    self._broadcast.expel(client, place)
-                await self._depart(place, "left")
+            await self._depart(place, "left")
         finally:
             await self._held_spaces.release(space)
 

@@ -40,6 +40,7 @@ class Lease:
         self._grace = grace
         self._ejection = ejection
         self._interval = min(seconds / 3, SWEEP_SECONDS)
+        self._members_are_registered = True
         self._background = Background()
 
     async def start(self) -> None:
@@ -56,7 +57,10 @@ class Lease:
 
     async def _beat(self) -> None:
         if not await self._presence.renew():
+            self._members_are_registered = False
+        if not self._members_are_registered:  # until it has succeeded: the next renewal finds the lease again
             await self._entering.register_again()
+            self._members_are_registered = True
         for space, member in await self._presence.sweep():
             _log.info("swept a member of a dead replica", space=str(space), socket_id=member.socket_id)
             self._reporter.leave(space, member, "lost")

@@ -210,6 +210,13 @@ class HeldSpace:
         self._add(member)
 
     def _add(self, member: Member) -> None:
+        """Takes a member into the roster and announces it, if it was not known in its subspace.
+
+        Its leaving the subspace where it was known may have been passed over: by then its client was here again.
+        """
+        known = self.roster.get(member.socket_id)
+        if known and known.subspace != member.subspace:
+            self._remove(member.socket_id, "left", member.joined_at)
         own = self.clients.get(member.socket_id)
         if own and own.place and own.place.member.stay_id == member.stay_id:
             member = own.place.member  # one record of it is enough

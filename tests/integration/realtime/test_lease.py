@@ -1,8 +1,11 @@
 """A replica's lease: renewed while it lives, given back when it stops in order, and swept when it does neither."""
 
 import asyncio
+from unittest.mock import AsyncMock, patch
 
 from libs.common.contracts import chat
+from libs.common.errors import UNAVAILABLE, PresenceError
+from tests.integration.realtime.people import code_of
 from tests.integration.realtime.world import HALL, PATIENCE, World, running
 from tests.support.waiting import eventually
 
@@ -87,3 +90,13 @@ async def test_a_member_that_is_swept_while_it_enters_gets_back(world: World) ->
     await world.settled()
     assert set(await world.members()) == world.replicas["r1"].roster(HALL) == {"ann", "bob"}
     assert world.joins_heard_by("bob") == ["ann", "ann"]
+
+
+async def test_members_that_could_not_be_put_back_are_put_back_at_the_next_renewal(world: World) -> None:
+    await world.join("ann")
+    await world.redis.flushdb()
+    away = AsyncMock(side_effect=PresenceError(UNAVAILABLE))
+    with patch.object(world.replicas["r1"].presence, "missing", away):  # Redis flaps right after the renewal
+        assert await code_of(world.beat("r1")) == "unavailable"
+    await world.beat("r1")
+    assert set(await world.members()) == {"ann"}

@@ -202,3 +202,17 @@ async def test_members_that_redis_still_has_keep_their_stays(world: World) -> No
     assert after["bob"] == before["bob"]
     assert after["ann"].stay_id != before["ann"].stay_id
     assert [report for report in await world.reports() if report[1] == "bob"] == [("join", "bob", None)]
+
+
+async def test_a_socket_that_is_taken_out_while_it_enters_is_not_let_in(world: World) -> None:
+    await world.join("bob")
+    async with world.store.holding(chat.snapshot) as snapshot:
+        joining = asyncio.create_task(world.join("ann"))
+        await snapshot.asked()
+        await world.leave("ann", out_of_turn=True)
+        snapshot.release()
+        assert await code_of(joining) == "forbidden"
+    await world.publish(*world.write(1))
+    await world.settled()
+    assert (world.is_inside("ann"), world.events_heard_by("ann")) == (False, [])
+    assert set(await world.members()) == world.replicas["r1"].roster(HALL) == {"bob"}

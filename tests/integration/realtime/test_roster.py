@@ -1,7 +1,10 @@
 """Who is in a held space: announcements by version, each member once, and Redis where one was missed."""
 
+import asyncio
+
+from libs.common.contracts import log
 from services.realtime.cluster.messages import Arrival, MembersJoined, MembersLeft
-from tests.integration.realtime.world import HALL, PATIENCE, World, make_member
+from tests.integration.realtime.world import ELSEWHERE, HALL, PATIENCE, World, make_member, running
 from tests.support.waiting import eventually
 
 
@@ -97,3 +100,29 @@ async def test_nobody_hears_of_members_in_another_subspace(world: World) -> None
     await world.settled()
     assert (world.joins_heard_by("ann"), world.leaves_heard_by("ann")) == ([], [])
     assert (world.joins_heard_by("bob"), world.leaves_heard_by("bob")) == (["cy"], [("cy", "left")])
+
+
+async def test_a_member_who_moves_to_another_subspace_while_the_space_is_busy_is_announced_in_both(
+    redis_url: str,
+) -> None:
+    async with running(redis_url, gap=0.02) as world:
+        await world.join("bob", "main")
+        await world.join("cy", "attic")
+        await world.join("ann", "main")
+        await world.join("zoe", space=ELSEWHERE)
+        async with world.store.holding(log.events_since) as fetch:  # the space is busy meanwhile
+            _lost, second = world.write(2)
+            await world.publish(second)
+            await fetch.asked()
+            moving = asyncio.create_task(world.join("ann", "attic"))
+            await eventually(lambda: is_in(world, "ann", "attic"), PATIENCE)
+            await world.settled(ELSEWHERE)
+        await moving
+        await world.settled()
+        assert world.joins_heard_by("cy") == ["ann"]
+        assert [name for name, _ in world.leaves_heard_by("bob")] == ["ann"]
+
+
+async def is_in(world: World, name: str, subspace: str) -> bool:
+    members = await world.members()
+    return name in members and members[name].subspace == subspace
