@@ -108,7 +108,7 @@ async def queries(database: Database, posts: int) -> dict[str, Query]:
         "1,000th page by cursor, recent": page(recent, deep_recent),
         "1,000th page by cursor, type": page(Search(type="art"), deep_type),
         "offset 9,950": page(votes, None, 9950),
-        "sort=active, the 50 of 1,000 with people": lambda c: listing.these(c, votes, active, PAGE + 1),
+        "sort=active, the 50 of 1,000 with people": lambda c: listing.matching(c, votes, active, PAGE + 1),
         "sort=active, the first page after those": page(votes, None, 0, active),
         "total": total(votes),
         "total of a type": total(Search(type="art")),

@@ -1,4 +1,4 @@
-"""The whole schema: the eleven tables of replica, chat and presence, the log, and what sign-in, roles and delivery add."""
+"""The whole schema: replica, chat, presence, the log, and what sign-in, roles and delivery add."""
 
 from collections.abc import Sequence
 

@@ -1,8 +1,8 @@
-"""The one policy: may this identity do this here?
+"""The one policy: decides whether an identity may do something in a space.
 
-`look` reads everything that matters in one query; `Standing.require` answers. What one may not see
-is `not_found`, never `forbidden`, so that nothing tells whether it exists. The table of who may do
-what is in docs/spaces.md.
+`look` reads everything that matters in one query and returns a `Standing`; `Standing.require` decides. A space that the
+caller may not see is `not_found`, never `forbidden`, so that no answer reveals that it exists. docs/spaces.md has the
+table of roles and actions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,6 +32,7 @@ class Action(StrEnum):
     RESOLVE = "resolve"  # another's comment
 
 
+_NOT_OVER = "Moderators cannot do that to the owner or to each other."
 _MAY_EDIT = ("edit", "admin")
 _MAY_COMMENT = ("comment", *_MAY_EDIT)
 
@@ -49,7 +50,7 @@ DEFAULT_SETTINGS: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How one identity stands in one space, at the moment of the query."""
+    """One identity's role in one space and all that limits it there, at the moment of the query."""
 
     space: SpaceKey
     exists: bool
@@ -67,7 +68,7 @@ class Standing:
         return self.public or self.role >= Role.MEMBER
 
     def require(self, action: Action) -> None:
-        """Return, or raise `not_found`, `banned`, `muted` or `forbidden`."""
+        """Returns if the action is allowed. Raises `not_found`, `banned`, `muted` or `forbidden`."""
         if not self.may_see:
             raise PresenceError(NOT_FOUND)
         if self.banned:
@@ -87,13 +88,27 @@ class Standing:
         elif action is Action.RESOLVE and self.document_permission not in _MAY_EDIT:
             self._require_role(Role.MODERATOR)
 
+    def require_over_words_of(self, author: "Standing") -> None:
+        """Raises `forbidden` unless this identity, a moderator or above, may take back the words of `author`.
+
+        A moderator has no power over the owner, other moderators or operators; the owner and operators have it over
+        everybody.
+        """
+        if self.role <= Role.MODERATOR <= author.role:
+            raise PresenceError(FORBIDDEN, _NOT_OVER)
+
     def require_over(self, other: "Standing") -> None:
-        """Whether one may ban, mute or kick the other: nobody of one's own rank, or of a higher one."""
+        """Raises `forbidden` unless this identity, a moderator or above, may ban, mute or kick `other`.
+
+        For a moderator the rule is that of `require_over_words_of`. The owner and operators have no power over their
+        own rank or a higher one either: a sanction never holds against an operator, and nobody shuts themself out.
+        """
+        self.require_over_words_of(other)
         if other.role >= self.role:
-            raise PresenceError(FORBIDDEN, "Moderators cannot do that to the owner or to each other.")
+            raise PresenceError(FORBIDDEN, _NOT_OVER)
 
     def _require_comment(self) -> None:
-        """A public document takes comments from every account, a private one from those it lets comment or edit."""
+        """Raises `muted`, or `forbidden` unless the document is public or lets this account comment or edit."""
         if self.muted:
             raise PresenceError(MUTED)
         if self.role >= Role.MODERATOR:
@@ -158,9 +173,9 @@ async def look(
     operators: tuple[str, ...] = (),
     address: str = "",
 ) -> Standing:
-    """How `identity`, who comes from `address`, stands in `space`, by one query.
+    """Returns the standing in `space` of `identity`, who comes from `address`, by one query.
 
-    Without an address, bans of addresses are not seen: every door that a person comes through has one to give.
+    Without an address, bans of addresses are not seen: every edge that a person comes through passes one on.
     """
     return (await look_at_all(connection, [(identity, address)], space, operators))[0]
 
@@ -171,7 +186,7 @@ async def look_at_all(
     space: SpaceKey,
     operators: tuple[str, ...] = (),
 ) -> list[Standing]:
-    """The same for many, each with an address, by one query; in their order."""
+    """Returns the standing of each person, an identity and its address, in their order, by one query."""
     rows = await connection.execute(
         text(_QUERY.format(content=_CONTENT.get(space.space_type, _OPEN))),
         {

@@ -1,4 +1,4 @@
-"""`python -m services.spaces_auth`: who someone is, and where they may be."""
+"""`python -m services.spaces_auth`: logins, spaces, admission, moderation and analytics."""
 
 from libs.common.service import run
 from services.spaces_auth.app import build

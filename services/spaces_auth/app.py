@@ -15,20 +15,21 @@ from services.spaces_auth.consumers import Consumers
 from services.spaces_auth.joining.join import JoinHandlers
 from services.spaces_auth.joining.presence import PresenceHandlers
 from services.spaces_auth.joining.review import ReviewHandlers
-from services.spaces_auth.joining.turn import Turn
+from services.spaces_auth.joining.turn import TurnHandlers
 from services.spaces_auth.login.hive_authority import HiveAuthority
 from services.spaces_auth.login.login import LoginHandlers
 from services.spaces_auth.login.signing_keys import SigningKeys, lifetimes
-from services.spaces_auth.moderation.access_epochs import Epochs
-from services.spaces_auth.moderation.audited_changes import Acting
+from services.spaces_auth.moderation.access_epochs import AccessEpochs
+from services.spaces_auth.moderation.audited_changes import AuditedChanges
 from services.spaces_auth.moderation.moderation import ModerationHandlers
-from services.spaces_auth.moderation.space_settings import GoverningHandlers
+from services.spaces_auth.moderation.roles import RoleHandlers
+from services.spaces_auth.moderation.space_settings import SpaceSettingsHandlers
 from services.spaces_auth.retention.retention import Retention
 from services.spaces_auth.settings import Settings
 from services.spaces_auth.spaces.history import HistoryHandlers
-from services.spaces_auth.spaces.naf_room_names import RoomHandlers
-from services.spaces_auth.spaces.space_detail import SpacesHandlers
-from services.spaces_auth.spaces.space_list import Finding
+from services.spaces_auth.spaces.naf_room_names import RoomNameHandlers
+from services.spaces_auth.spaces.space_detail import SpaceDetailHandlers
+from services.spaces_auth.spaces.space_list import SpaceListHandlers
 
 
 def build(settings: Settings, bus: Bus | None = None) -> Service:
@@ -39,18 +40,20 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     hive = HiveClient(settings.hive_nodes, settings.hive_timeout)
     event_log = EventLog(database, bus)
     keys = SigningKeys(database, Sealer(settings.secret_key), settings.public_url, lifetimes(settings))
-    turn = Turn(settings)
+    turn = TurnHandlers(settings)
 
     logins = LoginHandlers(settings, database, redis.redis, keys, HiveAuthority(hive, redis.redis))
-    looking = SpacesHandlers(database, redis.redis, settings.operators)
-    joining = JoinHandlers(settings, database, redis.redis, keys, turn)
-    epochs = Epochs(redis.redis)
-    acting = Acting(event_log, epochs, settings.operators)
-    moderating = ModerationHandlers(database, redis.redis, acting)
-    governing = GoverningHandlers(database, acting, settings.operators)
-    reviewing = ReviewHandlers(database, redis.redis, event_log, epochs, settings.operators)
-    analysing = AnalyticsHandlers(database, settings.operators)
-    recording = PresenceHandlers(event_log)
+    space_list = SpaceListHandlers(database, redis.redis, settings.operators)
+    space_detail = SpaceDetailHandlers(database, redis.redis, settings.operators)
+    join = JoinHandlers(settings, database, redis.redis, keys, turn)
+    epochs = AccessEpochs(redis.redis)
+    changes = AuditedChanges(event_log, epochs, settings.operators)
+    sanctions = ModerationHandlers(database, redis.redis, changes)
+    space_settings = SpaceSettingsHandlers(database, changes, settings.operators)
+    roles = RoleHandlers(database, changes, settings.operators)
+    review = ReviewHandlers(database, redis.redis, event_log, epochs, settings.operators)
+    views = AnalyticsHandlers(database, settings.operators)
+    presence = PresenceHandlers(event_log)
     history = HistoryHandlers(database)
 
     bus.serve(auth.challenge, logins.challenge)
@@ -61,32 +64,32 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     bus.serve(auth.logout, logins.logout)
     bus.serve(auth.me, logins.me)
     bus.serve(auth.jwks, logins.jwks)
-    bus.serve(spaces.list_spaces, Finding(database, redis.redis, settings.operators).list_spaces)
-    bus.serve(spaces.get_space, looking.get_space)
-    bus.serve(spaces.join, joining.join)
-    bus.serve(spaces.leave, reviewing.leave)
-    bus.serve(spaces.list_subrooms, looking.list_subrooms)
-    bus.serve(spaces.review, reviewing.review)
-    bus.serve(spaces.resolve_room, RoomHandlers(database).resolve)
-    bus.serve(spaces.record_presence, recording.record)
-    bus.serve(moderation.update_settings, governing.update_settings)
-    bus.serve(moderation.list_roles, governing.list_roles)
-    bus.serve(moderation.get_role, governing.get_role)
-    bus.serve(moderation.set_role, governing.set_role)
-    bus.serve(moderation.remove_role, governing.remove_role)
-    bus.serve(moderation.list_bans, moderating.list_bans)
-    bus.serve(moderation.ban, moderating.ban)
-    bus.serve(moderation.unban, moderating.unban)
-    bus.serve(moderation.mute, moderating.mute)
-    bus.serve(moderation.unmute, moderating.unmute)
-    bus.serve(moderation.kick, moderating.kick)
-    bus.serve(moderation.list_audit, moderating.list_audit)
-    bus.serve(analytics.popular, analysing.popular)
-    bus.serve(analytics.engagement, analysing.engagement)
-    bus.serve(analytics.voice, analysing.voice)
-    bus.serve(analytics.documents, analysing.documents)
-    bus.serve(analytics.movement, analysing.movement)
-    bus.serve(voice.report_connection, analysing.report_connection)
+    bus.serve(spaces.list_spaces, space_list.list_spaces)
+    bus.serve(spaces.get_space, space_detail.get_space)
+    bus.serve(spaces.join, join.join)
+    bus.serve(spaces.leave, review.leave)
+    bus.serve(spaces.list_subrooms, space_detail.list_subrooms)
+    bus.serve(spaces.review, review.review)
+    bus.serve(spaces.resolve_room, RoomNameHandlers(database).resolve)
+    bus.serve(spaces.record_presence, presence.record)
+    bus.serve(moderation.update_settings, space_settings.update_settings)
+    bus.serve(moderation.list_roles, roles.list_roles)
+    bus.serve(moderation.get_role, roles.get_role)
+    bus.serve(moderation.set_role, roles.set_role)
+    bus.serve(moderation.remove_role, roles.remove_role)
+    bus.serve(moderation.list_bans, sanctions.list_bans)
+    bus.serve(moderation.ban, sanctions.ban)
+    bus.serve(moderation.unban, sanctions.unban)
+    bus.serve(moderation.mute, sanctions.mute)
+    bus.serve(moderation.unmute, sanctions.unmute)
+    bus.serve(moderation.kick, sanctions.kick)
+    bus.serve(moderation.list_audit, sanctions.list_audit)
+    bus.serve(analytics.popular, views.popular)
+    bus.serve(analytics.engagement, views.engagement)
+    bus.serve(analytics.voice, views.voice)
+    bus.serve(analytics.documents, views.documents)
+    bus.serve(analytics.movement, views.movement)
+    bus.serve(voice.report_connection, views.report_connection)
     bus.serve(voice.turn_credentials, turn.credentials)
     bus.serve(log.events_since, history.events_since)
     bus.serve(log.heads, history.heads)

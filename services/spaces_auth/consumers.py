@@ -1,18 +1,21 @@
-"""What becomes of an event of the log here: the access epoch first, then activity."""
+"""Consumes every event of the log: raises the access epoch first, then records activity."""
 
 from collections.abc import Sequence
 
 from libs.common.contracts.log import LoggedEvent
 from services.spaces_auth.analytics.activity import ActivityRecorder
-from services.spaces_auth.moderation.access_epochs import Epochs
+from services.spaces_auth.moderation.access_epochs import AccessEpochs
 
 
 class Consumers:
-    def __init__(self, epochs: Epochs, activity: ActivityRecorder) -> None:
-        self._epochs, self._activity = epochs, activity
+    """The service's consumers of events, in the order in which they run."""
+
+    def __init__(self, epochs: AccessEpochs, activity: ActivityRecorder) -> None:
+        self._epochs = epochs
+        self._activity = activity
 
     async def on_events(self, events: Sequence[LoggedEvent]) -> None:
-        """Both may be asked twice. Raises `unavailable` while Redis or the database is away."""
+        """Handles a batch; idempotent. Raises `unavailable` while Redis or the database is away."""
         for event in events:
             await self._epochs.on_event(event)
         await self._activity.on_events(events)

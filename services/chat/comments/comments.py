@@ -137,7 +137,7 @@ class Comments:
         async def erase(tx: Transaction, stored: StoredComment) -> Comment:
             if stored.author_key != caller.identity.key:
                 space = _space(request.document_id)
-                await self._policy.require_over(tx.connection, caller, space, stored.author_key)
+                await self._policy.require_over_words_of(tx.connection, caller, space, stored.author_key)
             before = stored.comment
             if before.parent_comment_id and not before.is_deleted:
                 await repository.count_reply(tx.connection, before.document_id, before.parent_comment_id, -1)

@@ -37,7 +37,7 @@ from services.chat.rules import commands_repository as commands
 from services.chat.rules import text_rules as content
 from services.chat.rules.commands_repository import AlreadyDone, Command
 from services.chat.rules.filters import Draft, Filter, check_all
-from services.chat.rules.policy import Policy, require_there
+from services.chat.rules.policy import Policy, require_same_space
 
 
 class Changing:
@@ -101,7 +101,7 @@ class Changing:
             await self._policy.require(tx.connection, caller, stored.space, Action.ENTER)
             own = stored.author_key == caller.identity.key
             if not own:
-                await self._policy.require_over(tx.connection, caller, stored.space, stored.author_key)
+                await self._policy.require_over_words_of(tx.connection, caller, stored.space, stored.author_key)
             if stored.message.is_deleted:
                 return MessageReply(stored.message)
             after = repository.tombstone(stored.message, now())
@@ -119,7 +119,7 @@ class Changing:
 async def lock(tx: Transaction, request: EditMessage | DeleteMessage | MessageId) -> Stored:
     """The message that is asked for, locked. Raises `not_found`, also if it is in another space than was said."""
     stored = await repository.lock(tx.connection, request.id)
-    require_there(stored.space, request.space_type, request.space_id)
+    require_same_space(stored.space, request.space_type, request.space_id)
     return stored
 
 

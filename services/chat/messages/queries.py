@@ -23,7 +23,7 @@ from libs.common.errors import NOT_FOUND, PresenceError
 from libs.common.spaces import SpaceKey
 from services.chat.messages import messages_repository as repository
 from services.chat.messages.messages_repository import Page, Stored
-from services.chat.rules.policy import Policy, require_there
+from services.chat.rules.policy import Policy, require_same_space
 
 
 class Reading:
@@ -65,7 +65,7 @@ class Reading:
         self, connection: AsyncConnection, caller: Caller, request: MessageId | ListThread | ListEdits
     ) -> Stored:
         stored = await repository.get(connection, request.id)
-        require_there(stored.space, request.space_type, request.space_id)
+        require_same_space(stored.space, request.space_type, request.space_id)
         await self._policy.require(connection, caller, stored.space, Action.ENTER)
         return stored
 

@@ -39,7 +39,7 @@ class Recipients:
         named = sorted(set().union(*kinds))
         levels = await repository.levels(connection, space, named)
         wanting = [account for account in named if levels.get(account, repository.DEFAULT_LEVEL) != "none"]
-        told = await self._policy.seers(connection, wanting, space)
+        told = await self._policy.readers(connection, wanting, space)
         eager = dict.fromkeys((account for account, level in levels.items() if level == "all"), "message")
         return [
             {account: kind for account, kind in (eager | mine).items() if _hears(account, message, mine, told)}

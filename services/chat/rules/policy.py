@@ -1,24 +1,26 @@
-"""The house's one policy, asked at the moment of use, and whether an id is where the caller says it is."""
+"""Asks the one policy (libs/common/access.py) at the moment of use, and checks that ids belong to the space named."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common import access
 from libs.common.access import Action, Standing
 from libs.common.bus.base import Caller
-from libs.common.errors import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, PresenceError
-from libs.common.identity import Identity
-from libs.common.roles import Role
+from libs.common.errors import NOT_FOUND, UNAUTHORIZED, PresenceError
+from libs.common.identity import Identity, Kind
 from libs.common.spaces import SpaceKey
 
 
 class Policy:
+    """`operators` are the accounts that the settings name as such."""
+
     def __init__(self, operators: tuple[str, ...]) -> None:
         self._operators = operators
 
     async def require(self, connection: AsyncConnection, caller: Caller, space: SpaceKey, action: Action) -> Standing:
-        """How the caller stands in `space`, if it may do that there. Raises as `Standing.require` does."""
+        """Returns the caller's standing in `space` if it allows `action`. Raises as `Standing.require` does."""
         (standing,) = await self.standings(connection, [caller], space)
         standing.require(action)
         return standing
@@ -26,29 +28,26 @@ class Policy:
     async def standings(
         self, connection: AsyncConnection, callers: Sequence[Caller], space: SpaceKey
     ) -> list[Standing]:
-        """How each stands there, in their order, by one query."""
+        """Returns each caller's standing in `space`, in their order, by one query."""
         people = [(caller.identity, caller.address) for caller in callers]
         return await access.look_at_all(connection, people, space, self._operators)
 
-    async def seers(self, connection: AsyncConnection, accounts: Sequence[str], space: SpaceKey) -> set[str]:
-        """Those accounts that may be told of what is written in `space`; they need not be here themselves."""
+    async def readers(self, connection: AsyncConnection, accounts: Sequence[str], space: SpaceKey) -> set[str]:
+        """Returns those of `accounts` that may read what is written in `space`; they need not be in it."""
         if not accounts:
             return set()
         people = [(Identity("account", account, account), "") for account in accounts]
         standings = await access.look_at_all(connection, people, space, self._operators)
         return {account for account, standing in zip(accounts, standings, strict=True) if _may_enter(standing)}
 
-    async def require_over(self, connection: AsyncConnection, caller: Caller, space: SpaceKey, author: str) -> None:
-        """Whether the caller may take back the words of `author` (an `Identity.key`).
-
-        Moderators may do that to all but the owner and other moderators.
-        """
-        mine = await self.require(connection, caller, space, Action.MODERATE)
-        kind, _, name = author.partition(":")
-        if mine.role is Role.MODERATOR and kind == "account":
-            theirs = await access.look(connection, Identity("account", name, name), space, self._operators)
-            if theirs.role >= Role.MODERATOR:
-                raise PresenceError(FORBIDDEN, "Moderators cannot do that to the owner or to each other.")
+    async def require_over_words_of(
+        self, connection: AsyncConnection, caller: Caller, space: SpaceKey, author_key: str
+    ) -> None:
+        """Raises `forbidden` unless the caller may take back the words of the author with that `Identity.key`."""
+        standing = await self.require(connection, caller, space, Action.MODERATE)
+        kind, _, author_id = author_key.partition(":")
+        author = Identity(cast("Kind", kind), author_id, author_id)
+        standing.require_over_words_of(await access.look(connection, author, space, self._operators))
 
 
 def _may_enter(standing: Standing) -> bool:
@@ -60,13 +59,13 @@ def _may_enter(standing: Standing) -> bool:
 
 
 def require_account(caller: Caller) -> str:
-    """The caller's account. Raises `unauthorized` for guests and services."""
+    """Returns the caller's account. Raises `unauthorized` for guests and services."""
     if caller.identity.account is None:
         raise PresenceError(UNAUTHORIZED, "This needs a Hive account; log in at /api/auth/login.")
     return caller.identity.account
 
 
-def require_there(space: SpaceKey, space_type: str | None, space_id: str | None) -> None:
-    """Raises `not_found` if the caller named a space, and it is another."""
+def require_same_space(space: SpaceKey, space_type: str | None, space_id: str | None) -> None:
+    """Raises `not_found` if the caller named a space, and it is not `space`."""
     if space_id is not None and SpaceKey.parse(space_type or "", space_id) != space:
         raise PresenceError(NOT_FOUND)

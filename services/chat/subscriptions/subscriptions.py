@@ -125,7 +125,7 @@ class Subscriptions:
 
     async def _hidden(self, connection: AsyncConnection, account: str, spaces: Iterable[SpaceKey]) -> set[SpaceKey]:
         """Those that the account may not see now."""
-        return {space for space in spaces if not await self._policy.seers(connection, [account], space)}
+        return {space for space in spaces if not await self._policy.readers(connection, [account], space)}
 
     async def read_notifications(self, caller: Caller, request: ReadNotifications) -> NotificationsRead:
         if request.ids is not None and len(request.ids) > MOST_IDS:

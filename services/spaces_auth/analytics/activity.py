@@ -1,15 +1,13 @@
-"""`space_activity`: what happened where, written from the log's events."""
+"""Turns the log's events into rows of `space_activity`, which analytics reads."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy.dialects.postgresql import insert
-
 from libs.common.contracts.log import LoggedEvent
 from libs.common.db.engine import Database
-from libs.common.db.models.spaces import SpaceActivity
+from services.spaces_auth.analytics import activity_repository
 
-_KEPT = ("session_id",)  # of a payload: what joins a visit's beginning and its end
+_KEPT = ("session_id",)  # of a payload: it joins the beginning of a stay with its end
 
 
 class ActivityRecorder:
@@ -19,20 +17,20 @@ class ActivityRecorder:
         self._database = database
 
     async def on_events(self, events: Sequence[LoggedEvent]) -> None:
-        statement = insert(SpaceActivity).on_conflict_do_nothing(index_elements=[SpaceActivity.event_id])
+        """Stores one row an event, in one transaction."""
         async with self._database.transaction() as connection:
-            await connection.execute(statement, [_row(event) for event in events])
+            await activity_repository.insert(connection, [_row(event) for event in events])
 
 
 def _row(event: LoggedEvent) -> dict[str, Any]:
-    kind, _, who = event.actor.partition(":")
+    kind, _, actor_id = event.actor.partition(":")
     return {
         "event_id": event.id,
         "space_type": event.space_type,
         "space_id": event.space_id,
         "subspace": event.subspace,
         "activity": event.name,
-        "user_account": who if kind == "account" else None,
+        "user_account": actor_id if kind == "account" else None,
         "actor": event.actor,
         "occurred_at": event.occurred_at,
         "data": {name: event.payload[name] for name in _KEPT if name in event.payload},

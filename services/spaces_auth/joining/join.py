@@ -1,4 +1,4 @@
-"""Admission to a space, decided from the replica alone."""
+"""Admits callers to a space over REST, decided from our copy of the primary's data alone."""
 
 from urllib.parse import urlsplit
 
@@ -16,24 +16,30 @@ from libs.common.ids import new_id
 from libs.common.roles import Role
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Admission
-from services.spaces_auth.joining.turn import Turn
+from services.spaces_auth.joining.turn import TurnHandlers
 from services.spaces_auth.login.signing_keys import SigningKeys
 from services.spaces_auth.settings import Settings
-from services.spaces_auth.spaces import content_repository as repository
-from services.spaces_auth.spaces import live
-from services.spaces_auth.spaces.space_detail import summary
+from services.spaces_auth.spaces import content_repository, live
+from services.spaces_auth.spaces.space_summary import summary
 
 
 class JoinHandlers:
-    def __init__(self, settings: Settings, database: Database, redis: Redis, keys: SigningKeys, turn: Turn) -> None:
-        self._settings, self._database, self._redis = settings, database, redis
-        self._keys, self._turn = keys, turn
+    """Makes admissions: tokens of the caller's identity for one space."""
+
+    def __init__(
+        self, settings: Settings, database: Database, redis: Redis, keys: SigningKeys, turn: TurnHandlers
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._redis = redis
+        self._keys = keys
+        self._turn = turn
         self._websocket_url = _websocket_url(settings.public_url)
 
     async def join(self, caller: Caller, request: Join) -> Admitted:
-        """Admit the caller, or raise `not_found`, `banned`, `forbidden` or `space_full`.
+        """Admits the caller. Raises `not_found`, `banned`, `forbidden` or `space_full`.
 
-        Who shows no token is admitted as a new guest; the admission is that guest's token.
+        A caller without a token is admitted as a new guest; the admission is that guest's token.
         """
         space = SpaceKey.parse(request.space_type, request.space_id)
         identity = caller.identity if caller.identity.token_id else new_guest(new_id())
@@ -43,7 +49,7 @@ class JoinHandlers:
         async with self._database.read() as connection:
             standing = await access.look(connection, identity, space, self._settings.operators, caller.address)
             standing.require(Action.ENTER)
-            content = await repository.content_of(connection, space)
+            content = await content_repository.content_of(connection, space)
         used, total = await live.count(self._redis, space), standing.settings["max_users"]
         if used >= total and standing.role < Role.MODERATOR:
             raise PresenceError(SPACE_FULL, details={"capacity": {"used": used, "total": total}})
@@ -71,6 +77,6 @@ class JoinHandlers:
 
 
 def _websocket_url(public_url: str) -> str:
-    """`https://host` → `wss://host`: what `io(...)` takes; Socket.IO's path is its default."""
+    """Returns `wss://host` for `https://host`: the argument of the client's `io(...)`, with its default path."""
     parts = urlsplit(public_url)
     return f"{'wss' if parts.scheme == 'https' else 'ws'}://{parts.netloc}"

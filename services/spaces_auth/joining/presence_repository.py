@@ -1,4 +1,4 @@
-"""SQL on `presence_sessions`."""
+"""SQL on `presence_sessions`: the stays of sockets in spaces."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from libs.common.db.models.spaces import PresenceSession
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """What a batch knows of one session; `end` is its leave, if it has left."""
+    """One stay as a batch of changes describes it; `end` is its leave, None if it has not left."""
 
     begin: PresenceChange
     end: PresenceChange | None
     last_seen: datetime
 
 
-async def ensure_sessions(connection: AsyncConnection, stays: Sequence[Stay]) -> set[str]:
-    """A row for each session, its `last_activity` moved on and never back; the ids of those that are new.
+async def ensure(connection: AsyncConnection, stays: Sequence[Stay]) -> set[str]:
+    """Stores a row for each stay, or moves its `last_activity` forwards; returns the ids of new rows.
 
-    A session that ended stays ended, whatever arrives late.
+    A stay that ended stays ended, whatever arrives late.
     """
     if not stays:
         return set()
@@ -41,8 +41,8 @@ async def ensure_sessions(connection: AsyncConnection, stays: Sequence[Stay]) ->
     return {row.id for row in await connection.execute(returning) if row.new}
 
 
-async def end_sessions(connection: AsyncConnection, changes: Sequence[PresenceChange]) -> set[str]:
-    """End the sessions that are not ended yet; their ids."""
+async def end(connection: AsyncConnection, changes: Sequence[PresenceChange]) -> set[str]:
+    """Ends the stays that have not ended yet; returns their ids."""
     ended: set[str] = set()
     for change in changes:
         statement = (

@@ -1,4 +1,4 @@
-"""TURN credentials by the TURN REST API draft (draft-uberti-behave-turn-rest-00).
+"""Issues TURN credentials by the TURN REST API draft (draft-uberti-behave-turn-rest-00).
 
 `username = <Unix expiry>:<account>`, `credential = base64(HMAC-SHA1(secret, username))`; coturn checks
 them with `use-auth-secret`, without asking us.
@@ -17,16 +17,21 @@ from libs.common.identity import Identity
 from services.spaces_auth.settings import Settings
 
 
-class Turn:
+class TurnHandlers:
+    """Issues credentials with the secret that coturn shares."""
+
     def __init__(self, settings: Settings) -> None:
-        self._secret, self._ttl = settings.turn_secret, settings.turn_seconds
-        self._stun, self._turn = list(settings.stun_uris), list(settings.turn_uris)
+        self._secret = settings.turn_secret
+        self._ttl = settings.turn_seconds
+        self._stun = list(settings.stun_uris)
+        self._turn = list(settings.turn_uris)
 
     async def credentials(self, caller: Caller, _: Empty) -> TurnCredentials:
-        """For the caller's token; STUN only without one."""
+        """Returns credentials for the caller; STUN servers only for a caller without a token."""
         return self.issue(caller.identity if caller.identity.token_id else None)
 
     def issue(self, identity: Identity | None) -> TurnCredentials:
+        """Returns credentials for `identity`; STUN servers only for None, or without a secret."""
         stun: list[dict[str, Any]] = [{"urls": self._stun}] if self._stun else []
         if identity is None or not self._secret:
             return TurnCredentials(None, None, None, 0, self._stun, stun)

@@ -1,4 +1,4 @@
-"""The text that a login signs: made here only, bound to host, account and time, good for one try."""
+"""Challenges: the texts that a login signs. Each is made here only, bound to host, account and time, and used once."""
 
 import re
 import secrets
@@ -19,10 +19,12 @@ class Challenges:
     """Outstanding challenges, in Redis; `host` is the public host that the text names."""
 
     def __init__(self, redis: Redis, host: str, seconds: int) -> None:
-        self._redis, self._host, self._seconds = redis, host, seconds
+        self._redis = redis
+        self._host = host
+        self._seconds = seconds
 
     async def issue(self, account: str) -> tuple[str, datetime]:
-        """A fresh text for `account` and when it runs out."""
+        """Returns a fresh text for `account` to sign, and the moment at which it expires."""
         nonce, issued = secrets.token_hex(16), now()
         expires = issued + timedelta(seconds=self._seconds)
         text = (
@@ -35,10 +37,10 @@ class Challenges:
         return text, expires
 
     async def spend(self, challenge: str, account: str | None = None) -> tuple[str, str]:
-        """Use the challenge up, before anything else is verified; the account and the text that it was made with.
+        """Uses the challenge up, before anything else is verified; returns the account and the text it was made with.
 
-        `challenge` is the whole text, or its nonce, for headers that hold no lines. Raises `unauthorized` also where
-        it is not `account`'s.
+        `challenge` is the whole text, or its nonce alone, since a header holds no lines. Raises `unauthorized` for one
+        that is unknown, used, expired, or made for another than `account`.
         """
         nonce = challenge if _NONCE.fullmatch(challenge) else _nonce_of(challenge)
         with cache.redis_unavailable():

@@ -1,4 +1,4 @@
-"""Did the holder of an account's posting key sign this text?
+"""Verifies that the holder of an account's posting key signed a text.
 
 Keychain's `requestSignBuffer` signs SHA-256 of the UTF-8 text and gives a 65-byte compact recoverable
 signature in hex. The key is recovered from it (wax, Hive's own primitive, which is not input-safe:
@@ -19,7 +19,7 @@ from libs.common.errors import UNAUTHORIZED, UNAVAILABLE, PresenceError
 from libs.common.hive import HiveClient, HiveError
 
 AUTHORITY_SECONDS = 60
-AGREEING = 2  # nodes that must say the same, where so many are configured: one that lies lets nobody in
+AGREEING = 2  # nodes that must give the same answer, where so many are configured: one that lies lets nobody in
 _SIGNATURE = re.compile(r"(?:1f|2[0-2])[0-9a-f]{128}")  # header byte 31..34: recovery id, compressed key
 _foundation = wax.create_wax_foundation()
 
@@ -31,7 +31,7 @@ class Authority(msgspec.Struct, frozen=True):
     keys: dict[str, int]
 
     def allows(self, keys: Set[str]) -> bool:
-        """Whether their weights together reach the threshold; each key counts once."""
+        """Returns true if the keys' weights together reach the threshold; each key counts once."""
         return sum(self.keys.get(key, 0) for key in keys) >= self.threshold > 0
 
 
@@ -41,20 +41,20 @@ class _Posting(msgspec.Struct):
 
 
 class _Account(msgspec.Struct):
-    """What we read of an account as condenser_api shows it."""
+    """The fields that are read of an account of condenser_api."""
 
     name: str
     posting: _Posting
 
 
 def recover_key(text: str, signature: str) -> str:
-    """The public key (`STM...`) whose private half signed `text`. Raises `unauthorized`."""
+    """Returns the public key (`STM...`) whose private half signed `text`. Raises `unauthorized` for a bad signature."""
     if not _SIGNATURE.fullmatch(signature.lower()):
         raise PresenceError(UNAUTHORIZED, "A signature is 130 hexadecimal digits, as requestSignBuffer gives them.")
     digest = hashlib.sha256(text.encode()).hexdigest()
     try:
         return str(_foundation.get_public_key_from_signature(digest, signature.lower()))
-    except Exception as error:  # wax raises whatever its C++ side meets
+    except Exception as error:  # wax raises any exception of its C++ side
         raise PresenceError(UNAUTHORIZED, "The signature is not valid.") from error
 
 
@@ -62,10 +62,11 @@ class HiveAuthority:
     """Posting authorities, cached for a minute; a key that does not match is looked up afresh once."""
 
     def __init__(self, hive: HiveClient, redis: Redis) -> None:
-        self._hive, self._redis = hive, redis
+        self._hive = hive
+        self._redis = redis
 
     async def require_posting_keys(self, account: str, keys: Set[str]) -> None:
-        """Return if `keys` together satisfy the account's posting authority, else raise `unauthorized`."""
+        """Returns if `keys` together satisfy the account's posting authority. Raises `unauthorized`, `unavailable`."""
         cached = await self._cached(account)
         if cached and cached.allows(keys):
             return
@@ -80,7 +81,7 @@ class HiveAuthority:
     async def _fetch(self, account: str) -> Authority:
         try:
             authority = await self._hive.agreed(
-                "condenser_api.get_accounts", [[account]], lambda found: _posting(account, found), AGREEING
+                "condenser_api.get_accounts", [[account]], lambda answer: _posting(account, answer), AGREEING
             )
         except HiveError as error:
             raise PresenceError(UNAUTHORIZED, f"Hive does not know {account}.") from error
@@ -91,15 +92,15 @@ class HiveAuthority:
         return authority
 
 
-def _posting(account: str, found: Any) -> Authority | None:
-    """The account's authority; None where there is no account.
+def _posting(account: str, answer: Any) -> Authority | None:
+    """Returns the account's authority by a node's answer; None if there is no such account.
 
-    An answer that is not of it is a node's fault, and no answer.
+    Raises `unavailable` for an answer that is malformed or of another account: that is the node's fault.
     """
-    if not found:
+    if not answer:
         return None
     try:
-        (described,) = msgspec.convert(found, tuple[_Account])
+        (described,) = msgspec.convert(answer, tuple[_Account])
     except msgspec.ValidationError as error:
         raise PresenceError(UNAVAILABLE, "The Hive node's answer makes no sense.") from error
     if described.name != account:

@@ -1,7 +1,7 @@
 """The Ed25519 keys that sign tokens: kept sealed in the database, shared by all processes.
 
 A key is published in the JWKS for a while before it signs, so that every process and every edge knows it by then, and
-for as long after its last token as that may live. Whichever process looks first when one is due makes the next.
+for as long after its last signature as that token may live. The first process to look when a successor is due makes it.
 """
 
 import asyncio
@@ -14,21 +14,19 @@ from itertools import pairwise
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from sqlalchemy import func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.clock import now
 from libs.common.db.engine import Database
-from libs.common.db.models.auth import SigningKey
 from libs.common.db.sealing import Sealer
 from libs.common.ids import new_id
 from libs.common.tokens import Signer
+from services.spaces_auth.login import signing_keys_repository as repository
 from services.spaces_auth.settings import Settings
 
 RELOAD_SECONDS = 60.0  # after which a key that another process made is seen
 SETTLING = timedelta(seconds=2 * RELOAD_SECONDS)  # from a key's making to its first signature
-_LOCK = 0x4B455953  # "KEYS": two first processes make one key, not two
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +38,7 @@ class Lifetimes:
 
 
 def lifetimes(settings: Settings) -> Lifetimes:
+    """Returns the lifetimes by the settings; `token` is the longest of the three kinds of token."""
     longest = max(settings.token_seconds, settings.guest_token_seconds, settings.admission_seconds)
     return Lifetimes(timedelta(days=settings.key_rotation_days), timedelta(seconds=longest))
 
@@ -54,76 +53,65 @@ class SigningKeys:
         issuer: str,
         lifetimes: Lifetimes = Lifetimes(),
     ) -> None:
-        self._database, self._sealer, self._issuer, self._lifetimes = database, sealer, issuer, lifetimes
-        self._rows: list[Any] = []
+        self._database = database
+        self._sealer = sealer
+        self._issuer = issuer
+        self._lifetimes = lifetimes
+        self._rows: list[Row[Any]] = []
         self._loaded_at = float("-inf")
         self._loading = asyncio.Lock()
 
     async def signer(self) -> Signer:
+        """Returns a signer with the key that signs now, making the first key where there is none."""
         row = _signing(await self._current())
         private = self._sealer.open(row.private_key_sealed, row.kid)
         return Signer(self._issuer, row.kid, Ed25519PrivateKey.from_private_bytes(private))
 
     async def jwks(self) -> list[dict[str, Any]]:
-        """Public keys as RFC 8037 JWKs, newest first."""
+        """Returns the public keys as RFC 8037 JWKs, newest first."""
         return [_jwk(row.kid, row.public_key) for row in await self._current()]
 
-    async def _current(self) -> list[Any]:
+    async def _current(self) -> list[Row[Any]]:
         async with self._loading:
             if time.monotonic() - self._loaded_at > RELOAD_SECONDS:
                 self._rows = await self._load()
                 self._loaded_at = time.monotonic()
         return self._rows
 
-    async def _load(self) -> list[Any]:
+    async def _load(self) -> list[Row[Any]]:
         async with self._database.read() as connection:
-            rows = await _read(connection)
+            rows = await repository.active(connection)
         if rows and not self._is_due(rows) and not self._outlived(rows):
             return rows
         async with self._database.transaction() as connection:
-            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-            rows = await _read(connection)
+            await repository.lock(connection)  # two first processes make one key, not two
+            rows = await repository.active(connection)
             if self._is_due(rows):
-                await connection.execute(insert(SigningKey).values(**self._make()))
-            if outlived := self._outlived(rows):
-                statement = update(SigningKey).where(SigningKey.kid.in_(outlived))
-                await connection.execute(statement.values(retired_at=func.now()))
-            return await _read(connection)
+                await self._make(connection)
+            await repository.retire(connection, self._outlived(rows))
+            return await repository.active(connection)
 
-    def _is_due(self, rows: Sequence[Any]) -> bool:
+    def _is_due(self, rows: Sequence[Row[Any]]) -> bool:
         return not rows or rows[0].created_at < now() - self._lifetimes.rotation
 
-    def _outlived(self, rows: Sequence[Any]) -> list[str]:
-        """Keys whose successor has signed for longer than a token lives."""
+    def _outlived(self, rows: Sequence[Row[Any]]) -> list[str]:
+        """Returns the ids of keys whose successor has signed for longer than a token lives."""
         longest = self._lifetimes.token + SETTLING + timedelta(seconds=RELOAD_SECONDS)
         return [row.kid for newer, row in pairwise(rows) if newer.created_at < now() - longest]
 
-    def _make(self) -> dict[str, Any]:
+    async def _make(self, connection: AsyncConnection) -> None:
         kid, key = new_id(), Ed25519PrivateKey.generate()
-        return {
-            "kid": kid,
-            "public_key": key.public_key().public_bytes_raw(),
-            "private_key_sealed": self._sealer.seal(key.private_bytes_raw(), kid),
-        }
+        sealed = self._sealer.seal(key.private_bytes_raw(), kid)
+        await repository.insert(connection, kid, key.public_key().public_bytes_raw(), sealed)
 
 
-def _signing(rows: Sequence[Any]) -> Any:
-    """The newest that everyone has had time to learn of; the very first signs at once."""
+def _signing(rows: Sequence[Row[Any]]) -> Row[Any]:
+    """Returns the newest key that every process has had time to load; the very first signs at once."""
     settled = now() - SETTLING
     return next((row for row in rows if row.created_at <= settled), rows[-1])
 
 
-async def _read(connection: AsyncConnection) -> list[Any]:
-    columns = (SigningKey.kid, SigningKey.public_key, SigningKey.private_key_sealed, SigningKey.created_at)
-    statement = (
-        select(*columns)
-        .where(SigningKey.retired_at.is_(None))
-        .order_by(SigningKey.created_at.desc(), SigningKey.kid.desc())
-    )
-    return list((await connection.execute(statement)).all())
-
-
 def _jwk(kid: str, public_key: bytes) -> dict[str, Any]:
-    Ed25519PublicKey.from_public_bytes(public_key)  # what cannot be a key is not handed out
+    Ed25519PublicKey.from_public_bytes(public_key)  # raises for bytes that are no key, which are not handed out
     x = base64.urlsafe_b64encode(public_key).decode().rstrip("=")
     return {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": kid, "x": x}

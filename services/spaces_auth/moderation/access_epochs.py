@@ -1,7 +1,7 @@
 """The access epoch of a space, raised once for each event that may shut somebody out.
 
-The change and its event are committed first; the epoch follows at once, and, because the process may die between the
-two or Redis may be away, again when the event itself arrives here over the bus, as often as it takes.
+The change and its event are committed first and the epoch follows at once. The process may die between the two, or
+Redis may be away, so the epoch is raised again when the event arrives here over the bus, as often as that takes.
 """
 
 import structlog
@@ -16,12 +16,14 @@ from libs.common.spaces import SpaceKey
 _log = structlog.get_logger(__name__)
 
 
-class Epochs:
+class AccessEpochs:
+    """Raises epochs in Redis; raising one twice for one event changes nothing."""
+
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     async def raise_soon(self, event: LoggedEvent) -> None:
-        """After the commit. While Redis is away nothing is raised here; `on_event` will."""
+        """Raises the epoch after the commit; while Redis is away it leaves that to `on_event`."""
         try:
             await self.on_event(event)
         except PresenceError as error:

@@ -1,6 +1,6 @@
-"""One way to do something in a space's name: allowed, kept in the audit trail once, told, and enforced.
+"""The one way to act in a space's name: allowed, recorded in the audit trail once, published, and enforced.
 
-The change, its audit row, who has to leave and the event are one transaction; the access epoch follows the commit.
+The change, its audit row, the removals and the event are one transaction; the access epoch follows the commit.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,38 +16,43 @@ from libs.common.contracts.registry import Event
 from libs.common.db.event_log import EventLog
 from libs.common.errors import CONFLICT, PresenceError
 from libs.common.spaces import SpaceKey
-from services.spaces_auth.moderation import sanctions_repository as repository
-from services.spaces_auth.moderation.access_epochs import Epochs
-from services.spaces_auth.moderation.sanctions_repository import Entry, Removal
+from services.spaces_auth.moderation import audit_repository, removals_repository
+from services.spaces_auth.moderation.access_epochs import AccessEpochs
+from services.spaces_auth.moderation.audit_repository import Entry
+from services.spaces_auth.moderation.removals_repository import Removal
 from services.spaces_auth.moderation.subjects import Subject
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
-    """What is to be done once it is allowed. `change` gets the id of the audit row."""
+class Change:
+    """A change that is allowed and has yet to be made. `apply` gets the id of the audit row."""
 
     entry: Entry
     event: Event[Any]
     payload: Any
-    change: Callable[[AsyncConnection, str], Awaitable[None]]
+    apply: Callable[[AsyncConnection, str], Awaitable[None]]
     removal: Removal | None = None
 
 
-class Acting:
-    def __init__(self, log: EventLog, epochs: Epochs, operators: tuple[str, ...]) -> None:
-        self._log, self._epochs, self._operators = log, epochs, operators
+class AuditedChanges:
+    """`operators` are the accounts that the settings name as such."""
 
-    async def look(self, connection: AsyncConnection, caller: Caller, space: SpaceKey, action: Action) -> Standing:
-        """How the caller stands. Raises as `Standing.require` does."""
+    def __init__(self, log: EventLog, epochs: AccessEpochs, operators: tuple[str, ...]) -> None:
+        self._log = log
+        self._epochs = epochs
+        self._operators = operators
+
+    async def require(self, connection: AsyncConnection, caller: Caller, space: SpaceKey, action: Action) -> Standing:
+        """Returns the caller's standing in `space` if it allows `action`. Raises as `Standing.require` does."""
         standing = await access.look(connection, caller.identity, space, self._operators, caller.address)
         standing.require(action)
         return standing
 
-    async def require_over(self, connection: AsyncConnection, mine: Standing, subject: Subject) -> None:
-        """Raises `forbidden` for a person whom the caller may not touch."""
+    async def require_over(self, connection: AsyncConnection, moderator: Standing, subject: Subject) -> None:
+        """Raises `forbidden` for a person on whom the moderator may not act; an address range always passes."""
         if subject.identity:
-            theirs = await access.look(connection, subject.identity, mine.space, self._operators)
-            mine.require_over(theirs)
+            person = await access.look(connection, subject.identity, moderator.space, self._operators)
+            moderator.require_over(person)
 
     async def carry_out(
         self,
@@ -56,26 +61,26 @@ class Acting:
         action: Action,
         verb: str,
         client_message_id: str | None,
-        prepare: Callable[[AsyncConnection, Standing], Awaitable[Deed | None]],
+        prepare: Callable[[AsyncConnection, Standing], Awaitable[Change | None]],
     ) -> str | None:
-        """Do what `prepare` says; the id of its audit row, or None where it found nothing to do.
+        """Makes the change that `prepare` returns; returns the id of its audit row, None if there was nothing to do.
 
-        `verb` is what the audit trail calls it. A command that comes again, by its client's id, changes nothing.
-        Raises `conflict` for an id that was another command's: that it is done must not be said of what is not.
+        `verb` is the change's name in the audit trail. A command that comes again, by its client's id, changes nothing.
+        Raises `conflict` for an id that another command had: a reply must not claim what was never carried out.
         """
         async with self._log.transaction() as tx:
-            standing = await self.look(tx.connection, caller, space, action)
+            standing = await self.require(tx.connection, caller, space, action)
             known = await _recorded(tx.connection, caller, space, verb, client_message_id)
-            deed = None if known else await prepare(tx.connection, standing)
-            made = (
-                await repository.record(tx.connection, space, caller, client_message_id, deed.entry) if deed else None
-            )
-            if deed is None or made is None:
+            change = None if known else await prepare(tx.connection, standing)
+            if change is None:
                 return known or await _recorded(tx.connection, caller, space, verb, client_message_id)
-            await deed.change(tx.connection, made)
-            event = await tx.append(deed.event, space, caller, lambda _: deed.payload)
-            if deed.removal:
-                await repository.remove(tx.connection, space, event.seq, deed.removal)
+            made = await audit_repository.record(tx.connection, space, caller, client_message_id, change.entry)
+            if made is None:
+                return await _recorded(tx.connection, caller, space, verb, client_message_id)
+            await change.apply(tx.connection, made)
+            event = await tx.append(change.event, space, caller, lambda _: change.payload)
+            if change.removal:
+                await removals_repository.insert(tx.connection, space, event.seq, change.removal)
         await self._epochs.raise_soon(event)
         return made
 
@@ -83,8 +88,8 @@ class Acting:
 async def _recorded(
     connection: AsyncConnection, caller: Caller, space: SpaceKey, verb: str, client_message_id: str | None
 ) -> str | None:
-    """The id of the audit row that the command made before. Raises `conflict` where the id was another's."""
-    row = await repository.recorded(connection, caller.identity.key, client_message_id)
+    """Returns the id of the audit row that this command made before. Raises `conflict` if the id was another's."""
+    row = await audit_repository.recorded(connection, caller.identity.key, client_message_id)
     if row and (row.space_type, row.space_id, row.action) != (space.space_type, space.space_id, verb):
         raise PresenceError(CONFLICT, "That client_message_id was another command's.")
     return row.id if row else None

@@ -1,4 +1,4 @@
-"""Whom a moderator means: an account, a guest, an address range, or the person behind a socket."""
+"""The subject of a sanction or a kick: an account, a guest or an address range; or the person behind a socket."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,27 +22,28 @@ _NAMES: Mapping[str, Kind] = {"account": "account", "guest_id": "guest", "addres
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """`id` is an account's name, a guest's id, or a range in CIDR notation."""
+    """A person or an address range. `id` is an account's name, a guest's id, or a range in CIDR notation."""
 
     kind: Kind
     id: str
 
     @property
     def identity(self) -> Identity | None:
-        """None for a range."""
+        """The person's identity; None for a range."""
         return None if self.kind == "address" else Identity(self.kind, self.id, self.id)
 
     @property
     def address_range(self) -> str | None:
+        """The range in CIDR notation; None for a person."""
         return self.id if self.kind == "address" else None
 
     @property
-    def told(self) -> str | None:
-        """What others may know of it."""
+    def public_id(self) -> str | None:
+        """The id as everybody may see it: None for a range, which is for operators only."""
         return None if self.kind == "address" else self.id
 
     def require_narrow(self, role: Role) -> None:
-        """Raises `invalid_input` for a range that hits half the world."""
+        """Raises `invalid_input` for a range wider than `WIDEST`, unless the role is an operator's."""
         if self.kind == "address" and role < Role.OPERATOR:
             network = ip_network(self.id)
             if network.prefixlen < WIDEST[network.version]:
@@ -50,9 +51,9 @@ class Subject:
 
 
 def named(request: Any) -> Subject | None:
-    """The subject that the request's fields name; None where they name a socket, or nothing.
+    """Returns the subject that the request's fields name; None if they name a socket, or nothing.
 
-    Raises `invalid_input` for more than one, and for what is no address.
+    Raises `invalid_input` for more than one name, and for a malformed address.
     """
     given = [name for name in (*_NAMES, "socket_id", "id") if getattr(request, name, None) is not None]
     if len(given) > 1:
@@ -67,7 +68,10 @@ def named(request: Any) -> Subject | None:
 
 
 async def find(redis: Redis, space: SpaceKey, request: Any) -> Subject:
-    """The same, with the person behind `socket_id`. Raises `not_found` for a socket that is not there."""
+    """Returns the subject that the request names, also by `socket_id`.
+
+    Raises `not_found` for a socket that is not in the space, and as `named` does.
+    """
     subject = named(request)
     if subject:
         return subject
@@ -82,7 +86,7 @@ async def find(redis: Redis, space: SpaceKey, request: Any) -> Subject:
 
 
 async def address_of(redis: Redis, space: SpaceKey, subject: Subject) -> Subject | None:
-    """The range that the person came from last; None where that is not known."""
+    """Returns the range that the person came from last; None if that is not known."""
     with cache.redis_unavailable():
         stored: Any = await redis.hget(cache.addresses(space), f"{subject.kind}:{subject.id}")
     return Subject("address", parse_range(stored.decode())) if stored else None

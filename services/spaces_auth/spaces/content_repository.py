@@ -1,15 +1,17 @@
-"""SQL on the content behind one space."""
+"""SQL on the content behind spaces: posts and documents."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.common.db.models.content import Post
 from libs.common.spaces import SpaceKey
 
 
 async def content_of(connection: AsyncConnection, space: SpaceKey) -> Row[Any] | None:
-    """Title and so on of one space's content, whoever may see it; None where no content is behind it."""
+    """Returns title, description and the like of a space's content, public or not; None if it has no content."""
     tables = {
         "post": """SELECT coalesce(title, permlink) AS display_name, coalesce(description, '') AS description, type,
                    author AS creator, votes, rating::float8 AS rating, created_at FROM posts
@@ -22,3 +24,9 @@ async def content_of(connection: AsyncConnection, space: SpaceKey) -> Row[Any] |
     if query is None:
         return None
     return (await connection.execute(text(query), {"space_id": space.space_id})).one_or_none()
+
+
+async def existing_posts(connection: AsyncConnection, names: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Returns those of `names`, each an author and a permlink, that are posts."""
+    statement = select(Post.author, Post.permlink).where(tuple_(Post.author, Post.permlink).in_(names))
+    return [(row.author, row.permlink) for row in await connection.execute(statement)]

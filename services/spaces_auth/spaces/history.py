@@ -1,4 +1,4 @@
-"""Reading the log for replicas and clients that missed something."""
+"""Reads the log, for replicas and clients that missed events."""
 
 from libs.common.bus.base import Caller
 from libs.common.contracts.log import Events, EventsSince, HeadNumbers, Heads
@@ -8,18 +8,21 @@ from libs.common.spaces import SpaceKey
 
 
 class HistoryHandlers:
+    """For our own services only."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def events_since(self, _: Caller, request: EventsSince) -> Events:
+        """Returns the space's events after a `seq`, oldest first, and its head at the same moment."""
         space = SpaceKey.parse(request.space_type, request.space_id)
         async with self._database.read(snapshot=True) as connection:
             head = await read_head(connection, space)
             return Events(await read_after(connection, space, request.after_seq, request.limit), head)
 
     async def heads(self, _: Caller, request: Heads) -> HeadNumbers:
-        """0 for a space where nothing has happened yet."""
+        """Returns the newest `seq` of each space; 0 for a space without events."""
         spaces = [SpaceKey.from_text(text) for text in request.spaces]
         async with self._database.read() as connection:
-            found = await read_heads(connection, spaces)
-        return HeadNumbers({str(space): found.get(space, 0) for space in spaces})
+            heads = await read_heads(connection, spaces)
+        return HeadNumbers({str(space): heads.get(space, 0) for space in spaces})

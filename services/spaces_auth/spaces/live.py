@@ -1,4 +1,4 @@
-"""Who is in a space now, read from the live state that realtime keeps in Redis."""
+"""Reads the live state that realtime keeps in Redis: the members of a space and their number."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -17,17 +17,17 @@ MOST_ACTIVE = 1000  # spaces that "sort=active" can put first
 
 
 async def active_spaces(redis: Redis) -> dict[SpaceKey, int]:
-    """Spaces by sockets, most first; none while Redis is away, since a list without counts is better than no list."""
+    """Returns the number of sockets by space, most first; nothing while Redis is away: lists work without it."""
     try:
-        found = await redis.zrevrange(cache.ACTIVE, 0, MOST_ACTIVE - 1, withscores=True)
+        stored = await redis.zrevrange(cache.ACTIVE, 0, MOST_ACTIVE - 1, withscores=True)
     except (RedisError, OSError):
         return {}
-    rows = cast("list[tuple[bytes, float]]", found)
+    rows = cast("list[tuple[bytes, float]]", stored)
     return {space: int(count) for name, count in rows if (space := _readable(name))}
 
 
 def _readable(name: bytes) -> SpaceKey | None:
-    """None for a space of a form that this version does not know: it must not cost everybody the list."""
+    """Returns None for a key of a form that this version does not know: that must not break the whole list."""
     try:
         return SpaceKey.from_text(name.decode())
     except (PresenceError, UnicodeDecodeError):
@@ -35,26 +35,28 @@ def _readable(name: bytes) -> SpaceKey | None:
 
 
 async def members(redis: Redis, space: SpaceKey) -> list[Member]:
-    """One record a socket. Raises `unavailable` while Redis is away."""
+    """Returns one record a socket. Raises `unavailable` while Redis is away."""
     with cache.redis_unavailable():
         stored: list[Any] = await redis.hvals(cache.members(space))
     return [decode_member(value) for value in stored]
 
 
 async def connected_users(redis: Redis, space: SpaceKey) -> list[ConnectedUser]:
+    """Returns the members as everybody may see them. Raises `unavailable` while Redis is away."""
     return [
-        ConnectedUser(r.user_account, r.display_name, r.guest, r.subspace) for r in await members(redis, space)
-    ]  # fmt: skip
+        ConnectedUser(member.user_account, member.display_name, member.guest, member.subspace)
+        for member in await members(redis, space)
+    ]
 
 
 async def sockets_of(redis: Redis, space: SpaceKey, identity: Identity) -> int:
-    """How many sockets the account or guest has in the space."""
-    there = [(r.user_account, None if r.user_account else r.guest_id) for r in await members(redis, space)]
-    return there.count((identity.account, None if identity.account else identity.id))
+    """Returns how many sockets the account or guest has in the space. Raises `unavailable` while Redis is away."""
+    people = [(r.user_account, None if r.user_account else r.guest_id) for r in await members(redis, space)]
+    return people.count((identity.account, None if identity.account else identity.id))
 
 
 async def note_addresses(redis: Redis, space: SpaceKey, entering: Mapping[str, str]) -> None:
-    """Where each (`Identity.key`) came from last, so that a moderator can ban that too without ever seeing it."""
+    """Keeps the address of each `Identity.key` for a while, so that a moderator can ban it without seeing it."""
     known: dict[Any, Any] = {key: address for key, address in entering.items() if address}
     if known:
         async with redis.pipeline(transaction=False) as pipe:
@@ -64,10 +66,11 @@ async def note_addresses(redis: Redis, space: SpaceKey, entering: Mapping[str, s
 
 
 async def count(redis: Redis, space: SpaceKey) -> int:
-    """Sockets in the space. Raises `unavailable` while Redis is away."""
+    """Returns the number of sockets in the space. Raises `unavailable` while Redis is away."""
     with cache.redis_unavailable():
         return int(await redis.hlen(cache.members(space)))
 
 
 def capacity(used: int, total: int) -> Capacity:
+    """Returns the capacity of a space with `used` of `total` sockets; `available` is never negative."""
     return Capacity(used, total, max(total - used, 0))

@@ -2,39 +2,39 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy import select, tuple_
-
 from libs.common.bus.base import Caller
 from libs.common.contracts.spaces import ResolvedRoom, ResolveRoom
 from libs.common.db.engine import Database
-from libs.common.db.models.content import Post
 from libs.common.errors import NOT_FOUND, PresenceError
 from libs.common.spaces import MAIN, SpaceKey, check_subspace
+from services.spaces_auth.spaces import content_repository
 
 MOST_DASHES = 40  # of a room name; every pair of them is a way to read it
 type Reading = tuple[str, str, str]  # author, permlink, subspace
 
 
-class RoomHandlers:
+class RoomNameHandlers:
+    """Resolves names; it does not decide who may enter."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def resolve(self, _: Caller, request: ResolveRoom) -> ResolvedRoom:
-        """Raises `invalid_input` for a malformed key, `not_found` where no post is meant.
+        """Returns the space and subspace that the name means.
 
-        That a post exists tells nothing: who may enter is asked afterwards, and answers the same for a hidden one.
+        Raises `invalid_input` for a malformed key, `not_found` if no post is meant. That a post exists reveals nothing:
+        entering is decided afterwards, and answers the same for a hidden post as for none.
         """
         if ":" in request.room:
             return _of_key(request.room)
         readings = {(author, permlink): subspace for author, permlink, subspace in _readings(request.room)}
         if not readings:
             raise PresenceError(NOT_FOUND)
-        statement = select(Post.author, Post.permlink).where(tuple_(Post.author, Post.permlink).in_(list(readings)))
         async with self._database.read() as connection:
-            found = [(row.author, row.permlink) for row in await connection.execute(statement)]
-        if not found:
+            posts = await content_repository.existing_posts(connection, list(readings))
+        if not posts:
             raise PresenceError(NOT_FOUND)
-        author, permlink = max(found, key=lambda post: len(post[1]))  # leaving least to the subspace
+        author, permlink = max(posts, key=lambda post: len(post[1]))  # leaving least to the subspace
         return ResolvedRoom("post", f"{author}/{permlink}", readings[author, permlink])
 
 
@@ -46,7 +46,7 @@ def _of_key(text: str) -> ResolvedRoom:
 
 
 def _readings(room: str) -> Iterator[Reading]:
-    """Every way to cut the name at dashes into author, permlink and, perhaps, subspace."""
+    """Yields every way to cut the name at dashes into author, permlink and, perhaps, subspace."""
     parts = room.split("-")
     if len(parts) > MOST_DASHES:
         return

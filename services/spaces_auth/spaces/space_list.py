@@ -1,4 +1,4 @@
-"""Lists of spaces: the lobby, then those where people are, then the rest, by pages that go on where the last ended."""
+"""Lists of spaces: the lobby, then spaces with people, then the rest, in pages that each go on after the last."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,9 +19,9 @@ from libs.common.errors import PresenceError
 from libs.common.roles import is_operator
 from libs.common.spaces import LOBBY, SpaceKey
 from services.spaces_auth.spaces import live
-from services.spaces_auth.spaces import space_list_repository as listing
-from services.spaces_auth.spaces.space_detail import LOBBY_TEXT, TITLES, summary
+from services.spaces_auth.spaces import space_list_repository as repository
 from services.spaces_auth.spaces.space_list_repository import Position, Search
+from services.spaces_auth.spaces.space_summary import LOBBY_TEXT, TITLES, summary
 
 MOST_EVENTS = 200  # that nobody is in, in a list that asks for them
 _EVENTS = ("event", "community")
@@ -31,44 +31,52 @@ _BEGINNING = (2**53, "")  # before all spaces with people
 
 @dataclass
 class _Page:
-    """A page as it fills. `first` are the spaces that come before the rest, `skip` is what is left of `offset`."""
+    """A page as it fills. `first` are the spaces that come before the rest, `skip` is what is left of `offset`.
+
+    `next` is the position after which the following page begins; None if this is the last one.
+    """
 
     search: Search
     users: Mapping[SpaceKey, int]
     first: Sequence[SpaceKey]
-    room: int
+    size: int
     skip: int
     spaces: list[SpaceSummary] = field(default_factory=list)
     next: tuple[Any, ...] | None = None
 
     @property
     def left(self) -> int:
-        return self.room - len(self.spaces)
+        """The number of spaces that still have room on the page."""
+        return self.size - len(self.spaces)
 
 
-class Finding:
+class SpaceListHandlers:
+    """Lists only spaces that the caller may see."""
+
     def __init__(self, database: Database, redis: Redis, operators: tuple[str, ...]) -> None:
-        self._database, self._redis, self._operators = database, redis, operators
+        self._database = database
+        self._redis = redis
+        self._operators = operators
 
     async def list_spaces(self, caller: Caller, request: ListSpaces) -> SpaceList:
-        """What the caller may see; the lobby is the first item wherever the filters let it in.
+        """Returns a page of spaces; the lobby is the first item of the first page if the filters let it in.
 
         `total` is exact up to a thousand, an estimate beyond. With `sort=active` a space that fills or empties between
         two pages may be on both, or on neither.
         """
         after = _position(request.cursor)
         lobby = _shows_lobby(request)
-        here = lobby and after is None and request.offset == 0
+        lobby_here = lobby and after is None and request.offset == 0
         search = _search(request, caller, self._operators)
         users = await live.active_spaces(self._redis)
         async with self._database.read() as connection:
-            search = await listing.probed(connection, search)
+            search = await repository.probed(connection, search)
             first = await _first(connection, request, users)
             skip = max(request.offset - lobby, 0) if after is None else 0
-            page = _Page(search, users, first, request.limit - here, skip)
+            page = _Page(search, users, first, request.limit - lobby_here, skip)
             await _fill(connection, page, after)
-            lobbies = [await self._lobby(connection, caller, users)] if here else []
-            total = await listing.total(connection, search) + lobby + sum(s.space_type in _EVENTS for s in first)
+            lobbies = [await self._lobby(connection, caller, users)] if lobby_here else []
+            total = await repository.total(connection, search) + lobby + sum(s.space_type in _EVENTS for s in first)
         spaces = [*lobbies, *page.spaces]
         return SpaceList(spaces, total, cursor.encode(*page.next) if page.next and spaces else None)
 
@@ -78,7 +86,7 @@ class Finding:
 
 
 def _position(encoded: str | None) -> tuple[Any, ...] | None:
-    """A cursor holds users and name of the last space with people, or a `listing.Position` among the rest."""
+    """Returns the position in a cursor: users and name of the last space with people, or a `Position` in the rest."""
     if encoded is None:
         return None
     try:
@@ -88,19 +96,19 @@ def _position(encoded: str | None) -> tuple[Any, ...] | None:
 
 
 async def _first(connection: AsyncConnection, request: ListSpaces, users: Mapping[SpaceKey, int]) -> list[SpaceKey]:
-    """Spaces with people by their number, and the events that were asked for; none for other sorts."""
+    """Returns spaces with people by their number, and the events that were asked for; none for other sorts."""
     if request.sort != "active":
         return []
-    kinds, found = ["post", "document"], set(users)
+    kinds, spaces = ["post", "document"], set(users)
     if (request.include_events or request.space_type in _EVENTS) and request.type is None and request.q is None:
         kinds += _EVENTS
-        found |= set(await listing.configured_events(connection, MOST_EVENTS))
-    wanted = [s for s in found if s.space_type in kinds and request.space_type in (None, s.space_type)]
+        spaces |= set(await repository.configured_events(connection, MOST_EVENTS))
+    wanted = [s for s in spaces if s.space_type in kinds and request.space_type in (None, s.space_type)]
     return sorted(wanted, key=lambda space: (-users.get(space, 0), str(space)))
 
 
 async def _fill(connection: AsyncConnection, page: _Page, after: tuple[Any, ...] | None) -> None:
-    """First from those with people, then from the rest; `next` says where the following page goes on."""
+    """Takes spaces with people first, then the rest; sets `next`."""
     among_first = after is None or len(after) == 2
     if among_first:
         await _take_first(connection, page, after or _BEGINNING)
@@ -111,28 +119,28 @@ async def _fill(connection: AsyncConnection, page: _Page, after: tuple[Any, ...]
 async def _take_first(connection: AsyncConnection, page: _Page, after: tuple[Any, ...]) -> None:
     spaces = [s for s in page.first if (-page.users.get(s, 0), str(s)) > (-after[0], after[1])]
     most = page.skip + page.left
-    rows = await listing.these(connection, page.search, spaces, most + 1)
-    found = {SpaceKey(row.space_type, row.space_id): _summary(row, page.users) for row in rows}
-    stored = await listing.settings_of(connection, [s for s in spaces if s.space_type in _EVENTS])
-    found |= {space: _event(space, page.users.get(space, 0), settings) for space, settings in stored.items()}
-    shown = [space for space in spaces if space in found]
-    page.spaces += [found[space] for space in shown[page.skip : most]]
+    rows = await repository.matching(connection, page.search, spaces, most + 1)
+    summaries = {SpaceKey(row.space_type, row.space_id): _summary(row, page.users) for row in rows}
+    stored = await repository.settings_of(connection, [s for s in spaces if s.space_type in _EVENTS])
+    summaries |= {space: _event(space, page.users.get(space, 0), settings) for space, settings in stored.items()}
+    shown = [space for space in spaces if space in summaries]
+    page.spaces += [summaries[space] for space in shown[page.skip : most]]
     page.skip = max(page.skip - len(shown), 0)
     if len(shown) > most:
         page.next = _last(page)
 
 
 async def _take_rest(connection: AsyncConnection, page: _Page, after: Position | None) -> None:
-    rows = await listing.page(connection, page.search, after, page.first, page.left + 1, page.skip)
+    rows = await repository.page(connection, page.search, after, page.first, page.left + 1, page.skip)
     taken = rows[: page.left]
-    here = (taken[-1].rank, taken[-1].kind, taken[-1].a, taken[-1].b) if taken else after or _last(page)
+    position = (taken[-1].rank, taken[-1].kind, taken[-1].a, taken[-1].b) if taken else after or _last(page)
     page.spaces += [_summary(row, page.users) for row in taken]
     if len(rows) > len(taken):
-        page.next = here
+        page.next = position
 
 
 def _last(page: _Page) -> tuple[Any, ...]:
-    """The position of the last space with people that is on the page."""
+    """Returns the position of the last space with people that is on the page."""
     if not page.spaces:
         return _BEGINNING
     last = page.spaces[-1]
@@ -159,9 +167,9 @@ def _shows_lobby(request: ListSpaces) -> bool:
 def _event(space: SpaceKey, users: int, stored: Mapping[str, Any] | None) -> SpaceSummary:
     title = f"{TITLES[space.space_type]} {space.space_id}"
     settings = _settings(stored)
-    room = live.capacity(users, settings["max_users"])
+    capacity = live.capacity(users, settings["max_users"])
     return SpaceSummary(
-        space.space_type, space.space_id, title, "", space.space_type, None, 0, 0.0, users, room, settings, None
+        space.space_type, space.space_id, title, "", space.space_type, None, 0, 0.0, users, capacity, settings, None
     )  # fmt: skip
 
 

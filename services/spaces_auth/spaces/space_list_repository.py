@@ -1,9 +1,9 @@
 """SQL of lists of spaces: pages by key, each arm of the union walking its own index.
 
-Posts and documents are two arms, what is private to the caller two more; every arm is ordered and cut off by itself, so
-a page costs the same wherever it is (plans and figures: docs/spaces.md). A position is (rank, kind, a, b): `rank` is
-`-votes` or minus the time, `kind` 0 for documents and 1 for posts, `a` and `b` author and permlink or the document's
-id.
+Public posts and documents are two arms, those that only the caller may see two more; every arm is ordered and cut off
+by itself, so a page costs the same wherever it is (plans and figures: docs/spaces.md). A position is (rank, kind, a,
+b): `rank` is `-votes` or minus the time, `kind` 0 for documents and 1 for posts, `a` and `b` author and permlink, or
+the document's id and nothing.
 """
 
 import re
@@ -17,9 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.spaces import SpaceKey
 
-FEW = 4000  # hits of a search: so many are read and sorted, of more one in order is met sooner
-UNKNOWN = 0.0075  # more than the share that PostgreSQL takes a word to have which it does not know (0.005)
-COUNTED = 1000  # spaces that `total` counts; of more it is PostgreSQL's estimate
+FEW = 4000  # hits of a search: so many are read and sorted; with more, walking the index in order meets one sooner
+UNKNOWN = 0.0075  # a share of rows; PostgreSQL assumes 0.005 for a word that its statistics do not have
+COUNTED = 1000  # spaces that `total` counts; beyond, it is PostgreSQL's estimate
 _WORD = re.compile(r"[^\W_]+")
 _FOUND = "search @@ to_tsquery('simple', :words)"
 type Position = tuple[int, int, str, str]
@@ -27,7 +27,7 @@ type Position = tuple[int, int, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a list is of. `account` is empty for a guest; `rank` is by_votes or by_time."""
+    """The filters and the order of a list. `account` is empty for a guest; `rank` is by_votes or by_time."""
 
     account: str = ""
     operator: bool = False
@@ -36,15 +36,16 @@ class Search:
     q: str | None = None
     rank: str = "by_votes"
     estimate: int = 0  # hits of the words where they are common
-    rare_in: frozenset[str] = frozenset()  # tables: what holds the words is read and sorted, not looked for in order
+    rare_in: frozenset[str] = frozenset()  # tables in which the hits are read and sorted, not met in order
 
     @property
     def parameters(self) -> dict[str, Any]:
+        """The values that every statement of this search binds."""
         words = _WORD.findall((self.q or "").lower())
         return {
             "account": self.account,
             "type": self.type,
-            "words": " & ".join(f"'{word}'" for word in words),  # all of them; none at all finds nothing
+            "words": " & ".join(f"'{word}'" for word in words),  # all of them; no word at all finds nothing
         }
 
 
@@ -56,9 +57,9 @@ class _Source:
     table: str
     key: tuple[str, ...]
     columns: str
-    position: str  # of those, what a position is made of
+    position: str  # those of the columns that a position is made of
     public: str
-    mine: str  # rows that are not public but the account's to see
+    own: str  # the condition of rows that are not public but that the account may see
 
 
 _POSTS = _Source(
@@ -95,7 +96,7 @@ _ALL_PRIVATE = {_POSTS: "true", _DOCUMENTS: "NOT is_deleted"}
 
 
 async def probed(connection: AsyncConnection, search: Search) -> Search:
-    """The same, knowing in which tables its words are rare, by PostgreSQL's statistics of words."""
+    """Returns the search with the tables in which its words are rare, by PostgreSQL's statistics of words."""
     if search.q is None or not search.parameters["words"]:
         return search
     common = {}
@@ -108,28 +109,31 @@ async def probed(connection: AsyncConnection, search: Search) -> Search:
 
 
 async def _estimate(connection: AsyncConnection, query: str, search: Search) -> int:
-    """How many rows PostgreSQL expects of `query`."""
+    """Returns how many rows PostgreSQL expects of `query`."""
     plan: Any = (await connection.execute(text(f"EXPLAIN (FORMAT JSON) {query}"), search.parameters)).scalar_one()
-    (found,) = msgspec.json.decode(plan) if isinstance(plan, str) else plan
-    return int(found["Plan"]["Plan Rows"])
+    (root,) = msgspec.json.decode(plan) if isinstance(plan, str) else plan
+    return int(root["Plan"]["Plan Rows"])
 
 
 async def page(
     connection: AsyncConnection,
     search: Search,
     after: Position | None,
-    but: Sequence[SpaceKey],
+    excluded: Sequence[SpaceKey],
     limit: int,
     offset: int,
 ) -> list[Row[Any]]:
-    """Rows after a position and `offset` more, none of `but`; `rank`, `kind`, `a`, `b` of a row are its position."""
+    """Returns at most `limit` rows after a position and `offset` more, without `excluded`.
+
+    `rank`, `kind`, `a` and `b` of a row are its position.
+    """
     if limit <= 0:
         return []
     if offset:
-        after = await _skipped(connection, search, after, but, offset)
+        after = await _skipped(connection, search, after, excluded, offset)
         if after is None:
             return []
-    arms = [_ordered(source, source.columns, visible, search, after, but) for source, visible in _arms(search)]
+    arms = [_ordered(source, source.columns, visible, search, after, excluded) for source, visible in _arms(search)]
     if not arms:
         return []
     statement = f"""
@@ -138,21 +142,21 @@ async def page(
         LEFT JOIN presence_space_settings s USING (space_type, space_id)
         ORDER BY rank, kind, a, b
     """  # noqa: S608  what is put in is ours
-    values = {**search.parameters, **_excluded(but), **_place(after), "most": limit}
+    values = {**search.parameters, **_excluded_values(excluded), **_place(after), "most": limit}
     return list((await connection.execute(text(statement), values)).all())
 
 
 async def _skipped(
-    connection: AsyncConnection, search: Search, after: Position | None, but: Sequence[SpaceKey], offset: int
+    connection: AsyncConnection, search: Search, after: Position | None, excluded: Sequence[SpaceKey], offset: int
 ) -> Position | None:
-    """The position of the last of `offset` rows, by their keys alone, which the indexes hold; None beyond the end."""
-    arms = [_ordered(source, source.position, visible, search, after, but) for source, visible in _arms(search)]
+    """Returns the position of the last of `offset` rows, read from the indexes alone; None beyond the end."""
+    arms = [_ordered(source, source.position, visible, search, after, excluded) for source, visible in _arms(search)]
     if not arms:
         return None
     statement = f"""
         SELECT rank, kind, a, b FROM ({" UNION ALL ".join(arms)}) arms ORDER BY rank, kind, a, b LIMIT 1 OFFSET :skip
     """  # noqa: S608  what is put in is ours
-    values = {**search.parameters, **_excluded(but), **_place(after), "most": offset, "skip": offset - 1}
+    values = {**search.parameters, **_excluded_values(excluded), **_place(after), "most": offset, "skip": offset - 1}
     row = (await connection.execute(text(statement), values)).one_or_none()
     return (row.rank, row.kind, row.a, row.b) if row else None
 
@@ -161,8 +165,10 @@ def _place(after: Position | None) -> dict[str, Any]:
     return dict(zip(("rank", "kind", "a", "b"), after, strict=True)) if after else {}
 
 
-async def these(connection: AsyncConnection, search: Search, spaces: Sequence[SpaceKey], limit: int) -> list[Row[Any]]:
-    """Those of `spaces`, in their order, that the search finds; `place` is the index among them."""
+async def matching(
+    connection: AsyncConnection, search: Search, spaces: Sequence[SpaceKey], limit: int
+) -> list[Row[Any]]:
+    """Returns rows of at most `limit` of `spaces` that the search matches, in their order; `place` is the index."""
     arms = [
         f"""SELECT place, {source.columns} FROM unnest(cast(:types AS text[]), cast(:ids AS text[]))
               WITH ORDINALITY AS wanted(wanted_type, wanted_id, place)
@@ -186,7 +192,7 @@ async def these(connection: AsyncConnection, search: Search, spaces: Sequence[Sp
 
 
 async def settings_of(connection: AsyncConnection, spaces: Sequence[SpaceKey]) -> dict[SpaceKey, Any]:
-    """Each one's settings as stored; None for one that nobody has set up."""
+    """Returns the stored settings by space; None for a space that nobody has set up."""
     if not spaces:
         return {}
     rows = await connection.execute(
@@ -199,7 +205,7 @@ async def settings_of(connection: AsyncConnection, spaces: Sequence[SpaceKey]) -
 
 
 async def total(connection: AsyncConnection, search: Search) -> int:
-    """How many there are: exact up to `COUNTED`, estimated beyond."""
+    """Returns how many spaces the search matches: exact up to `COUNTED`, estimated beyond."""
     arms = [
         f"SELECT 1 FROM {_read(source, search)} WHERE ({visible}) AND {_matches(source, search)}"  # noqa: S608
         for source, visible in _arms(search)
@@ -217,7 +223,7 @@ async def total(connection: AsyncConnection, search: Search) -> int:
 
 
 async def configured_events(connection: AsyncConnection, limit: int) -> list[SpaceKey]:
-    """Events and communities that somebody has set up, newest change first."""
+    """Returns at most `limit` events and communities that somebody has set up, newest change first."""
     rows = await connection.execute(
         text("""SELECT space_type, space_id FROM presence_space_settings WHERE space_type IN ('event', 'community')
                 ORDER BY updated_at DESC LIMIT :limit"""),
@@ -227,18 +233,18 @@ async def configured_events(connection: AsyncConnection, limit: int) -> list[Spa
 
 
 def _arms(search: Search) -> list[tuple[_Source, str]]:
-    """Tables, each with the condition of what the caller may see of it."""
-    found: list[tuple[_Source, str]] = []
+    """Returns the tables to read, each with the condition of a row that the caller may see."""
+    arms: list[tuple[_Source, str]] = []
     for source, name in ((_POSTS, "post"), (_DOCUMENTS, "document")):
         wanted = search.type is None or (search.type == "document") == (source is _DOCUMENTS)
         if not wanted or search.space_type not in (None, name):
             continue
-        found.append((source, source.public))
+        arms.append((source, source.public))
         if search.operator:
-            found.append((source, f"NOT ({source.public}) AND {_ALL_PRIVATE[source]}"))
+            arms.append((source, f"NOT ({source.public}) AND {_ALL_PRIVATE[source]}"))
         elif search.account:
-            found.append((source, f"NOT ({source.public}) AND {source.mine}"))
-    return found
+            arms.append((source, f"NOT ({source.public}) AND {source.own}"))
+    return arms
 
 
 def _matches(source: _Source, search: Search) -> str:
@@ -251,27 +257,27 @@ def _matches(source: _Source, search: Search) -> str:
 
 
 def _read(source: _Source, search: Search) -> str:
-    """The table, or what of it holds the words, read by them first (OFFSET 0 keeps the two steps apart)."""
+    """Returns the table, or a subquery of its rows with the words if they are rare (OFFSET 0 keeps it a step apart)."""
     if source.table not in search.rare_in:
         return source.table
     return f"(SELECT * FROM {source.table} WHERE {_FOUND} OFFSET 0) {source.table}"  # noqa: S608
 
 
 def _ordered(
-    source: _Source, columns: str, visible: str, search: Search, after: Position | None, but: Sequence[SpaceKey]
+    source: _Source, columns: str, visible: str, search: Search, after: Position | None, excluded: Sequence[SpaceKey]
 ) -> str:
-    """One arm: in its index's order from the position on, as far as a page goes."""
+    """Returns one arm: rows after the position in the order of an index, as many as a page may take."""
     rank = search.rank
     key = ", ".join((rank, *source.key))
     conditions = [f"({visible})", _matches(source, search), *_after(source, rank, after)]
-    if any(space.space_type == ("post" if source is _POSTS else "document") for space in but):
+    if any(space.space_type == ("post" if source is _POSTS else "document") for space in excluded):
         conditions.append(f"{' || $$/$$ || '.join(source.key)} <> ALL (cast(:but_{source.table} AS text[]))")
     return f"""(SELECT {columns}, {rank} AS rank, {source.kind} AS kind
                 FROM {_read(source, search)} WHERE {" AND ".join(conditions)} ORDER BY {key} LIMIT :most)"""  # noqa: S608
 
 
 def _after(source: _Source, rank: str, after: Position | None) -> list[str]:
-    """Of equal rank, documents come before posts."""
+    """Returns the condition of rows after a position; of equal rank, documents come before posts."""
     if after is None:
         return []
     if after[1] == source.kind:
@@ -280,9 +286,9 @@ def _after(source: _Source, rank: str, after: Position | None) -> list[str]:
     return [f"{rank} {'>' if after[1] > source.kind else '>='} :rank"]
 
 
-def _excluded(but: Sequence[SpaceKey]) -> dict[str, Any]:
+def _excluded_values(excluded: Sequence[SpaceKey]) -> dict[str, Any]:
     tables = {"post": "but_posts", "document": "but_collaboration_documents"}
-    return {name: [s.space_id for s in but if s.space_type == kind] for kind, name in tables.items()}
+    return {name: [s.space_id for s in excluded if s.space_type == kind] for kind, name in tables.items()}
 
 
 def _is_wanted(source: _Source) -> str:

@@ -8,7 +8,7 @@ import pytest
 from deploy.local.servers.coturn import Coturn
 from libs.common.identity import Identity
 from libs.common.settings import read
-from services.spaces_auth.joining.turn import Turn
+from services.spaces_auth.joining.turn import TurnHandlers
 from services.spaces_auth.settings import Settings
 
 HOUR = 3600
@@ -23,11 +23,11 @@ def issued(server: Coturn, secret: str, *, seconds: int = HOUR) -> tuple[str, st
     return given.username, given.credential
 
 
-def turn(server: Coturn, secret: str, seconds: int = HOUR) -> Turn:
+def turn(server: Coturn, secret: str, seconds: int = HOUR) -> TurnHandlers:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PRESENCE_SECRET_KEY", base64.b64encode(bytes(32)).decode())
         settings = read(Settings)
-    return Turn(
+    return TurnHandlers(
         dataclasses.replace(
             settings,
             turn_secret=secret,

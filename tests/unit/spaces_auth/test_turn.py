@@ -9,7 +9,7 @@ from libs.common.bus.base import Caller
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.schema import dump
 from libs.common.identity import Identity, guest_identity
-from services.spaces_auth.joining.turn import Turn
+from services.spaces_auth.joining.turn import TurnHandlers
 from services.spaces_auth.settings import Settings
 from tests.unit.common.test_settings_reading import defaults
 
@@ -17,8 +17,8 @@ ALICE = Identity("account", "alice", "alice", token_id="token-1")
 KEY = base64.b64encode(bytes(32)).decode()
 
 
-def turn(secret: str = "shared") -> Turn:
-    return Turn(defaults(Settings, secret_key=KEY, turn_secret=secret, turn_seconds=600))
+def turn(secret: str = "shared") -> TurnHandlers:
+    return TurnHandlers(defaults(Settings, secret_key=KEY, turn_secret=secret, turn_seconds=600))
 
 
 def test_the_credential_is_the_drafts_hmac_over_expiry_and_account() -> None:

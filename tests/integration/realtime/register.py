@@ -1,0 +1,180 @@
+"""Redis' register of one space, as several replicas write it, and what is announced on the space's channel."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import Redis
+
+from libs.common import cache
+from libs.common.contracts.members import Member, decode_member
+from libs.common.contracts.presence import EntityEventOut
+from libs.common.errors import PresenceError
+from services.realtime.cluster import messages
+from services.realtime.cluster.messages import Entity, MembersJoined, MembersLeft
+from services.realtime.cluster.presence import UNBOUNDED, JoinRequest, JoinResult, Presence, Roll
+from tests.integration.realtime.people import name_of
+from tests.integration.realtime.world import FAR, HALL, make_join_request, make_member, make_presence
+
+END = b'"end"'  # published last, so that everything before it has been heard
+
+
+class Register:
+    """`space` as the replicas `r1`, `r2` and so on write it."""
+
+    space = HALL
+
+    def __init__(self, url: str, redis: Redis, pubsub: Any) -> None:
+        self.redis = redis
+        self._url, self._pubsub = url, pubsub
+        self._dying: list[Redis] = []
+        self._announced: list[MembersJoined | MembersLeft] = []
+
+    def presence(self, replica: str = "r1", lease: float = FAR) -> Presence:
+        return make_presence(self.redis, replica, lease)
+
+    def dying_presence(self, replica: str) -> Presence:
+        """A replica whose process dies as soon as one of its scripts has run."""
+        redis = _DiesAfterAScript.from_url(self._url)
+        self._dying.append(redis)
+        return make_presence(redis, replica)
+
+    async def end(self) -> None:
+        for redis in self._dying:
+            await redis.aclose()
+
+    # Joining and leaving.
+
+    def request(self, member: Member, person: str = "", most: int = UNBOUNDED) -> JoinRequest:
+        return make_join_request(member, person, most)
+
+    async def enter(self, member: Member, *, person: str = "", most: int = UNBOUNDED) -> JoinResult:
+        """Raises `space_full`."""
+        presence = self.presence(member.replica)
+        await presence.renew()
+        (answer,) = await presence.join(self.space, [self.request(member, person, most)])
+        if isinstance(answer, PresenceError):
+            raise answer
+        return answer
+
+    async def join(self, name: str, replica: str = "r1", *, subspace: str = "main", most: int = UNBOUNDED) -> str:
+        """The code of the refusal, or `ok`."""
+        try:
+            await self.enter(make_member(name, replica, subspace), most=most)
+        except PresenceError as error:
+            return error.kind.code
+        return "ok"
+
+    async def join_together(self, names: list[str], replica: str = "r1", *, most: int = UNBOUNDED) -> list[str]:
+        """In one batch; an answer as `join` gives it for each."""
+        presence = self.presence(replica)
+        await presence.renew()
+        answers = await presence.join(self.space, [self.request(make_member(n, replica), "", most) for n in names])
+        return [answer.kind.code if isinstance(answer, PresenceError) else "ok" for answer in answers]
+
+    async def leave(self, *names: str, by: str = "r1") -> set[str]:
+        """The names of those who were there. They are members of `r1`."""
+        gone = await self.presence(by).leave(self.space, [f"r1-{name}" for name in names], "left")
+        return {name_of(member.socket_id) for member in gone}
+
+    async def mark_dropped(self, member: Member, person: str) -> None:
+        await self.presence(member.replica).mark_dropped(self.space, person, member.socket_id, FAR)
+
+    async def spawn(self, owner: str, *ids: str) -> None:
+        """Make these the entities of a member of `r1`."""
+        event = EntityEventOut(f"r1-{owner}", owner, "spawn", msgspec.Raw(b"{}"))
+        entities = {f"main:{id_}": Entity(f"r1-{owner}", "main", event) for id_ in ids}
+        await self.presence().keep_entities(self.space, [f"r1-{owner}"], entities)
+
+    # What Redis holds.
+
+    async def stored(self) -> list[Member]:
+        records: Any = await cast("Any", self.redis.hvals(cache.members(self.space)))
+        return [decode_member(record) for record in records]
+
+    async def names(self) -> set[str]:
+        return {name_of(member.socket_id) for member in await self.stored()}
+
+    async def entities(self) -> set[str]:
+        return set(await self.presence().entities(self.space))
+
+    async def version(self) -> int:
+        return int(await self.redis.get(cache.version(self.space)) or 0)
+
+    async def count(self) -> int | None:
+        """What the popular spaces say of it."""
+        score = await self.redis.zscore(cache.ACTIVE, str(self.space))
+        return None if score is None else int(score)
+
+    async def announced(self) -> list[MembersJoined | MembersLeft]:
+        """Everything that was announced since the register was made."""
+        await self.redis.publish(cache.wire(self.space), END)
+        while True:
+            message = await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=None)
+            if message is None:
+                continue
+            if message["data"] == END:
+                return self._announced
+            self._announced.append(messages.decode(message["data"]))
+
+    # Leases.
+
+    async def expire(self, replica: str) -> None:
+        await self.redis.zadd(cache.REPLICAS, {replica: 1})
+
+    async def has_lease(self, replica: str) -> bool:
+        return await self.redis.zscore(cache.REPLICAS, replica) is not None
+
+    async def is_expired(self, replica: str) -> bool:
+        expiry = await self.redis.zscore(cache.REPLICAS, replica)
+        return expiry is not None and await self.clock_is_beyond(int(expiry))
+
+    async def clock_is_beyond(self, milliseconds: int) -> bool:
+        """Whether Redis' clock has passed that time."""
+        seconds, microseconds = await self.redis.time()
+        return seconds * 1000 + microseconds // 1000 > milliseconds
+
+    async def sweep(self, replica: str, meanwhile: Callable[[], Awaitable[None]] | None = None) -> set[str]:
+        """The names of those who were swept. `meanwhile` happens after the sweeper has read who is there."""
+        presence = self.presence(replica)
+        if meanwhile:
+            presence = _Interrupted(self.redis, replica, FAR)
+            presence.meanwhile = meanwhile
+        return {name_of(member.socket_id) for _, member in await presence.sweep()}
+
+
+class _Interrupted(Presence):
+    """Something else happens after each reading of the members."""
+
+    meanwhile: Callable[[], Awaitable[None]]
+
+    async def roll(self, space: Any) -> Roll:
+        roll = await super().roll(space)
+        await self.meanwhile()
+        return roll
+
+
+class _DiesAfterAScript(Redis):
+    """A connection of a process that runs one script and no further command."""
+
+    dead = False
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        if self.dead:
+            raise ConnectionError("The process died.")
+        answer = await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        self.dead = args[0] == "EVALSHA"
+        return answer
+
+
+@contextlib.asynccontextmanager
+async def registered(redis_url: str) -> AsyncIterator[Register]:
+    redis = cache.RedisClient(redis_url).redis
+    async with redis.pubsub() as pubsub:
+        await pubsub.subscribe(cache.wire(HALL))
+        await pubsub.get_message(timeout=None)
+        register = Register(redis_url, redis, pubsub)
+        yield register
+        await register.end()
+    await redis.aclose()

@@ -1,0 +1,66 @@
+"""A socket that does not read: its snapshot is not held against it, anything much beyond it is."""
+
+from libs.common.identity import Identity
+from services.realtime.rooms.client import MAX_BACKLOG, MAX_GUEST_BACKLOG
+from tests.integration.realtime.people import account, guest
+from tests.integration.realtime.world import World
+
+EVENT_BYTES = 8 * 1024
+
+
+async def fill(world: World, unread: int) -> None:
+    """Durable events of at least so many bytes, and less than one event more."""
+    events = world.write(-(-unread // EVENT_BYTES), pad=EVENT_BYTES)
+    for event in events:
+        await world.publish(event)
+        await world.settled()
+
+
+async def with_large_snapshot(world: World, name: str, person: Identity, size: int) -> None:
+    """Inside, with a snapshot of more than `size` bytes that it has not read."""
+    await world.publish(*world.write(10))
+    await world.settled()
+    world.store.pad = "x" * (size // 10)
+    await world.join(name, person=person, reads=False)
+    world.store.pad = ""
+    assert world.unread_by(name) > size
+
+
+async def test_a_guests_snapshot_does_not_count_as_unread(world: World) -> None:
+    await world.join("ann")
+    await with_large_snapshot(world, "gil", guest("gil"), 2 * MAX_GUEST_BACKLOG)
+    await fill(world, MAX_GUEST_BACKLOG - 2 * EVENT_BYTES)
+    assert not world.is_dropped("gil")
+    assert world.seqs_heard_by("gil") == world.seqs_heard_by("ann")[10:] != []
+
+
+async def test_more_than_the_backlog_beyond_the_snapshot_drops_that_client_only_with_too_slow(world: World) -> None:
+    await world.join("ann")
+    await with_large_snapshot(world, "gil", guest("gil"), 2 * MAX_GUEST_BACKLOG)
+    await world.join("cy", reads=False)  # an account may leave more unread
+    await fill(world, MAX_GUEST_BACKLOG + 2 * EVENT_BYTES)
+    assert world.is_dropped("gil")
+    assert [error["code"] for error in world.heard_by("gil", "space-error")] == ["too_slow"]
+    assert not world.is_dropped("ann")
+    assert not world.is_dropped("cy")
+    assert world.seqs_heard_by("ann")[10:] == world.seqs_heard_by("cy")
+    assert len(world.seqs_heard_by("gil")) < len(world.seqs_heard_by("cy"))
+
+
+async def test_an_account_may_leave_more_unread_than_a_guest_and_not_without_end(world: World) -> None:
+    await world.join("ann")
+    await world.join("cy", person=account("cy"), reads=False)
+    await world.publish(*world.write(1, pad=MAX_BACKLOG))
+    await fill(world, 3 * EVENT_BYTES)
+    assert world.is_dropped("cy")
+    assert not world.is_dropped("ann")
+
+
+async def test_a_snapshot_that_was_read_makes_room_for_nothing_more(world: World) -> None:
+    await world.join("ann")
+    await with_large_snapshot(world, "gil", guest("gil"), 4 * MAX_GUEST_BACKLOG)
+    world.read_all("gil")
+    await fill(world, EVENT_BYTES)
+    world.stop_reading("gil")
+    await fill(world, MAX_GUEST_BACKLOG + 2 * EVENT_BYTES)
+    assert world.is_dropped("gil")

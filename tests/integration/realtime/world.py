@@ -1,0 +1,396 @@
+"""Replicas of realtime in one process, on a real Redis and the memory bus. Sockets end at `engine.Engine`.
+
+This file alone makes the product's objects; the tests speak of people, by the names of their sockets: a socket's id is
+its replica's name, a dash, and its own name. Commands run in the socket's turn, as `clients/sockets.py` runs them.
+Reports and lease renewals happen when a test says so (`reports`, `beat`), unless a replica was made with `beats`.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, cast
+from unittest.mock import AsyncMock, patch
+
+import msgspec
+from redis.asyncio import Redis
+
+from libs.common import cache
+from libs.common.bus.memory import MemoryBroker, MemoryBus
+from libs.common.clock import now, rfc3339
+from libs.common.contracts import default_registry
+from libs.common.contracts.log import LoggedEvent
+from libs.common.contracts.members import Member, decode_member, encode_member
+from libs.common.contracts.presence import JoinSpace, Position
+from libs.common.contracts.spaces import PresenceChange
+from libs.common.errors import UNAVAILABLE, PresenceError
+from libs.common.identity import Identity
+from libs.common.ids import new_id
+from libs.common.spaces import SpaceKey
+from libs.common.tokens import Admission, Token
+from services.realtime.cluster import messages
+from services.realtime.cluster.messages import FromMember, Logged, Message
+from services.realtime.cluster.presence import JoinRequest, Presence
+from services.realtime.membership import departure
+from services.realtime.membership.departure import Departure
+from services.realtime.membership.ejection import Ejection
+from services.realtime.membership.entering import Entering
+from services.realtime.membership.grace import Grace
+from services.realtime.membership.lease import Lease
+from services.realtime.membership.reporter import Reporter
+from services.realtime.poses.ticker import PoseTicker
+from services.realtime.rooms.broadcast import Broadcast
+from services.realtime.rooms.client import Client
+from services.realtime.rooms.client_table import ClientTable
+from services.realtime.space.held_space import SpaceListener, SpaceParts
+from services.realtime.space.held_spaces import HeldSpaces
+from services.realtime.space.inbox import Head
+from tests.integration.common.world import Proxy, proxied
+from tests.integration.realtime.engine import Engine
+from tests.integration.realtime.people import account, name_of
+from tests.integration.realtime.store import Store
+from tests.support.waiting import eventually
+
+HALL = SpaceKey("event", "state-machines")
+ELSEWHERE = SpaceKey("event", "elsewhere")
+HOME = "203.0.113.9"  # the address that everybody comes from
+FAR = 3600.0  # seconds: a time that does not come in a test
+PATIENCE = 10.0  # seconds for what takes milliseconds on an idle machine
+MARKER = "marker"
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """In seconds. Each test sets those that it is about."""
+
+    gap: float = FAR
+    heads: float = FAR
+    grace: float = FAR
+    lease: float = FAR
+    beats: bool = False
+
+
+class Replica:
+    """One replica's parts, made as `services/realtime/app.py` makes them, without what needs an HTTP server."""
+
+    def __init__(self, name: str, proxy: Proxy, broker: MemoryBroker, intervals: Intervals) -> None:
+        self.name, self.proxy = name, proxy
+        self.redis = cache.RedisClient(proxy.url)
+        redis, bus = self.redis.redis, MemoryBus(broker)
+        self.clients = ClientTable(cast("Any", self))
+        self.presence = make_presence(redis, name, intervals.lease)
+        broadcast = Broadcast(default_registry())
+        poses = PoseTicker(redis, broadcast, name, 0.05, 1000)
+        listeners: list[SpaceListener] = []
+        parts = SpaceParts(name, bus, self.presence, broadcast, poses, intervals.gap, listeners)
+        self.held_spaces = HeldSpaces(self.redis, parts, intervals.heads)
+        self.reporter = Reporter(bus, name)
+        leaving = Departure(self.presence, self.held_spaces, self.reporter)
+        self.grace = Grace(intervals.grace, self.presence, leaving)
+        self.entering = Entering(
+            bus, self.held_spaces, self.presence, broadcast, poses, self.reporter, leaving, self.grace
+        )
+        ejection = Ejection(bus, redis, self.held_spaces.by_key, self.clients, self.entering.leave)
+        listeners.append(ejection)
+        self.lease = Lease(self.presence, self.reporter, self.entering, self.grace, ejection, intervals.lease)
+        beating = [self.lease] if intervals.beats else []
+        self._parts: list[Any] = [self.redis, self.held_spaces, bus, self.grace, ejection, *beating, poses]
+
+    async def start(self) -> None:
+        for part in self._parts:
+            await part.start()
+        await eventually(lambda: self.held_spaces.ready, PATIENCE)
+        await self.presence.renew()
+
+    async def die(self) -> None:
+        """Cut off from Redis first, so that nothing it does in the end is seen."""
+        await self.proxy.close()
+        await self.stop()
+
+    async def stop(self) -> None:
+        """In order, as a replica stops that has nobody left to let go."""
+        if self._parts:
+            if self.lease not in self._parts:
+                await self.lease.stop()
+            for part in reversed(self._parts):
+                await part.stop()
+            self._parts.clear()
+
+    def client(self, engine: Engine, token: Token, address: str) -> Client:
+        client = Client(f"{self.name}-{engine.name}", "/", cast("Any", engine), token, address, [])
+        self.clients.add(client)
+        return client
+
+    async def disconnect(self, sid: str, **_: str) -> None:
+        """Stands where Socket.IO's server stands: the replica ends a connection for cause."""
+        client = self.clients.remove(sid)
+        assert client
+        async with client.turn:
+            await self.entering.leave(client, "disconnected")
+
+    def has_left(self, space: SpaceKey) -> bool:
+        """Whether it gave up the space's channel."""
+        return space not in self.held_spaces.by_key
+
+    def roster(self, space: SpaceKey) -> set[str]:
+        """The names of everybody in the space, as this replica knows them."""
+        return {name_of(sid) for sid in self.held_spaces.by_key[space].roster.socket_ids}
+
+    @property
+    def keeps_anyone(self) -> bool:
+        """Whether somebody is in grace."""
+        return self.grace.keeps_anyone
+
+    def tell_head(self, space: SpaceKey, seq: int) -> None:
+        """Somebody saw the log's newest number."""
+        self.held_spaces.by_key[space].put(Head(seq))
+
+
+class World:
+    """`r1` and `r2` on one Redis. `order` is who was written what, over all sockets."""
+
+    def __init__(self, redis: Redis, store: Store, replicas: dict[str, Replica]) -> None:
+        self.redis, self.store, self.replicas = redis, store, replicas
+        self.order: list[tuple[str, str]] = []
+        self._engines: dict[str, Engine] = {}
+        self._sockets: dict[str, tuple[Replica, Client]] = {}
+        self._markers = count(1)
+
+    # What people do.
+
+    def connect(
+        self, name: str, *, replica: str = "r1", person: Identity | None = None, as_name: str = "",
+        address: str = HOME,
+        admission: Admission | None = None, reads: bool = True,
+    ) -> None:  # fmt: skip
+        """A socket. Without `person` it is of the account `as_name`, or of one of the same name."""
+        engine = self._engines[name] = Engine(name, self.order)
+        engine.reads = reads
+        at = self.replicas[replica]
+        self._sockets[name] = (
+            at,
+            at.client(engine, Token(person or account(as_name or name), 2**53, admission), address),
+        )
+
+    async def join(
+        self, name: str, subspace: str = "main", space: SpaceKey = HALL, *, after_seq: int | None = None,
+        **connection: Any,
+    ) -> dict[str, Any]:  # fmt: skip
+        """The snapshot. Whoever is not connected yet connects first."""
+        if name not in self._sockets:
+            self.connect(name, **connection)
+        replica, client = self._sockets[name]
+        async with client.turn:
+            request = JoinSpace(space.space_type, space.space_id, subspace, after_seq=after_seq)
+            return await replica.entering.enter(client, request)
+
+    async def leave(self, name: str, *, out_of_turn: bool = False) -> None:
+        replica, client = self._sockets[name]
+        async with contextlib.nullcontext() if out_of_turn else client.turn:
+            await replica.entering.leave(client, "left")
+
+    async def drop(self, name: str) -> None:
+        """The connection breaks."""
+        replica, client = self._sockets[name]
+        replica.clients.remove(client.sid)
+        async with client.turn:
+            await replica.entering.drop(client)
+
+    def read_all(self, name: str) -> None:
+        self._engines[name].read_all()
+
+    def stop_reading(self, name: str) -> None:
+        self._engines[name].reads = False
+
+    # What people heard.
+
+    def heard_by(self, name: str, event: str) -> list[Any]:
+        """The payloads of an event."""
+        return [payload for heard, payload in self._engines[name].events if heard == event]
+
+    def events_heard_by(self, name: str) -> list[str]:
+        return [event for event, _ in self._engines[name].events if event != MARKER]
+
+    def seqs_heard_by(self, name: str) -> list[int]:
+        """The numbers of the durable events, in the order in which they were heard."""
+        return [payload["seq"] for payload in self.heard_by(name, "chat-message")]
+
+    def joins_heard_by(self, name: str) -> list[str]:
+        return [name_of(payload["socketId"]) for payload in self.heard_by(name, "user-joined")]
+
+    def leaves_heard_by(self, name: str) -> list[tuple[str, str]]:
+        """Who left, and the reason."""
+        return [(name_of(payload["socketId"]), payload["reason"]) for payload in self.heard_by(name, "user-left")]
+
+    def unread_by(self, name: str) -> int:
+        """In bytes."""
+        return self._engines[name].backlog
+
+    def is_dropped(self, name: str) -> bool:
+        return self._engines[name].dropped
+
+    def is_inside(self, name: str) -> bool:
+        _, client = self._sockets[name]
+        return client.is_inside
+
+    def epoch_of(self, name: str) -> int:
+        """The access epoch under which somebody is in a space."""
+        _, client = self._sockets[name]
+        assert client.place
+        return client.place.authorization.epoch
+
+    async def settled(self, space: SpaceKey = HALL) -> None:
+        """Returns once everybody inside has heard what was published before: nothing more is on its way."""
+        number = next(self._markers)
+        places = {name: client.place for name, (_, client) in self._sockets.items() if client.is_inside}
+        subspaces = {name: place.subspace for name, place in places.items() if place and place.space == space}
+        for subspace in set(subspaces.values()):
+            await self.say(FromMember("outside", subspace, MARKER, msgspec.Raw(b"%d" % number), ""), space)
+        await eventually(lambda: all(self._has_heard(name, number) for name in subspaces), PATIENCE)
+
+    def _has_heard(self, name: str, marker: int) -> bool:
+        return self.is_dropped(name) or marker in self.heard_by(name, MARKER)
+
+    # What is written in a space.
+
+    def write(self, count: int = 1, subspace: str | None = "main", *, pad: int = 0) -> list[LoggedEvent]:
+        """Messages that are in the log, and that nobody was told of; `pad` bytes longer than they are."""
+        return [self.store.write(HALL, subspace, "x" * pad) for _ in range(count)]
+
+    async def publish(self, *events: LoggedEvent, space: SpaceKey = HALL) -> None:
+        """Each in a message of its own on the space's channel, in this order."""
+        for event in events:
+            await self.say(Logged([event]), space)
+
+    async def log(self, count: int = 1, subspace: str | None = "main") -> None:
+        """Messages on the whole way: the log, the bus, a replica, the space's channel."""
+        await self.store.bus.publish(*self.write(count, subspace))
+
+    async def say(self, message: Message, space: SpaceKey = HALL) -> None:
+        """As another replica does, on the space's channel."""
+        await self.redis.publish(cache.wire(space), messages.encode(message))
+
+    # What Redis holds.
+
+    async def members(self, space: SpaceKey = HALL) -> dict[str, Member]:
+        """By the names of their sockets."""
+        stored: Any = await cast("Any", self.redis.hvals(cache.members(space)))
+        return {name_of(member.socket_id): member for member in map(decode_member, stored)}
+
+    async def version(self) -> int:
+        return int(await self.redis.get(cache.version(HALL)) or 0)
+
+    async def join_unheard(self, name: str, replica: str = "r2") -> None:
+        """A join on another replica whose announcement was lost."""
+        member = make_member(name, replica)
+        await cast("Any", self.redis.hset(cache.members(HALL), member.socket_id, encode_member(member)))
+        await self.redis.incr(cache.version(HALL))
+
+    async def join_again(self, member: Member) -> None:
+        """Another replica's join of the same record, once more."""
+        await self.replicas["r2"].presence.join(HALL, [make_join_request(member, "", 2**31)])
+
+    async def leave_unheard(self, name: str, replica: str = "r2") -> None:
+        await cast("Any", self.redis.hdel(cache.members(HALL), f"{replica}-{name}"))
+        await self.redis.incr(cache.version(HALL))
+
+    async def lose_lease(self, replica: str) -> None:
+        """Its lease ran out, as when the replica was frozen."""
+        await self.redis.zadd(cache.REPLICAS, {replica: 1})
+
+    async def has_lease(self, replica: str) -> bool:
+        return await self.redis.zscore(cache.REPLICAS, replica) is not None
+
+    async def spaces_to_sweep(self, replica: str) -> set[str]:
+        """Where others look for its members, should it die."""
+        names: Any = await cast("Any", self.redis.smembers(cache.replica_spaces(replica)))
+        return {name.decode() for name in names}
+
+    # What replicas do by and by.
+
+    async def sweep(self, replica: str) -> set[str]:
+        """The names of those whom the replica swept."""
+        return {name_of(member.socket_id) for _, member in await self.replicas[replica].presence.sweep()}
+
+    async def beat(self, replica: str) -> None:
+        """Renews the lease, with all that belongs to it."""
+        await self.replicas[replica].lease._beat()
+
+    async def stop(self, replica: str) -> None:
+        """In order; its sockets are gone already."""
+        await self.replicas[replica].stop()
+
+    async def die(self, replica: str) -> None:
+        """It does nothing any more, and gives nothing back."""
+        await self.replicas[replica].die()
+
+    async def reports(self) -> list[tuple[str, str, str | None]]:
+        """Everything that spaces_auth has heard: kind, name, reason."""
+        return [(change.kind, name_of(change.socket_id), change.reason) for change in await self.changes()]
+
+    async def changes(self) -> list[PresenceChange]:
+        for replica in self.replicas.values():
+            await replica.reporter._flush()
+        return self.store.reports
+
+    @contextlib.contextmanager
+    def leaving_fails(self, replica: str) -> Iterator[None]:
+        """Redis does not take that anybody leaves, and takes everything else."""
+        presence = self.replicas[replica].presence
+        with patch.object(presence, "leave", AsyncMock(side_effect=PresenceError(UNAVAILABLE))):
+            yield
+
+    async def redis_goes_away(self, replica: str) -> None:
+        await self.replicas[replica].proxy.close()
+
+    async def redis_comes_back(self, replica: str) -> None:
+        await self.replicas[replica].proxy.open()
+        await eventually(lambda: self.replicas[replica].held_spaces.ready, PATIENCE)
+
+
+@contextlib.asynccontextmanager
+async def running(redis_url: str, **intervals: Any) -> AsyncIterator[World]:
+    """Two replicas, `r1` and `r2`, each with a way of its own to Redis."""
+    redis = cache.RedisClient(redis_url)
+    broker = MemoryBroker()
+    store = Store(broker, redis.redis)
+    timings = patch.multiple(departure, RETRY_SECONDS=0.05, PATIENCE=0.2)
+    async with proxied(redis_url) as one, proxied(redis_url) as two:
+        ways = {"r1": one, "r2": two}
+        replicas = {name: Replica(name, way, broker, Intervals(**intervals)) for name, way in ways.items()}
+        with timings:
+            await store.bus.start()
+            for replica in replicas.values():
+                await replica.start()
+            try:
+                yield World(redis.redis, store, replicas)
+            finally:
+                await asyncio.gather(*(replica.stop() for replica in replicas.values()))
+                await store.bus.stop()
+                await redis.stop()
+
+
+def make_presence(redis: Redis, replica: str, lease_seconds: float = FAR) -> Presence:
+    return Presence(redis, replica, lease_seconds)
+
+
+def make_member(name: str, replica: str = "r1", subspace: str = "main") -> Member:
+    return Member(
+        socket_id=f"{replica}-{name}",
+        stay_id=new_id(),
+        replica=replica,
+        subspace=subspace,
+        user_account=name,
+        guest_id=None,
+        guest=False,
+        display_name=name,
+        position=Position(),
+        avatar_data=None,
+        joined_at=rfc3339(now()),
+        role="member",
+    )
+
+
+def make_join_request(member: Member, person: str, max_users: int) -> JoinRequest:
+    return JoinRequest(member, person, max_users)
