@@ -126,6 +126,7 @@ class Entering:
     async def _register(self, client: Client, space: HeldSpace) -> Place:
         """Makes the client a member. The authorization must be of the epoch that joining found."""
         place = client.placed()
+        space.require_subspace(place.subspace)
         most = UNBOUNDED if place.authorization.role in MODERATING else place.authorization.max_users
         joined = await self._join.do(space.key, JoinRequest(place.member, client.person, most))
         if joined.epoch != place.authorization.epoch:  # a ban or a change of settings while it was entering

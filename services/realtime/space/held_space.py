@@ -35,7 +35,7 @@ from libs.common.contracts.log import EventsSince, Heads, LoggedEvent
 from libs.common.contracts.members import Member
 from libs.common.contracts.presence import AvatarUpdated, EntityEventOut
 from libs.common.contracts.voice import VoiceState
-from libs.common.errors import FORBIDDEN, PresenceError
+from libs.common.errors import FORBIDDEN, SPACE_FULL, PresenceError
 from libs.common.identity import service_identity
 from libs.common.ids import new_id
 from libs.common.metrics import GAPS
@@ -56,6 +56,7 @@ PAGE = 500  # events of one question to the log
 MOST_REPLAYED = PAGE  # numbers of a space that a client who comes back may have missed
 MOST_REPLAYED_AGE = timedelta(days=90)  # words older than that are not said again
 RESYNC_SECONDS = 0.5  # after a failure
+MOST_SUBSPACES = 256  # that somebody is in, of one space
 
 
 class SpaceListener:
@@ -142,6 +143,11 @@ class HeldSpace:
     def forget(self, client: Client) -> None:
         self.clients.pop(client.sid, None)
         self.entering.pop(client.sid, None)
+
+    def require_subspace(self, subspace: str) -> None:
+        """Raises `space_full` for a subspace that nobody is in, where `MOST_SUBSPACES` are open already."""
+        if not self.roster.of(subspace) and len(self.roster.subspaces) >= MOST_SUBSPACES:
+            raise PresenceError(SPACE_FULL, f"A space has at most {MOST_SUBSPACES} subspaces open; enter one of them.")
 
     def has_member(self, socket_id: str, subspace: str) -> bool:
         """Returns whether that socket, of whatever replica, is in the subspace."""

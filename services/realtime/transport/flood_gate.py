@@ -5,6 +5,8 @@ its bytes wait in its own TCP window and cost nobody anything. A client that is 
 """
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 MOST_PACKETS = 400  # a second, of one connection; signals have a smaller budget of their own, which is told in acks
@@ -16,9 +18,11 @@ CLOCK_STEP = 0.002  # seconds; a sleep may end that much early
 
 @dataclass(slots=True)
 class FloodGate:
-    """The budget of one connection. `factor` multiplies it; 0 lets everything through."""
+    """The budget of one connection. `factor` multiplies it; 0 lets everything through. `clock` gives seconds."""
 
     factor: float = 1.0
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _second: int = -1
     _packets: int = 0
     _bytes: int = 0
@@ -33,7 +37,7 @@ class FloodGate:
         self._in_a_turn += 1
         if self._in_a_turn >= PACKETS_A_TURN:
             self._in_a_turn = 0
-            await asyncio.sleep(0)
+            await self.sleep(0)
         if self.factor <= 0:
             return True
         self._begin_second()
@@ -44,11 +48,11 @@ class FloodGate:
         self._overdrawn += 1
         if self._overdrawn >= MOST_SECONDS:
             return False
-        await asyncio.sleep(self._second + 1 - asyncio.get_running_loop().time() + CLOCK_STEP)
+        await self.sleep(self._second + 1 - self.clock() + CLOCK_STEP)
         return True
 
     def _begin_second(self) -> None:
-        second = int(asyncio.get_running_loop().time())
+        second = int(self.clock())
         if second == self._second:
             return
         if second > self._second + 1 or not self._was_overdrawn():
