@@ -19,6 +19,7 @@ import asyncio
 import secrets
 import struct
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import engineio
@@ -58,7 +59,7 @@ def frame_header(size: int, opcode: int = TEXT) -> bytes:
     return struct.pack("!BBQ", 0x80 | opcode, 127, size)
 
 
-_FLOODED = frame(b'42["space-error",' + msgspec.json.encode(PresenceError(RATE_LIMITED).to_wire()) + b"]")
+_FLOODING = frame(b'42["space-error",' + msgspec.json.encode(PresenceError(RATE_LIMITED).to_wire()) + b"]")
 
 
 def new_socket_id(replica_id: str, life: str) -> str:
@@ -237,14 +238,17 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
                 self._write_packet(waiting)
 
     async def _let_in(self, data: Any) -> bool:
-        """Counts a packet before it is looked at. A connection that keeps sending too much is told so and ended."""
+        """Counts a packet before it is looked at. A connection that keeps sending too much is told so and ended.
+
+        It is told each time before, since what is unread at the end resets the connection, and its last word is lost.
+        """
         if self._gate is None:
-            self._gate = FloodGate(self.server.rate_limit_factor)
+            self._gate = FloodGate(self.server.rate_limit_factor, warn=partial(self.write, _FLOODING))
         if await self._gate.let_in(len(data) if isinstance(data, str | bytes) else 0):
             return True
         _log.warning("Socket dropped: it floods", sid=self.sid)
         DROPPED.labels(RATE_LIMITED.code).inc()
-        self.drop(_FLOODED)
+        self.drop(_FLOODING)
         return False
 
     async def _take(self, data: str | bytes) -> bool:

@@ -23,6 +23,7 @@ class FloodGate:
     factor: float = 1.0
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    warn: Callable[[], None] = lambda: None  # called once in each second in which the budget was used up
     _second: int = -1
     _packets: int = 0
     _bytes: int = 0
@@ -48,6 +49,7 @@ class FloodGate:
         self._overdrawn += 1
         if self._overdrawn >= MOST_SECONDS:
             return False
+        self.warn()
         await self.sleep(self._second + 1 - self.clock() + CLOCK_STEP)
         return True
 

@@ -51,6 +51,15 @@ async def test_a_packet_over_the_budget_waits_for_the_next_second_and_is_let_in(
     assert (time.waits, int(time.now)) == (1, 1001)
 
 
+async def test_a_connection_is_warned_each_time_it_waits() -> None:
+    time = Time()
+    warnings: list[float] = []
+    entry = FloodGate(1.0, time.clock, time.sleep, lambda: warnings.append(time.now))
+    for _ in range(2 * (MOST_PACKETS + 1)):
+        await entry.let_in(1)
+    assert len(warnings) == time.waits == 2
+
+
 async def test_bytes_count_as_packets_do() -> None:
     time = Time()
     entry = gate(time)
