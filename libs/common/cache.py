@@ -29,6 +29,7 @@ Redis Cluster. Keys of a replica carry `{replica:id}`.
 from collections.abc import Sequence
 from typing import Any
 
+from redis import exceptions as redis_errors
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -114,6 +115,10 @@ def connection_pool(url: str, **options: Any) -> BlockingConnectionPool:
         socket_connect_timeout=TIMEOUT,
         **options,
     )
+
+
+AWAY = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
+"""Errors that mean that Redis is not there. Any other of its errors is an answer, and nothing to go on without."""
 
 
 class RedisClient:

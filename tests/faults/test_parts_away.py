@@ -94,7 +94,9 @@ async def sees_spawned(stack: Stack, node: Node, replica: str, names: set[str]) 
 
     async def right() -> bool:
         ack = await newcomer.emit("join-space", {"spaceType": "event", "spaceId": "spawned"})
-        return ack["ok"] and {entity["data"]["id"] for entity in ack["entities"]} == names
+        if not ack["ok"]:
+            return False
+        return {entity["data"]["id"] for entity in newcomer.received("space-joined")[-1]["entities"]} == names
 
     await eventually(right)
     await newcomer.disconnect()

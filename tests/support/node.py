@@ -89,10 +89,10 @@ class Client:
         await self._node.ask("disconnect", name=self._name)
 
     async def join(self, space_type: str, space_id: str, **more: Any) -> Any:
-        """Enter a space; the ack, which must be good."""
+        """Enters a space and returns the snapshot with the ack, which must be good."""
         ack = await self.emit("join-space", {"spaceType": space_type, "spaceId": space_id, **more})
         assert ack["ok"], ack
-        return ack
+        return {**self.received("space-joined")[-1], **ack}
 
 
 class Node:

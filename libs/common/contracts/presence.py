@@ -46,7 +46,7 @@ class Rotation(Position, frozen=True):
 
 
 class JoinSpace(Struct, rename=_CAMEL):
-    """`after_seq` is the last number the client has: it is sent every durable event since.
+    """`after_seq` is the last number the client has: it is sent every durable event since, or told of a `gap`.
 
     `features`: `pose-batch` (a tick's poses as one `aframe-batch`), `pose-compact` (the same in 16 bytes a pose),
     `interest` (near members at every tick, far ones once a second, whoever is out of range not at all).
@@ -157,7 +157,10 @@ class UserLeft(Struct, rename=_CAMEL):
 
 
 class SpaceJoined(Struct, rename=_CAMEL):
-    """The snapshot: `seq` is the number of the last durable event it holds."""
+    """The snapshot: `seq` is the number of the last durable event it holds.
+
+    `gap`: more was missed since `after_seq` than is sent again; the snapshot alone is the truth.
+    """
 
     success: bool
     space_type: str
@@ -170,6 +173,7 @@ class SpaceJoined(Struct, rename=_CAMEL):
     messages: list[Any]
     settings: dict[str, Any]
     timestamp: str
+    gap: bool = False
 
 
 class PoseOut(Struct, rename=_CAMEL):

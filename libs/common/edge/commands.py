@@ -5,10 +5,11 @@ admission, client id, validation, and the call on the bus.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from libs.common.bus.base import Bus, Caller
+from libs.common.contracts import auth
 from libs.common.contracts.registry import Access, Operation
 from libs.common.contracts.schema import has_field, load
 from libs.common.edge.limits import LimitState, RateLimits
@@ -66,8 +67,15 @@ class Commands:
         fields = within_admission(call.token, operation.request, await read_request())
         require_admitted(call.token, operation.request, fields)
         request = load(operation.request, with_client_id(operation.request, fields, call.idempotency_key))
-        author = await self._find_author(call, request)
+        author = _without_login(call, await self._find_author(call, request))
         return await self._bus.call(operation, request, Caller(author, call.request_id, call.address))
+
+
+def _without_login(call: ClientCall, author: Identity) -> Identity:
+    """Has an admission end itself alone: the scene that was handed one must not end the login that it came from."""
+    if call.token.admission and call.operation is auth.logout:
+        return replace(author, login_id=None)
+    return author
 
 
 def require_access(access: Access, identity: Identity) -> None:

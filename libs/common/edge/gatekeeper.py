@@ -3,23 +3,25 @@
 Edges hold no database: tokens are verified against the JWKS that spaces_auth answers with; the deny list is in Redis.
 """
 
+import asyncio
 import hmac
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import structlog
 from redis.exceptions import RedisError
 
 from libs.common import cache
 from libs.common.bus.base import Bus, Caller
 from libs.common.contracts import auth
-from libs.common.errors import UNAUTHORIZED, PresenceError
+from libs.common.errors import UNAUTHORIZED, UNAVAILABLE, PresenceError
 from libs.common.identity import Identity, guest_identity, service_identity
 from libs.common.ids import new_id
 from libs.common.roles import is_operator
 from libs.common.settings import EdgeSettings
 from libs.common.tokens import Token, Verifier
 
+_log = structlog.get_logger(__name__)
 FOREVER = 2**53
 
 
@@ -50,9 +52,13 @@ class Gatekeeper:
         identity = token.identity
         if is_operator(identity, self._settings.operators):
             token = replace(token, identity=replace(identity, operator=True))
-        with suppress(RedisError, OSError):
+        try:
             return await self._checked(token)
-        return replace(token, checked=False)
+        except cache.AWAY:
+            return replace(token, checked=False)
+        except RedisError as error:  # it is there and does not answer the question: that is no leave to pass
+            _log.error("the deny list could not be read", error=repr(error))
+            raise PresenceError(UNAVAILABLE, "Whether this token is still good cannot be said just now.") from error
 
     async def check_again(self, token: Token) -> Token:
         """Returns the token, checked even if Redis was away when it was shown. Raises `unauthorized`, `unavailable`."""
@@ -76,6 +82,7 @@ class Gatekeeper:
         While Redis is away it passes for now: reads stay open, and what is of consequence (joins, logins) needs Redis
         itself.
         """
-        if await self._redis.redis.exists(*cache.denials(token.identity)):
+        redis, keys = self._redis.redis, cache.denials(token.identity)
+        if any(await asyncio.gather(*(redis.exists(key) for key in keys))):  # each key may be on another node
             raise PresenceError(UNAUTHORIZED, "This token was logged out.")
         return replace(token, checked=True)

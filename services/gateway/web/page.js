@@ -102,7 +102,8 @@ const connect = (admission, guest, space) => {
   voice = new Voice(socket, admission.ice_servers, draw);
   const join = () => socket.emit('join-space', {
     spaceType: space.space_type, spaceId: space.space_id, position: { x: me.x, y: 1.6, z: me.z },
-  }, (ack) => (ack.ok ? show(ack, guest) : say(ack.error)));
+  }, (ack) => { if (!ack.ok) say(ack.error); });
+  socket.on('space-joined', (snapshot) => show(snapshot, guest));
   socket.on('connect', join);
   socket.on('connect_error', (error) => say(`Not connected: ${error.message}`));
   socket.on('disconnect', (reason) => say(`Disconnected (${reason}); connecting again…`));

@@ -1,6 +1,6 @@
-"""How much of this replica one account and one address may take: sockets at a time, signals a second."""
+"""Bounds what one account and one address take of this replica: sockets, signals and replayed events a second."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from libs.common.addresses import limited
 from libs.common.errors import RATE_LIMITED, PresenceError
@@ -10,6 +10,8 @@ from services.realtime.settings import Settings
 
 SIGNALS_OF_ACCOUNT = 4 * MOST_SIGNALS  # a second, of all its sockets together
 SIGNALS_OF_ADDRESS = 200 * MOST_SIGNALS  # a school or a venue is one address
+REPLAYED_TO_ACCOUNT = 1000  # events a second that are sent again to those who come back
+REPLAYED_TO_ADDRESS = 5000
 
 
 @dataclass(slots=True)
@@ -19,7 +21,8 @@ class Quota:
     name: str
     most: int
     budget: SignalBudget
-    sockets: int = field(default=0)
+    replays: SignalBudget
+    sockets: int = 0
 
 
 class Quotas:
@@ -27,8 +30,8 @@ class Quotas:
 
     def __init__(self, settings: Settings) -> None:
         factor = settings.rate_limit_factor
-        self._account = round(settings.sockets_per_account * factor), round(SIGNALS_OF_ACCOUNT * factor)
-        self._address = round(settings.sockets_per_address * factor), round(SIGNALS_OF_ADDRESS * factor)
+        self._account = _times(factor, settings.sockets_per_account, SIGNALS_OF_ACCOUNT, REPLAYED_TO_ACCOUNT)
+        self._address = _times(factor, settings.sockets_per_address, SIGNALS_OF_ADDRESS, REPLAYED_TO_ADDRESS)
         self._quotas: dict[str, Quota] = {}
 
     def take(self, token: Token, address: str) -> list[Quota]:
@@ -52,5 +55,9 @@ class Quotas:
                 self._quotas.pop(quota.name, None)
 
 
-def _new_quota(name: str, most: int, signals: int) -> Quota:
-    return Quota(name, most, SignalBudget(signals))
+def _times(factor: float, sockets: int, signals: int, replayed: int) -> tuple[int, int, int]:
+    return round(sockets * factor), round(signals * factor), round(replayed * factor)
+
+
+def _new_quota(name: str, sockets: int, signals: int, replayed: int) -> Quota:
+    return Quota(name, sockets, SignalBudget(signals), SignalBudget(replayed))

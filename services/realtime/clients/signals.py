@@ -72,13 +72,13 @@ class Signals:
         return {}
 
     def relay_entity_event(self, client: Client, event: EntityEvent) -> None:
-        """Raises `invalid_input` or `conflict` for a spawn that cannot be kept, `not_found` for `to`."""
+        """Raises `invalid_input`, `conflict` or `forbidden` for a refused spawn or removal, `not_found` for `to`."""
         place = _inside(client)
         member = place.member
         stamped = presence.EntityEventOut(member.socket_id, member.user_account, event.name, event.data)
         if event.to is not None:
             self._peers.to_one(place, event.to, "entity-event", stamped)
-        elif not self._peers.share_entity(place, stamped):
+        elif not self._peers.share_entity(client, stamped):
             self._peers.to_others(place, "entity-event", stamped)
 
     async def chat_typing(self, client: Client, typing: presence.Typing) -> dict[str, Any]:

@@ -99,7 +99,8 @@ class Sockets:
         self._taken[sid] = quotas
         engine = self._server.eio.sockets[self._server.manager.eio_sid_from_sid(sid, namespace)]
         budgets = [SignalBudget(self._most_signals), *(quota.budget for quota in quotas)]
-        client = Client(sid, namespace, engine, token, address, budgets)
+        replays = [quota.replays for quota in quotas]
+        client = Client(sid, namespace, engine, token, address, budgets, replays)
         self._clients.add(client)
         if namespace == DEFAULT_NAMESPACE:
             engine.hot = partial(self._hot_signals.take, client)

@@ -25,10 +25,12 @@ Each part of the state has one owner:
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from libs.common.bus.base import Bus
 from libs.common.clock import now, rfc3339
+from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.members import Member
 from libs.common.contracts.presence import JoinSpace
 from libs.common.contracts.spaces import Authorization
@@ -48,7 +50,7 @@ from services.realtime.membership.snapshot import Snapshot, Snapshots, space_joi
 from services.realtime.poses.ticker import PoseTicker
 from services.realtime.rooms.broadcast import Broadcast
 from services.realtime.rooms.client import Client, Place, PoseForm
-from services.realtime.space.held_space import HeldSpace
+from services.realtime.space.held_space import MOST_REPLAYED, HeldSpace
 from services.realtime.space.held_spaces import HeldSpaces
 from services.realtime.space.inbox import Present
 from services.realtime.transport.packets import EventPacket
@@ -87,7 +89,7 @@ class Entering:
         self._door = Door()
 
     async def enter(self, client: Client, request: JoinSpace) -> dict[str, Any]:
-        """Leaves where the client is, enters the new place, and returns the snapshot.
+        """Leaves where the client is, enters the new place, sends the snapshot, and returns what the ack says of it.
 
         Raises what the policy says (`not_found`, `banned`, ...), `space_full`, or `unavailable`.
         """
@@ -125,6 +127,7 @@ class Entering:
     async def _register(self, client: Client, space: HeldSpace) -> Place:
         """Makes the client a member. The authorization must be of the epoch that joining found."""
         place = client.placed()
+        space.require_subspace(place.subspace)
         most = UNBOUNDED if place.authorization.role in MODERATING else place.authorization.max_users
         joined = await self._join.do(space.key, JoinRequest(place.member, client.person, most))
         if joined.epoch != place.authorization.epoch:  # a ban or a change of settings while it was entering
@@ -137,23 +140,33 @@ class Entering:
     async def _welcome(
         self, client: Client, space: HeldSpace, place: Place, snapshot: Snapshot, after_seq: int | None
     ) -> dict[str, Any]:
-        """Sends `space-joined`, then what a rejoining client missed, in the space's own order."""
-        missed = []
-        if after_seq is not None:
-            missed = await space.missed_since(after_seq, snapshot.seq, place.subspace)
-        answer: dict[str, Any] = {}
+        """Sends `space-joined`, then what a rejoining client missed, in the space's own order. Returns the ack."""
+        missed = await self._missed(client, space, place, after_seq, snapshot.seq)
+        gap = missed is None
+        ack: dict[str, Any] = {"role": place.authorization.role, "seq": snapshot.seq, "gap": gap}
 
         def send(present: Present) -> None:
-            answer.update(space_joined(place, snapshot, present.users, present.entities))
-            packet = EventPacket("space-joined", answer)
-            client.snapshot_bytes = len(packet.frame(client.namespace))
-            self._broadcast.to_one(client, packet)
-            for event in missed:
-                for packet in self._broadcast.rendered(event):
-                    self._broadcast.to_one(client, packet)
+            joined = space_joined(place, snapshot, present.users, present.entities, gap=gap)
+            packets = [EventPacket("space-joined", joined)]
+            packets += [packet for event in missed or () for packet in self._broadcast.rendered(event)]
+            client.snapshot_bytes = sum(len(packet.frame(client.namespace)) for packet in packets)
+            for packet in packets:
+                self._broadcast.to_one(client, packet)
+            entities = len(present.entities)
+            ack["counts"] = {"users": present.user_count, "entities": entities, "messages": snapshot.message_count}
 
         await space.admit(client, snapshot.seq, send)
-        return answer
+        return ack
+
+    async def _missed(
+        self, client: Client, space: HeldSpace, place: Place, after_seq: int | None, until: int
+    ) -> Sequence[LoggedEvent] | None:
+        """Returns the events to send again; None where there are too many of them, of this client or its address."""
+        if after_seq is None or after_seq >= until:
+            return []
+        if client.exceeds_replays(min(until - after_seq, MOST_REPLAYED)):
+            return None
+        return await space.missed_since(after_seq, until, place.subspace)
 
     async def _back_out(self, client: Client, space: HeldSpace) -> None:
         """Undoes an entering that failed, unless the client was taken out meanwhile, with all that it held."""

@@ -23,6 +23,7 @@ class Snapshot:
 
     def __init__(self, answer: chat.Snapshot) -> None:
         self.seq = answer.seq
+        self.message_count = len(answer.messages)
         self.messages = msgspec.Raw(msgspec.json.encode([dump(message) for message in answer.messages]))
 
 
@@ -45,7 +46,7 @@ class Snapshots:
 
 
 def space_joined(
-    place: Place, snapshot: Snapshot, users: msgspec.Raw, entities: Sequence[EntityEventOut]
+    place: Place, snapshot: Snapshot, users: msgspec.Raw, entities: Sequence[EntityEventOut], *, gap: bool
 ) -> dict[str, Any]:
     """Returns a `SpaceJoined`, of which what is large is JSON already."""
     return {
@@ -60,4 +61,5 @@ def space_joined(
         "messages": snapshot.messages,
         "settings": place.authorization.settings,
         "timestamp": rfc3339(now()),
+        "gap": gap,
     }

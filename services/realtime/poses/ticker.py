@@ -103,6 +103,10 @@ class PoseTicker:
         if room:
             room.forget_listener(socket_id)
 
+    def close_subspace(self, space: SpaceKey, subspace: str) -> None:
+        """Drops the poses of a subspace that its last member left."""
+        self._rooms.pop((space, subspace), None)
+
     def close(self, space: SpaceKey) -> None:
         """Drops everything of a space that this replica holds no more."""
         for key in [key for key in self._rooms if key[0] == space]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from libs.common.addresses import limited
 from libs.common.bus.base import Caller
 from libs.common.contracts.members import Member
 from libs.common.contracts.spaces import Authorization
@@ -106,11 +107,16 @@ class Client:
     token: Token
     address: str
     budgets: Sequence[SignalBudget]  # its own, its account's and its address'
+    replays: Sequence[SignalBudget] = ()  # likewise, of events that are sent again
     state: ClientState = ClientState.OUTSIDE
     place: Place | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: int = 0  # commands
     snapshot_bytes: int = 0  # of the last snapshot, until a broadcast found that all was taken
+    home: str = field(init=False)  # the address as limits count it
+
+    def __post_init__(self) -> None:
+        self.home = limited(self.address)
 
     @property
     def is_inside(self) -> bool:
@@ -156,6 +162,10 @@ class Client:
     def exceeds_budget(self, cost: int = 1) -> bool:
         """Spends so many signals and returns whether that was too much."""
         return any(budget.exceeded(cost) for budget in self.budgets)
+
+    def exceeds_replays(self, events: int) -> bool:
+        """Spends so many events that are to be sent again, and returns whether that was too much."""
+        return any(budget.exceeded(events) for budget in self.replays)
 
     def spend_join(self) -> None:
         """Counts a joining as many signals. Raises `rate_limited`."""

@@ -1,20 +1,26 @@
 """Keeps entities that were spawned and not removed: late joiners find them in their snapshot.
 
-Each replica that holds a space keeps them by id, from the same ordered peers; the Redis hash is for the
-replica that comes later. An entity goes with its owner.
+Each replica that holds a space keeps them by id, from the same ordered messages; the Redis hash is for the replica that
+comes later. An entity goes with its owner. Everything kept is in every later snapshot, so it is bounded: by socket,
+account, address and space.
 """
 
-from collections.abc import Container
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping
 
 import msgspec
 
 from libs.common.contracts.presence import EntityEventOut
-from libs.common.errors import CONFLICT, INVALID_INPUT, PresenceError
+from libs.common.errors import CONFLICT, FORBIDDEN, INVALID_INPUT, PresenceError
 from services.realtime.cluster.messages import Entity
 
 SPAWN, REMOVE = "spawn", "remove"
-MAX_OWNED = 64  # entities of one socket
 MAX_DATA = 4096  # bytes of JSON a spawn may carry into every later snapshot
+MAX_OWNED = 64  # entities of one socket
+MAX_OF_ACCOUNT = 128  # of all its sockets in the space, on one replica
+MAX_OF_ADDRESS = 256  # of all sockets of one address in the space, on one replica
+MAX_IN_SPACE = 2000  # of all subspaces
+MAX_BYTES_IN_SPACE = 1024 * 1024  # of their data: what a newcomer has to take
 
 
 class _Named(msgspec.Struct):
@@ -26,53 +32,111 @@ class SpaceEntities:
 
     def __init__(self) -> None:
         self._by_name: dict[str, Entity] = {}
+        self._names_of: dict[str, set[str]] = defaultdict(set)  # by owner
+        self._bytes = 0
 
-    def load(self, entities: dict[str, Entity]) -> None:
-        self._by_name = entities
+    def load(self, entities: Mapping[str, Entity]) -> None:
+        """Replaces everything."""
+        self._by_name, self._bytes = {}, 0
+        self._names_of.clear()
+        for name, entity in entities.items():
+            self._put(name, entity)
 
-    def of(self, owners: Container[str]) -> dict[str, Entity]:
-        """Returns the entities that one of these sockets spawned."""
-        return {name: entity for name, entity in self._by_name.items() if entity.owner in owners}
+    def of(self, owners: Iterable[str]) -> dict[str, Entity]:
+        """Returns the entities that these sockets spawned."""
+        return {name: self._by_name[name] for owner in owners for name in self._names_of.get(owner, ())}
 
-    def reload(self, stored: dict[str, Entity], here: Container[str]) -> None:
-        """As `stored`; but of the sockets `here` this replica knows better. What was known keeps its place in the order
-        of the spawns, which Redis does not keep."""
-        others = {name: entity for name, entity in stored.items() if entity.owner not in here}
-        entities = others | self.of(here)
-        self._by_name = {name: entities[name] for name in self._by_name if name in entities} | entities
+    def reload(self, stored: Mapping[str, Entity], here: Container[str]) -> None:
+        """Takes `stored`, but of the sockets `here` what this replica knows.
 
-    def check(self, subspace: str, event: EntityEventOut) -> str:
-        """Returns the name under which a spawned or removed entity is kept. Raises `invalid_input` or `conflict`."""
+        A known entity keeps its place in the order of the spawns, which Redis does not keep.
+        """
+        ours = {name: entity for name, entity in self._by_name.items() if entity.owner in here}
+        entities = {name: entity for name, entity in stored.items() if entity.owner not in here} | ours
+        self.load({name: entities[name] for name in self._by_name if name in entities} | entities)
+
+    def check(
+        self, subspace: str, event: EntityEventOut, *, moderates: bool, of_account: list[str], of_address: list[str]
+    ) -> str:
+        """Returns the name under which a spawned or removed entity is kept.
+
+        `of_account` and `of_address` are the sockets that share the sender's account and address. Raises
+        `invalid_input`, `conflict` where a bound is reached or the id is taken, and `forbidden` for a removal by
+        neither its owner nor one who moderates.
+        """
         try:
             name = _name(subspace, event)
         except msgspec.MsgspecError as error:
             raise PresenceError(INVALID_INPUT, f"A {event.name} names its entity in data.id.") from error
         known = self._by_name.get(name)
-        if known and known.owner != event.socket_id and event.name == SPAWN:
+        is_others = known is not None and known.owner != event.socket_id
+        if event.name == REMOVE:
+            if is_others and not moderates:
+                raise PresenceError(FORBIDDEN, "An entity is removed by its owner, or by a moderator.")
+        elif is_others:
             raise PresenceError(CONFLICT, "Someone else has spawned an entity of that id.")
-        if event.name == SPAWN and known is None and self._owned(event.socket_id) >= MAX_OWNED:
-            raise PresenceError(CONFLICT, f"One may have at most {MAX_OWNED} entities; remove one first.")
-        if len(bytes(event.data)) > MAX_DATA:
-            raise PresenceError(INVALID_INPUT, f"A spawned entity's data is at most {MAX_DATA} bytes.")
+        else:
+            self._require_room(event, known, of_account, of_address)
         return name
+
+    def _require_room(
+        self, event: EntityEventOut, known: Entity | None, of_account: list[str], of_address: list[str]
+    ) -> None:
+        size = len(bytes(event.data))
+        if size > MAX_DATA:
+            raise PresenceError(INVALID_INPUT, f"A spawned entity's data is at most {MAX_DATA} bytes.")
+        if self._bytes - _size(known) + size > MAX_BYTES_IN_SPACE:
+            raise PresenceError(CONFLICT, f"The entities of a space hold at most {MAX_BYTES_IN_SPACE} bytes.")
+        if known is not None:
+            return
+        if len(self._by_name) >= MAX_IN_SPACE:
+            raise PresenceError(CONFLICT, f"A space has at most {MAX_IN_SPACE} entities.")
+        for owners, most in (
+            ([event.socket_id], MAX_OWNED),
+            (of_account, MAX_OF_ACCOUNT),
+            (of_address, MAX_OF_ADDRESS),
+        ):
+            if sum(len(self._names_of.get(owner, ())) for owner in owners) >= most:
+                raise PresenceError(CONFLICT, f"One may have at most {most} entities; remove one first.")
 
     def apply(self, subspace: str, event: EntityEventOut) -> None:
         """Applies a spawn or removal that was checked where it was sent."""
         name = _name(subspace, event)
         if event.name == SPAWN:
-            self._by_name[name] = Entity(event.socket_id, subspace, event)
+            self._put(name, Entity(event.socket_id, subspace, event))
         else:
-            self._by_name.pop(name, None)
+            self._pop(name)
 
     def drop_of(self, owner: str) -> None:
-        self._by_name = {name: entity for name, entity in self._by_name.items() if entity.owner != owner}
+        """Removes the entities of an owner who left."""
+        for name in list(self._names_of.get(owner, ())):
+            self._pop(name)
 
     def shown(self, subspace: str) -> list[EntityEventOut]:
         """Returns the spawns that a snapshot of the subspace holds."""
         return [entity.event for entity in self._by_name.values() if entity.subspace == subspace]
 
-    def _owned(self, owner: str) -> int:
-        return sum(entity.owner == owner for entity in self._by_name.values())
+    def _put(self, name: str, entity: Entity) -> None:
+        before = self._by_name.get(name)
+        if before and before.owner != entity.owner:
+            self._pop(name)
+            before = None
+        self._bytes += _size(entity) - _size(before)
+        self._by_name[name] = entity
+        self._names_of[entity.owner].add(name)
+
+    def _pop(self, name: str) -> None:
+        entity = self._by_name.pop(name, None)
+        if entity is None:
+            return
+        self._bytes -= _size(entity)
+        self._names_of[entity.owner].discard(name)
+        if not self._names_of[entity.owner]:
+            del self._names_of[entity.owner]
+
+
+def _size(entity: Entity | None) -> int:
+    return len(bytes(entity.event.data)) if entity else 0
 
 
 def _name(subspace: str, event: EntityEventOut) -> str:

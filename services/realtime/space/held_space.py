@@ -22,6 +22,7 @@ a hole in the versions makes the roster be read anew. So nobody is announced twi
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 import msgspec
@@ -34,7 +35,7 @@ from libs.common.contracts.log import EventsSince, Heads, LoggedEvent
 from libs.common.contracts.members import Member
 from libs.common.contracts.presence import AvatarUpdated, EntityEventOut
 from libs.common.contracts.voice import VoiceState
-from libs.common.errors import FORBIDDEN, PresenceError
+from libs.common.errors import FORBIDDEN, SPACE_FULL, PresenceError
 from libs.common.identity import service_identity
 from libs.common.ids import new_id
 from libs.common.metrics import GAPS
@@ -52,7 +53,10 @@ from services.realtime.transport.packets import EventPacket
 
 _log = structlog.get_logger(__name__)
 PAGE = 500  # events of one question to the log
+MOST_REPLAYED = PAGE  # numbers of a space that a client who comes back may have missed
+MOST_REPLAYED_AGE = timedelta(days=90)  # words older than that are not said again
 RESYNC_SECONDS = 0.5  # after a failure
+MOST_SUBSPACES = 256  # that somebody is in, of one space
 
 
 class SpaceListener:
@@ -139,6 +143,11 @@ class HeldSpace:
     def forget(self, client: Client) -> None:
         self.clients.pop(client.sid, None)
         self.entering.pop(client.sid, None)
+
+    def require_subspace(self, subspace: str) -> None:
+        """Raises `space_full` for a subspace that nobody is in, where `MOST_SUBSPACES` are open already."""
+        if not self.roster.of(subspace) and len(self.roster.subspaces) >= MOST_SUBSPACES:
+            raise PresenceError(SPACE_FULL, f"A space has at most {MOST_SUBSPACES} subspaces open; enter one of them.")
 
     def has_member(self, socket_id: str, subspace: str) -> bool:
         """Returns whether that socket, of whatever replica, is in the subspace."""
@@ -236,6 +245,8 @@ class HeldSpace:
             left = member.left(reason, timestamp)
             self._broadcast.send(self.key, member.subspace, "user-left", left, skip=socket_id)
             self._poses.drop(self.key, member.subspace, socket_id)
+            if not self.roster.of(member.subspace):
+                self._poses.close_subspace(self.key, member.subspace)
             self.entities.drop_of(socket_id)
             self._roster_changed(member.subspace)
 
@@ -307,24 +318,18 @@ class HeldSpace:
             await self._fetch_gap()
 
     async def _fetch_gap(self) -> None:
-        """Delivers everything after the last event, from the log."""
-        fetched = await self._events_since(self.seq)
-        if fetched:
+        """Delivers everything after the last event, from the log, page by page."""
+        while page := await self._page_after(self.seq):
             GAPS.inc()
-        self._events.add(fetched)
-        self._deliver()
+            self._events.add(page)
+            self._deliver()
+            if len(page) < PAGE:
+                return
 
-    async def _events_since(self, after_seq: int) -> list[LoggedEvent]:
-        """Returns all pages up to the head."""
-        events: list[LoggedEvent] = []
-        while True:
-            after = events[-1].seq if events else after_seq
-            caller = Caller(service_identity("realtime"), new_id())
-            request = EventsSince(self.key.space_type, self.key.space_id, after, PAGE)
-            page = await self._bus.call(log.events_since, request, caller)
-            events += page.events
-            if len(page.events) < PAGE:
-                return events
+    async def _page_after(self, after_seq: int) -> Sequence[LoggedEvent]:
+        caller = Caller(service_identity("realtime"), new_id())
+        request = EventsSince(self.key.space_type, self.key.space_id, after_seq, PAGE)
+        return (await self._bus.call(log.events_since, request, caller)).events
 
     def _deliver(self) -> None:
         for event in self._events.take():
@@ -352,7 +357,8 @@ class HeldSpace:
             self._arrive(place.member, client.sid, place.member.joined_at)
         position_of = partial(self._poses.position_of, self.key, place.subspace)
         users = self.roster.shown(place.subspace, client.sid, position_of)
-        item.send(Present(users, self.entities.shown(place.subspace)))
+        others = len(self.roster.of(place.subspace)) - 1
+        item.send(Present(users, others, self.entities.shown(place.subspace)))
         self.entering.pop(client.sid, None)
         self._broadcast.admit(client, item.seq)
         self._poses.welcome(client)
@@ -363,8 +369,15 @@ class HeldSpace:
         member = self.roster.get(socket_id)
         return member.stay_id if member else None
 
-    async def missed_since(self, after_seq: int, until: int, subspace: str) -> list[LoggedEvent]:
-        """Returns the durable events of a subspace after a client's last number and up to its snapshot's."""
-        return [
-            event for event in await self._events_since(after_seq) if event.seq <= until and event.concerns(subspace)
-        ]
+    async def missed_since(self, after_seq: int, until: int, subspace: str) -> Sequence[LoggedEvent] | None:
+        """Returns the durable events of a subspace after a client's last number and up to its snapshot's.
+
+        None where that is more than `MOST_REPLAYED` numbers ago, or more than the log may still say.
+        """
+        if until - after_seq > MOST_REPLAYED:
+            return None
+        events = [event for event in await self._page_after(after_seq) if event.seq <= until]
+        oldest = now() - MOST_REPLAYED_AGE
+        if len(events) < until - after_seq or any(event.occurred_at < oldest for event in events):
+            return None
+        return [event for event in events if event.concerns(subspace)]

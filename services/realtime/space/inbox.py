@@ -17,6 +17,7 @@ class Present:
     """The members and entities of a subspace at a welcome. `users` is the JSON of a list of `UserJoined`."""
 
     users: msgspec.Raw
+    user_count: int
     entities: Sequence[EntityEventOut]
 
 

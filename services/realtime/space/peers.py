@@ -10,10 +10,11 @@ import msgspec
 
 from libs.common.contracts.presence import EntityEventOut
 from libs.common.errors import NOT_FOUND, PresenceError
+from libs.common.roles import MODERATING
 from services.realtime.cluster import messages
 from services.realtime.cluster.publisher import Publisher
 from services.realtime.rooms.broadcast import Broadcast
-from services.realtime.rooms.client import Place
+from services.realtime.rooms.client import Client, Place
 from services.realtime.space.entities import REMOVE, SPAWN
 from services.realtime.space.held_space import HeldSpace
 from services.realtime.space.held_spaces import HeldSpaces
@@ -33,15 +34,23 @@ class Peers:
         """Returns the held space of a member of this replica."""
         return self._held_spaces.by_key[place.space]
 
-    def share_entity(self, place: Place, event: EntityEventOut) -> bool:
+    def share_entity(self, client: Client, event: EntityEventOut) -> bool:
         """Relays a spawn or removal and keeps its effect. Returns False for any other event.
 
-        Raises `invalid_input` or `conflict` for a spawn that cannot be kept.
+        Raises `invalid_input` or `conflict` for a spawn that cannot be kept, `forbidden` for a removal of another's.
         """
         if event.name not in (SPAWN, REMOVE):
             return False
-        entities = self.space(place).entities
-        name = entities.check(place.subspace, event)
+        place = client.placed()
+        space = self.space(place)
+        entities, others = space.entities, space.clients.values()
+        name = entities.check(
+            place.subspace,
+            event,
+            moderates=place.authorization.role in MODERATING,
+            of_account=[other.sid for other in others if client.person and other.person == client.person],
+            of_address=[other.sid for other in others if other.home == client.home],
+        )
         entities.apply(place.subspace, event)
         entity = messages.Entity(place.member.socket_id, place.subspace, event) if event.name == SPAWN else None
         self._publisher.put_entity(place.space, name, entity)

@@ -19,9 +19,11 @@ import asyncio
 import secrets
 import struct
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import engineio
+import msgspec
 import structlog
 from aiohttp import WSMsgType, web
 from engineio.async_drivers.aiohttp import WebSocket
@@ -29,6 +31,9 @@ from engineio.async_socket import AsyncSocket
 from engineio.exceptions import EngineIOError, SocketIsClosedError, UnknownPacketError
 from engineio.packet import CLOSE, MESSAGE, NOOP, PING, PONG, UPGRADE, Packet
 
+from libs.common.errors import RATE_LIMITED, PresenceError
+from libs.common.metrics import DROPPED
+from services.realtime.transport.flood_gate import FloodGate
 from services.realtime.transport.payloads import read_payload
 
 _log = structlog.get_logger(__name__)
@@ -52,6 +57,9 @@ def frame_header(size: int, opcode: int = TEXT) -> bytes:
     if size < 65536:
         return struct.pack("!BBH", 0x80 | opcode, 126, size)
     return struct.pack("!BBQ", 0x80 | opcode, 127, size)
+
+
+_FLOODING = frame(b'42["space-error",' + msgspec.json.encode(PresenceError(RATE_LIMITED).to_wire()) + b"]")
 
 
 def new_socket_id(replica_id: str, life: str) -> str:
@@ -91,6 +99,7 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
     hot: Callable[[str], bool] | None = None
     _web_socket: DirectWebSocket | None = None
     _polling = False
+    _gate: FloodGate | None = None
 
     @property
     def backlog(self) -> int:
@@ -165,7 +174,7 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
     async def handle_post_request(self, environ: dict[str, Any]) -> None:
         """Raises `EngineIOError` for what cannot be read: the client ends, and the answer is 400."""
         for pkt in await read_payload(environ["aiohttp.request"], self.server.max_http_buffer_size):
-            if not self.closed:
+            if not self.closed and await self._let_in(pkt.data):
                 await self.receive(pkt)
 
     async def send(self, pkt: Packet) -> None:
@@ -228,8 +237,24 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
             if waiting is not None:
                 self._write_packet(waiting)
 
+    async def _let_in(self, data: Any) -> bool:
+        """Counts a packet before it is looked at. A connection that keeps sending too much is told so and ended.
+
+        It is told each time before, since what is unread at the end resets the connection, and its last word is lost.
+        """
+        if self._gate is None:
+            self._gate = FloodGate(self.server.rate_limit_factor, warn=partial(self.write, _FLOODING))
+        if await self._gate.let_in(len(data) if isinstance(data, str | bytes) else 0):
+            return True
+        _log.warning("Socket dropped: it floods", sid=self.sid)
+        DROPPED.labels(RATE_LIMITED.code).inc()
+        self.drop(_FLOODING)
+        return False
+
     async def _take(self, data: str | bytes) -> bool:
         """Takes one message. Returns False when the connection is to end."""
+        if not await self._let_in(data):
+            return False
         if self.hot and isinstance(data, str) and self.hot(data):
             return True
         try:
@@ -261,11 +286,12 @@ class _Sockets(dict[str, Any]):
         super().__setitem__(sid, socket)
 
 
-def engine_class(replica_id: str, life: str) -> type[engineio.AsyncServer]:
+def engine_class(replica_id: str, life: str, factor: float = 1.0) -> type[engineio.AsyncServer]:
     """Returns an Engine.IO server class whose ids name the replica and whose sockets are direct."""
 
     class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         _async: dict[str, Any]
+        rate_limit_factor = factor
 
         def __init__(self, **options: Any) -> None:
             super().__init__(**options)

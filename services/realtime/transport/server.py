@@ -18,7 +18,7 @@ from aiohttp import web
 from socketio.packet import ACK, CONNECT_ERROR
 
 from libs.common.edge.nesting import is_too_deep
-from libs.common.errors import INVALID_INPUT, TOO_LARGE, PresenceError
+from libs.common.errors import INVALID_INPUT, NOT_FOUND, TOO_LARGE, PresenceError
 from services.realtime.settings import Settings
 from services.realtime.transport.engine import LAST_SECONDS, engine_class
 from services.realtime.transport.packets import DEFAULT_NAMESPACE, NAMESPACES
@@ -55,7 +55,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library is unty
     """Refuses what it cannot read with `invalid_input` and goes on; disconnects a socket that is in no namespace."""
 
     def __init__(self, settings: Settings, life: str, origins: Sequence[str]) -> None:
-        self._name = (settings.replica_id, life)
+        self._name = (settings.replica_id, life, settings.rate_limit_factor)
         super().__init__(
             async_mode="aiohttp",
             cors_allowed_origins=list(origins),
@@ -104,6 +104,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library is unty
     async def _handle_event(self, eio_sid: str, namespace: str | None, id: int | None, data: Any) -> None:
         if not (isinstance(data, list) and data and isinstance(data[0], str) and data[0] not in RESERVED):
             raise ValueError("no event")
+        if data[0] not in self.handlers.get(namespace or DEFAULT_NAMESPACE, {}):
+            raise PresenceError(NOT_FOUND, "There is no event of that name.")
         await super()._handle_event(eio_sid, namespace, id, data)
 
     # One message.

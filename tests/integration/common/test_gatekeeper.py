@@ -1,62 +1,16 @@
 """From a bearer token to who it is, at an edge."""
 
-import base64
-from typing import Any
-
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from libs.common import cache
-from libs.common.bus.base import BusUnavailable, Caller
-from libs.common.bus.memory import MemoryBroker, MemoryBus
-from libs.common.cache import RedisClient
-from libs.common.contracts import auth
-from libs.common.contracts.auth import Empty, Jwks
-from libs.common.edge.gatekeeper import FOREVER, Gatekeeper
-from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, UNAVAILABLE, ErrorCode, PresenceError
+from libs.common.bus.base import BusUnavailable
+from libs.common.edge.gatekeeper import FOREVER
+from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, UNAVAILABLE, PresenceError
 from libs.common.identity import Identity
 from libs.common.settings import EdgeSettings
-from libs.common.tokens import Signer
 from tests.integration.common.world import proxied
+from tests.support.edge import SIGNER, Edge, token
 from tests.support.settings import defaults
-
-SETTINGS = defaults(EdgeSettings, operators=("olivia",), operator_token="operate!")
-SIGNER = Signer(SETTINGS.public_url, "key-1", Ed25519PrivateKey.generate())
-
-
-class Edge:
-    """A gatekeeper, and a spaces_auth that gives it the keys."""
-
-    def __init__(self, redis_url: str, settings: EdgeSettings = SETTINGS, *, keys: bool = True) -> None:
-        broker = MemoryBroker()
-        self.server, self.bus = MemoryBus(broker), MemoryBus(broker)
-        if keys:
-            self.server.serve(auth.jwks, self._jwks)
-        self.redis = RedisClient(redis_url)
-        self.gatekeeper = Gatekeeper(self.bus, self.redis, settings, "gateway")
-        self.identify = self.gatekeeper.identify
-
-    async def _jwks(self, _: Caller, __: Empty) -> Jwks:
-        x = base64.urlsafe_b64encode(SIGNER.key.public_key().public_bytes_raw()).decode().rstrip("=")
-        return Jwks([{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "key-1", "x": x}])
-
-    async def __aenter__(self) -> "Edge":
-        await self.server.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.server.stop()
-        await self.redis.stop()
-
-    async def refuses(self, bearer: str, kind: ErrorCode = UNAUTHORIZED) -> None:
-        with pytest.raises(PresenceError) as raised:
-            await self.identify(bearer)
-        assert raised.value.kind is kind
-
-
-def token(account: str = "alice", ttl: int = 60, **changes: Any) -> tuple[str, Identity]:
-    encoded, said = SIGNER.sign(Identity("account", account, account, **changes), ttl)
-    return encoded, said.identity
 
 
 @pytest.mark.parametrize("bearer", ["", ":alice", ":"])

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from redis.asyncio import Redis
@@ -61,6 +63,7 @@ class Store:
         self.failures: Counter[str] = Counter()
         self.roles: dict[str, str] = {}
         self.banned: set[str] = set()
+        self.forgotten: set[str] = set()
         self.max_users = 100
         self.pad = ""  # added to each message of a snapshot
         self.reports: list[PresenceChange] = []
@@ -112,12 +115,22 @@ class Store:
         self._log[space].append(event)
         return event
 
+    def age(self, event: LoggedEvent, by: timedelta) -> None:
+        """Makes an event of the log older than it is."""
+        events = self._log[SpaceKey(event.space_type, event.space_id)]
+        events[events.index(event)] = replace(event, occurred_at=event.occurred_at - by)
+
+    def forget(self, event: LoggedEvent) -> None:
+        """Takes an event out of the log, as retention does. The heads stay."""
+        self.forgotten.add(event.id)
+
     async def _heads(self, request: Heads) -> HeadNumbers:
         return HeadNumbers({name: len(self._log.get(SpaceKey.from_text(name), [])) for name in request.spaces})
 
     async def _events_since(self, request: EventsSince) -> Events:
         events = self._log.get(SpaceKey(request.space_type, request.space_id), [])
-        return Events(events[request.after_seq :][: request.limit], len(events))
+        page = [event for event in events[request.after_seq :] if event.id not in self.forgotten]
+        return Events(page[: request.limit], len(events))
 
     async def _snapshot(self, request: GetSnapshot) -> Snapshot:
         events = self._log.get(SpaceKey(request.space_type, request.space_id), [])

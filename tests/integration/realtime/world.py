@@ -22,7 +22,7 @@ from libs.common.clock import now, rfc3339
 from libs.common.contracts import default_registry
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.members import Member, decode_member, encode_member
-from libs.common.contracts.presence import JoinSpace, Position
+from libs.common.contracts.presence import AframeUpdate, JoinSpace, Position
 from libs.common.contracts.spaces import PresenceChange
 from libs.common.errors import UNAVAILABLE, PresenceError
 from libs.common.identity import Identity
@@ -41,7 +41,7 @@ from services.realtime.membership.lease import Lease
 from services.realtime.membership.reporter import Reporter
 from services.realtime.poses.ticker import PoseTicker
 from services.realtime.rooms.broadcast import Broadcast
-from services.realtime.rooms.client import Client
+from services.realtime.rooms.client import Client, SignalBudget
 from services.realtime.rooms.client_table import ClientTable
 from services.realtime.space.held_space import SpaceListener, SpaceParts
 from services.realtime.space.held_spaces import HeldSpaces
@@ -81,7 +81,7 @@ class Replica:
         self.clients = ClientTable(cast("Any", self))
         self.presence = make_presence(redis, name, intervals.lease)
         broadcast = Broadcast(default_registry())
-        poses = PoseTicker(redis, broadcast, name, 0.05, 1000)
+        poses = self.poses = PoseTicker(redis, broadcast, name, 0.05, 1000)
         listeners: list[SpaceListener] = []
         parts = SpaceParts(name, bus, self.presence, broadcast, poses, intervals.gap, listeners)
         self.held_spaces = HeldSpaces(self.redis, parts, intervals.heads)
@@ -177,13 +177,19 @@ class World:
         self, name: str, subspace: str = "main", space: SpaceKey = HALL, *, after_seq: int | None = None,
         **connection: Any,
     ) -> dict[str, Any]:  # fmt: skip
-        """Enters a space and returns the snapshot; connects first where the socket is not connected yet."""
+        """Connects first if need be. Returns the snapshot, with what the ack says of it."""
         if name not in self._sockets:
             self.connect(name, **connection)
         replica, client = self._sockets[name]
         async with client.turn:
             request = JoinSpace(space.space_type, space.space_id, subspace, after_seq=after_seq)
-            return await replica.entering.enter(client, request)
+            ack = await replica.entering.enter(client, request)
+        return {**self.heard_by(name, "space-joined")[-1], **ack}
+
+    def limit_replays(self, name: str, events: int) -> None:
+        """Sets the budget of events that the socket's account is sent again in a second."""
+        _, client = self._sockets[name]
+        client.replays = [SignalBudget(events)]
 
     async def leave(self, name: str, *, out_of_turn: bool = False) -> None:
         replica, client = self._sockets[name]
@@ -196,6 +202,14 @@ class World:
         replica.clients.remove(client.sid)
         async with client.turn:
             await replica.entering.drop(client)
+
+    def move(self, name: str, update: AframeUpdate) -> None:
+        replica, client = self._sockets[name]
+        replica.poses.put(client.placed(), update)
+
+    def subspaces_with_poses(self, replica: str) -> set[str]:
+        """Those that the ticks of a replica look at."""
+        return {subspace for _, subspace in self.replicas[replica].poses._rooms}
 
     def read_all(self, name: str) -> None:
         self._engines[name].read_all()

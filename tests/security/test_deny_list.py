@@ -1,0 +1,44 @@
+"""The deny list fails closed: only a Redis that is away lets a token pass for now; any other error refuses it."""
+
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+from redis.asyncio import Redis
+
+from libs.common import cache
+from libs.common.errors import UNAVAILABLE
+from tests.support.edge import Edge, token
+
+
+@pytest.fixture
+async def redis_that_refuses(redis_url: str) -> AsyncIterator[str]:
+    """The URL of a real Redis that answers every look at the deny list with an error."""
+    name = f"no-exists-{urlsplit(redis_url).path[1:]}"
+    redis = Redis.from_url(redis_url)
+    await redis.acl_setuser(name, enabled=True, nopass=True, keys=["*"], commands=["+@all", "-exists"])
+    yield redis_url.replace("redis://", f"redis://{name}:any@")
+    await redis.acl_deluser(name)
+    await redis.aclose()
+
+
+async def test_a_deny_list_that_answers_with_an_error_lets_no_token_pass(redis_that_refuses: str) -> None:
+    encoded, _ = token()
+    async with Edge(redis_that_refuses) as edge:
+        await edge.refuses(encoded, UNAVAILABLE)
+
+
+async def test_every_name_of_a_token_is_looked_up_by_a_question_of_its_own(redis_url: str) -> None:
+    """So that a Redis Cluster, where they lie on different nodes, can answer."""
+    encoded, identity = token(login_id="login-1")
+    keys: list[tuple[str, ...]] = []
+    async with Edge(redis_url) as edge:
+        real = edge.redis.redis.exists
+
+        async def exists(*names: str) -> int:
+            keys.append(names)
+            return int(await real(*names))
+
+        edge.redis.redis.exists = exists  # type: ignore[method-assign,assignment]
+        await edge.identify(encoded)
+    assert sorted(keys) == sorted((key,) for key in cache.denials(identity))
