@@ -22,6 +22,9 @@ class Settings(EdgeSettings):
     sockets_per_address: int = setting(
         "PRESENCE_SOCKETS_PER_ADDRESS", 500, "Sockets that one address (an IPv6 /64) may have on a replica."
     )
+    handshakes_per_address: int = setting(
+        "PRESENCE_HANDSHAKES_PER_ADDRESS", 100, "Connections without a CONNECT that one address may have on a replica."
+    )
     tick_seconds: float = setting("PRESENCE_POSE_TICK_SECONDS", 0.05, "Poses are sent once per tick.")
     interest_above: int = setting(
         "PRESENCE_INTEREST_ABOVE", 1000, "In a subspace with more members, those far away are told of once a second."

@@ -20,6 +20,7 @@ from libs.common.edge.gatekeeper import Gatekeeper
 from libs.common.edge.origin import client_address
 from libs.common.errors import FORBIDDEN, INTERNAL, INVALID_INPUT, RATE_LIMITED, PresenceError
 from libs.common.ids import new_id
+from libs.common.tokens import Token
 from services.realtime.clients.hot_signals import HotSignals
 from services.realtime.clients.quotas import Quota, Quotas
 from services.realtime.clients.signals import Handler, Signals, check_avatar
@@ -160,8 +161,17 @@ class Sockets:
         """Takes a new token; another identity leaves at once where the old one was let in, and is shown, as itself."""
         token = await self._gatekeeper.identify(encoded)
         if token.identity.key != client.token.identity.key:
+            self._change_quotas(client, token)
             await self._entering.leave(client, "left")
         client.token = token
+
+    def _change_quotas(self, client: Client, token: Token) -> None:
+        """Counts the socket as one of the new identity. Raises `rate_limited` where that has too many already."""
+        quotas = self._quotas.take(token, client.address)
+        self._quotas.give_back(self._taken[client.sid])
+        self._taken[client.sid] = quotas
+        client.budgets = [client.budgets[0], *(quota.budget for quota in quotas)]
+        client.replays = [quota.replays for quota in quotas]
 
     async def _join_room(self, client: Client, data: Any) -> dict[str, Any]:
         client.spend_join()

@@ -45,7 +45,9 @@ def plain_engine(base: type[engineio.AsyncServer]) -> type[engineio.AsyncServer]
             socket = self.sockets[sid] = PlainSocket(self, sid)
             environ = self._async["translate_request"](request)
             try:
-                await self._trigger_event("connect", sid, environ, run_async=False)
+                refusal = await self._trigger_event("connect", sid, environ, run_async=False)
+                if refusal:
+                    return web.json_response(refusal, status=401)
                 return await socket.serve(environ)
             finally:
                 self.sockets.pop(sid, None)

@@ -17,10 +17,13 @@ import structlog
 from aiohttp import web
 from socketio.packet import ACK, CONNECT_ERROR
 
+from libs.common.addresses import limited
 from libs.common.edge.nesting import is_too_deep
-from libs.common.errors import INVALID_INPUT, NOT_FOUND, TOO_LARGE, PresenceError
+from libs.common.edge.origin import client_address
+from libs.common.errors import INVALID_INPUT, NOT_FOUND, RATE_LIMITED, TOO_LARGE, PresenceError
 from services.realtime.settings import Settings
 from services.realtime.transport.engine import LAST_SECONDS, engine_class
+from services.realtime.transport.handshakes import Handshakes
 from services.realtime.transport.packets import DEFAULT_NAMESPACE, NAMESPACES
 from services.realtime.transport.plain_websocket import plain_engine
 
@@ -68,14 +71,27 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library is unty
             logger=False,
             engineio_logger=False,
         )
+        self._trusted_proxies = settings.trusted_proxies
+        self._handshakes = Handshakes(round(settings.handshakes_per_address * settings.rate_limit_factor))
         self.eio.events = self.handlers.setdefault(DEFAULT_NAMESPACE, {})  # what plain clients may name
 
     def _engineio_server_class(self) -> type[engineio.AsyncServer]:
         return plain_engine(engine_class(*self._name))
 
-    async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
+    async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> Any:
+        """Returns the reason of a refusal, which the library sends with 401; None where there is none."""
+        request: web.Request = environ["aiohttp.request"]
+        forwarded = request.headers.get("X-Forwarded-For")
+        address = client_address(request.remote or "", forwarded, self._trusted_proxies)
+        if not self._handshakes.begin(eio_sid, limited(address)):
+            return PresenceError(RATE_LIMITED, "Too many connections that are in no namespace.").to_wire()
         await super()._handle_eio_connect(eio_sid, environ)
         asyncio.get_running_loop().call_later(CONNECT_SECONDS, self._check_connected, eio_sid)
+        return None
+
+    async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
+        self._handshakes.end(eio_sid)
+        await super()._handle_eio_disconnect(eio_sid, reason)
 
     def _check_connected(self, eio_sid: str) -> None:
         if not self._is_connected(eio_sid):
@@ -97,6 +113,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library is unty
         known = name in NAMESPACES
         if known and not self.manager.sid_from_eio_sid(eio_sid, name):
             await super()._handle_connect(eio_sid, namespace, data)
+            if self._is_connected(eio_sid):
+                self._handshakes.end(eio_sid)
             return
         reason = {"message": "Already connected" if known else "Invalid namespace"}
         await self._send_packet(eio_sid, self.packet_class(CONNECT_ERROR, data=reason, namespace=name))
