@@ -179,6 +179,8 @@ class RabbitBus:
                     await self._serve_session(session)
             except _BROKEN as error:
                 _log.warning("broker connection lost", error=repr(error), pause=pause)
+            except Exception:  # a bad URL, or a fault of ours: without a supervisor nothing would ever be right again
+                _log.exception("the broker cannot be used", pause=pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
