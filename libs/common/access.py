@@ -67,6 +67,14 @@ class Standing:
             return False
         return self.public or self.role >= Role.MEMBER
 
+    @property
+    def may_enter(self) -> bool:
+        try:
+            self.require(Action.ENTER)
+        except PresenceError:
+            return False
+        return True
+
     def require(self, action: Action) -> None:
         """Returns if the action is allowed. Raises `not_found`, `banned`, `muted` or `forbidden`."""
         if not self.may_see:

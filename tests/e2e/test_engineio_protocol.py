@@ -232,9 +232,10 @@ async def test_a_session_goes_from_polling_to_a_web_socket(stack: Stack) -> None
         web_socket = await session.probe()
         assert await poll == (200, ["6"]), "NOOP lets go of the poll"
         await web_socket.send("5")
-        ack = await web_socket.ask('421["join-space",{"spaceType":"event","spaceId":"upgraded"}]', "431")
-        assert ack["ok"]
-        assert sid not in {user["socketId"] for user in ack["users"]}
+        await web_socket.send('42["join-space",{"spaceType":"event","spaceId":"upgraded"}]')
+        event, snapshot = decoded(await web_socket.next(), "42")
+        assert event == "space-joined"
+        assert sid not in {user["socketId"] for user in snapshot["users"]}
         assert (await session.get())[0] == 400, "the session polls no more"
         with pytest.raises(aiohttp.WSServerHandshakeError):
             await WebSocket(stack.url, sid=session.sid).open()

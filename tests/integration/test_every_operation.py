@@ -171,8 +171,8 @@ TABLE: dict[str, tuple[Fields, str]] = {
     "auth.me": (nothing, "........"),
     "auth.jwks": (nothing, "........"),
     "spaces.list": (nothing, "........"),
-    "spaces.get": (place, "........"),
-    "spaces.list_subrooms": (place, "........"),
+    "spaces.get": (place, ".......B"),
+    "spaces.list_subrooms": (place, ".......B"),
     "spaces.join": (place, ".......B"),
     "spaces.leave": (place, "........"),
     "spaces.review": (place, "--------"),
@@ -296,7 +296,7 @@ def test_every_operation_has_a_row_and_every_row_an_operation() -> None:
 
 
 @pytest.mark.parametrize(("name", "role", "expected"), CELLS, ids=[f"{name} by {role}" for name, role, _ in CELLS])
-async def test_who_may_do_what(world: World, name: str, role: str, expected: str) -> None:
+async def test_an_operation_is_for_the_roles_that_its_row_names(world: World, name: str, role: str, expected: str) -> None:
     fields = await TABLE[name][0](world) if expected != "internal" else {}
     assert await outcome(world, OPERATIONS[name], fields, person(role)) == expected
 

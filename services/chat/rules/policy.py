@@ -38,7 +38,7 @@ class Policy:
             return set()
         people = [(Identity("account", account, account), "") for account in accounts]
         standings = await access.look_at_all(connection, people, space, self._operators)
-        return {account for account, standing in zip(accounts, standings, strict=True) if _may_enter(standing)}
+        return {account for account, standing in zip(accounts, standings, strict=True) if standing.may_enter}
 
     async def require_over_words_of(
         self, connection: AsyncConnection, caller: Caller, space: SpaceKey, author_key: str
@@ -48,14 +48,6 @@ class Policy:
         kind, _, author_id = author_key.partition(":")
         author = Identity(cast("Kind", kind), author_id, author_id)
         standing.require_over_words_of(await access.look(connection, author, space, self._operators))
-
-
-def _may_enter(standing: Standing) -> bool:
-    try:
-        standing.require(Action.ENTER)
-    except PresenceError:
-        return False
-    return True
 
 
 def require_account(caller: Caller) -> str:

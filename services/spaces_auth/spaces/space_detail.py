@@ -10,14 +10,14 @@ from libs.common.access import Standing
 from libs.common.bus.base import Caller
 from libs.common.contracts.spaces import GetSpace, ListSubrooms, SpaceDetail, Subroom, Subrooms
 from libs.common.db.engine import Database
-from libs.common.errors import NOT_FOUND, PresenceError
+from libs.common.errors import BANNED, NOT_FOUND, PresenceError
 from libs.common.spaces import MAIN, SpaceKey
 from services.spaces_auth.spaces import content_repository, live
 from services.spaces_auth.spaces.space_summary import summary
 
 
 class SpaceDetailHandlers:
-    """Each raises `not_found` for a space that does not exist or that the caller may not see."""
+    """Each raises `not_found` for a space that does not exist or that the caller may not see, and `banned`."""
 
     def __init__(self, database: Database, redis: Redis, operators: tuple[str, ...]) -> None:
         self._database = database
@@ -25,7 +25,7 @@ class SpaceDetailHandlers:
         self._operators = operators
 
     async def get_space(self, caller: Caller, request: GetSpace) -> SpaceDetail:
-        """Returns the space, the members in it now, and the caller's role."""
+        """Returns the space, the caller's role, and, to those who may enter, the members in it now."""
         space = SpaceKey.parse(request.space_type, request.space_id)
         async with self._database.read() as connection:
             standing = await self._require_visible(connection, caller, space)
@@ -33,7 +33,7 @@ class SpaceDetailHandlers:
         users = await live.connected_users(self._redis, space)
         return SpaceDetail(
             **vars(summary(standing, content, len(users))),
-            connected_users=users,
+            connected_users=users if standing.may_enter else [],
             chat_enabled=standing.settings["chat_enabled"],
             voice_enabled=standing.settings["voice_enabled"],
             max_users=standing.settings["max_users"],
@@ -53,4 +53,6 @@ class SpaceDetailHandlers:
         standing = await access.look(connection, caller.identity, space, self._operators, caller.address)
         if not standing.may_see:
             raise PresenceError(NOT_FOUND)
+        if standing.banned:  # a ban hides who is there, too
+            raise PresenceError(BANNED)
         return standing

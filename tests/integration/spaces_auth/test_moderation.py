@@ -23,6 +23,7 @@ from libs.common.contracts.moderation import (
     UpdateSettings,
 )
 from libs.common.contracts.spaces import (
+    GetSpace,
     LeaveSpace,
     ListSubrooms,
     Review,
@@ -31,7 +32,7 @@ from libs.common.contracts.spaces import (
     Verdict,
 )
 from libs.common.errors import PresenceError
-from libs.common.identity import Identity
+from libs.common.identity import Identity, guest_identity
 from libs.common.ids import new_id
 from libs.common.spaces import LOBBY, SpaceKey
 from tests.integration.common.world import account, identity, proxied
@@ -101,6 +102,25 @@ async def test_a_ban_ends_when_it_is_lifted_or_its_time_has_come(world: World) -
     await world.call(moderation.unban, lifting, "mark")
     assert await enter(world, "dave") == "ok"
     assert await refusal(world.call(moderation.unban, lifting, "mark")) == "not_found"
+
+
+async def test_a_banned_account_reads_neither_the_space_nor_its_subrooms(world: World) -> None:
+    await world.enter(PHOTO, "carol")
+    await world.call(moderation.ban, sanctioning(account="dave"), "mona")
+    for question in (GetSpace(PHOTO.space_type, PHOTO.space_id), ListSubrooms(PHOTO.space_type, PHOTO.space_id)):
+        operation = spaces.get_space if isinstance(question, GetSpace) else spaces.list_subrooms
+        assert await refusal(world.call(operation, question, "dave")) == "banned"
+        assert await refusal(world.call(operation, question, "carol")) == "ok"
+
+
+async def test_a_guest_who_may_not_enter_sees_the_space_but_nobody_in_it(world: World) -> None:
+    await world.enter(PHOTO, "carol")
+    question = GetSpace(PHOTO.space_type, PHOTO.space_id)
+    before = await world.call(spaces.get_space, question, guest_identity(guest_id_of("Gus")))
+    await world.call(moderation.update_settings, UpdateSettings(**WHERE, guests_allowed=False), "mona")
+    after = await world.call(spaces.get_space, question, guest_identity(guest_id_of("Gus")))
+    assert [user.user_account for user in before.connected_users] == ["carol"]
+    assert (after.connected_users, after.active_users) == ([], 1)
 
 
 async def _is(asking: Awaitable[str], wanted: str) -> bool:
