@@ -55,7 +55,9 @@ async def test_redis_gone_and_back(stack: Stack, rest: Rest, node: Node, redis_s
 
     async def sees_both() -> bool:
         ack = await newcomer.emit("join-space", {"spaceType": "event", "spaceId": "redis-gone"})
-        return ack["ok"] and {user["socketId"] for user in ack["users"]} == {near.sid, far.sid}
+        if not ack["ok"]:
+            return False
+        return {user["socketId"] for user in newcomer.received("space-joined")[-1]["users"]} == {near.sid, far.sid}
 
     await eventually(sees_both)
     await near.send("aframe-update", {"position": {"x": 5, "y": 0, "z": 0}})

@@ -296,7 +296,9 @@ def test_every_operation_has_a_row_and_every_row_an_operation() -> None:
 
 
 @pytest.mark.parametrize(("name", "role", "expected"), CELLS, ids=[f"{name} by {role}" for name, role, _ in CELLS])
-async def test_an_operation_is_for_the_roles_that_its_row_names(world: World, name: str, role: str, expected: str) -> None:
+async def test_an_operation_is_for_the_roles_that_its_row_names(
+    world: World, name: str, role: str, expected: str
+) -> None:
     fields = await TABLE[name][0](world) if expected != "internal" else {}
     assert await outcome(world, OPERATIONS[name], fields, person(role)) == expected
 
