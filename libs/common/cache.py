@@ -117,8 +117,20 @@ def connection_pool(url: str, **options: Any) -> BlockingConnectionPool:
     )
 
 
-AWAY = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
-"""Errors that mean that Redis is not there. Any other of its errors is an answer, and nothing to go on without."""
+def is_away(error: Exception) -> bool:
+    """Returns whether an error means that Redis is not there.
+
+    Any other of its errors is an answer, and nothing to go on without: so is a refused password, which the library
+    counts among the lost connections, and so is a pool that a flood has emptied.
+    """
+    if isinstance(error, redis_errors.AuthenticationError | redis_errors.AuthorizationError):
+        return False
+    if isinstance(error, redis_errors.ConnectionError) and _POOL_EMPTY in str(error):
+        return False
+    return isinstance(error, redis_errors.ConnectionError | redis_errors.TimeoutError | OSError)
+
+
+_POOL_EMPTY = "No connection available"  # by which `BlockingConnectionPool` says so
 
 
 class RedisClient:

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from deploy.local.stack import Stack
 from tests.support.node import Node
 from tests.support.people import Rest
+from tests.support.stack_tokens import signed_token
 from tests.support.waiting import eventually
 from tests.support.whole import one_more_replica
 
@@ -58,19 +59,6 @@ async def test_an_expired_token_says_so(stack: Stack, rest: Rest, node: Node) ->
     with pytest.raises(ConnectionRefusedError) as refusal:
         await node.connect("late", stack.url, {**WEBSOCKET_ONLY, "auth": {"token": token}, "reconnection": False})
     assert refusal.value.args[0]["data"]["code"] == "session_expired"
-
-
-async def signed_token(stack: Stack, account: str, seconds: int) -> str:
-    """A token of the stack's own key with so long to live."""
-    from libs.common.db.engine import Database
-    from libs.common.db.sealing import Sealer
-    from libs.common.identity import Identity
-    from services.spaces_auth.login.signing_keys import SigningKeys
-
-    database = Database(stack.settings["PRESENCE_DATABASE_URL"], "spaces_auth")
-    signer = await SigningKeys(database, Sealer(stack.settings["PRESENCE_SECRET_KEY"]), stack.url).signer()
-    await database.stop()
-    return signer.sign(Identity("account", account, account), seconds)[0]
 
 
 async def test_a_live_socket_is_told_when_its_token_runs_out(stack: Stack, node: Node) -> None:
@@ -177,7 +165,9 @@ def nested(levels: int) -> str:
     ],
     ids=["number", "deep", "deeper", "pose", "networked-aframe", "avatar"],
 )
-async def test_what_others_could_not_read_is_refused_where_it_is_sent(stack: Stack, node: Node, packet: str) -> None:
+async def test_a_packet_that_others_could_not_read_is_refused_where_it_is_sent(
+    stack: Stack, node: Node, packet: str
+) -> None:
     """A reader that fails would take what everybody else says with it."""
     near = await node.connect_to("r1", "near", stack.url, WEBSOCKET_ONLY)
     far = await node.connect_to("r2", "far", stack.url, WEBSOCKET_ONLY)

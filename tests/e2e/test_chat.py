@@ -74,7 +74,7 @@ async def test_the_order_is_the_same_everywhere_under_fifty_writers(stack: Stack
     urls = stack.settings["PRESENCE_AMQP_URL"], stack.settings["PRESENCE_REDIS_URL"]
     async with late_replica(*urls, SpaceKey("event", "crowd")) as late:
         await asyncio.gather(*(write(number, guest["token"]) for number, guest in enumerate(guests)))
-        await eventually(lambda: len(set(late.seqs)) == WRITERS * EACH)
+        await eventually(lambda: len(set(late.seqs)) >= WRITERS * EACH)  # the two arrivals may be among them
     assert late.seqs != sorted(late.seqs), "the channel carried them out of order"
     stored: list[str] = []
     page = await rest.get("/api/chat/event/crowd/messages?limit=200")

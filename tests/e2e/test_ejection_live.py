@@ -267,7 +267,9 @@ LOST = {
 
 
 @pytest.mark.parametrize("code", LOST)
-async def test_it_happens_also_when_the_message_is_lost(stack: Stack, rest: Rest, node: Node, code: str) -> None:
+async def test_access_that_was_lost_ends_also_when_the_message_is_lost(
+    stack: Stack, rest: Rest, node: Node, code: str
+) -> None:
     """Nobody is told anything: the rows are there, and the epoch is another one."""
     space, token = event(f"live-lost-{code}"), await rest.token("dave")
     people = await scene(stack, node, space, token, await rest.token("carol"))

@@ -243,7 +243,7 @@ async def test_a_session_goes_from_polling_to_a_web_socket(stack: Stack) -> None
         await web_socket.close()
 
 
-async def test_what_is_sent_while_upgrading_arrives_once_and_in_order(stack: Stack) -> None:
+async def test_packets_sent_while_upgrading_arrive_once_and_in_order(stack: Stack) -> None:
     async with Polling(stack.url) as session:
         await session.connect()
         await session.send('421["time"]')

@@ -65,7 +65,7 @@ async def plain(stack: Stack) -> AsyncIterator[Open]:
         yield connect
 
 
-async def test_it_joins_relays_and_leaves_among_clients_of_both_kinds(
+async def test_a_plain_client_joins_relays_and_leaves_among_clients_of_both_kinds(
     stack: Stack, rest: Rest, node: Node, plain: Open
 ) -> None:
     usual = await node.connect("usual", stack.url, WEBSOCKET_ONLY)
@@ -123,7 +123,7 @@ async def test_a_bad_token_is_told_and_the_connection_ends(plain: Open) -> None:
         await client.next("connected")
 
 
-async def test_what_it_may_not_is_refused_and_it_stays(stack: Stack, node: Node, plain: Open) -> None:
+async def test_a_plain_client_is_refused_what_it_may_not_and_stays(stack: Stack, node: Node, plain: Open) -> None:
     watcher = await node.connect("watcher", stack.url, WEBSOCKET_ONLY)
     await watcher.join("event", "plain-refused")
     client = await plain()

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from deploy.local.stack import Stack
-from tests.e2e.test_bad_input import signed_token
 from tests.support.people import Rest
+from tests.support.stack_tokens import signed_token
 from tests.support.wire import WebSocket, decoded
 
 OTHER = "/socket.io/"

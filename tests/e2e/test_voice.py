@@ -84,7 +84,9 @@ async def shows(page: Page, lines: list[str]) -> bool:
 
 
 @pytest.mark.timeout(600)
-async def test_they_hear_each_other_again_after_the_replica_of_one_was_killed(stack: Stack, browser: Browser) -> None:
+async def test_two_voices_hear_each_other_again_after_the_replica_of_one_was_killed(
+    stack: Stack, browser: Browser
+) -> None:
     ann, ben = [await browser.open(name, stack.url, "/", {}) for name in ("Ann", "Ben")]
     for page, name in ((ann, "Ann"), (ben, "Ben")):
         await come_in(page, name, "aframe")

@@ -69,7 +69,7 @@ async def test_redis_gone_and_back(stack: Stack, rest: Rest, node: Node, redis_s
         assert [m["content"] for m in client.received("chat-message")] == ["said while Redis was away", "and after"]
 
 
-async def test_what_was_spawned_outlives_redis(stack: Stack, node: Node, redis_server: Redis) -> None:
+async def test_spawned_entities_outlive_redis(stack: Stack, node: Node, redis_server: Redis) -> None:
     """Which keeps nothing over a restart; a replica that comes after it has nowhere else to read it from."""
     near, far = await a_pair(stack, node, "spawned")
     await spawn(near, "before")

@@ -86,7 +86,7 @@ async def plain_visitors(stack: Stack, rest: Rest, space: str, count: int) -> As
             await asyncio.gather(*lives, return_exceptions=True)
 
 
-async def test_they_come_back_by_themselves_and_everybody_knows_the_room(stack: Stack, rest: Rest) -> None:
+async def test_plain_clients_come_back_by_themselves_and_everybody_knows_the_room(stack: Stack, rest: Rest) -> None:
     space = "plain-killed"
     async with plain_visitors(stack, rest, space, 8) as plain, visitors(rest, space, [stack.url] * 2) as usual:
         for number, person in enumerate(plain):

@@ -305,7 +305,7 @@ async def test_an_operation_is_for_the_roles_that_its_row_names(
 
 @pytest.mark.parametrize("name", OF_A_SPACE)
 @pytest.mark.parametrize("who", ["guest", "dave"])
-async def test_what_one_may_not_see_answers_as_if_it_did_not_exist(world: World, name: str, who: str) -> None:
+async def test_a_space_that_one_may_not_see_answers_as_if_it_did_not_exist(world: World, name: str, who: str) -> None:
     hidden = World(world.bus, world.owner, SECRET, SAFE, world.numbers)
     try:
         fields = await TABLE[name][0](hidden)

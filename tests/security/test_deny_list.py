@@ -1,6 +1,7 @@
 """The deny list fails closed: only a Redis that is away lets a token pass for now; any other error refuses it."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -26,6 +27,26 @@ async def test_a_deny_list_that_answers_with_an_error_lets_no_token_pass(redis_t
     encoded, _ = token()
     async with Edge(redis_that_refuses) as edge:
         await edge.refuses(encoded, UNAVAILABLE)
+
+
+async def test_a_redis_that_refuses_our_password_lets_no_token_pass(redis_url: str) -> None:
+    encoded, _ = token()
+    async with Edge(redis_url.replace("redis://", "redis://nobody:wrong@")) as edge:
+        await edge.refuses(encoded, UNAVAILABLE)
+
+
+async def test_a_pool_that_a_flood_has_emptied_lets_no_token_pass(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "MOST_CONNECTIONS", 1)
+    monkeypatch.setattr(cache, "TIMEOUT", 0.2)
+    encoded, _ = token()
+    async with Edge(redis_url) as edge:
+        pool: Any = edge.redis.redis.connection_pool
+        taken = await pool.get_connection()
+        await edge.refuses(encoded, UNAVAILABLE)
+        await pool.release(taken)
+        assert (await edge.identify(encoded)).checked
 
 
 async def test_every_name_of_a_token_is_looked_up_by_a_question_of_its_own(redis_url: str) -> None:

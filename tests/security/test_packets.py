@@ -10,7 +10,7 @@ import pytest
 from deploy.local.stack import Stack
 from services.realtime.transport.flood_gate import MOST_PACKETS
 from tests.support.whole import Replica, one_more_replica
-from tests.support.wire import WebSocket
+from tests.support.wire import PATH, Polling, WebSocket
 
 LONGEST = 60.0  # seconds a busy machine may take for what takes five
 JOIN = '42["join-space",{"spaceType":"global","spaceId":"lobby"}]'
@@ -62,6 +62,45 @@ async def test_a_flood_of_any_packet_is_told_so_and_ended_while_a_bystander_is_a
         await asyncio.gather(flood, return_exceptions=True)
     assert '"code":"rate_limited"' in str(heard.result())
     assert answers > 0
+
+
+async def test_a_flood_of_a_plain_client_is_told_so_and_ended(replica: Replica) -> None:
+    async with aiohttp.ClientSession() as http, http.ws_connect(replica.url + PATH) as plain:
+        flood = asyncio.ensure_future(pour_plain(plain))
+        try:
+            async with asyncio.timeout(LONGEST):
+                heard = [message.data async for message in plain]
+        finally:
+            flood.cancel()
+            await asyncio.gather(flood, return_exceptions=True)
+    assert any('"code":"rate_limited"' in str(data) for data in heard)
+
+
+async def pour_plain(plain: aiohttp.ClientWebSocketResponse) -> None:
+    with contextlib.suppress(ConnectionError, aiohttp.ClientError):
+        while True:
+            await plain.send_str("x")
+
+
+async def test_a_flood_of_pings_ends(replica: Replica, client: WebSocket) -> None:
+    assert client.socket
+    with contextlib.suppress(ConnectionError, aiohttp.ClientError):
+        async with asyncio.timeout(LONGEST):
+            while True:
+                await client.socket.ping()
+    async with WebSocket(replica.url) as bystander:
+        await bystander.connect()
+        assert (await bystander.ask('428["time"]', "438"))["ok"]
+
+
+async def test_a_flood_of_posted_packets_ends_the_session(replica: Replica) -> None:
+    async with Polling(replica.url) as session:
+        await session.connect()
+        body = ["3"] * MOST_PACKETS * 2
+        async with asyncio.timeout(LONGEST):
+            while await session.post(*body) == 200:
+                pass
+        assert (await session.get())[0] == 400
 
 
 async def pour(client: WebSocket, packet: str) -> None:

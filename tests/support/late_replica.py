@@ -24,6 +24,7 @@ class LateReplica:
         self._redis = redis.redis
         self._space = space
         self._delays = cycle(DELAYS)
+        self.subscribed = asyncio.Event()
 
     async def publish(self, events: Sequence[LoggedEvent]) -> None:
         await asyncio.sleep(next(self._delays))
@@ -36,6 +37,7 @@ class LateReplica:
         async with self._redis.pubsub() as pubsub:
             await pubsub.subscribe(cache.wire(self._space))
             async for data in pubsub.listen():
+                self.subscribed.set()
                 message = messages.decode(data["data"]) if data["type"] == "message" else None
                 if isinstance(message, Logged):
                     self.seqs += [event.seq for event in message.events]
@@ -51,6 +53,7 @@ async def late_replica(amqp_url: str, redis_url: str, space: SpaceKey) -> AsyncI
     await bus.start()
     try:
         await eventually(lambda: bus.ready)
+        await replica.subscribed.wait()
         yield replica
     finally:
         await bus.stop()

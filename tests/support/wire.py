@@ -103,6 +103,10 @@ class WebSocket:
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self.handshake: dict[str, Any] = {}
 
+    @property
+    def socket(self) -> aiohttp.ClientWebSocketResponse | None:
+        return self._socket
+
     async def __aenter__(self) -> Self:
         await self.open()
         if self._sid is None:

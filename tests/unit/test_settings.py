@@ -104,7 +104,7 @@ def test_the_example_shows_the_declared_default_and_purpose() -> None:
         assert declared.name in FILLED_IN or (line.value, line.commented) == (declared.default, True), declared.name
 
 
-def test_what_must_be_filled_in_is_not_commented_out_and_everything_else_is() -> None:
+def test_a_setting_that_must_be_filled_in_is_not_commented_out_and_every_other_is() -> None:
     assert {name for name, line in example().items() if not line.commented} == FILLED_IN
     assert {one.name for one in all_declared() if one.default is REQUIRED} <= FILLED_IN
 

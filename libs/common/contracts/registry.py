@@ -26,7 +26,7 @@ class Access(StrEnum):
 class Limit:
     """At most `calls` in any `seconds`, counted per identity (per address for those without a token).
 
-    What makes tokens is `per_address` for everyone, or each token made would bring a budget of its own.
+    What makes tokens is `per_address` for everyone, or each token made would bring a limit of its own.
     """
 
     calls: int

@@ -24,8 +24,8 @@ from libs.common.tokens import Token
 class ClientCall:
     """One call of an operation by a client.
 
-    `idempotency_key` is the client's own where it stands outside the request; `limit` is what was left of the caller's
-    budget, once the call was counted.
+    `idempotency_key` is the client's own where it stands outside the request; `limit` is what was left of the
+    caller's limit, once the call was counted.
     """
 
     operation: Operation[Any, Any]

@@ -54,9 +54,9 @@ class Gatekeeper:
             token = replace(token, identity=replace(identity, operator=True))
         try:
             return await self._checked(token)
-        except cache.AWAY:
-            return replace(token, checked=False)
-        except RedisError as error:  # it is there and does not answer the question: that is no leave to pass
+        except (RedisError, OSError) as error:
+            if cache.is_away(error):
+                return replace(token, checked=False)
             _log.error("the deny list could not be read", error=repr(error))
             raise PresenceError(UNAVAILABLE, "Whether this token is still good cannot be said just now.") from error
 

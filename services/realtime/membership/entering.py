@@ -35,6 +35,7 @@ from libs.common.contracts.members import Member
 from libs.common.contracts.presence import JoinSpace
 from libs.common.contracts.spaces import Authorization
 from libs.common.edge.commands import require_admission_to
+from libs.common.errors import FORBIDDEN, PresenceError
 from libs.common.ids import new_id
 from libs.common.metrics import MEMBERS
 from libs.common.roles import MODERATING
@@ -49,7 +50,7 @@ from services.realtime.membership.reporter import Reporter
 from services.realtime.membership.snapshot import Snapshot, Snapshots, space_joined
 from services.realtime.poses.ticker import PoseTicker
 from services.realtime.rooms.broadcast import Broadcast
-from services.realtime.rooms.client import Client, Place, PoseForm
+from services.realtime.rooms.client import Client, ClientState, Place, PoseForm
 from services.realtime.space.held_space import MOST_REPLAYED, HeldSpace
 from services.realtime.space.held_spaces import HeldSpaces
 from services.realtime.space.inbox import Present
@@ -94,6 +95,8 @@ class Entering:
         Raises what the policy says (`not_found`, `banned`, ...), `space_full`, or `unavailable`.
         """
         async with self._door:
+            if client.state is ClientState.DROPPED:
+                raise PresenceError(FORBIDDEN, "This connection is closed.")
             key = SpaceKey.parse(request.space_type, request.space_id)
             check_subspace(request.subspace)
             require_admission_to(client.token, key)
@@ -127,8 +130,9 @@ class Entering:
     async def _register(self, client: Client, space: HeldSpace) -> Place:
         """Makes the client a member. The authorization must be of the epoch that joining found."""
         place = client.placed()
-        space.require_subspace(place.subspace)
-        most = UNBOUNDED if place.authorization.role in MODERATING else place.authorization.max_users
+        moderates = place.authorization.role in MODERATING
+        space.require_subspace(client, place.subspace, moderates=moderates)
+        most = UNBOUNDED if moderates else place.authorization.max_users
         joined = await self._join.do(space.key, JoinRequest(place.member, client.person, most))
         if joined.epoch != place.authorization.epoch:  # a ban or a change of settings while it was entering
             place.authorization = await self._authorizer.ask(client, space.key)

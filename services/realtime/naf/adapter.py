@@ -46,18 +46,18 @@ class NafAdapter(SpaceListener):
         self._joining: dict[str, list[Callable[[], None]]] = {}  # by socket that is joining: what was sent to it
 
     async def join_room(self, client: Client, request: NafRoom) -> dict[str, Any]:
-        """Enters, and returns the snapshot for the ack, which the adapter does not ask for."""
+        """Enters, and returns the ack, which the adapter does not ask for."""
         room = await self._bus.call(spaces.resolve_room, ResolveRoom(request.room), client.caller())
         sent = self._joining[client.sid] = []
         try:
-            snapshot = await self._entering.enter(client, JoinSpace(room.space_type, room.space_id, room.subspace))
+            ack = await self._entering.enter(client, JoinSpace(room.space_type, room.space_id, room.subspace))
             if client.place:
                 self._welcome(client, client.place)
         finally:
             del self._joining[client.sid]
         for deliver in sent:
             deliver()
-        return snapshot
+        return ack
 
     def _welcome(self, client: Client, place: Place) -> None:
         """Tells the occupants before anything that one of them sends: the adapter drops packets of strangers."""

@@ -6,7 +6,7 @@ account, address and space.
 """
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 import msgspec
 
@@ -16,11 +16,15 @@ from services.realtime.cluster.messages import Entity
 
 SPAWN, REMOVE = "spawn", "remove"
 MAX_DATA = 4096  # bytes of JSON a spawn may carry into every later snapshot
-MAX_OWNED = 64  # entities of one socket
-MAX_OF_ACCOUNT = 128  # of all its sockets in the space, on one replica
-MAX_OF_ADDRESS = 256  # of all sockets of one address in the space, on one replica
-MAX_IN_SPACE = 2000  # of all subspaces
-MAX_BYTES_IN_SPACE = 1024 * 1024  # of their data: what a newcomer has to take
+# Entities, and bytes of their data, of one socket; of all sockets of an account and of an address in the space on one
+# replica; of the space with all its subspaces. The last is what a newcomer has to take, and no single address fills it.
+MAX_OWNED, MAX_BYTES_OWNED = 64, 64 * 1024
+MAX_OF_ACCOUNT, MAX_BYTES_OF_ACCOUNT = 128, 128 * 1024
+MAX_OF_ADDRESS, MAX_BYTES_OF_ADDRESS = 256, 256 * 1024
+MAX_IN_SPACE, MAX_BYTES_IN_SPACE = 2000, 1024 * 1024
+
+
+type Sockets = Callable[[], Iterable[str]]
 
 
 class _Named(msgspec.Struct):
@@ -56,13 +60,13 @@ class SpaceEntities:
         self.load({name: entities[name] for name in self._by_name if name in entities} | entities)
 
     def check(
-        self, subspace: str, event: EntityEventOut, *, moderates: bool, of_account: list[str], of_address: list[str]
+        self, subspace: str, event: EntityEventOut, *, moderates: bool, of_account: Sockets, of_address: Sockets
     ) -> str:
         """Returns the name under which a spawned or removed entity is kept.
 
-        `of_account` and `of_address` are the sockets that share the sender's account and address. Raises
+        `of_account` and `of_address` give the sockets that share the sender's account and address. Raises
         `invalid_input`, `conflict` where a bound is reached or the id is taken, and `forbidden` for a removal by
-        neither its owner nor one who moderates.
+        neither its owner nor one who moderates. A space that is full is not full for those who moderate it.
         """
         try:
             name = _name(subspace, event)
@@ -75,29 +79,21 @@ class SpaceEntities:
                 raise PresenceError(FORBIDDEN, "An entity is removed by its owner, or by a moderator.")
         elif is_others:
             raise PresenceError(CONFLICT, "Someone else has spawned an entity of that id.")
-        else:
-            self._require_room(event, known, of_account, of_address)
+        elif (size := len(bytes(event.data))) > MAX_DATA:
+            raise PresenceError(INVALID_INPUT, f"A spawned entity's data is at most {MAX_DATA} bytes.")
+        elif size > _size(known) or known is None:
+            more = 0 if known else 1, size - _size(known)
+            if not moderates:
+                _require("A space has", len(self._by_name), self._bytes, more, MAX_IN_SPACE, MAX_BYTES_IN_SPACE)
+            self._require_own([event.socket_id], more, MAX_OWNED, MAX_BYTES_OWNED)
+            self._require_own(of_account(), more, MAX_OF_ACCOUNT, MAX_BYTES_OF_ACCOUNT)
+            self._require_own(of_address(), more, MAX_OF_ADDRESS, MAX_BYTES_OF_ADDRESS)
         return name
 
-    def _require_room(
-        self, event: EntityEventOut, known: Entity | None, of_account: list[str], of_address: list[str]
-    ) -> None:
-        size = len(bytes(event.data))
-        if size > MAX_DATA:
-            raise PresenceError(INVALID_INPUT, f"A spawned entity's data is at most {MAX_DATA} bytes.")
-        if self._bytes - _size(known) + size > MAX_BYTES_IN_SPACE:
-            raise PresenceError(CONFLICT, f"The entities of a space hold at most {MAX_BYTES_IN_SPACE} bytes.")
-        if known is not None:
-            return
-        if len(self._by_name) >= MAX_IN_SPACE:
-            raise PresenceError(CONFLICT, f"A space has at most {MAX_IN_SPACE} entities.")
-        for owners, most in (
-            ([event.socket_id], MAX_OWNED),
-            (of_account, MAX_OF_ACCOUNT),
-            (of_address, MAX_OF_ADDRESS),
-        ):
-            if sum(len(self._names_of.get(owner, ())) for owner in owners) >= most:
-                raise PresenceError(CONFLICT, f"One may have at most {most} entities; remove one first.")
+    def _require_own(self, owners: Iterable[str], more: tuple[int, int], most: int, most_bytes: int) -> None:
+        names = [name for owner in owners for name in self._names_of.get(owner, ())]
+        size = sum(_size(self._by_name[name]) for name in names)
+        _require("One may have", len(names), size, more, most, most_bytes)
 
     def apply(self, subspace: str, event: EntityEventOut) -> None:
         """Applies a spawn or removal that was checked where it was sent."""
@@ -133,6 +129,11 @@ class SpaceEntities:
         self._names_of[entity.owner].discard(name)
         if not self._names_of[entity.owner]:
             del self._names_of[entity.owner]
+
+
+def _require(who: str, count: int, size: int, more: tuple[int, int], most: int, most_bytes: int) -> None:
+    if count + more[0] > most or size + more[1] > most_bytes:
+        raise PresenceError(CONFLICT, f"{who} at most {most} entities of {most_bytes} bytes in all; remove one first.")
 
 
 def _size(entity: Entity | None) -> int:

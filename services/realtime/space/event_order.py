@@ -22,6 +22,11 @@ class EventOrder:
             self.seq = event.seq
             yield event
 
+    def skip_to(self, seq: int) -> None:
+        """Gives up the events up to `seq` that were not taken."""
+        self.seq = max(self.seq, seq)
+        self._ahead = {number: event for number, event in self._ahead.items() if number > self.seq}
+
     @property
     def head(self) -> int:
         """The highest number that is known of: beyond `seq` only where there is a hole."""

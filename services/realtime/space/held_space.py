@@ -39,7 +39,7 @@ from libs.common.errors import FORBIDDEN, SPACE_FULL, PresenceError
 from libs.common.identity import service_identity
 from libs.common.ids import new_id
 from libs.common.metrics import GAPS
-from libs.common.spaces import SpaceKey
+from libs.common.spaces import MAIN, SpaceKey
 from services.realtime.cluster.messages import AskPoses, FromMember, Logged, MembersJoined, MembersLeft, Poses
 from services.realtime.cluster.presence import Presence
 from services.realtime.poses.ticker import PoseTicker
@@ -57,6 +57,7 @@ MOST_REPLAYED = PAGE  # numbers of a space that a client who comes back may have
 MOST_REPLAYED_AGE = timedelta(days=90)  # words older than that are not said again
 RESYNC_SECONDS = 0.5  # after a failure
 MOST_SUBSPACES = 256  # that somebody is in, of one space
+MOST_SUBSPACES_OF_ADDRESS = 32  # that clients of one address are in, on one replica
 
 
 class SpaceListener:
@@ -144,10 +145,16 @@ class HeldSpace:
         self.clients.pop(client.sid, None)
         self.entering.pop(client.sid, None)
 
-    def require_subspace(self, subspace: str) -> None:
-        """Raises `space_full` for a subspace that nobody is in, where `MOST_SUBSPACES` are open already."""
-        if not self.roster.of(subspace) and len(self.roster.subspaces) >= MOST_SUBSPACES:
-            raise PresenceError(SPACE_FULL, f"A space has at most {MOST_SUBSPACES} subspaces open; enter one of them.")
+    def require_subspace(self, client: Client, subspace: str, *, moderates: bool) -> None:
+        """Raises `space_full` for a subspace that nobody is in, where too many are open, in all or by one address.
+
+        `main` is open to everybody, and every subspace to those who moderate.
+        """
+        if subspace == MAIN or moderates or self.roster.of(subspace):
+            return
+        own = {other.place.subspace for other in self.clients.values() if other.place and other.home == client.home}
+        if len(self.roster.subspaces) >= MOST_SUBSPACES or len(own) > MOST_SUBSPACES_OF_ADDRESS:
+            raise PresenceError(SPACE_FULL, "Too many subspaces are open; enter one of them, or the main one.")
 
     def has_member(self, socket_id: str, subspace: str) -> bool:
         """Returns whether that socket, of whatever replica, is in the subspace."""
@@ -277,7 +284,8 @@ class HeldSpace:
     def _on_poses(self, item: Poses) -> None:
         """Takes the poses of members: a pose may be overtaken by its member's leaving."""
         item.poses = [pose for pose in item.poses if pose.socket_id in self.roster]
-        self._poses.take(self.key, item)
+        if item.poses:
+            self._poses.take(self.key, item)
 
     def _on_message(self, item: FromMember) -> None:
         """Passes on what a member on another replica says."""
@@ -321,6 +329,9 @@ class HeldSpace:
         """Delivers everything after the last event, from the log, page by page."""
         while page := await self._page_after(self.seq):
             GAPS.inc()
+            if page[0].seq > self.seq + 1:  # what the log has not is waited for by nobody
+                _log.error("events are missing in the log", space=str(self.key), after=self.seq, before=page[0].seq)
+                self._events.skip_to(page[0].seq - 1)
             self._events.add(page)
             self._deliver()
             if len(page) < PAGE:

@@ -48,8 +48,8 @@ class Peers:
             place.subspace,
             event,
             moderates=place.authorization.role in MODERATING,
-            of_account=[other.sid for other in others if client.person and other.person == client.person],
-            of_address=[other.sid for other in others if other.home == client.home],
+            of_account=lambda: [other.sid for other in others if client.person and other.person == client.person],
+            of_address=lambda: [other.sid for other in others if other.home == client.home],
         )
         entities.apply(place.subspace, event)
         entity = messages.Entity(place.member.socket_id, place.subspace, event) if event.name == SPAWN else None

@@ -10,7 +10,8 @@ handshake, heartbeats, closing) stays the library's. Read from engineio 4.15.1:
 * `AsyncSocket.close` may wait for ever for a client that polls no more, says nothing when a heartbeat is missed, and
   leaves a poll that waits unanswered; `handle_get_request` lets two polls take turns with one's packets;
   `handle_post_request` reads part of a body, and its caller answers an unreadable one with OK.
-* the aiohttp driver's `WebSocket` leaves permessage-deflate on: 100 KB a connection; ours does not.
+* the aiohttp driver's `WebSocket` leaves permessage-deflate on: 100 KB a connection; ours does not. aiohttp itself
+  answers PINGs of the WebSocket where nobody counts them; ours are answered in the loop that counts.
 
 `tests/unit/realtime/transport/test_library_seams.py` fails when one of these changes.
 """
@@ -25,7 +26,7 @@ from typing import Any
 import engineio
 import msgspec
 import structlog
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 from engineio.async_drivers.aiohttp import WebSocket
 from engineio.async_socket import AsyncSocket
 from engineio.exceptions import EngineIOError, SocketIsClosedError, UnknownPacketError
@@ -34,14 +35,17 @@ from engineio.packet import CLOSE, MESSAGE, NOOP, PING, PONG, UPGRADE, Packet
 from libs.common.errors import RATE_LIMITED, PresenceError
 from libs.common.metrics import DROPPED
 from services.realtime.transport.flood_gate import FloodGate
-from services.realtime.transport.payloads import read_payload
+from services.realtime.transport.payloads import SEPARATOR, decode_payload, read_body
 
 _log = structlog.get_logger(__name__)
 TEXT, BINARY, CLOSE_FRAME = 1, 2, 8  # opcodes (RFC 6455, 5.2)
 SERVICE_RESTART = struct.pack("!H", 1012)  # close code (IANA's WebSocket registry)
 LAST_SECONDS = 2.0  # a dropped connection has for its last bytes
+MOST_UNREAD = 256 * 1024  # bytes that a client may leave unread and still be listened to
+UNREAD_PAUSE = 0.05  # seconds between two looks at that
 MAX_QUEUED = 1024  # packets that may wait for a client that polls
 UPGRADE_SECONDS = 10.0  # from the WebSocket's opening to the client's last word about it
+_CARRIES_DATA = {WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG}
 _closing: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
 
 
@@ -75,7 +79,7 @@ class DirectWebSocket(WebSocket):  # type: ignore[misc]  # the library is untype
     async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
         request: web.Request = environ["aiohttp.request"]
         most = self.server.max_http_buffer_size
-        self._sock = web.WebSocketResponse(max_msg_size=most, compress=False, heartbeat=self.heartbeat)
+        self._sock = web.WebSocketResponse(max_msg_size=most, compress=False, autoping=False, heartbeat=self.heartbeat)
         await self._sock.prepare(request)
         self.environ, self.request = environ, request
         await self.handler(self)
@@ -173,8 +177,11 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
 
     async def handle_post_request(self, environ: dict[str, Any]) -> None:
         """Raises `EngineIOError` for what cannot be read: the client ends, and the answer is 400."""
-        for pkt in await read_payload(environ["aiohttp.request"], self.server.max_http_buffer_size):
-            if not self.closed and await self._let_in(pkt.data):
+        body = await read_body(environ["aiohttp.request"], self.server.max_http_buffer_size)
+        if not await self._let_in(len(body), body.count(SEPARATOR) + 1):
+            return
+        for pkt in decode_payload(body):
+            if not self._is_gone:
                 await self.receive(pkt)
 
     async def send(self, pkt: Packet) -> None:
@@ -198,7 +205,7 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
         try:
             await self._begin()
             async for message in ws.response:
-                if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY) or not await self._take(message.data):
+                if not await self._take(message, ws.response):
                     break
         finally:
             self.transport = None
@@ -237,24 +244,40 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
             if waiting is not None:
                 self._write_packet(waiting)
 
-    async def _let_in(self, data: Any) -> bool:
-        """Counts a packet before it is looked at. A connection that keeps sending too much is told so and ended.
+    async def _let_in(self, size: int, packets: int = 1) -> bool:
+        """Counts packets before they are read, and reads none of a client that does not read what it is sent.
 
-        It is told each time before, since what is unread at the end resets the connection, and its last word is lost.
+        Returns False for a connection that is closed, or ended now since it keeps sending too much. That is told it
+        each time before: what is unread at the end resets the connection, and its last word is lost.
         """
         if self._gate is None:
             self._gate = FloodGate(self.server.rate_limit_factor, warn=partial(self.write, _FLOODING))
-        if await self._gate.let_in(len(data) if isinstance(data, str | bytes) else 0):
-            return True
+        is_good = await self._gate.let_in(size, packets)
+        while is_good and not self._is_gone and self.backlog > MOST_UNREAD:  # noqa: ASYNC110  no event tells of it
+            await asyncio.sleep(UNREAD_PAUSE)
+        if is_good or self._is_gone:
+            return not self._is_gone
         _log.warning("Socket dropped: it floods", sid=self.sid)
         DROPPED.labels(RATE_LIMITED.code).inc()
         self.drop(_FLOODING)
         return False
 
-    async def _take(self, data: str | bytes) -> bool:
-        """Takes one message. Returns False when the connection is to end."""
-        if not await self._let_in(data):
+    @property
+    def _is_gone(self) -> bool:
+        return self.closed or self.closing or (self.transport is not None and self.transport.is_closing())
+
+    async def _take(self, message: WSMessage, response: web.WebSocketResponse) -> bool:
+        """Takes one message of the WebSocket. Returns False when the connection is to end."""
+        if message.type not in _CARRIES_DATA or not await self._let_in(len(message.data)):
             return False
+        if message.type is WSMsgType.PING:
+            await response.pong(message.data)
+        elif message.type is not WSMsgType.PONG:
+            return await self._read(message.data)
+        return True
+
+    async def _read(self, data: str | bytes) -> bool:
+        """Reads one packet that was let in. Returns False when the connection is to end."""
         if self.hot and isinstance(data, str) and self.hot(data):
             return True
         try:

@@ -28,28 +28,33 @@ class FloodGate:
     _packets: int = 0
     _bytes: int = 0
     _overdrawn: int = 0  # seconds in a row
+    _overdrawn_in: int = -1  # the last of them
     _in_a_turn: int = 0
 
-    async def let_in(self, size: int) -> bool:
-        """Counts a packet of `size` bytes; waits while the budget of the second is used up.
+    async def let_in(self, size: int, packets: int = 1) -> bool:
+        """Counts packets of `size` bytes in all; waits while the budget of the second is used up.
 
-        Returns False for a connection that used it up in `MOST_SECONDS` seconds in a row, and is to be ended.
+        Returns False for a connection that used it up in `MOST_SECONDS` seconds in a row, and is to be ended. Several
+        requests of one connection may be here at once: a second counts once.
         """
-        self._in_a_turn += 1
+        self._in_a_turn += packets
         if self._in_a_turn >= PACKETS_A_TURN:
             self._in_a_turn = 0
             await self.sleep(0)
         if self.factor <= 0:
             return True
         self._begin_second()
-        self._packets += 1
+        self._packets += packets
         self._bytes += size
-        if self._packets <= MOST_PACKETS * self.factor and self._bytes <= MOST_BYTES * self.factor:
+        if not self._is_overdrawn():
             return True
-        self._overdrawn += 1
+        if self._overdrawn_in != self._second:
+            self._overdrawn_in = self._second
+            self._overdrawn += 1
+            if self._overdrawn < MOST_SECONDS:
+                self.warn()
         if self._overdrawn >= MOST_SECONDS:
             return False
-        self.warn()
         await self.sleep(self._second + 1 - self.clock() + CLOCK_STEP)
         return True
 
@@ -57,9 +62,9 @@ class FloodGate:
         second = int(self.clock())
         if second == self._second:
             return
-        if second > self._second + 1 or not self._was_overdrawn():
+        if second > self._second + 1 or not self._is_overdrawn():
             self._overdrawn = 0
         self._second, self._packets, self._bytes = second, 0, 0
 
-    def _was_overdrawn(self) -> bool:
+    def _is_overdrawn(self) -> bool:
         return self._packets > MOST_PACKETS * self.factor or self._bytes > MOST_BYTES * self.factor

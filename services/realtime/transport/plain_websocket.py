@@ -79,13 +79,13 @@ class PlainSocket(DirectSocket):
         token = request.query.get("token") or (bearer.strip() if kind.lower() == "bearer" else "")
         await self.receive(Packet(MESSAGE, "0" + _encode({"token": token}).decode()))
 
-    async def _take(self, data: str | bytes) -> bool:
+    async def _read(self, data: str | bytes) -> bool:
         try:
             event = to_event(data, self.server.events)
         except (ValueError, RecursionError):
             self.write(_UNREADABLE)
             return True
-        return await super()._take(event)
+        return await super()._read(event)
 
     def write(self, data: bytes) -> None:
         super().write(to_plain(data))

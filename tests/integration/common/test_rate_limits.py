@@ -60,7 +60,7 @@ def test_a_refusal_never_says_to_come_back_at_once() -> None:
     assert state.error().details == {"retry_after": 1}
 
 
-async def test_after_the_window_one_may_again(limits: RateLimits) -> None:
+async def test_a_caller_may_again_after_the_window(limits: RateLimits) -> None:
     assert await spend(limits, 2, calls=1, seconds=1) == [False, True]
 
     async def may_again() -> bool:

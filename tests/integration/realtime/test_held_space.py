@@ -200,3 +200,12 @@ async def test_entering_waits_behind_what_those_inside_have_yet_to_hear(redis_ur
 
 async def all_are_members(world: World, names: list[str]) -> bool:
     return set(names) <= set(await world.members())
+
+
+async def test_an_event_that_the_log_has_lost_holds_nothing_up(world: World) -> None:
+    await world.join("ann")
+    events = world.write(4)
+    world.store.forget(events[1])
+    world.replicas["r1"].tell_head(HALL, 4)
+    world.replicas["r1"].tell_head(HALL, 4)
+    await heard(world, "ann", [1, 3, 4])

@@ -216,3 +216,20 @@ async def test_a_socket_that_is_taken_out_while_it_enters_is_not_let_in(world: W
     await world.settled()
     assert (world.is_inside("ann"), world.events_heard_by("ann")) == (False, [])
     assert set(await world.members()) == world.replicas["r1"].roster(HALL) == {"bob"}
+
+
+async def test_a_client_that_enters_again_where_it_is_holds_the_space_once(world: World) -> None:
+    await world.join("ann")
+    await world.join("ann")
+    assert world.holders("r1") == 1
+    await world.leave("ann")
+    assert world.holders("r1") == 0
+
+
+async def test_a_client_that_enters_again_where_it_is_hears_nothing_twice(world: World) -> None:
+    await world.join("ann")
+    await world.publish(*world.write(3))
+    await world.settled()
+    await world.join("ann", after_seq=1)
+    await world.settled()
+    assert world.seqs_heard_by("ann") == [1, 2, 3]

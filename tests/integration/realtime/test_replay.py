@@ -7,6 +7,7 @@ import pytest
 
 from libs.common.contracts import log
 from services.realtime.space import held_space
+from tests.integration.realtime.people import guest
 from tests.integration.realtime.world import World
 
 EVENTS_SINCE = log.events_since.name
@@ -57,7 +58,7 @@ async def test_words_older_than_retention_are_not_said_again(world: World) -> No
     assert await came_back(world, 2) == (False, [3])
 
 
-async def test_what_the_log_has_forgotten_is_a_gap(world: World) -> None:
+async def test_an_event_that_the_log_has_forgotten_is_a_gap(world: World) -> None:
     events = world.write(3)
     world.store.forget(events[0])
     assert await came_back(world, 0) == (True, [])
@@ -77,3 +78,15 @@ async def test_the_ack_counts_what_the_snapshot_holds(world: World) -> None:
     snapshot = await world.join("ann")
     assert snapshot["counts"] == {"users": 1, "entities": 0, "messages": 2}
     assert [user["userAccount"] for user in snapshot["users"]] == ["bob"]
+
+
+async def test_a_long_replay_does_not_count_as_unread(world: World) -> None:
+    await world.join("present")
+    await world.publish(*world.write(40, pad=4000))
+    await world.settled()
+    world.connect("ann", person=guest("ann"), reads=False)
+    await world.join("ann", after_seq=0)
+    await world.publish(*world.write(1))
+    await world.settled()
+    assert not world.is_dropped("ann")
+    assert len(world.seqs_heard_by("ann")) == 41

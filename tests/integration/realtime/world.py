@@ -22,7 +22,7 @@ from libs.common.clock import now, rfc3339
 from libs.common.contracts import default_registry
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.members import Member, decode_member, encode_member
-from libs.common.contracts.presence import AframeUpdate, JoinSpace, Position
+from libs.common.contracts.presence import AframeUpdate, EntityEventOut, JoinSpace, Position
 from libs.common.contracts.spaces import PresenceChange
 from libs.common.errors import UNAVAILABLE, PresenceError
 from libs.common.identity import Identity
@@ -32,6 +32,7 @@ from libs.common.tokens import Admission, Token
 from services.realtime.cluster import messages
 from services.realtime.cluster.messages import FromMember, Logged, Message
 from services.realtime.cluster.presence import JoinRequest, Presence
+from services.realtime.cluster.publisher import Publisher
 from services.realtime.membership import departure
 from services.realtime.membership.departure import Departure
 from services.realtime.membership.ejection import Ejection
@@ -46,6 +47,7 @@ from services.realtime.rooms.client_table import ClientTable
 from services.realtime.space.held_space import SpaceListener, SpaceParts
 from services.realtime.space.held_spaces import HeldSpaces
 from services.realtime.space.inbox import Head
+from services.realtime.space.peers import Peers
 from tests.integration.common.world import Proxy, proxied
 from tests.integration.realtime.engine import Engine
 from tests.integration.realtime.people import account, name_of
@@ -85,6 +87,7 @@ class Replica:
         listeners: list[SpaceListener] = []
         parts = SpaceParts(name, bus, self.presence, broadcast, poses, intervals.gap, listeners)
         self.held_spaces = HeldSpaces(self.redis, parts, intervals.heads)
+        self.peers = Peers(self.held_spaces, broadcast, Publisher(redis), name)
         self.reporter = Reporter(bus, name)
         leaving = Departure(self.presence, self.held_spaces, self.reporter)
         self.grace = Grace(intervals.grace, self.presence, leaving)
@@ -160,10 +163,16 @@ class World:
     # What people do.
 
     def connect(
-        self, name: str, *, replica: str = "r1", person: Identity | None = None, as_name: str = "",
+        self,
+        name: str,
+        *,
+        replica: str = "r1",
+        person: Identity | None = None,
+        as_name: str = "",
         address: str = HOME,
-        admission: Admission | None = None, reads: bool = True,
-    ) -> None:  # fmt: skip
+        admission: Admission | None = None,
+        reads: bool = True,
+    ) -> None:
         """Connects a socket; without `person` it is of the account `as_name`, or of one of the same name."""
         engine = self._engines[name] = Engine(name, self.order)
         engine.reads = reads
@@ -174,9 +183,14 @@ class World:
         )
 
     async def join(
-        self, name: str, subspace: str = "main", space: SpaceKey = HALL, *, after_seq: int | None = None,
+        self,
+        name: str,
+        subspace: str = "main",
+        space: SpaceKey = HALL,
+        *,
+        after_seq: int | None = None,
         **connection: Any,
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> dict[str, Any]:
         """Connects first if need be. Returns the snapshot, with what the ack says of it."""
         if name not in self._sockets:
             self.connect(name, **connection)
@@ -202,6 +216,18 @@ class World:
         replica.clients.remove(client.sid)
         async with client.turn:
             await replica.entering.drop(client)
+
+    async def spawn(self, name: str, entity_id: str) -> None:
+        """Raises what the sender is told."""
+        replica, client = self._sockets[name]
+        data = msgspec.Raw(msgspec.json.encode({"id": entity_id}))
+        event = EntityEventOut(client.sid, client.placed().member.user_account, "spawn", data)
+        assert replica.peers.share_entity(client, event)
+
+    def holders(self, replica: str, space: SpaceKey = HALL) -> int:
+        """How many clients hold the space open on a replica."""
+        held = self.replicas[replica].held_spaces.by_key.get(space)
+        return held.holders if held else 0
 
     def move(self, name: str, update: AframeUpdate) -> None:
         replica, client = self._sockets[name]
@@ -342,6 +368,12 @@ class World:
     async def reports(self) -> list[tuple[str, str, str | None]]:
         """Returns everything that spaces_auth has heard: kind, name, reason."""
         return [(change.kind, name_of(change.socket_id), change.reason) for change in await self.changes()]
+
+    async def heartbeats(self) -> list[str]:
+        """The names of those for whom a minute's heartbeat is sent."""
+        for replica in self.replicas.values():
+            await replica.reporter._beat()
+        return [name for kind, name, _ in await self.reports() if kind == "heartbeat"]
 
     async def changes(self) -> list[PresenceChange]:
         for replica in self.replicas.values():

@@ -56,11 +56,11 @@ def test_webhooks_have_the_names_that_may_be_subscribed_to() -> None:
     assert {binding.event for _, binding in REGISTRY.bound(Webhook)} <= set(EVENTS)
 
 
-def test_what_is_internal_has_no_way_in() -> None:
+def test_an_internal_operation_has_no_way_in() -> None:
     assert [op.name for op in REGISTRY.operations if op.access is Access.INTERNAL and op.bindings] == []
 
 
-def test_what_writes_is_not_a_get_and_what_reads_is() -> None:
+def test_an_operation_that_writes_is_no_get_and_one_that_reads_is() -> None:
     assert [op.name for op, binding in ROUTES if op.writes is (binding.method == "GET")] == []
 
 

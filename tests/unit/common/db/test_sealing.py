@@ -16,7 +16,7 @@ SEALER = Sealer(a_key())
 SEALED = SEALER.seal(b"the secret", "row-1")
 
 
-def test_what_was_sealed_opens_for_its_owner() -> None:
+def test_a_sealed_secret_opens_for_its_owner() -> None:
     assert SEALER.open(SEALED, "row-1") == b"the secret"
 
 

@@ -31,5 +31,5 @@ def test_many_beside_each_other_are_not_deep() -> None:
 
 
 @pytest.mark.parametrize("text", ["[" * 5000, '["' * 5000, "[" * 101 + '"' + "\\" * 5000])
-def test_what_ends_too_soon_is_counted_as_well(text: str) -> None:
+def test_json_that_ends_too_soon_is_counted_as_well(text: str) -> None:
     assert is_too_deep(text)

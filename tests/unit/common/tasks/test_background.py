@@ -7,7 +7,7 @@ from libs.common.tasks.background import Background
 from tests.support.waiting import eventually
 
 
-async def test_what_fails_is_done_again_until_the_end() -> None:
+async def test_work_that_fails_is_done_again_until_the_end() -> None:
     background, outcomes = Background(), iter([PresenceError(UNAVAILABLE), ValueError("broken")])
     done: list[int] = []
 

@@ -29,7 +29,7 @@ def sync(sender: str, *ids: str, creator: str | None = None, first: bool = True,
     return NafPacketOut(sender, "um" if many else "u", msgspec.Raw(msgspec.json.encode(data)))
 
 
-def test_what_another_occupant_created_is_taken_over_until_that_one_is_gone() -> None:
+def test_an_entity_of_another_occupant_is_taken_over_until_that_one_is_gone() -> None:
     space, creators = space_of("old", "new"), EntityOwners()
     assert creators.taken_over(space, "main", sync("old", "avatar")) == []
     assert creators.taken_over(space, "main", sync("new", "avatar")) == ["avatar"]

@@ -44,7 +44,7 @@ def test_rounding_is_what_the_table_says(x: float, y: float, z: float, a: float,
         AframeUpdate(Position(z=-INSIDE - 0.001), Rotation()),
     ],
 )
-def test_what_does_not_fit_is_not_bent_to_fit(update: AframeUpdate) -> None:
+def test_a_pose_that_does_not_fit_is_not_bent_to_fit(update: AframeUpdate) -> None:
     assert pack(update) is None
 
 

@@ -26,7 +26,7 @@ def heard(engine: Engine) -> list[Any]:
     return [msgspec.json.decode(text)[1] for text in texts]
 
 
-async def test_what_gathers_in_a_turn_is_one_write_in_order() -> None:
+async def test_packets_that_gather_in_a_turn_are_one_write_in_order() -> None:
     room = Room()
     engines = [member(room, f"s{n}", Engine()) for n in range(3)]
     for number in range(10):

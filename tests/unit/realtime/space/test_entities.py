@@ -1,5 +1,7 @@
 """What was spawned in a space, after Redis was read again."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -8,6 +10,9 @@ from libs.common.errors import CONFLICT, FORBIDDEN, INVALID_INPUT, ErrorCode, Pr
 from services.realtime.cluster.messages import Entity
 from services.realtime.space.entities import (
     MAX_BYTES_IN_SPACE,
+    MAX_BYTES_OF_ACCOUNT,
+    MAX_BYTES_OF_ADDRESS,
+    MAX_BYTES_OWNED,
     MAX_DATA,
     MAX_IN_SPACE,
     MAX_OF_ACCOUNT,
@@ -41,11 +46,13 @@ def removal(sender: str, entity_id: str) -> EntityEventOut:
     return EntityEventOut(sender, None, "remove", msgspec.Raw(msgspec.json.encode({"id": entity_id})))
 
 
-def refusal(entities: SpaceEntities, event: EntityEventOut, **changes: object) -> ErrorCode | None:
+def refusal(entities: SpaceEntities, event: EntityEventOut, **changes: Any) -> ErrorCode | None:
     """The error that sending `event` ends with; None where it is taken, and applied."""
-    sender: dict[str, object] = {"moderates": False, "of_account": [event.socket_id], "of_address": [event.socket_id]}
+    sockets = {"of_account": [event.socket_id], "of_address": [event.socket_id]} | changes
+    moderates = bool(sockets.pop("moderates", False))
+    account, address = sockets.values()
     try:
-        entities.check("main", event, **(sender | changes))  # type: ignore[arg-type]
+        entities.check("main", event, moderates=moderates, of_account=lambda: account, of_address=lambda: address)
     except PresenceError as error:
         return error.kind
     entities.apply("main", event)
@@ -90,20 +97,44 @@ def test_entities_are_bounded_by_socket_account_and_address(shared_by: str | Non
     assert refusal(entities, spawned(sender, "one-more"), **shared) is None
 
 
-def test_the_entities_of_a_space_are_bounded_in_number() -> None:
+def test_the_entities_of_a_space_are_bounded_in_number_but_for_those_who_moderate_it() -> None:
     entities = SpaceEntities()
     fill(entities, [f"s{number}" for number in range(MAX_IN_SPACE // 50)], 50)
     assert refusal(entities, spawned("new", "one-more")) is CONFLICT
+    assert refusal(entities, spawned("owner", "notice"), moderates=True) is None
     entities.drop_of("s0")
     assert refusal(entities, spawned("new", "one-more")) is None
 
 
-def test_the_entities_of_a_space_are_bounded_in_bytes() -> None:
+LARGE = "x" * 4000
+SIZE = len(bytes(spawned("s", "000", LARGE).data))
+
+
+def test_the_bytes_of_a_socket_an_account_and_an_address_are_bounded_and_none_of_them_fills_a_space() -> None:
+    for shared_by, most in (
+        ("", MAX_BYTES_OWNED),
+        ("of_account", MAX_BYTES_OF_ACCOUNT),
+        ("of_address", MAX_BYTES_OF_ADDRESS),
+    ):
+        entities = SpaceEntities()
+        each = MAX_BYTES_OWNED // SIZE
+        owners = [f"s{number}" for number in range(most // MAX_BYTES_OWNED)]
+        for number in range(each * len(owners)):
+            assert refusal(entities, spawned(owners[number // each], f"{number:03}", LARGE)) is None
+        sender = "new" if shared_by else owners[0]
+        shared = {shared_by: [*owners, "new"]} if shared_by else {}
+        for number in range(most // SIZE - each * len(owners)):
+            assert refusal(entities, spawned(sender, f"r{number:02}", LARGE), **shared) is None
+        assert refusal(entities, spawned(sender, "one", LARGE), **shared) is CONFLICT
+        assert refusal(entities, spawned("stranger", "two", LARGE)) is None
+
+
+def test_the_bytes_of_a_space_are_bounded_and_what_becomes_smaller_is_taken() -> None:
     entities = SpaceEntities()
-    size = len(bytes(spawned("s", "000", "x" * 4000).data))
-    for number in range(MAX_BYTES_IN_SPACE // size):
-        assert refusal(entities, spawned(f"s{number % 40}", f"{number:03}", "x" * 4000)) is None
-    assert refusal(entities, spawned("new", "big", "x" * 4000)) is CONFLICT
-    assert refusal(entities, removal("s0", "000")) is None
-    assert refusal(entities, spawned("new", "big", "x" * 4000)) is None
+    for number in range(MAX_BYTES_IN_SPACE // SIZE):
+        assert refusal(entities, spawned(f"s{number % 40}", f"{number:03}", LARGE)) is None
+    assert refusal(entities, spawned("new", "big", LARGE)) is CONFLICT
+    assert refusal(entities, spawned("s0", "000", "x")) is None
+    assert refusal(entities, removal("s1", "001")) is None
+    assert refusal(entities, spawned("new", "big", LARGE)) is None
     assert refusal(entities, spawned("new", "too-big", "x" * MAX_DATA)) is INVALID_INPUT

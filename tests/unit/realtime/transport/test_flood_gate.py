@@ -101,3 +101,21 @@ async def test_a_factor_of_zero_lets_everything_through() -> None:
     entry = gate(time, factor=0)
     assert all([await entry.let_in(MOST_BYTES) for _ in range(10 * MOST_PACKETS)])
     assert time.waits == 0
+
+
+async def test_requests_that_are_here_at_once_count_a_second_once() -> None:
+    time = Time()
+    entry = gate(time)
+
+    async def stay(seconds: float) -> None:
+        time.naps.append(seconds)  # the others come before the second is over
+
+    entry.sleep = stay
+    assert all([await entry.let_in(1, MOST_PACKETS) for _ in range(2 * MOST_SECONDS)])
+
+
+async def test_a_body_counts_as_the_packets_in_it() -> None:
+    time = Time()
+    entry = gate(time)
+    assert await entry.let_in(1024, 1024)
+    assert time.waits == 1

@@ -55,7 +55,7 @@ def test_the_libraries_are_the_ones_that_were_read(distribution: str, read: str)
         (engineio.AsyncServer.generate_id, "b6a591454237c0bb"),
     ],
 )
-def test_what_is_overridden_or_called_reads_as_it_did(function: Callable[..., Any], read: str) -> None:
+def test_library_code_that_is_overridden_or_called_reads_as_it_did(function: Callable[..., Any], read: str) -> None:
     assert digest(function) == read
 
 

@@ -33,7 +33,7 @@ def test_whole_frames_of_any_size_are_translated_one_by_one(sizes: list[int]) ->
     assert said(to_plain(data)) == [{"type": "user-left", "x": "x" * size} for size in sizes]
 
 
-def test_what_belongs_to_the_protocol_is_left_out() -> None:
+def test_packets_of_the_protocol_are_left_out() -> None:
     packets = (b"0{}", b"1", b"2", b"3", b"6", b"41", b"430[]", b'451-["x",{}]')
     assert to_plain(b"".join(map(frame, packets)) + frame(b"\x01\x02", BINARY)) == b""
 
