@@ -38,7 +38,7 @@ class Component(Protocol):
 @runtime_checkable
 class Drainable(Protocol):
     async def drain(self) -> None:
-        """Take no new work and finish what was taken."""
+        """Takes no new work and finishes what was taken."""
 
 
 @runtime_checkable
@@ -63,7 +63,7 @@ class Service:
         _log.info("started", service=self.name)
 
     async def stop(self, drain_seconds: float = 10.0) -> None:
-        """Drain within the deadline, then stop in reverse. Errors are logged, never raised."""
+        """Drains within the deadline, then stops in reverse. Errors are logged, never raised."""
         self.draining = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(drain_seconds):

@@ -22,7 +22,7 @@ class SettingsError(Exception):
 
 
 def setting(name: str, default: Any, doc: str) -> Any:
-    """Declare a setting. Its type is the field's annotation: str, int, float, bool or tuple[str, ...]."""
+    """Declares a setting. Its type is the field's annotation: str, int, float, bool or tuple[str, ...]."""
     return field(metadata={"name": name, "default": default, "doc": doc})
 
 

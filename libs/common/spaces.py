@@ -37,7 +37,7 @@ class SpaceKey:
 
     @classmethod
     def parse(cls, space_type: str, space_id: str) -> "SpaceKey":
-        """Check both parts. Raises `invalid_input` naming the bad one."""
+        """Returns the key of both parts. Raises `invalid_input` naming the bad one."""
         form = _ID_FORMS.get(space_type)
         if form is None:
             raise PresenceError(

@@ -1,4 +1,4 @@
-"""Session tokens: JWS (RFC 7515) signed with Ed25519, verified by anyone who has the JWKS.
+"""Identity tokens and admissions: JWS (RFC 7515) signed with Ed25519, verified by anyone who has the JWKS.
 
 Claims: `iss` the public URL, `sub` as `Identity.key`, `name` the display name, `jti`, `iat`, `exp`,
 `sid` the login it came from, `typ` "identity" or "admission"; an admission adds `space`

@@ -40,8 +40,8 @@ class Health:
 
     async def _full(self, _: web.Request) -> web.Response:
         """Answers 503 when a component that clients need is away."""
-        redis, database, sync, sessions = await asyncio.gather(
-            _timed(self._ping_redis()), _timed(self._ping_database()), self._sync(), self._sessions()
+        redis, database, sync, sockets = await asyncio.gather(
+            _timed(self._ping_redis()), _timed(self._ping_database()), self._sync(), self._sockets()
         )
         components = {"redis": redis, "rabbitmq": {"ok": self._bus.ready}, "database": database}
         healthy = all(component["ok"] for component in components.values())
@@ -49,7 +49,7 @@ class Health:
             "status": "ok" if healthy else "degraded",
             "components": components,
             "sync": sync or {"current": False, "tables": []},
-            "sessions": sessions,
+            "sessions": sockets,
         }
         return web.json_response(body, status=200 if healthy else 503)
 
@@ -74,7 +74,7 @@ class Health:
             return None
         return dump(answer)
 
-    async def _sessions(self) -> int | None:
+    async def _sockets(self) -> int | None:
         """Returns the number of sockets in all spaces, or None while Redis is away."""
         try:
             counts: Any = await self._redis.redis.zrange(cache.ACTIVE, 0, -1, withscores=True)

@@ -90,12 +90,12 @@ class Titles:
         return filled
 
     async def _fill_some(self, keys: Sequence[Key]) -> int:
-        """Ask for all of `keys` and keep what came, also when Hive goes away half-way."""
+        """Asks for all of `keys` and keeps the answers, also when Hive goes away half-way."""
         answers = await asyncio.gather(*(self._ask(key) for key in keys), return_exceptions=True)
         texts = {key: answer for key, answer in zip(keys, answers, strict=True) if isinstance(answer, Texts)}
         async with self._database.transaction() as connection:
-            for key, found in texts.items():
-                await repository.save_title(connection, key, found.title, found.description, found.created)
+            for key, text in texts.items():
+                await repository.save_title(connection, key, text.title, text.description, text.created)
         for key, answer in zip(keys, answers, strict=True):
             if isinstance(answer, BaseException):
                 raise answer
@@ -123,7 +123,7 @@ def read_post(post: Any, fallback: str) -> Texts | None:
 
 
 def _metadata(value: Any) -> dict[str, Any]:
-    """`json_metadata` is written by anybody: an object, its text, or nonsense."""
+    """Returns `json_metadata` as an object. Anybody writes it: an object, its text, or nonsense, which is empty."""
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value)

@@ -45,7 +45,7 @@ def destination(text: str) -> Address:
 
 
 def is_public(address: Address) -> bool:
-    """Global unicast."""
+    """Returns whether an address is global unicast, and may be dialled."""
     if not address.is_global or address.is_multicast or any(address in network for network in _NOT_PUBLIC):
         return False
     return address.version == 4 or address in _UNICAST
@@ -94,7 +94,7 @@ class Guard:
     async def _addresses(self, host: str) -> list[str]:
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
-                return [found["host"] for found in await self._resolver.resolve(host, 0, socket.AF_UNSPEC)]
+                return [host_info["host"] for host_info in await self._resolver.resolve(host, 0, socket.AF_UNSPEC)]
         except (OSError, UnicodeError):  # TimeoutError is an OSError
             return []
 

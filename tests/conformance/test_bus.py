@@ -361,8 +361,8 @@ async def test_an_event_unfinished_when_its_consumer_stopped_comes_again(make_bu
 async def abandon(bus: Bus) -> None:
     """As a killed process does: the connection goes, the work is not waited for."""
     if isinstance(bus, RabbitBus):
-        assert bus._session
-        await bus._session.connection.close()
+        assert bus._link
+        await bus._link.connection.close()
         assert bus._supervisor
         bus._supervisor.cancel()
         for task in bus._working:

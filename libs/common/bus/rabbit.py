@@ -52,7 +52,7 @@ class _PendingCall:
 
 
 @dataclass(slots=True)
-class _Session:
+class _Link:
     """The channels, queues and replies of one connection; they live as long as it does."""
 
     connection: AbstractConnection
@@ -76,7 +76,7 @@ class RabbitBus:
         self._consumers: list[tuple[str, Consumer, int]] = []
         self._pending: dict[str, _PendingCall] = {}
         self._working: set[asyncio.Task[None]] = set()
-        self._session: _Session | None = None
+        self._link: _Link | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._draining = False
 
@@ -88,7 +88,7 @@ class RabbitBus:
 
     @property
     def ready(self) -> bool:
-        return self._session is not None and not self._draining
+        return self._link is not None and not self._draining
 
     async def start(self) -> None:
         self._supervisor = asyncio.create_task(self._supervise())
@@ -96,8 +96,8 @@ class RabbitBus:
     async def drain(self) -> None:
         """Take no new calls and events; finish those in progress."""
         self._draining = True
-        if self._session:
-            for queue, tag in self._session.consuming:
+        if self._link:
+            for queue, tag in self._link.consuming:
                 with contextlib.suppress(*_BROKEN):
                     await queue.cancel(tag)
         if self._working:
@@ -133,26 +133,26 @@ class RabbitBus:
         self._pending[correlation_id] = pending
         try:
             async with asyncio.timeout(timeout):
-                if self._session:
-                    await self._send_call(self._session, correlation_id, pending)
+                if self._link:
+                    await self._send_call(self._link, correlation_id, pending)
                 return await pending.answer
         except TimeoutError as error:
             raise BusUnavailable(f"{pending.operation.service} did not answer in time.") from error
         finally:
             del self._pending[correlation_id]
 
-    async def _send_call(self, session: _Session, correlation_id: str, pending: _PendingCall) -> None:
-        """Send, or leave it pending: the next session sends again what a broken one lost."""
+    async def _send_call(self, link: _Link, correlation_id: str, pending: _PendingCall) -> None:
+        """Send, or leave it pending: the next link sends again what a broken one lost."""
         queue = topology.call_queue(pending.operation)
         remaining = max(pending.deadline - time.monotonic(), 0.001)
         message = aio_pika.Message(
-            pending.body, correlation_id=correlation_id, reply_to=session.replies.name, expiration=remaining
+            pending.body, correlation_id=correlation_id, reply_to=link.replies.name, expiration=remaining
         )
         try:
-            if queue not in session.known_queues:
-                await _declare_call_queue(session.publishing, session.calls, queue)
-                session.known_queues.add(queue)
-            await session.calls.publish(message, queue, timeout=remaining)
+            if queue not in link.known_queues:
+                await _declare_call_queue(link.publishing, link.calls, queue)
+                link.known_queues.add(queue)
+            await link.calls.publish(message, queue, timeout=remaining)
         except DeliveryError as error:
             raise BusUnavailable(f"{pending.operation.service} has too much to do.") from error
         except TimeoutError:
@@ -161,10 +161,10 @@ class RabbitBus:
             _log.warning("call not sent, waiting for the broker", operation=pending.operation.name, error=repr(error))
 
     async def publish(self, *events: LoggedEvent) -> None:
-        if self._session is None:
+        if self._link is None:
             raise BusUnavailable("The broker is away.")
         try:
-            await self._session.events.publish(
+            await self._link.events.publish(
                 _message_of(events), events[0].name, mandatory=True, timeout=CONFIRM_TIMEOUT
             )
         except _BROKEN as error:
@@ -174,9 +174,9 @@ class RabbitBus:
         pause = FIRST_PAUSE
         while True:
             try:
-                async with self._connected() as session:
+                async with self._connected() as link:
                     pause = FIRST_PAUSE
-                    await self._serve_session(session)
+                    await self._serve_link(link)
             except _BROKEN as error:
                 _log.warning("broker connection lost", error=repr(error), pause=pause)
             except Exception:  # a bad URL, or a fault of ours: without a supervisor nothing would ever be right again
@@ -184,20 +184,20 @@ class RabbitBus:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def _serve_session(self, session: _Session) -> None:
-        self._session = session  # from here on a new call sends itself
+    async def _serve_link(self, link: _Link) -> None:
+        self._link = link  # from here on a new call sends itself
         _log.info("connected to the broker")
         try:
             for correlation_id, pending in list(self._pending.items()):
                 with contextlib.suppress(BusUnavailable, TimeoutError):
-                    await self._send_call(session, correlation_id, pending)
-            await session.broken.wait()
+                    await self._send_call(link, correlation_id, pending)
+            await link.broken.wait()
             raise ConnectionError("the connection, a channel or a consumer was lost")
         finally:
-            self._session = None
+            self._link = None
 
     @contextlib.asynccontextmanager
-    async def _connected(self) -> AsyncIterator[_Session]:
+    async def _connected(self) -> AsyncIterator[_Link]:
         connection = await aio_pika.connect(
             self._url,
             timeout=CONNECT_TIMEOUT,
@@ -207,14 +207,14 @@ class RabbitBus:
         BUS_CONNECTS.inc()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT * 4):
-                session = await self._build(connection)
-            yield session
+                link = await self._build(connection)
+            yield link
         finally:
             with contextlib.suppress(*_BROKEN):
                 async with asyncio.timeout(CONNECT_TIMEOUT):
                     await connection.close()
 
-    async def _build(self, connection: AbstractConnection) -> _Session:
+    async def _build(self, connection: AbstractConnection) -> _Link:
         broken = asyncio.Event()
         connection.close_callbacks.add(lambda *_: broken.set())
         publishing = await _open_channel(connection, broken)
@@ -222,22 +222,22 @@ class RabbitBus:
         replies = await publishing.declare_queue(exclusive=True, auto_delete=True)
         # Nobody waits for an answer's confirm: a caller whose answer is lost with the connection asks again.
         answering = (await _open_channel(connection, broken, confirms=False)).default_exchange
-        session = _Session(connection, calls, events, replies, publishing, answering, broken, [], set())
+        link = _Link(connection, calls, events, replies, publishing, answering, broken, [], set())
         await replies.consume(self._on_answer, no_ack=True)
         if not self._draining:
-            await self._attach(session)
-        return session
+            await self._attach(link)
+        return link
 
-    async def _attach(self, session: _Session) -> None:
+    async def _attach(self, link: _Link) -> None:
         for queue_name in sorted({topology.call_queue(operation) for operation, _ in self._handlers.values()}):
-            channel = await _open_channel(session.connection, session.broken, topology.CALLS_IN_PROGRESS)
-            queue = await _declare_call_queue(channel, session.calls, queue_name)
-            session.consuming.append((queue, await queue.consume(self._in_task(self._on_call))))
+            channel = await _open_channel(link.connection, link.broken, topology.CALLS_IN_PROGRESS)
+            queue = await _declare_call_queue(channel, link.calls, queue_name)
+            link.consuming.append((queue, await queue.consume(self._in_task(self._on_call))))
         for group, consumer, concurrency in self._consumers:
-            channel = await _open_channel(session.connection, session.broken, concurrency)
+            channel = await _open_channel(link.connection, link.broken, concurrency)
             queue = await channel.get_queue(topology.event_queue(group))
             callback = self._in_task(partial(self._on_events, group, consumer))
-            session.consuming.append((queue, await queue.consume(callback)))
+            link.consuming.append((queue, await queue.consume(callback)))
 
     def _in_task(
         self, work: Callable[[AbstractIncomingMessage], Awaitable[None]]
@@ -264,10 +264,10 @@ class RabbitBus:
 
     async def _on_call(self, message: AbstractIncomingMessage) -> None:
         answer = await answer_call(self._handlers, message.body)
-        session = self._session
-        if session and message.reply_to:
+        link = self._link
+        if link and message.reply_to:
             reply = aio_pika.Message(answer, correlation_id=message.correlation_id)
-            await session.answering.publish(reply, message.reply_to, mandatory=False, timeout=CONFIRM_TIMEOUT)
+            await link.answering.publish(reply, message.reply_to, mandatory=False, timeout=CONFIRM_TIMEOUT)
         await message.ack()
 
     async def _on_events(self, group: str, consumer: Consumer, message: AbstractIncomingMessage) -> None:
@@ -290,9 +290,9 @@ class RabbitBus:
 
     async def _part(self, group: str, events: Sequence[LoggedEvent]) -> None:
         """Back into the group's queue one by one, so that none pays for another."""
-        if self._session is None:
+        if self._link is None:
             raise ConnectionError("the broker is away")
-        exchange = self._session.publishing.default_exchange
+        exchange = self._link.publishing.default_exchange
         for event in events:
             await exchange.publish(_message_of([event]), topology.event_queue(group), timeout=CONFIRM_TIMEOUT)
 
@@ -305,7 +305,7 @@ def _message_of(events: Sequence[LoggedEvent]) -> aio_pika.Message:
 async def _open_channel(
     connection: AbstractConnection, broken: asyncio.Event, prefetch: int = 0, *, confirms: bool = True
 ) -> AbstractChannel:
-    """A channel; its end, or the broker's cancelling a consumer on it, breaks the session."""
+    """A channel; its end, or the broker's cancelling a consumer on it, breaks the link."""
     channel = await connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
     if prefetch:
         await channel.set_qos(prefetch_count=prefetch)

@@ -150,8 +150,8 @@ class Entering:
         ack: dict[str, Any] = {"role": place.authorization.role, "seq": snapshot.seq, "gap": gap}
 
         def send(present: Present) -> None:
-            joined = space_joined(place, snapshot, present.users, present.entities, gap=gap)
-            packets = [EventPacket("space-joined", joined)]
+            payload = space_joined(place, snapshot, present.users, present.entities, gap=gap)
+            packets = [EventPacket("space-joined", payload)]
             packets += [packet for event in missed or () for packet in self._broadcast.rendered(event)]
             client.snapshot_bytes = sum(len(packet.frame(client.namespace)) for packet in packets)
             for packet in packets:

@@ -121,7 +121,7 @@ def to_event(data: str | bytes, events: Container[str]) -> str:
 
 
 def to_plain(data: bytes) -> bytes:
-    """Whole server frames of Engine.IO as the frames of a plain client; those of the protocol itself are left out."""
+    """Translates whole server frames of Engine.IO to a plain client's; frames of the protocol itself are left out."""
     said = (_to_message(payload) for opcode, payload in _frames(data) if opcode == TEXT)
     return b"".join([frame(message) for message in said if message])
 

@@ -98,7 +98,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library is unty
             self.start_background_task(self.eio.disconnect, eio_sid)
 
     async def disconnect(self, sid: str, namespace: str | None = None, ignore_queue: bool = False) -> None:
-        """A client that is told to go and stays is cut off: it would hold a connection that nobody counts."""
+        """Disconnects a client, and cuts one off that stays: it would hold a connection that nobody counts."""
         eio_sid = self.manager.eio_sid_from_sid(sid, namespace or DEFAULT_NAMESPACE)
         await super().disconnect(sid, namespace=namespace, ignore_queue=ignore_queue)
         if eio_sid:
@@ -108,7 +108,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library is unty
         return any(self.manager.sid_from_eio_sid(eio_sid, namespace) for namespace in NAMESPACES)
 
     async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
-        """The library answers both refusals with a text, of which the client shows nothing."""
+        """Connects to a namespace. Refuses with an object, of which a client shows more than of the library's text."""
         name = namespace or DEFAULT_NAMESPACE
         known = name in NAMESPACES
         if known and not self.manager.sid_from_eio_sid(eio_sid, name):
@@ -157,7 +157,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library is unty
             raise PresenceError(INVALID_INPUT, f"A binary event has 1 to {MAX_ATTACHMENTS} attachments.")
 
     async def _refuse(self, eio_sid: str, data: str | bytes, waiting: Any, error: PresenceError) -> None:
-        """By the event that waited for an attachment, or by what can be read of the message's beginning."""
+        """Refuses the event that waited for an attachment, or the message by what can be read of its beginning."""
         waiting = waiting or self._binary_packet.get(eio_sid)
         if waiting:
             await self._refuse_event(eio_sid, waiting, error)
