@@ -3,6 +3,7 @@
 https://github.com/socketio/socket.io-protocol. Where we depart from it: docs/wire.md.
 """
 
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -197,7 +198,8 @@ async def test_a_message_beyond_the_limit_is_refused_with_a_reason(session: WebS
 
 
 async def test_a_message_beyond_the_buffer_ends_the_connection(session: WebSocket) -> None:
-    await session.send(f'427["time",{{"x":"{"x" * 1_100_000}"}}]')
+    with contextlib.suppress(ConnectionError):  # it may end while the rest is being sent
+        await session.send(f'427["time",{{"x":"{"x" * 1_100_000}"}}]')
     assert await session.rest() == []
 
 

@@ -179,8 +179,9 @@ class Visitor:
     async def _joined(self, told: dict[str, Any]) -> None:
         self.inside = True
         self.model = {user["socketId"]: user for user in told["users"]}
-        if not self.messages:
-            self.messages = list(told["messages"])
+        if not self.messages or told["gap"]:  # nothing is sent again then: the snapshot is the truth
+            last = self.messages[-1]["seq"] if self.messages else 0
+            self.messages += [message for message in told["messages"] if message["seq"] > last]
 
     async def _user_joined(self, user: dict[str, Any]) -> None:
         if user["socketId"] in self.model:
