@@ -131,11 +131,15 @@ class PostgresContainer(Contained, Postgres):
 class RedisContainer(Contained, Redis):
     """Redis without persistence."""
 
-    def __init__(self, place: Workplace, guardian: Guardian, databases: int) -> None:
-        super().__init__(place, guardian, free_port(), databases)
+    def __init__(
+        self, place: Workplace, guardian: Guardian, passwords: Mapping[str, str], databases: int
+    ) -> None:
+        super().__init__(place, guardian, free_port(), passwords, databases)
 
     def container(self) -> DockerContainer:
         command = ["redis-server", "--save", "", "--appendonly", "no", "--databases", str(self.databases)]
+        for user in self.users:
+            command += ["--user", *user.split()[1:]]
         return published(image("redis"), {6379: self.port}, {}).with_command(command)
 
 
@@ -157,11 +161,13 @@ class RabbitMQContainer(Contained, RabbitMQ):
         return published(f"{image('rabbitmq')}-management", ports, settings)
 
 
-def stores(place: Workplace, guardian: Guardian, redis_databases: int) -> dict[str, Contained]:
+def stores(
+    place: Workplace, guardian: Guardian, passwords: Mapping[str, str], redis_databases: int
+) -> dict[str, Contained]:
     """The three by name, not started yet."""
     return {
         "postgres": PostgresContainer(place, guardian),
-        "redis": RedisContainer(place, guardian, redis_databases),
+        "redis": RedisContainer(place, guardian, passwords, redis_databases),
         "rabbitmq": RabbitMQContainer(place, guardian),
     }
 

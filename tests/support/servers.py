@@ -40,9 +40,12 @@ from deploy.local.servers.rabbitmq import RabbitMQ
 from deploy.local.servers.redis import Redis
 from deploy.local.stack import ALEMBIC, Stack
 from deploy.local.workplace import Workplace
+from deploy.logins.passwords import WITH_DATABASE, WITH_LOGIN, variable
+from deploy.logins.postgres import set_logins
 from tests.support.quick import NotQuick
 
 OWNER, PASSWORD = "replica_user", "test"
+PASSWORDS = {service: f"test-{service}" for service in WITH_LOGIN}
 REDIS_DATABASES = 512
 KEPT_LOGS = REPOSITORY / ".local" / "test-logs"
 SOURCE = "PRESENCE_TEST_SERVERS"
@@ -94,13 +97,13 @@ class Servers:
         """PostgreSQL, Redis and RabbitMQ, not started yet."""
         place, guardian = self.place, self.guardian
         if origin == CONTAINERS:
-            stores = _containers().stores(place, guardian, REDIS_DATABASES)
+            stores = _containers().stores(place, guardian, PASSWORDS, REDIS_DATABASES)
             for server in stores.values():
                 self._exits.callback(server.discard)
             return dict(stores)
         return {
             "postgres": Postgres(place, guardian, free_port(), durable=False),
-            "redis": Redis(place, guardian, free_port(), REDIS_DATABASES),
+            "redis": Redis(place, guardian, free_port(), PASSWORDS, REDIS_DATABASES),
             "rabbitmq": RabbitMQ(place, guardian, (free_port(), free_port(), free_port()), free_port()),
         }
 
@@ -149,13 +152,30 @@ class Servers:
         template = await self._template(MIGRATED, self._migrate) if migrated and ALEMBIC.exists() else None
         return await self._copy(template)
 
+    async def new_database_with_logins(self) -> str:
+        """The owner's URL of a fresh database where each service logs in as itself, with its word in `PASSWORDS`."""
+        url = await self.new_database()
+        await set_logins(url, {service: PASSWORDS[service] for service in WITH_DATABASE})
+        return url
+
+    async def environment(self) -> dict[str, str]:
+        """The environment of a stack on these servers: fresh places to work in, and each service's password."""
+        return {
+            **os.environ,
+            "PRESENCE_DATABASE_URL": await self.new_database_with_logins(),
+            "PRESENCE_PRIMARY_URL": await self.new_primary(),
+            "PRESENCE_AMQP_URL": self.new_vhost(),
+            "PRESENCE_REDIS_URL": self.new_redis_database(),
+            **{variable(service): password for service, password in PASSWORDS.items()},
+        }
+
     async def new_primary(self) -> str:
         """The URL of a fresh demo primary."""
         return await self._copy(await self._template(SEEDED, seed))
 
     def new_redis_database(self) -> str:
         """The URL of an empty numbered key space. Channels of pub/sub are shared by all of them."""
-        url = f"redis://127.0.0.1:{self.redis.port}/{next(self._numbers) % REDIS_DATABASES}"
+        url = self.redis.url_of(next(self._numbers) % REDIS_DATABASES)
         with redis.Redis.from_url(url) as connection:
             connection.flushdb()
         return url
@@ -347,14 +367,7 @@ def run_stack(servers: Servers) -> RunStack:
 
     @asynccontextmanager
     async def run(**settings: str) -> AsyncIterator[Stack]:
-        environ = {
-            **os.environ,
-            "PRESENCE_DATABASE_URL": await servers.new_database(),
-            "PRESENCE_PRIMARY_URL": await servers.new_primary(),
-            "PRESENCE_AMQP_URL": servers.new_vhost(),
-            "PRESENCE_REDIS_URL": servers.new_redis_database(),
-            **settings,
-        }
+        environ = await servers.environment() | settings
         root = Path(tempfile.mkdtemp(prefix="presence-stack-"))
         stack = Stack(root, public_port=free_port(), environ=environ)
         try:
