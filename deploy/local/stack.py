@@ -58,6 +58,7 @@ REPLICAS = ("r1", "r2")  # of realtime
 LOGINS = {  # which services have a login of their own there
     "PRESENCE_DATABASE_URL": WITH_DATABASE,
     "PRESENCE_REDIS_URL": WITH_REDIS,
+    "PRESENCE_AMQP_URL": WITH_LOGIN,
 }
 
 # What each waits for; what is not named here starts at once.
@@ -100,7 +101,7 @@ class Stack:
         broker_ports = (port("amqp"), port("erlang"), port("epmd"))
         self._postgres = Postgres(self.place, self._guardian, port("postgres"), durable=durable)
         self._redis = Redis(self.place, self._guardian, port("redis"), self._passwords)
-        self._rabbitmq = RabbitMQ(self.place, self._guardian, broker_ports)
+        self._rabbitmq = RabbitMQ(self.place, self._guardian, broker_ports, self._passwords)
         self._coturn = Coturn(self.place, self._guardian, port("turn"), self._turn_secret, loopback_peers=True)
         self.settings = self._settings()
         self.components = {component.name: component for component in self._components()}

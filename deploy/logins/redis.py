@@ -10,7 +10,10 @@ from collections.abc import Mapping
 
 ADMIN = "admin"  # a person at the keyboard, and the tests; no process of ours
 SEE_KEY = "%R~"  # only reading; "~" is reading and writing
-CONNECT = ("ping", "select")  # redis-py tells its own name too, and does not mind being refused (CLIENT SETINFO, from 7.2 on)
+CONNECT = (
+    "ping",
+    "select",
+)  # redis-py tells its own name too, and does not mind being refused (CLIENT SETINFO, from 7.2 on)
 SCRIPTS = ("eval", "evalsha", "script|load")
 LIMITS = (*SCRIPTS, "get", "set", "incrby", "expire", "exists", "ttl", "pttl", "rename", "del")
 LIMITS_KEYS = ("~LIMITS:*",)

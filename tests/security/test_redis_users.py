@@ -1,6 +1,7 @@
-"""Who takes over a service has what its user has in Redis: its own keys and channels, and no command about the server."""
+"""Who takes over a service has what its user has in Redis: its own keys and channels, no word about the server."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -12,11 +13,11 @@ from libs.common import cache
 from libs.common.spaces import SpaceKey
 from tests.support.servers import PASSWORDS
 
-REFUSED = "no permissions|can't run|not allowed"  # the last is of DEBUG, which this server has for nobody
+REFUSED = r"no permissions|can't run|can't access|not allowed"  # the last is of DEBUG, which nobody has here
 SPACE = SpaceKey("post", "alice/my-360-photo")
 ABOUT_THE_SERVER = (
-    "FLUSHALL", "FLUSHDB", "CONFIG GET requirepass", "CONFIG SET maxmemory 1", "KEYS *", "SCAN 0", "RANDOMKEY", "DBSIZE",
-    "DEBUG SLEEP 0", "SHUTDOWN NOSAVE", "ACL LIST", "ACL SETUSER mine on nopass +@all ~*", "CLIENT LIST",
+    "FLUSHALL", "FLUSHDB", "CONFIG GET maxmemory", "CONFIG SET maxmemory 1", "KEYS *", "SCAN 0", "RANDOMKEY",
+    "DBSIZE", "DEBUG SLEEP 0", "SHUTDOWN NOSAVE", "ACL LIST", "ACL SETUSER mine on nopass +@all ~*", "CLIENT LIST",
     "CLIENT KILL TYPE normal", "MONITOR", "INFO", "SAVE", "BGREWRITEAOF", "SLAVEOF 127.0.0.1 1", "REPLICAOF NO ONE",
     "SCRIPT FLUSH", "SCRIPT KILL", "FUNCTION FLUSH", "MODULE LIST", "SWAPDB 0 1", "MIGRATE 127.0.0.1 1 key 0 1",
     "PSUBSCRIBE *", "PUBSUB CHANNELS", "SLOWLOG GET", "LATENCY LATEST", "OBJECT ENCODING key", "DUMP key", "WAIT 0 0",
@@ -47,9 +48,14 @@ READERS = {
 }
 
 
+async def run(client: Any, *command: str) -> Any:
+    """`execute_command`, which has no types."""
+    return await client.execute_command(*command)
+
+
 async def allowed(admin: Redis, service: str, *command: str) -> bool:
     """Returns whether the user may run the command; it is not run."""
-    return bool(await admin.execute_command("ACL", "DRYRUN", service, *command) == b"OK")
+    return bool(await run(admin, "ACL", "DRYRUN", service, *command) == b"OK")
 
 
 def write_to(key: str, service: str) -> tuple[str, ...]:
@@ -73,7 +79,7 @@ async def test_no_service_may_look_at_change_or_empty_the_server(redis_url: str,
         assert await client.ping()
         for command in ABOUT_THE_SERVER:
             with pytest.raises(ResponseError, match=REFUSED):
-                await client.execute_command(*command.split())
+                await run(client, *command.split())
 
 
 async def test_a_key_is_written_by_who_owns_it_and_read_by_who_needs_it(admin: Redis, service: str) -> None:
@@ -81,13 +87,16 @@ async def test_a_key_is_written_by_who_owns_it_and_read_by_who_needs_it(admin: R
         assert await allowed(admin, service, *write_to(key, service)) == (service in writers), (key, "written")
         reads = service in writers | READERS.get(key, set())
         command = "HGET" if service == "realtime" else "EXISTS" if service == "gateway" else "GET"
-        assert await allowed(admin, service, command, key, *(["a"] if command == "HGET" else [])) == reads, (key, "read")
+        assert await allowed(admin, service, command, key, *(["a"] if command == "HGET" else [])) == reads, (
+            key,
+            "read",
+        )
 
 
 async def test_a_script_may_do_no_more_than_its_user(redis_url: str) -> None:
     async with Redis.from_url(with_login(redis_url, "gateway", PASSWORDS["gateway"])) as client:
         for script in ("return redis.call('GET', 'auth:challenge:x')", "return redis.call('FLUSHALL')"):
-            with pytest.raises(ResponseError, match="can't run|can't access|not allowed|permission"):
+            with pytest.raises(ResponseError, match=REFUSED):
                 await client.eval(script, 0)
 
 
@@ -105,7 +114,7 @@ async def test_who_is_nobody_in_particular_may_ping_and_no_more(redis_server: Re
         assert await client.ping()
         for command in ("SELECT 1", "GET a", "SET a b", "PUBLISH presence:accounts x", *ABOUT_THE_SERVER):
             with pytest.raises(ResponseError, match=REFUSED):
-                await client.execute_command(*command.split())
+                await run(client, *command.split())
 
 
 async def test_a_service_without_redis_has_no_user_there(admin: Redis) -> None:

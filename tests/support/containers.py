@@ -22,9 +22,10 @@ from deploy.local.ports import free_port
 from deploy.local.servers import postgres
 from deploy.local.servers.base import Process
 from deploy.local.servers.postgres import Postgres
-from deploy.local.servers.rabbitmq import USER, VHOST, RabbitMQ
+from deploy.local.servers.rabbitmq import ADMIN, RabbitMQ
 from deploy.local.servers.redis import Redis
 from deploy.local.workplace import Workplace
+from deploy.logins.rabbitmq import VHOST
 
 COMPOSE = REPOSITORY / "deploy" / "compose" / "compose.yml"
 LOOPBACK = "127.0.0.1"
@@ -131,9 +132,7 @@ class PostgresContainer(Contained, Postgres):
 class RedisContainer(Contained, Redis):
     """Redis without persistence."""
 
-    def __init__(
-        self, place: Workplace, guardian: Guardian, passwords: Mapping[str, str], databases: int
-    ) -> None:
+    def __init__(self, place: Workplace, guardian: Guardian, passwords: Mapping[str, str], databases: int) -> None:
         super().__init__(place, guardian, free_port(), passwords, databases)
 
     def container(self) -> DockerContainer:
@@ -146,13 +145,13 @@ class RedisContainer(Contained, Redis):
 class RabbitMQContainer(Contained, RabbitMQ):
     """RabbitMQ with its HTTP API, which the tests use to make virtual hosts."""
 
-    def __init__(self, place: Workplace, guardian: Guardian) -> None:
+    def __init__(self, place: Workplace, guardian: Guardian, passwords: Mapping[str, str]) -> None:
         self._api_port = free_port()
-        super().__init__(place, guardian, (free_port(), 0, 0), self._api_port)
+        super().__init__(place, guardian, (free_port(), 0, 0), passwords, self._api_port)
 
     def container(self) -> DockerContainer:
         settings = {
-            "RABBITMQ_DEFAULT_USER": USER,
+            "RABBITMQ_DEFAULT_USER": ADMIN,
             "RABBITMQ_DEFAULT_PASS": self._password,
             "RABBITMQ_DEFAULT_VHOST": VHOST,
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ERLANG,
@@ -168,7 +167,7 @@ def stores(
     return {
         "postgres": PostgresContainer(place, guardian),
         "redis": RedisContainer(place, guardian, passwords, redis_databases),
-        "rabbitmq": RabbitMQContainer(place, guardian),
+        "rabbitmq": RabbitMQContainer(place, guardian, passwords),
     }
 
 

@@ -40,7 +40,7 @@ from deploy.local.servers.rabbitmq import RabbitMQ
 from deploy.local.servers.redis import Redis
 from deploy.local.stack import ALEMBIC, Stack
 from deploy.local.workplace import Workplace
-from deploy.logins.passwords import WITH_DATABASE, WITH_LOGIN, variable
+from deploy.logins.passwords import WITH_DATABASE, WITH_LOGIN, variable, with_login
 from deploy.logins.postgres import set_logins
 from tests.support.quick import NotQuick
 
@@ -61,6 +61,11 @@ def source(environment: Mapping[str, str]) -> str:
     if name not in (PROCESSES, CONTAINERS):
         raise SetupError(f"{SOURCE} is {name!r}: it must be {PROCESSES} or {CONTAINERS}")
     return name
+
+
+def as_service(url: str, service: str) -> str:
+    """Returns the URL of a Redis or RabbitMQ of the run with the login of a service."""
+    return with_login(url, service, PASSWORDS[service])
 
 
 def _containers() -> ModuleType:
@@ -104,7 +109,7 @@ class Servers:
         return {
             "postgres": Postgres(place, guardian, free_port(), durable=False),
             "redis": Redis(place, guardian, free_port(), PASSWORDS, REDIS_DATABASES),
-            "rabbitmq": RabbitMQ(place, guardian, (free_port(), free_port(), free_port()), free_port()),
+            "rabbitmq": RabbitMQ(place, guardian, (free_port(), free_port(), free_port()), PASSWORDS, free_port()),
         }
 
     def boot(self, name: str) -> None:
@@ -347,7 +352,7 @@ async def primary_url(servers: Servers) -> AsyncIterator[str]:
 
 @pytest.fixture
 def amqp_url(servers: Servers) -> Iterator[str]:
-    """A fresh virtual host."""
+    """A fresh virtual host, as its administrator; a bus takes it `as_service`."""
     url = servers.new_vhost()
     yield url
     servers.rabbitmq.remove_vhost(url.rpartition("/")[2])
