@@ -207,7 +207,8 @@ class Stack:
 
     def _caddy(self) -> Process:
         gateway, first, second = (self.http_port(name) for name in PUBLIC)
-        return Caddy(self.place, self._guardian, self.public_port, (gateway, first, second))
+        secret = self.settings["PRESENCE_PROXY_SECRET"]
+        return Caddy(self.place, self._guardian, self.public_port, (gateway, first, second), secret)
 
     def _settings(self) -> dict[str, str]:
         """Returns the settings that every service gets. Values already in the environment win."""
@@ -222,6 +223,7 @@ class Stack:
             "PRESENCE_PUBLIC_URL": self.url,
             "PRESENCE_ALLOWED_ORIGINS": f"{own_origins},https://dlux.io,https://vue.dlux.io",
             "PRESENCE_HTTP_HOST": "127.0.0.1",
+            "PRESENCE_PROXY_SECRET": secret("proxy_secret"),
             "PRESENCE_OPERATOR_TOKEN": OPERATOR_TOKEN,
             "PRESENCE_SECRET_KEY": secret("secret_key", make_key),
             "PRESENCE_CHAT_ARCHIVE": str(self.place.root / "archive"),

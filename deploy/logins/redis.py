@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Mapping
 
 ADMIN = "admin"  # a person at the keyboard, and the tests; no process of ours
-SEE_KEY = "%R~"  # only reading; "~" is reading and writing
 CONNECT = (
     "ping",
     "select",
@@ -20,7 +19,7 @@ LIMITS_KEYS = ("~LIMITS:*",)
 EPOCHS = (*SCRIPTS, "get", "set", "incr", "exists", "time")
 EPOCH_KEYS = ("~{*}:epoch", "~{*}:epoch_seq")
 
-# Service → keys, channels, commands.
+# Service → keys ("%R~" for reading only), channels, commands.
 RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "gateway": (
         ("%R~auth:denied:*", "~guests:salt", "%R~sync:status", "%R~presence:active", *LIMITS_KEYS),
@@ -30,8 +29,8 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "realtime": (
         (
             *("~{*}:members", "~{*}:entities", "~{*}:dropped", "~{*}:version", "~{replica:*}:spaces"),
-            *("~presence:replicas", "~presence:active"),
-            *("%R~{*}:epoch", "%R~auth:denied:*", "%R~auth:logouts", *LIMITS_KEYS),
+            *("~presence:replicas", "~presence:active", "~{*}:epoch"),  # the last is a key of a script, which may write
+            *("%R~auth:denied:*", "%R~auth:logouts", *LIMITS_KEYS),
         ),
         ("&{*}:wire", "&presence:accounts", "&presence:probe:*"),
         (

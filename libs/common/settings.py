@@ -108,8 +108,15 @@ class EdgeSettings(CommonSettings):
         ["https://dlux.io", "https://vue.dlux.io"],
         "Origins that browsers may call from: CORS, and the socket's Origin. The public URL's is always allowed.",
     )
+    proxy_secret: str = setting(
+        "PRESENCE_PROXY_SECRET",
+        "",
+        "Shown by Caddy to the edges, which then believe X-Forwarded-For from nobody else.",
+    )
     trusted_proxies: tuple[str, ...] = setting(
-        "PRESENCE_TRUSTED_PROXIES", ["127.0.0.0/8", "::1/128"], "Networks whose X-Forwarded-For is believed (Caddy)."
+        "PRESENCE_TRUSTED_PROXIES",
+        ["127.0.0.0/8", "::1/128"],
+        "Networks whose X-Forwarded-For is believed where there is no PRESENCE_PROXY_SECRET.",
     )
     operators: tuple[str, ...] = setting(
         "PRESENCE_OPERATORS", [], "Hive accounts that may do everything, comma-separated."

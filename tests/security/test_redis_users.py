@@ -27,7 +27,7 @@ WRITERS = {
     cache.members(SPACE): {"realtime"},
     cache.entities(SPACE): {"realtime"},
     cache.version(SPACE): {"realtime"},
-    cache.epoch(SPACE): {"spaces_auth", "sync_worker"},
+    cache.epoch(SPACE): {"spaces_auth", "sync_worker", "realtime"},
     cache.addresses(SPACE): {"spaces_auth"},
     cache.replica_spaces("r1-5f3a"): {"realtime"},
     cache.REPLICAS: {"realtime"},
@@ -41,7 +41,6 @@ WRITERS = {
 }
 READERS = {
     cache.members(SPACE): {"spaces_auth"},
-    cache.epoch(SPACE): {"realtime"},
     cache.denied("a-token"): {"gateway", "realtime"},
     cache.LOGOUTS: {"realtime"},
     cache.SYNC_STATUS: {"gateway"},

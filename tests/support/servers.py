@@ -22,6 +22,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -46,6 +48,7 @@ from tests.support.quick import NotQuick
 
 OWNER, PASSWORD = "replica_user", "test"
 PASSWORDS = {service: f"test-{service}" for service in WITH_LOGIN}
+PROXY_SECRET = "test-proxy"
 REDIS_DATABASES = 512
 KEPT_LOGS = REPOSITORY / ".local" / "test-logs"
 SOURCE = "PRESENCE_TEST_SERVERS"
@@ -90,7 +93,7 @@ class Servers:
         hive = ("-m", "deploy.local.hive_node", str(self._hive_port))
         self._servers: dict[str, Process] = {
             **self._stores(origin),
-            "caddy": Caddy(place, guardian, free_port(), (free_port(), free_port(), free_port())),
+            "caddy": Caddy(place, guardian, free_port(), (free_port(), free_port(), free_port()), PROXY_SECRET),
             "hive": Service("hive", place, guardian, hive, own_environment(), (self._hive_port, "/")),
         }
         self._threads = ThreadPoolExecutor(max_workers=len(self._servers))
@@ -184,6 +187,18 @@ class Servers:
         with redis.Redis.from_url(url) as connection:
             connection.flushdb()
         return url
+
+    def redis_refusals(self, url: str) -> list[str]:
+        """What Redis refused to the services' users in a key space, of late: something its rules forgot."""
+        where = f" db={urlsplit(url).path[1:]} "
+        with redis.Redis.from_url(self.redis.url, decode_responses=True) as connection:
+            entries: Any = connection.acl_log()
+        return [
+            f"{entry['username']}: {entry['reason']} {entry['object']}"
+            for entry in entries
+            if where in f" {' '.join(f'{key}={value}' for key, value in entry['client-info'].items())} "
+            and entry["username"] in PASSWORDS
+        ]
 
     def new_vhost(self) -> str:
         """The URL of a fresh virtual host of the broker."""
@@ -378,6 +393,7 @@ def run_stack(servers: Servers) -> RunStack:
         try:
             await stack.start()
             yield stack
+            assert servers.redis_refusals(environ["PRESENCE_REDIS_URL"]) == []
         finally:
             await stack.stop()
             shutil.copytree(stack.place.log, servers.place.log / root.name)
