@@ -25,6 +25,14 @@ from services.realtime.space.peers import Peers
 type Handler = Callable[[Client, Any], Awaitable[dict[str, Any]]]
 
 
+POSE_BYTES = 1024  # of a pose, that cost its account and address nothing: moving about is what everybody does
+
+
+def free_of_charge(event: str) -> int:
+    """Returns how many bytes of a signal an account's and an address' sockets may relay beside their budget."""
+    return POSE_BYTES if event == "aframe-update" else 0
+
+
 def check_avatar(avatar_data: Any) -> None:
     """Raises `invalid_input` for avatar data that is too large."""
     if len(msgspec.json.encode(avatar_data)) > MAX_AVATAR_BYTES:
@@ -55,6 +63,10 @@ class Signals:
             "webrtc-answer": (voice.Answer, self.webrtc),
             "webrtc-ice-candidate": (voice.IceCandidate, self.webrtc),
         }
+
+    def blame(self, client: Client, sender: str) -> None:
+        """Has a socket pay for what it made a client leave unread."""
+        self._peers.blame(client, sender)
 
     async def time(self, _: Client, __: Nothing) -> dict[str, Any]:
         """Returns the server's clock, Unix time in milliseconds."""

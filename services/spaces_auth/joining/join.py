@@ -54,6 +54,7 @@ class JoinHandlers:
         if used >= total and standing.role < Role.MODERATOR:
             raise PresenceError(SPACE_FULL, details={"capacity": {"used": used, "total": total}})
         with cache.redis_unavailable():
+            await cache.keep_epoch(self._redis, space, epoch)
             await live.note_addresses(self._redis, space, {identity.key: caller.address})
         turn, role = self._turn.issue(identity), standing.role.label
         return Admitted(

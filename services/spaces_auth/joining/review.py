@@ -64,6 +64,8 @@ class ReviewHandlers:
         verdicts = [_verdict(m, s, removals) for m, s in zip(request.members, standings, strict=True)]
         entering = zip(request.members, people, verdicts, strict=True)
         with cache.redis_unavailable():
+            if any(verdict.stays for verdict in verdicts):
+                await cache.keep_epoch(self._redis, space, epoch)
             addresses = {
                 identity.key: address
                 for member, (identity, address), verdict in entering

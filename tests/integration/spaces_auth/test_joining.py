@@ -138,6 +138,21 @@ async def test_an_admission_carries_the_epoch_of_the_moment(world: World) -> Non
     assert await cache.raise_epoch(world.redis.redis, PHOTO) == raised + 1
 
 
+@pytest.mark.parametrize("space", [SpaceKey("post", "nobody/nothing"), SpaceKey("document", "404")])
+async def test_asking_for_what_does_not_exist_makes_nothing_in_redis(world: World, space: SpaceKey) -> None:
+    assert await refusal(join(world, space)) == "not_found"
+    assert await world.entry_code(space, "dave") == "not_found"
+    assert [key async for key in world.redis.redis.scan_iter(f"*{space}*")] == []
+
+
+async def test_what_a_visit_makes_in_redis_ends(world: World) -> None:
+    await join(world, SpaceKey("event", "made-up"))
+    keys = [key async for key in world.redis.redis.scan_iter("*event:made-up*")]
+    assert keys
+    for key in keys:
+        assert 0 < await world.redis.redis.ttl(key) <= cache.EPOCH_SECONDS
+
+
 async def test_an_epoch_that_redis_lost_is_one_that_no_admission_has(world: World) -> None:
     before = (await world.review_entry(PHOTO, "dave")).epoch
     await cache.raise_epoch(world.redis.redis, PHOTO)
