@@ -231,7 +231,8 @@ class World:
     def relay(self, name: str, size: int, to: str | None = None) -> None:
         """Has a socket say so many bytes that nobody keeps, to all others or to one."""
         replica, client = self._sockets[name]
-        place, payload = client.placed(), {"name": "wave", "data": "x" * size}
+        place = client.placed()
+        payload = EntityEventOut(client.sid, name, "wave", msgspec.Raw(msgspec.json.encode("x" * size)))
         if to is None:
             replica.peers.to_others(place, "entity-event", payload, always=True)
         else:
