@@ -51,6 +51,7 @@ from services.realtime.membership.snapshot import Snapshot, Snapshots, space_joi
 from services.realtime.poses.ticker import PoseTicker
 from services.realtime.rooms.broadcast import Broadcast
 from services.realtime.rooms.client import Client, ClientState, Place, PoseForm
+from services.realtime.rooms.speech import avatar_on_entering
 from services.realtime.space.held_space import MOST_REPLAYED, HeldSpace
 from services.realtime.space.held_spaces import HeldSpaces
 from services.realtime.space.inbox import Present
@@ -268,4 +269,6 @@ def _new_place(client: Client, key: SpaceKey, request: JoinSpace, authorization:
         role=authorization.role,
     )
     form = PoseForm.of(request.features)
-    return Place(key, member, authorization, form, wants_interest=INTEREST in request.features)
+    place = Place(key, member, authorization, form, wants_interest=INTEREST in request.features)
+    member.avatar_data = avatar_on_entering(place)
+    return place

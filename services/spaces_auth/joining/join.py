@@ -63,7 +63,8 @@ class JoinHandlers:
             subspace=request.subspace,
             role=role,
             session_token=await self._admission(
-                identity, Admission(space, request.subspace, role, epoch, limited(caller.address))
+                identity,
+                Admission(space, request.subspace, role, epoch, limited(caller.address), standing.muted),
             ),
             turn_credentials=turn,
             ice_servers=turn.iceServers,

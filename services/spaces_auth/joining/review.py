@@ -102,7 +102,7 @@ def _verdict(member: ReviewedMember, standing: Standing, removals: Sequence[Row[
         reason = removal.reason if removal and removal.code == error.kind.code else error.text
         return Verdict(member.socket_id, False, role, error.kind.code, reason)
     if removal is None:
-        return Verdict(member.socket_id, True, role)
+        return Verdict(member.socket_id, True, role, muted=standing.muted, mute_ends=standing.mute_ends)
     # A ban that was lifted since: the member was to leave when it was imposed, and may come back.
     code = "kicked" if removal.code == "banned" else removal.code
     return Verdict(member.socket_id, False, role, code, removal.reason)

@@ -50,6 +50,7 @@ from services.realtime.space.held_space import SpaceListener, SpaceParts
 from services.realtime.space.held_spaces import HeldSpaces
 from services.realtime.space.inbox import Head
 from services.realtime.space.peers import Peers
+from services.realtime.space.voice_states import VoiceStates
 from tests.integration.common.world import Proxy, proxied
 from tests.integration.realtime.engine import Engine
 from tests.integration.realtime.people import account, name_of
@@ -97,7 +98,10 @@ class Replica:
         self.entering = Entering(
             bus, self.held_spaces, self.presence, broadcast, poses, self.reporter, leaving, self.grace
         )
-        ejection = Ejection(bus, redis, self.held_spaces.by_key, self.clients, self.entering.leave)
+        self.voice_states = VoiceStates(self.peers, self.presence)
+        ejection = Ejection(
+            bus, redis, self.held_spaces.by_key, self.clients, self.entering.leave, self.voice_states.silence
+        )
         listeners.append(ejection)
         self.lease = Lease(self.presence, self.reporter, self.entering, self.grace, ejection, intervals.lease)
         beating = [self.lease] if intervals.beats else []
