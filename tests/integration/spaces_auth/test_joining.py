@@ -5,7 +5,8 @@ import time
 import pytest
 
 from libs.common import cache
-from libs.common.contracts import spaces
+from libs.common.contracts import spaces, voice
+from libs.common.contracts.auth import Empty
 from libs.common.contracts.spaces import Admitted, Join
 from libs.common.errors import NOT_FOUND, PresenceError
 from libs.common.identity import Identity
@@ -66,6 +67,13 @@ async def test_a_caller_without_a_token_is_admitted_as_a_new_guest_with_one(worl
     again = await join(world, LOBBY, one)
     assert (await admission(world, again)).identity.id == one.id, "and stays that guest"
     assert again.turn_credentials.username
+
+
+async def test_a_join_without_a_token_answers_with_stun_only_and_its_admission_opens_turn(world: World) -> None:
+    joined = await join(world, LOBBY, "anonymous")
+    assert (joined.turn_credentials.username, joined.turn_credentials.credential) == (None, None)
+    token = await admission(world, joined)
+    assert (await world.call(voice.turn_credentials, Empty(), token.identity)).username
 
 
 async def test_a_guest_with_a_token_keeps_its_id(world: World) -> None:
