@@ -81,4 +81,4 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     http = SocketHttp(server, settings.http_host, settings.http_port)
 
     shared: list[Component] = [redis, held_spaces, accounts, bus, reporter, grace, ejection, lease, publisher]
-    return Service("realtime", [*shared, poses, voice, Expiry(clients), draining, http])
+    return Service("realtime", [*shared, poses, voice, Expiry(clients), draining, http], is_edge=True)
