@@ -1,4 +1,4 @@
-"""`python -m deploy.logins files FOLDER` before the servers start, `python -m deploy.logins postgres` after the migrations.
+"""`python -m deploy.logins files FOLDER` before the servers start; `... postgres` after the migrations.
 
 `files` writes `redis/users.acl` and `rabbitmq/definitions.json`, with passwords as hashes only.
 """

@@ -9,14 +9,12 @@ import hashlib
 from collections.abc import Mapping
 
 ADMIN = "admin"  # a person at the keyboard, and the tests; no process of ours
-CONNECT = (
-    "ping",
-    "select",
-)  # redis-py tells its own name too, and does not mind being refused (CLIENT SETINFO, from 7.2 on)
+# redis-py tells its own name too (CLIENT SETINFO, from 7.2 on), and does not mind being refused.
+CONNECT = ("ping", "select")
 SCRIPTS = ("eval", "evalsha", "script|load")
 LIMITS = (*SCRIPTS, "get", "set", "incrby", "expire", "exists", "ttl", "pttl", "rename", "del")
 LIMITS_KEYS = ("~LIMITS:*",)
-EPOCHS = (*SCRIPTS, "get", "set", "incr", "exists", "time")
+EPOCHS = (*SCRIPTS, "get", "set", "incr", "exists", "expire", "time")
 EPOCH_KEYS = ("~{*}:epoch", "~{*}:epoch_seq")
 
 # Service → keys ("%R~" for reading only), channels, commands.
@@ -28,7 +26,7 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     ),
     "realtime": (
         (
-            *("~{*}:members", "~{*}:entities", "~{*}:dropped", "~{*}:version", "~{replica:*}:spaces"),
+            *("~{*}:members", "~{*}:owners", "~{*}:entities:*", "~{*}:dropped", "~{*}:version", "~{replica:*}:spaces"),
             *("~presence:replicas", "~presence:active", "~{*}:epoch"),  # the last is a key of a script, which may write
             *("%R~auth:denied:*", "%R~auth:logouts", *LIMITS_KEYS),
         ),
@@ -36,7 +34,7 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
         (
             *(*LIMITS, "incr", "time", "multi", "exec", "discard", "publish", "subscribe", "unsubscribe"),
             *("hget", "hmget", "hset", "hdel", "hlen", "hexists", "hkeys", "hvals", "hgetall", "pexpire"),
-            *("zadd", "zrem", "zscore", "zrangebyscore", "sadd", "srem", "smembers", "xrange", "xrevrange"),
+            *("zadd", "zrem", "zscore", "zrangebyscore", "sadd", "srem", "smembers", "persist", "xrange", "xrevrange"),
         ),
     ),
     "spaces_auth": (
@@ -46,7 +44,7 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
         ),
         (),
         (
-            *(*EPOCHS, "getdel", "expire", "hget", "hset", "hlen", "hvals", "zrevrange", "xadd"),
+            *(*EPOCHS, "getdel", "hget", "hset", "hlen", "hvals", "zrevrange", "xadd"),
             *("multi", "exec", "discard"),
         ),
     ),

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 from libs.common.addresses import canonical
 from libs.common.settings import EdgeSettings
 
-
 PROXY_HEADER = "X-Presence-Proxy"  # Caddy sets it at every request, so a client's own never comes through
 
 
@@ -21,7 +20,7 @@ def client_address(peer: str, headers: Mapping[str, str], settings: EdgeSettings
 
 
 def _is_proxy(peer: str, headers: Mapping[str, str], settings: EdgeSettings) -> bool:
-    """Tells by the secret, which whoever else reaches our port does not know; only without one by the peer's network."""
+    """Tells by the secret, which nobody else at our port knows; only without one by the peer's network."""
     if settings.proxy_secret:
         shown = headers.get(PROXY_HEADER, "")
         return hmac.compare_digest(shown.encode(errors="surrogatepass"), settings.proxy_secret.encode())
