@@ -29,37 +29,38 @@ class AnalyticsHandlers:
     Each raises `forbidden` for everybody else, and `not_found` for a space that the caller may not see.
     """
 
-    def __init__(self, database: Database, operators: tuple[str, ...]) -> None:
+    def __init__(self, database: Database, for_analytics: Database, operators: tuple[str, ...]) -> None:
         self._database = database
+        self._for_analytics = for_analytics
         self._operators = operators
 
     async def popular(self, caller: Caller, request: AnalyticsQuery) -> Popular:
         """Returns spaces by how many people came."""
-        async with self._database.read() as connection:
+        async with self._for_analytics.read() as connection:
             space = await self._require(connection, caller, request)
             return Popular(await repository.popular(connection, space, request))
 
     async def engagement(self, caller: Caller, request: AnalyticsQuery) -> Engagement:
         """Returns visits, people, messages and stays by day."""
-        async with self._database.read() as connection:
+        async with self._for_analytics.read() as connection:
             space = await self._require(connection, caller, request)
             return Engagement(await repository.engagement(connection, space, request))
 
     async def voice(self, caller: Caller, request: AnalyticsQuery) -> VoiceQuality:
         """Returns by day how many calls were connected, and how."""
-        async with self._database.read() as connection:
+        async with self._for_analytics.read() as connection:
             space = await self._require(connection, caller, request)
             return VoiceQuality(await repository.voice(connection, space, request))
 
     async def documents(self, caller: Caller, request: AnalyticsQuery) -> DocumentActivities:
         """Returns documents by how many people came, with their comments."""
-        async with self._database.read() as connection:
+        async with self._for_analytics.read() as connection:
             space = await self._require(connection, caller, request)
             return DocumentActivities(await repository.documents(connection, space, request))
 
     async def movement(self, caller: Caller, request: AnalyticsQuery) -> Movement:
         """Returns from which space people go to which."""
-        async with self._database.read() as connection:
+        async with self._for_analytics.read() as connection:
             space = await self._require(connection, caller, request)
             return Movement(await repository.movement(connection, space, request))
 
