@@ -11,6 +11,7 @@ from libs.common.hive import HiveClient
 from libs.common.service import Service
 from services.spaces_auth.analytics.activity import ActivityRecorder
 from services.spaces_auth.analytics.analytics import AnalyticsHandlers
+from services.spaces_auth.analytics.summaries import Summaries
 from services.spaces_auth.consumers import Consumers
 from services.spaces_auth.joining.join import JoinHandlers
 from services.spaces_auth.joining.presence import PresenceHandlers
@@ -56,6 +57,7 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     roles = RoleHandlers(database, reads, changes, settings.operators)
     review = ReviewHandlers(database, redis.redis, event_log, epochs, settings.operators)
     views = AnalyticsHandlers(database, for_analytics, settings.operators)
+    summaries = Summaries(for_analytics)
     presence = PresenceHandlers(event_log)
     history = HistoryHandlers(reads)
 
@@ -98,6 +100,5 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     bus.serve(log.heads, history.heads)
     bus.subscribe("spaces_auth", Consumers(epochs, ActivityRecorder(database)).on_events)
 
-    return Service(
-        "spaces_auth", [database, reads, searches, for_analytics, redis, hive, event_log, Retention(database), bus]
-    )
+    pools = [database, reads, searches, for_analytics]
+    return Service("spaces_auth", [*pools, redis, hive, event_log, Retention(database), summaries, bus])

@@ -31,7 +31,7 @@ async def held_reads(
     async def so_many(count: int) -> None:
         async def are_held() -> bool:
             async with owner.read() as connection:
-                return (await connection.execute(_WAITING, {"key": _KEY})).scalar_one() == count
+                return bool((await connection.execute(_WAITING, {"key": _KEY})).scalar_one() == count)
 
         await eventually(are_held)
 
