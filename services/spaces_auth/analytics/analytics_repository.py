@@ -22,7 +22,7 @@ from libs.common.spaces import SpaceKey
 
 _RECENT = "day > (now() AT TIME ZONE 'UTC')::date - cast(:days AS int)"
 _OF_SCOPE = "(space_type, space_id) = (:space_type, :space_id)"  # a space, or the sums of all where both are empty
-DAILY = 100  # first spaces, documents or ways of each day, among which an operator's lists over some days are made
+DAILY = 200  # first spaces, documents or ways of a day, among which an operator's lists are made: a whole page
 _FIRST_OF_EACH_DAY = f"""
 JOIN (SELECT DISTINCT {{key}} FROM generate_series(0, cast(:days AS int) - 1) AS ago, LATERAL (
   SELECT {{key}} FROM {{table}} WHERE day = (now() AT TIME ZONE 'UTC')::date - ago {{only}}
