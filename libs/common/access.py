@@ -59,6 +59,7 @@ class Standing:
     banned: bool  # by one who may do that to this role; never an operator
     muted: bool
     settings: Mapping[str, Any]
+    mute_ends: float | None = None  # Unix time in seconds at which the first of the mutes ends
     document_permission: str | None = None  # read, comment, edit or admin, as the document names this account
 
     @property
@@ -159,11 +160,12 @@ SELECT content.owner, content.public,
     WHERE r.space_type = :space_type AND r.space_id = :space_id AND r.account = people.account) AS given_here,
   (SELECT permission FROM collaboration_permissions d
     WHERE :space_type = 'document' AND d.space_id = :space_id AND d.account = people.account) AS document_permission,
-  sanctions.ban, sanctions.mute,
+  sanctions.ban, sanctions.mute, sanctions.mute_ends,
   (SELECT to_jsonb(x) FROM presence_space_settings x
     WHERE x.space_type = :space_type AND x.space_id = :space_id) AS settings
 FROM people LEFT JOIN content ON true, LATERAL (
-  SELECT max(beats) FILTER (WHERE kind = 'ban') AS ban, max(beats) FILTER (WHERE kind = 'mute') AS mute
+  SELECT max(beats) FILTER (WHERE kind = 'ban') AS ban, max(beats) FILTER (WHERE kind = 'mute') AS mute,
+    extract(epoch FROM min(expires_at) FILTER (WHERE kind = 'mute'))::float8 AS mute_ends
   FROM space_sanctions s
   WHERE s.space_type = :space_type AND s.space_id = :space_id AND s.lifted_at IS NULL
     AND (s.expires_at IS NULL OR s.expires_at > now())
@@ -217,6 +219,7 @@ def _standing(space: SpaceKey, identity: Identity, row: Any, operators: tuple[st
         role=role,
         banned=(row.ban or 0) > role,
         muted=(row.mute or 0) > role,
+        mute_ends=row.mute_ends,
         settings={**DEFAULT_SETTINGS, **_known(row.settings)},
         document_permission=row.document_permission,
     )

@@ -57,6 +57,11 @@ class CommonSettings:
     drain_seconds: float = setting(
         "PRESENCE_DRAIN_SECONDS", 10.0, "How long a process may finish its work after SIGTERM."
     )
+    unready_exit_seconds: float = setting(
+        "PRESENCE_UNREADY_EXIT_SECONDS",
+        60.0,
+        "Seconds a process may be unready before it ends itself, an edge only until it was ready once; 0 is for ever.",
+    )
     log_level: str = setting("PRESENCE_LOG_LEVEL", "info", "debug, info, warning or error.")
     public_url: str = setting(
         "PRESENCE_PUBLIC_URL",

@@ -19,7 +19,12 @@ class Settings(HiveSettings, SecretSettings):
     turn_secret: str = setting(
         "TURN_SECRET", "", "The secret shared with coturn (static-auth-secret); empty gives STUN only."
     )
-    turn_seconds: int = setting("PRESENCE_TURN_SECONDS", 3600, "Life of TURN credentials.")
+    turn_seconds: int = setting("PRESENCE_TURN_SECONDS", 3600, "Life of an account's TURN credentials, in seconds.")
+    guest_turn_seconds: int = setting(
+        "PRESENCE_GUEST_TURN_SECONDS",
+        600,
+        "Life of a guest's TURN credentials, in seconds; guests of one address share one quota of relays.",
+    )
     stun_uris: tuple[str, ...] = setting(
         "PRESENCE_STUN_URIS", ["stun:localhost:3478"], "STUN servers that clients are told of."
     )

@@ -6,6 +6,7 @@ realtime asks `spaces.review` about its members (docs/spaces.md).
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any
 
 from msgspec import Struct
@@ -31,13 +32,27 @@ MAX_USERS = 10_000  # sockets that a space's owner may allow at once
 MAX_SLOW_MODE = 21_600  # seconds between two messages of one person; six hours
 MAX_SETTINGS_BYTES = 8192  # of `settings`, as JSON
 AUDIO_MODES = ("ambient", "spatial", "stage", "announcement")  # services/realtime/voice.py says who hears whom
+
+
+class FreeChannel(StrEnum):
+    """The channels of a space that carry whatever a client likes, unseen by chat's filters: an owner can close each."""
+
+    ENTITY_EVENTS = "entity-events"  # `entity-event`, and what plain WebSockets say with a type of their own
+    NAF = "naf"  # networked-aframe's `send` and `broadcast`
+    AVATARS = "avatars"  # `avatar_data`
+    POSE_ENTITIES = "pose-entities"  # `entities` of `aframe-update`
+
+
 Reason = Annotated[str, text(500)]
 GivableRole = Annotated[str, text(9, pattern="moderator|member")]
 
 
 @dataclass(frozen=True)
 class UpdateSettings:
-    """Changes the settings that are given. `settings` is merged by its top-level names; a null removes a name."""
+    """Changes the settings that are given. `settings` is merged by its top-level names; a null removes a name.
+
+    Of those names `closed_channels` is a list of `FreeChannel`s.
+    """
 
     space_type: SpaceType
     space_id: SpaceId
@@ -372,7 +387,7 @@ mute = Operation(
     Limit(60, 60),
     writes=True,
     bindings=(Http("POST", "/api/spaces/{space_type}/{space_id}/mute", 201),),
-    summary="Let someone be in the space, but not write.",
+    summary="Let someone be in the space, without words and voice.",
 )
 unmute = Operation(
     "moderation.unmute",

@@ -40,7 +40,7 @@ from libs.common.identity import service_identity
 from libs.common.ids import new_id
 from libs.common.metrics import GAPS
 from libs.common.spaces import MAIN, SpaceKey
-from services.realtime.cluster.messages import AskPoses, FromMember, Logged, MembersJoined, MembersLeft, Poses
+from services.realtime.cluster.messages import AskPoses, Blamed, FromMember, Logged, MembersJoined, MembersLeft, Poses
 from services.realtime.cluster.presence import Presence
 from services.realtime.poses.ticker import PoseTicker
 from services.realtime.rooms.broadcast import Broadcast
@@ -187,6 +187,8 @@ class HeldSpace:
             self._on_logged(item.events)
         elif isinstance(item, FromMember):
             self._on_message(item)
+        elif isinstance(item, Blamed):
+            self.blame(item.socket_id)
         elif isinstance(item, AskPoses):
             self._poses.tell_all(self.key)
             await self._reload_entities()
@@ -296,7 +298,14 @@ class HeldSpace:
             if room:
                 room.post(packet, item.sender)
         elif client := self.clients.get(item.to):
-            self._broadcast.to_one(client, packet)
+            self._broadcast.to_one(client, packet, item.sender)
+
+    def blame(self, socket_id: str) -> bool:
+        """Has a client of this replica pay for what others cannot read; returns whether it is one."""
+        client = self.clients.get(socket_id)
+        if client:
+            client.pay_for_backlog()
+        return client is not None
 
     def _note(self, item: FromMember) -> None:
         """Keeps what later joiners are to see of a message."""

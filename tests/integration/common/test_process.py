@@ -69,6 +69,14 @@ async def test_a_process_without_its_broker_lives_says_so_and_ends_at_once(datab
         assert await running.ended(5) == 0
 
 
+async def test_a_process_whose_broker_url_is_wrong_lives_says_so_and_ends_itself(database_url: str) -> None:
+    async with chat_process(
+        PRESENCE_DATABASE_URL=database_url, PRESENCE_AMQP_URL="ampq:/nonsense", PRESENCE_UNREADY_EXIT_SECONDS="3"
+    ) as running:
+        await running.waits_for("RabbitBus")
+        assert await running.ended(30) == 1
+
+
 async def test_a_process_with_bad_settings_ends_in_one_sentence_that_names_them() -> None:
     settings = {"PRESENCE_DATABASE_POOL": "many", "PRESENCE_DRAIN_SECONDS": "soon"}
     process = await asyncio.create_subprocess_exec(

@@ -311,7 +311,7 @@ async def test_a_permission_gone_at_the_primary_is_seen_by_the_same_question(wor
     ids=["ban", "mute", "kick", "settings", "role"],
 )
 async def test_each_change_raises_the_epoch_once(world: World, change: Callable[[World], Awaitable[Any]]) -> None:
-    before = await cache.read_epoch(world.redis.redis, PHOTO)
+    before = await cache.raise_epoch(world.redis.redis, PHOTO)
     await change(world)
     await _all_consumed(world)
     assert await cache.read_epoch(world.redis.redis, PHOTO) == before + 1
