@@ -27,8 +27,8 @@ EXPLANATION = f"""\
 Written by `python -m bench.strangers`. Each attack is the cheapest client that does it, from one address, against a
 stack of its own with the limits that strangers meet; all of it shares the machine. CPU seconds are those of gateway,
 replicas, spaces_auth, chat, PostgreSQL and Redis, with what the bystander causes; MB is the growth of our Python
-processes. The bystander asks all the time for an answer of its own: the clock on a socket (1, 3 to 6, 8, 9), a join (2),
-a message (16).
+processes. The bystander asks all the time for an answer of its own: the clock on a socket (1, 3 to 6, 8, 9), a join
+(2), a message (16).
 Goals: p99 under {GOAL_MS:g} ms, less than {GOAL_MB:g} MB, told, and ended within {GOAL_SECONDS:g} s where it goes on.
 """
 

@@ -63,7 +63,7 @@ class Sockets:
         self._signals = signals
         self._naf = naf
         self._hot_signals = HotSignals(signals)
-        self._trusted_proxies = settings.trusted_proxies
+        self._settings = settings
         self._quotas = Quotas(settings)
         self._taken: dict[str, list[Quota]] = {}
         for namespace in NAMESPACES:
@@ -89,8 +89,7 @@ class Sockets:
 
     async def _connect(self, namespace: str, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
         request = environ["aiohttp.request"]
-        forwarded = request.headers.get("X-Forwarded-For")
-        address = client_address(request.remote or "", forwarded, self._trusted_proxies)
+        address = client_address(request.remote or "", request.headers, self._settings)
         claimed = auth.get("token") if isinstance(auth, dict) else None
         try:
             token = await self._gatekeeper.identify(claimed if isinstance(claimed, str) else "")

@@ -71,7 +71,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library is unty
             logger=False,
             engineio_logger=False,
         )
-        self._trusted_proxies = settings.trusted_proxies
+        self._settings = settings
         self._handshakes = Handshakes(round(settings.handshakes_per_address * settings.rate_limit_factor))
         self.eio.events = self.handlers.setdefault(DEFAULT_NAMESPACE, {})  # what plain clients may name
 
@@ -81,8 +81,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library is unty
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> Any:
         """Returns the reason of a refusal, which the library sends with 401; None where there is none."""
         request: web.Request = environ["aiohttp.request"]
-        forwarded = request.headers.get("X-Forwarded-For")
-        address = client_address(request.remote or "", forwarded, self._trusted_proxies)
+        address = client_address(request.remote or "", request.headers, self._settings)
         if not self._handshakes.begin(eio_sid, limited(address)):
             return PresenceError(RATE_LIMITED, "Too many connections that are in no namespace.").to_wire()
         await super()._handle_eio_connect(eio_sid, environ)
