@@ -14,7 +14,7 @@ CONNECT = ("ping", "select")
 SCRIPTS = ("eval", "evalsha", "script|load")
 LIMITS = (*SCRIPTS, "get", "set", "incrby", "expire", "exists", "ttl", "pttl", "rename", "del")
 LIMITS_KEYS = ("~LIMITS:*",)
-EPOCHS = (*SCRIPTS, "get", "set", "incr", "exists", "expire", "time")
+EPOCHS = (*SCRIPTS, "get", "set", "incr", "expire", "exists", "time")
 EPOCH_KEYS = ("~{*}:epoch", "~{*}:epoch_seq")
 
 # Service → keys ("%R~" for reading only), channels, commands.

@@ -83,7 +83,15 @@ class DatabaseSettings(CommonSettings):
         "postgresql://replica_user@127.0.0.1:5432/dlux_presence",
         "PostgreSQL. The process takes the role presence_<service> on it: its own login, or one that is a member.",
     )
-    database_pool: int = setting("PRESENCE_DATABASE_POOL", 10, "Connections each process may hold.")
+    database_pool: int = setting(
+        "PRESENCE_DATABASE_POOL", 10, "Connections of each process for what it writes, and for logins and joins."
+    )
+    database_reads: int = setting(
+        "PRESENCE_DATABASE_READS", 5, "Connections of each process for what is only read, apart from those for writes."
+    )
+    database_costly: int = setting(
+        "PRESENCE_DATABASE_COSTLY", 2, "Connections of each process for searches, and as many for analytics."
+    )
     operators: tuple[str, ...] = setting(
         "PRESENCE_OPERATORS", [], "Hive accounts that may do everything, comma-separated."
     )

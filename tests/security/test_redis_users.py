@@ -25,8 +25,8 @@ ABOUT_THE_SERVER = (
 # Key → who may write it. Nobody else may, and who is no reader may not read it either.
 WRITERS = {
     cache.members(SPACE): {"realtime"},
+    cache.entities(SPACE, "r1-5f3a-x"): {"realtime"},
     cache.entity_owners(SPACE): {"realtime"},
-    cache.entities(SPACE, "r1-a-socket"): {"realtime"},
     cache.version(SPACE): {"realtime"},
     cache.epoch(SPACE): {"spaces_auth", "sync_worker", "realtime"},
     cache.addresses(SPACE): {"spaces_auth"},

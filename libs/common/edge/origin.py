@@ -20,7 +20,7 @@ def client_address(peer: str, headers: Mapping[str, str], settings: EdgeSettings
 
 
 def _is_proxy(peer: str, headers: Mapping[str, str], settings: EdgeSettings) -> bool:
-    """Tells by the secret, which nobody else at our port knows; only without one by the peer's network."""
+    """Tells by the secret, which nobody else who reaches our port knows; only without one by the peer's network."""
     if settings.proxy_secret:
         shown = headers.get(PROXY_HEADER, "")
         return hmac.compare_digest(shown.encode(errors="surrogatepass"), settings.proxy_secret.encode())

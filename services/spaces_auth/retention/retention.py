@@ -1,6 +1,6 @@
 """Prunes what spaces_auth keeps for a time only, its own tables, an hour at most after their time."""
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from libs.common.clock import now
 from libs.common.contracts.analytics import RETENTION_DAYS
@@ -13,6 +13,7 @@ STAYS = timedelta(hours=2)  # after a stay ended, or was last heard of
 REMOVALS = timedelta(days=1)  # far longer than a socket goes without a review
 ACTIVITY = timedelta(days=RETENTION_DAYS)
 TOKENS = timedelta(days=1)  # after a refresh token ran out
+BATCH = 5000  # rows that a transaction deletes
 
 
 class Retention:
@@ -29,14 +30,19 @@ class Retention:
         await self._background.end()
 
     async def prune(self) -> None:
-        """Deletes the rows whose time is over, one transaction a table."""
+        """Deletes the rows whose time is over, a transaction a batch."""
         moment = now()
-        for delete, before in (
-            (repository.delete_stays, moment - STAYS),
-            (repository.delete_removals, moment - REMOVALS),
-            (repository.delete_activity, moment - ACTIVITY),
-            (repository.delete_reports, moment - ACTIVITY),
-            (repository.delete_refresh_tokens, moment - TOKENS),
+        for columns, before in (
+            (repository.STAYS, moment - STAYS),
+            (repository.REMOVALS, moment - REMOVALS),
+            (repository.ACTIVITY, moment - ACTIVITY),
+            (repository.SUMS, (moment - ACTIVITY).astimezone(UTC).date()),
+            (repository.TOKENS, moment - TOKENS),
         ):
-            async with self._database.transaction() as connection:
-                await delete(connection, before)
+            for column in columns:
+                while await self._delete_batch(column, before) == BATCH:
+                    pass
+
+    async def _delete_batch(self, column: repository.Moment, before: datetime | date) -> int:
+        async with self._database.transaction() as connection:
+            return await repository.delete_older(connection, column, before, BATCH)

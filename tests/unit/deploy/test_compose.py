@@ -1,4 +1,4 @@
-"""compose.yml holds to its rules: who takes over a container has little more than its own part."""
+"""compose.yml holds to its rules: what is taken over in a container has little more than that container's own part."""
 
 import json
 import re
