@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from deploy.local.stack import Stack
 from libs.common import cache
 from libs.common.spaces import SpaceKey
 from tests.faults.test_parts_away import WEBSOCKET_ONLY, a_pair, says
-from tests.support.node import Node
+from tests.support.node import Client, Node
 from tests.support.people import Rest
 from tests.support.waiting import eventually
 
@@ -29,6 +30,10 @@ async def full(redis: Any) -> AsyncIterator[None]:
         yield
     finally:
         await redis.config_set("maxmemory", 0)
+
+
+def is_of(speaker: Client, pose: Any) -> bool:
+    return bool(pose["socketId"] == speaker.sid)
 
 
 @pytest.fixture
@@ -60,9 +65,9 @@ async def test_a_full_redis_keeps_people_out_and_nobody_inside_notices(
 
         for speaker, listener in ((near, far), (far, near)):
             said = await says(speaker, f"{speaker.sid} says")
-            await listener.wait_for("chat-message", lambda message, said=said: message == said)
+            await listener.wait_for("chat-message", said.__eq__)
             await speaker.send("aframe-update", {"position": {"x": 5, "y": 0, "z": 0}})
-            await listener.wait_for("aframe-update", lambda pose, of=speaker.sid: pose["socketId"] == of)
+            await listener.wait_for("aframe-update", partial(is_of, speaker))
 
         begun = dict(await redis.zrange(cache.REPLICAS, 0, -1, withscores=True))
 
