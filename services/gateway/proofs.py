@@ -40,11 +40,18 @@ class Proofs:
         proof = await _proof(request, bearer)
         if proof is None:
             return await self._gatekeeper.identify(bearer)
-        nobody = await self._gatekeeper.identify("")
-        limit = await self._limits.spend(auth.login, nobody.identity, address)
-        if limit.exceeded:
-            raise limit.error()
+        await self._spend(proof, address)
         return await self._gatekeeper.prove(proof, request[REQUEST_ID], address)
+
+    async def _spend(self, proof: Prove, address: str) -> None:
+        """Counts an attempt as a login is counted: by address, and by the account where the proof names it itself."""
+        nobody = await self._gatekeeper.identify("")
+        spent = [await self._limits.spend(auth.login, nobody.identity, address)]
+        if proof.account:
+            spent.append(await self._limits.spend_on_account(auth.login, proof.account, address))
+        for limit in spent:
+            if limit.exceeded:
+                raise limit.error()
 
 
 def _bearer(request: web.Request) -> str:

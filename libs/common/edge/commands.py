@@ -67,8 +67,16 @@ class Commands:
         fields = within_admission(call.token, operation.request, await read_request())
         require_admitted(call.token, operation.request, fields)
         request = load(operation.request, with_client_id(operation.request, fields, call.idempotency_key))
+        if operation.limit.per_account:
+            await self._spend_on_account(call, request.account)
         author = _without_login(call, await self._find_author(call, request))
         return await self._bus.call(operation, request, Caller(author, call.request_id, call.address))
+
+    async def _spend_on_account(self, call: ClientCall, account: str) -> None:
+        limit = await self._limits.spend_on_account(call.operation, account, call.address)
+        if limit.exceeded:
+            call.limit = limit
+            raise limit.error()
 
 
 def _without_login(call: ClientCall, author: Identity) -> Identity:

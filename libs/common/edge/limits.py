@@ -48,6 +48,9 @@ class LimitState:
         return {**shown, "Retry-After": str(max(self.reset, 1))} if self.exceeded else shown
 
 
+NO_LIMIT = LimitState(0, 0, 0, exceeded=False)
+
+
 class RateLimits:
     """Counts calls in sliding windows in Redis, shared by all edges; in this process alone while Redis is away.
 
@@ -64,11 +67,20 @@ class RateLimits:
         """Counts one call of the caller. Callers without a token are counted by address (IPv6: its /64)."""
         calls = round(operation.limit.calls * self._factor)
         if calls <= 0:
-            return LimitState(0, 0, 0, exceeded=False)
+            return NO_LIMIT
         known = (identity.token_id or identity.operator) and not operation.limit.per_address
         who = identity.key if known else f"address:{limited(address)}"
-        item = RateLimitItemPerSecond(calls, operation.limit.seconds)
-        within, stats = await self._hit(item, operation.name, who)
+        return await self._count(calls, operation.limit.seconds, operation.name, who)
+
+    async def spend_on_account(self, operation: Operation[Any, Any], account: str, address: str) -> LimitState:
+        """Counts one call from an address about an account. Nobody spends what others have to log in to the account."""
+        calls = round((operation.limit.per_account or 0) * self._factor)
+        if calls <= 0:
+            return NO_LIMIT
+        return await self._count(calls, operation.limit.seconds, operation.name, f"{limited(address)} {account}")
+
+    async def _count(self, calls: int, seconds: int, *key: str) -> LimitState:
+        within, stats = await self._hit(RateLimitItemPerSecond(calls, seconds), *key)
         reset = max(round(stats.reset_time - time.time()), 0)
         return LimitState(calls, max(stats.remaining, 0), reset, exceeded=not within)
 
