@@ -12,8 +12,10 @@ from deploy.local.keys import public_key, sign_text
 from deploy.local.stack import Stack
 from libs.common import cache
 from libs.common.contracts import auth
+from libs.common.edge.gatekeeper import FAILURES
 from tests.support.people import Rest
-from tests.support.whole import one_more_gateway
+from tests.support.whole import one_more_gateway, one_more_replica
+from tests.support.wire import WebSocket, decoded
 
 HOUSE = [f"house-person-{number}" for number in range(25)]
 CHALLENGES = 10_000
@@ -84,3 +86,29 @@ async def test_one_account_is_asked_for_less_often_than_its_address_may_ask(door
     assert answers == {200: auth.LOGINS.per_account, 429: 50 - auth.LOGINS.per_account}
     assert (await login(door, "bob", "192.0.2.27"))[0] == 200, "others of the house"
     assert (await login(door, "alice", "192.0.2.28"))[0] == 200, "alice herself, from elsewhere"
+
+
+async def test_wrong_tokens_of_one_address_are_limited_at_every_door_together(stack: Stack, gateway: str) -> None:
+    """REST, a socket's CONNECT and `auth-refresh`; who has a good one is let in."""
+    async with (
+        one_more_replica(stack, "guessing", PRESENCE_RATE_LIMIT_FACTOR="1") as replica,
+        Rest(gateway) as door,
+        WebSocket(replica.url) as inside,
+    ):
+
+        async def connect_code() -> str:
+            async with WebSocket(replica.url) as another:
+                await another.send('40{"token":"wrong"}')
+                return str(decoded(await another.next(), "44")["data"]["code"])
+
+        await inside.connect()
+        for number in range(FAILURES.calls - 2):
+            assert (await door.ask("GET", "/api/auth/me", token=f"wrong{number}"))[0] == 401
+        assert (await inside.ask('420["auth-refresh",{"token":"wrong"}]', "430"))["code"] == "unauthorized"
+        assert await connect_code() == "unauthorized"
+        assert await connect_code() == "rate_limited"
+        assert (await inside.ask('421["auth-refresh",{"token":"wrong"}]', "431"))["code"] == "rate_limited"
+        status, body, headers = await door.ask("GET", "/api/auth/me", token="wrong")
+        assert (status, body["code"]) == (429, "rate_limited")
+        assert int(headers["Retry-After"]) > 0
+        assert (await door.get("/api/auth/me", await door.token("alice")))["account"] == "alice"
