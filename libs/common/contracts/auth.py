@@ -123,6 +123,10 @@ class Jwks:
     keys: list[dict[str, Any]]
 
 
+LOGINS = Limit(120, 60, per_address=True, per_account=20)
+"""Limits challenges and logins, each: a house or a class behind one router logs in within a minute, no script does."""
+REFRESHES = Limit(120, 60, per_address=True)
+"""Limits refreshes of one address: the same house comes back after an hour with several tabs each."""
 GUESTS = Limit(60, 600, per_address=True)
 """Limits new guests of one address: it lets a family behind one router in, but no crowd that a script makes."""
 
@@ -132,7 +136,7 @@ challenge = Operation(
     ChallengeRequest,
     Challenge,
     Access.ANYONE,
-    Limit(20, 60, per_address=True),
+    LOGINS,
     writes=True,
     bindings=(Http("POST", "/api/auth/challenge"),),
     summary="A text to sign with the account's posting key.",
@@ -143,7 +147,7 @@ login = Operation(
     Login,
     Tokens,
     Access.ANYONE,
-    Limit(20, 60, per_address=True),
+    LOGINS,
     writes=True,
     bindings=(Http("POST", "/api/auth/login"),),
     summary="Exchange a signed challenge for tokens.",
@@ -175,7 +179,7 @@ refresh = Operation(
     Refresh,
     Tokens,
     Access.ANYONE,
-    Limit(30, 60, per_address=True),
+    REFRESHES,
     writes=True,
     bindings=(Http("POST", "/api/auth/refresh"),),
     summary="Exchange a refresh token, once, for new tokens; using one twice ends the whole family.",

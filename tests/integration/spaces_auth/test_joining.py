@@ -14,6 +14,7 @@ from libs.common.spaces import LOBBY, SpaceKey
 from libs.common.tokens import Admission, Token
 from tests.integration.common.world import account, guest, proxied
 from tests.integration.spaces_auth.world import World, running
+from tests.support.edge import HERE
 from tests.support.refusals import refusal
 
 PHOTO = SpaceKey("post", "alice/my-360-photo")
@@ -28,7 +29,7 @@ async def join(world: World, space: SpaceKey = PHOTO, who: str | Identity = "dav
 
 
 async def admission(world: World, joined: Admitted) -> Token:
-    return await world.gatekeeper().identify(joined.session_token)
+    return await world.gatekeeper().identify(joined.session_token, HERE)
 
 
 async def test_an_admission_is_the_same_identity_for_one_space(world: World) -> None:

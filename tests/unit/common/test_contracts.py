@@ -78,7 +78,7 @@ def test_a_post_that_writes_words_can_be_repeated() -> None:
 
 async def handled_by(registry: Registry, method: str, path: str) -> str | None:
     """The operation whose handler the router picks; None for none."""
-    app, routes = web.Application(), Routes(registry, *[None] * 3)  # type: ignore[arg-type]
+    app, routes = web.Application(), Routes(registry, *[None] * 2)  # type: ignore[arg-type]
     routes._handler = lambda operation, _: _named(operation.name)  # type: ignore[method-assign,assignment]
     routes.add_to(app.router)
 
