@@ -20,6 +20,7 @@ class PresenceSession(Base):
     __table_args__ = (
         Index("ix_presence_sessions_space", "space_type", "space_id", "last_activity"),
         Index("ix_presence_sessions_last_activity", "last_activity"),
+        Index("ix_presence_sessions_left_at", "left_at"),
     )
 
     id: Mapped[Uuid] = mapped_column(primary_key=True)
