@@ -31,7 +31,7 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
 
     server = HttpServer(settings.http_host, settings.http_port, allowed_origins(settings))
     commands = Commands(bus, limits, Guests(redis).author)
-    Routes(registry, commands, Proofs(gatekeeper, limits), settings.trusted_proxies).add_to(server.app.router)
+    Routes(registry, commands, Proofs(gatekeeper, limits), settings).add_to(server.app.router)
     Health(bus, redis).add_to(server.app.router)
     documents = {
         "/openapi.json": openapi_document(registry, settings.public_url),

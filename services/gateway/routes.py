@@ -11,6 +11,7 @@ from libs.common.contracts.schema import dump, from_query
 from libs.common.edge.commands import ClientCall, Commands
 from libs.common.edge.origin import client_address
 from libs.common.errors import PresenceError
+from libs.common.settings import EdgeSettings
 from services.gateway.body import read_object
 from services.gateway.proofs import Proofs
 from services.gateway.server import OPERATION, REQUEST_ID, error_response
@@ -26,12 +27,12 @@ class Routes:
         registry: Registry,
         commands: Commands,
         proofs: Proofs,
-        trusted_proxies: tuple[str, ...],
+        settings: EdgeSettings,
     ) -> None:
         self._registry = registry
         self._commands = commands
         self._proofs = proofs
-        self._trusted = trusted_proxies
+        self._settings = settings
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Adds the routes. A path that ends in a greedy part goes last, or it would swallow the longer ones."""
@@ -46,7 +47,7 @@ class Routes:
     def _handler(self, operation: Operation[Any, Any], binding: Http) -> Any:
         async def handle(request: web.Request) -> web.Response:
             request[OPERATION] = operation.name
-            address = client_address(request.remote or "", request.headers.get("X-Forwarded-For"), self._trusted)
+            address = client_address(request.remote or "", request.headers, self._settings)
             token = await self._proofs.identify(request, address)
             key = request.headers.get("Idempotency-Key")
             call = ClientCall(operation, token, address, request[REQUEST_ID], key)

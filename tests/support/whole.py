@@ -37,7 +37,7 @@ class Replica:
             "PRESENCE_HTTP_PORT": str(port),
             "PRESENCE_OPS_PORT": str(ops_port),
         }
-        environment = {**stack.settings, **own, **settings}
+        environment = {**stack.settings_of("realtime"), **own, **settings}
         command = ("-m", "services.realtime")
         self.process = Service(name, stack.place, guardian, command, environment, (ops_port, "/readyz"))
         self.port, self.url = port, f"http://127.0.0.1:{port}"

@@ -15,7 +15,7 @@ from libs.common import cache
 from libs.common.bus.base import Bus, Caller
 from libs.common.contracts import auth
 from libs.common.errors import UNAUTHORIZED, UNAVAILABLE, PresenceError
-from libs.common.identity import Identity, guest_identity, service_identity
+from libs.common.identity import OPERATOR, Identity, guest_identity, service_identity
 from libs.common.ids import new_id
 from libs.common.roles import is_operator
 from libs.common.settings import EdgeSettings
@@ -47,7 +47,7 @@ class Gatekeeper:
         if not bearer or bearer.startswith(":"):
             return Token(guest_identity(new_id()), FOREVER)
         if self._is_operator_token(bearer):
-            return Token(Identity("service", "operator", "operator", operator=True), FOREVER)
+            return Token(Identity("service", OPERATOR, OPERATOR, operator=True), FOREVER)
         token = await self._verifier.verify(bearer)
         identity = token.identity
         if is_operator(identity, self._settings.operators):

@@ -20,6 +20,7 @@ from libs.common.edge.gatekeeper import Gatekeeper
 from libs.common.edge.origin import client_address
 from libs.common.errors import FORBIDDEN, INTERNAL, INVALID_INPUT, RATE_LIMITED, PresenceError
 from libs.common.ids import new_id
+from libs.common.metrics import DROPPED
 from libs.common.tokens import Token
 from services.realtime.clients.hot_signals import HotSignals
 from services.realtime.clients.quotas import Quota, Quotas
@@ -62,7 +63,7 @@ class Sockets:
         self._signals = signals
         self._naf = naf
         self._hot_signals = HotSignals(signals)
-        self._trusted_proxies = settings.trusted_proxies
+        self._settings = settings
         self._quotas = Quotas(settings)
         self._taken: dict[str, list[Quota]] = {}
         for namespace in NAMESPACES:
@@ -88,8 +89,7 @@ class Sockets:
 
     async def _connect(self, namespace: str, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
         request = environ["aiohttp.request"]
-        forwarded = request.headers.get("X-Forwarded-For")
-        address = client_address(request.remote or "", forwarded, self._trusted_proxies)
+        address = client_address(request.remote or "", request.headers, self._settings)
         claimed = auth.get("token") if isinstance(auth, dict) else None
         try:
             token = await self._gatekeeper.identify(claimed if isinstance(claimed, str) else "")
@@ -131,8 +131,16 @@ class Sockets:
                 raise PresenceError(RATE_LIMITED, "Too many bytes for the others; send less of it.")
             return {"ok": True, **await handler(client, _decode(payload, form))}
         except PresenceError as error:
-            _tell_error(client, event, error)
-            return _failed(error)
+            return self._refuse(client, event, error)
+
+    def _refuse(self, client: Client, event: str, error: PresenceError) -> dict[str, Any]:
+        """Tells a client of a refusal and returns the ack; ends one that goes on asking for too much."""
+        _tell_error(client, event, error)
+        if error.kind is RATE_LIMITED and client.insistence.refused():
+            _log.warning("Socket dropped: it goes on asking for too much", sid=client.sid)
+            DROPPED.labels(RATE_LIMITED.code).inc()
+            client.engine.drop(EventPacket("space-error", error.to_wire()).frame(client.namespace))
+        return _failed(error)
 
     # Commands.
 
@@ -143,8 +151,7 @@ class Sockets:
         try:
             return {"ok": True, **await _in_turn(client, command, arguments)}
         except PresenceError as error:
-            _tell_error(client, event, error)
-            return _failed(error)
+            return self._refuse(client, event, error)
         except Exception:
             _log.exception("command failed", event_name=event, sid=sid)
             return _failed(PresenceError(INTERNAL))

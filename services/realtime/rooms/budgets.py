@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+MOST_REFUSED = 8  # seconds in a row in each of which something was refused as too much
 RELAY_BURST = 4  # seconds of its bytes that one may relay at once
 
 
@@ -75,6 +76,23 @@ class ByteBudget:
         else:
             self.left = self.rate * RELAY_BURST
         self.filled_at = now
+
+
+@dataclass(slots=True)
+class Insistence:
+    """Notices one who is told that it is too much, and goes on and on."""
+
+    clock: Callable[[], float] = time.monotonic
+    second: int = -1
+    in_a_row: int = 0
+
+    def refused(self) -> bool:
+        """Counts a refusal, and returns whether there was one in each of the last `MOST_REFUSED` seconds."""
+        second = int(self.clock())
+        if second != self.second:
+            self.in_a_row = self.in_a_row + 1 if second == self.second + 1 else 1
+            self.second = second
+        return self.in_a_row >= MOST_REFUSED
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from libs.common.errors import FORBIDDEN, RATE_LIMITED, PresenceError
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Token
-from services.realtime.rooms.budgets import Budgets
+from services.realtime.rooms.budgets import Budgets, Insistence
 from services.realtime.rooms.unread import Unread
 from services.realtime.transport.engine import DirectSocket
 from services.realtime.transport.packets import EventPacket
@@ -98,6 +98,7 @@ class Client:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: int = 0  # commands
     snapshot_bytes: int = 0  # of the last snapshot, until a broadcast found that all was taken
+    insistence: Insistence = field(default_factory=Insistence)
     unread: Unread = field(default_factory=Unread)
     home: str = field(init=False)  # the address as limits count it
 

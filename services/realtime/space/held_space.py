@@ -35,7 +35,7 @@ from libs.common.contracts.log import EventsSince, Heads, LoggedEvent
 from libs.common.contracts.members import Member
 from libs.common.contracts.presence import AvatarUpdated, EntityEventOut
 from libs.common.contracts.voice import VoiceState
-from libs.common.errors import FORBIDDEN, SPACE_FULL, PresenceError
+from libs.common.errors import FORBIDDEN, RATE_LIMITED, SPACE_FULL, PresenceError
 from libs.common.identity import service_identity
 from libs.common.ids import new_id
 from libs.common.metrics import GAPS
@@ -146,14 +146,16 @@ class HeldSpace:
         self.entering.pop(client.sid, None)
 
     def require_subspace(self, client: Client, subspace: str, *, moderates: bool) -> None:
-        """Raises `space_full` for a subspace that nobody is in, where too many are open, in all or by one address.
+        """Raises for a subspace that nobody is in: `space_full` where too many are open, `rate_limited` by one address.
 
         `main` is open to everybody, and every subspace to those who moderate.
         """
         if subspace == MAIN or moderates or self.roster.of(subspace):
             return
         own = {other.place.subspace for other in self.clients.values() if other.place and other.home == client.home}
-        if len(self.roster.subspaces) >= MOST_SUBSPACES or len(own) > MOST_SUBSPACES_OF_ADDRESS:
+        if len(own) > MOST_SUBSPACES_OF_ADDRESS:
+            raise PresenceError(RATE_LIMITED, "Too many subspaces are open from your address; enter one of them.")
+        if len(self.roster.subspaces) >= MOST_SUBSPACES:
             raise PresenceError(SPACE_FULL, "Too many subspaces are open; enter one of them, or the main one.")
 
     def has_member(self, socket_id: str, subspace: str) -> bool:

@@ -1,6 +1,6 @@
 """Budgets: so much in a time, no more, and all of it again when the time is over."""
 
-from services.realtime.rooms.budgets import RELAY_BURST, Budget, ByteBudget
+from services.realtime.rooms.budgets import MOST_REFUSED, RELAY_BURST, Budget, ByteBudget, Insistence
 from tests.support.clock import Clock
 
 
@@ -43,3 +43,22 @@ def test_what_is_taken_away_is_gone_for_so_long_however_often() -> None:
 def test_a_rate_of_nought_is_no_limit() -> None:
     assert not ByteBudget(0).exceeded(2**40)
     assert not Budget(0).exceeded(2**40)
+
+
+def test_who_is_refused_in_each_of_so_many_seconds_in_a_row_insists() -> None:
+    clock = Clock()
+    insistence = Insistence(clock)
+    for _ in range(MOST_REFUSED - 1):
+        assert [insistence.refused() for _ in range(50)] == [False] * 50
+        clock.now += 1
+    assert insistence.refused()
+
+
+def test_a_second_without_a_refusal_begins_anew() -> None:
+    clock = Clock()
+    insistence = Insistence(clock)
+    for _ in range(3):
+        for _ in range(MOST_REFUSED - 1):
+            assert not insistence.refused()
+            clock.now += 1
+        clock.now += 1
