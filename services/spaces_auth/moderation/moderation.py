@@ -117,7 +117,9 @@ class ModerationHandlers:
         space = SpaceKey.parse(request.space_type, request.space_id)
         _require_future(request.until)
         subject = await self._find(caller, space, request)
-        address = await subjects.address_of(self._redis, space, subject) if request.with_address else None
+        came_from = await subjects.address_of(self._redis, space, subject)
+        address = came_from if request.with_address else None
+        beside = came_from.address_range if came_from and subject.kind == "guest" else None  # other guests from there
 
         async def prepare(connection: AsyncConnection, moderator: Standing) -> Change:
             await self._changes.require_over(connection, moderator, subject)
@@ -135,6 +137,7 @@ class ModerationHandlers:
                         caller.identity.id,
                         request.reason,
                         request.until,
+                        beside if target is subject else None,
                     )
 
             return Change(
