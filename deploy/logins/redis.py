@@ -9,10 +9,8 @@ import hashlib
 from collections.abc import Mapping
 
 ADMIN = "admin"  # a person at the keyboard, and the tests; no process of ours
-CONNECT = (
-    "ping",
-    "select",
-)  # redis-py tells its own name too, and does not mind being refused (CLIENT SETINFO, from 7.2 on)
+# redis-py tells its own name too (CLIENT SETINFO, from 7.2 on), and does not mind being refused.
+CONNECT = ("ping", "select")
 SCRIPTS = ("eval", "evalsha", "script|load")
 LIMITS = (*SCRIPTS, "get", "set", "incrby", "expire", "exists", "ttl", "pttl", "rename", "del")
 LIMITS_KEYS = ("~LIMITS:*",)
@@ -34,9 +32,9 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
         ),
         ("&{*}:wire", "&presence:accounts", "&presence:probe:*"),
         (
-            *(*LIMITS, "incr", "persist", "time", "multi", "exec", "discard", "publish", "subscribe", "unsubscribe"),
+            *(*LIMITS, "incr", "time", "multi", "exec", "discard", "publish", "subscribe", "unsubscribe"),
             *("hget", "hmget", "hset", "hdel", "hlen", "hexists", "hkeys", "hvals", "hgetall", "pexpire"),
-            *("zadd", "zrem", "zscore", "zrangebyscore", "sadd", "srem", "smembers", "xrange", "xrevrange"),
+            *("zadd", "zrem", "zscore", "zrangebyscore", "sadd", "srem", "smembers", "persist", "xrange", "xrevrange"),
         ),
     ),
     "spaces_auth": (

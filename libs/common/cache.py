@@ -191,6 +191,10 @@ async def keep_epoch(redis: Redis, space: SpaceKey, value: int) -> None:
     await redis.set(epoch(space), value, nx=True, ex=EPOCH_SECONDS)
 
 
+EVEN_WHEN_FULL = "#!lua flags=allow-oom\n"
+"""First line of a script that must run though Redis is at its memory limit, where anything else that may grow is
+refused: it keeps those inside as they are, lets them go, or takes access away."""
+
 _RAISE = f"""
 if redis.call('EXISTS', KEYS[1]) == 0 then
   local t = redis.call('TIME')
@@ -213,7 +217,7 @@ async def read_epochs(redis: Redis, spaces: Sequence[SpaceKey]) -> dict[SpaceKey
 
 async def raise_epoch(redis: Redis, space: SpaceKey) -> int:
     """Make every admission to the space be authorised again."""
-    return int(await redis.eval(_RAISE, 1, epoch(space)))
+    return int(await redis.eval(EVEN_WHEN_FULL + _RAISE, 1, epoch(space)))
 
 
 # KEYS: epoch, epoch_seq. ARGV: seq.
@@ -226,4 +230,4 @@ redis.call('SET', KEYS[2], ARGV[1], 'EX', {EPOCH_SECONDS})
 
 async def raise_epoch_for(redis: Redis, space: SpaceKey, seq: int) -> None:
     """Raises the access epoch for the event `seq` of the space, once for each: it may be called any number of times."""
-    await redis.eval(_RAISE_FOR, 2, epoch(space), epoch_seq(space), seq)
+    await redis.eval(EVEN_WHEN_FULL + _RAISE_FOR, 2, epoch(space), epoch_seq(space), seq)

@@ -35,7 +35,7 @@ ERLANG = "+S 1:1 +sbwt none"  # one scheduler that sleeps when idle, as in deplo
 
 def image(name: str) -> str:
     """The image that deploy/compose uses, with its tag: `redis` → `redis:8`. The versions stand there alone."""
-    tags = re.findall(rf"^\s+image: ({name}:\S+)$", COMPOSE.read_text(), re.MULTILINE)
+    tags = re.findall(rf"^\s+image: ({name}:[^\s@]+)", COMPOSE.read_text(), re.MULTILINE)
     if len(tags) != 1:
         raise SetupError(f"{COMPOSE} names {len(tags)} images of {name} instead of one")
     return str(tags[0])

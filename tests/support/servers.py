@@ -196,7 +196,8 @@ class Servers:
         return [
             f"{entry['username']}: {entry['reason']} {entry['object']}"
             for entry in entries
-            if where in f" {' '.join(f'{key}={value}' for key, value in entry['client-info'].items())} "
+            if entry["object"] != "client|setinfo"  # the library tells its name, and does not mind
+            and where in f" {' '.join(f'{key}={value}' for key, value in entry['client-info'].items())} "
             and entry["username"] in PASSWORDS
         ]
 

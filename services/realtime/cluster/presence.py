@@ -73,7 +73,8 @@ return {tonumber(redis.call('GET', KEYS[3]) or '0'), used, answers}
 # KEYS: members, version. ARGV: channel, reason, timestamp, socket ids... Returns {left, {members that left}}. With the
 # last member the version gets an end: without it the next member would find no greater one than was announced last.
 _LEAVE = (
-    _NEXT_VERSION
+    cache.EVEN_WHEN_FULL
+    + _NEXT_VERSION
     + """
 local gone, ids = {}, {}
 for i = 4, #ARGV do
@@ -95,10 +96,17 @@ return {left, gone}
 ).replace("VERSION_SECONDS", str(cache.VERSION_SECONDS))
 
 # KEYS: members. ARGV: socket id, member. Never brings one back who has left.
-_UPDATE = "if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end"
+_UPDATE = f"""{cache.EVEN_WHEN_FULL}
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
+"""
+
+# KEYS: the popular spaces. ARGV: space, members.
+_SHOW_COUNT = f"""{cache.EVEN_WHEN_FULL}
+if ARGV[2] == '0' then redis.call('ZREM', KEYS[1], ARGV[1]) else redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1]) end
+"""
 
 # KEYS: leases. ARGV: replica, lease in ms. Returns 1 if the lease was still held.
-_RENEW = """
+_RENEW = f"""{cache.EVEN_WHEN_FULL}
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local held = redis.call('ZSCORE', KEYS[1], ARGV[1])
@@ -168,6 +176,7 @@ class Presence:
         self._leave = redis.register_script(_LEAVE)
         self._drop = redis.register_script(_DROP_ENTITIES)
         self._update = redis.register_script(_UPDATE)
+        self._show = redis.register_script(_SHOW_COUNT)
         self._renew = redis.register_script(_RENEW)
         self._expired = redis.register_script(_EXPIRED)
         self._forget = redis.register_script(_FORGET)
@@ -263,10 +272,7 @@ class Presence:
 
     async def _show_count(self, space: SpaceKey, used: int) -> None:
         """Keeps the popular-spaces set: by value, so that a lost or repeated update does not add up."""
-        if used:
-            await self._redis.zadd(cache.ACTIVE, {str(space): used})
-        else:
-            await self._redis.zrem(cache.ACTIVE, str(space))
+        await self._show(keys=[cache.ACTIVE], args=[str(space), used])
 
     async def roll(self, space: SpaceKey) -> Roll:
         """Returns members and version of one moment."""
