@@ -1,8 +1,8 @@
 """Finds the path of the registry that a URL is, so that a method which it does not take is refused for that path.
 
 `{space_id}` and `{document_id}` may hold a slash, so `/api/spaces/post/bob/my-post/join` also fits
-`/api/spaces/{space_type}/{space_id}`. The path that says more of a URL takes it, unless what is left to it is no id and
-the other's is one: `/api/spaces/post/bob/join` is the space of bob's post "join".
+`/api/spaces/{space_type}/{space_id}`. The path that says more of a URL takes it, unless what is left to it is no id,
+the other's is one, and the other takes the method: `GET /api/spaces/post/bob/join` is the space of bob's post "join".
 """
 
 import re
@@ -33,6 +33,7 @@ class OperationPath(web.DynamicResource):
     def __init__(self, path: str) -> None:
         super().__init__(re.sub(rf"{{({_GREEDY})}}", r"{\1:.+}", path))
         self.sample = re.sub(r"{\w+}", "x", path)
+        self.methods: frozenset[str] = frozenset()
         self.more_literal: list[OperationPath] = []
         self.less_literal: list[OperationPath] = []
 
@@ -48,14 +49,15 @@ class OperationPath(web.DynamicResource):
 
     async def resolve(self, request: web.Request) -> tuple[UrlMappingMatchInfo | None, set[str]]:
         """Returns the route of a request and the methods that this path takes; nothing for a URL of another path."""
-        return await super().resolve(request) if self._takes(request.rel_url.path_safe) else (None, set())
+        taken = self._takes(request.rel_url.path_safe, request.method)
+        return await super().resolve(request) if taken else (None, set())
 
-    def _takes(self, url: str) -> bool:
+    def _takes(self, url: str, method: str) -> bool:
         fit = self.fit(url)
         return (
             fit is not Fit.NONE
             and all(other.fit(url) < fit for other in self.more_literal)
-            and all(other.fit(url) <= fit for other in self.less_literal)
+            and all(other.fit(url) <= fit or method not in other.methods for other in self.less_literal)
         )
 
 
@@ -63,6 +65,7 @@ def acquaint(paths: Iterable[OperationPath]) -> None:
     """Tells each path which others say more of its URLs, and which less."""
     every = list(paths)
     for path in every:
+        path.methods = frozenset(route.method for route in path)
         path.more_literal = [other for other in every if path.covers(other)]
         path.less_literal = [other for other in every if other.covers(path)]
 

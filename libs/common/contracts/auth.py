@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
+from libs.common.contracts.characters import DISPLAY_NAME
 from libs.common.contracts.registry import Access, Http, Limit, Operation
 from libs.common.contracts.schema import Account, at_most, text
 
@@ -63,17 +64,6 @@ class Tokens:
     refresh_token: str
     expires_at: datetime
     account: str
-
-
-_UNSEEN = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
-"""Control characters and those that turn the direction of writing, which would hide the mark after a guest's name."""
-_BLANK = (
-    r" \u00a0\u034f\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200d\u202f\u205f\u2060-\u2065\u2800\u3000\u3164"
-    r"\ufe00-\ufe0f\ufeff\uffa0"
-)
-"""Spaces and invisible characters; spelled out, since the pattern is published and JavaScript must read it too."""
-DISPLAY_NAME = rf"[{_BLANK}]*[^{_UNSEEN}{_BLANK}][^{_UNSEEN}]*"
-"""A name with something to see, and without characters that hide others."""
 
 
 @dataclass(frozen=True)

@@ -159,8 +159,6 @@ class ModerationHandlers:
     async def _lift(self, caller: Caller, request: LiftSanction, kind: str) -> Empty:
         space = SpaceKey.parse(request.space_type, request.space_id)
         named = subjects.named(request)
-        if named is None and request.id is None:
-            raise PresenceError(INVALID_INPUT, details={"fields": {"id": ["Say which: id, or whom it hits."]}})
 
         async def prepare(connection: AsyncConnection, _: Standing) -> Change:
             subject = named or await sanctions_repository.subject_of(connection, space, kind, request.id or "")
@@ -200,7 +198,7 @@ async def _nothing(_: AsyncConnection, __: str) -> None:
 
 def _require_future(until: datetime | None) -> None:
     if until is not None and until <= now():
-        raise PresenceError(INVALID_INPUT, details={"fields": {"until": ["Must be in the future."]}})
+        raise PresenceError(CONFLICT, "`until` is over already.")
 
 
 def _before(encoded: str | None) -> str | None:

@@ -34,7 +34,7 @@ async def test_a_path_that_is_none_is_the_contracts_not_found(world: World, path
         ("GET", "/api/spaces/global/lobby/kick", "POST"),
         ("GET", "/api/spaces/post/bob/my-post/mute", "DELETE,POST"),
         ("GET", "/api/spaces/document/123/settings", "PATCH"),
-        ("POST", "/api/spaces/post/bob/join", "GET"),
+        ("PUT", "/api/spaces/post/bob/my-post", "GET"),
         ("GET", "/api/webhooks/subscribe", "POST"),
         ("DELETE", "/api/webhooks/subscribe", "POST"),
         ("POST", "/api/webhooks/0192d7a2-0000-7000-8000-000000000000", "DELETE,GET"),

@@ -90,9 +90,7 @@ async def test_voice_is_what_clients_report(world: World) -> None:
     assert everywhere.attempts == 4
     hidden = ConnectionReport("failed", space_type="post", space_id="carol/not-for-you")
     assert await refusal(world.call(voice.report_connection, hidden, "dave")) == "not_found"
-    assert (
-        await refusal(world.call(voice.report_connection, ConnectionReport("failed", space_id="x"))) == "invalid_input"
-    )
+    assert await refusal(world.call(voice.report_connection, ConnectionReport("failed", space_id="x"))) == "not_found"
 
 
 async def test_documents_by_what_is_done_on_them(world: World) -> None:

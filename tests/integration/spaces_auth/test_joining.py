@@ -97,10 +97,16 @@ async def test_a_hidden_space_cannot_be_joined_and_does_not_show(world: World, s
 
 
 @pytest.mark.parametrize(
-    ("space_type", "space_id"), [("post", "bob"), ("nothing", "x"), ("post", "../etc"), ("global", "hall")]
+    ("space_type", "space_id", "outcome"),
+    [
+        ("post", "bob", "not_found"),
+        ("global", "hall", "not_found"),
+        ("nothing", "x", "invalid_input"),
+        ("post", "../etc", "invalid_input"),
+    ],
 )
-async def test_a_name_that_is_no_space_is_invalid_input(world: World, space_type: str, space_id: str) -> None:
-    assert await refusal(join(world, SpaceKey(space_type, space_id))) == "invalid_input"
+async def test_a_name_that_is_no_space_is_refused(world: World, space_type: str, space_id: str, outcome: str) -> None:
+    assert await refusal(join(world, SpaceKey(space_type, space_id))) == outcome
 
 
 async def test_a_full_space_takes_moderators_only(world: World) -> None:
