@@ -100,10 +100,12 @@ async def fill(owner: Database, database: Database, visits: int) -> float:
             given = {"first": first, "last": min(first + CHUNK - 1, visits), "total": visits}
             await connection.execute(text(_VISITS), given)
         async with owner.autocommit() as connection:
+            await connection.execute(text("SET statement_timeout = 0"))
             await connection.execute(text("ANALYZE"))
         began = time.perf_counter()
         await summaries.sum_up()
         taken += time.perf_counter() - began
+        print(f"{given['last']:,} visits, {taken:.0f} s of summing up", file=sys.stderr)
     async with owner.autocommit() as connection:
         await connection.execute(text("SET statement_timeout = 0"))
         await connection.execute(text(_REPORTS))

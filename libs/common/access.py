@@ -33,6 +33,7 @@ class Action(StrEnum):
 
 
 _NOT_OVER = "Moderators cannot do that to the owner or to each other."
+GUEST_ADDRESS_DAYS = 7  # for which a guest's ban or mute holds for other guests of its address; addresses change hands
 _MAY_EDIT = ("edit", "admin")
 _MAY_COMMENT = ("comment", *_MAY_EDIT)
 
@@ -165,12 +166,17 @@ SELECT content.owner, content.public,
     WHERE x.space_type = :space_type AND x.space_id = :space_id) AS settings
 FROM people LEFT JOIN content ON true, LATERAL (
   SELECT max(beats) FILTER (WHERE kind = 'ban') AS ban, max(beats) FILTER (WHERE kind = 'mute') AS mute,
-    extract(epoch FROM min(expires_at) FILTER (WHERE kind = 'mute'))::float8 AS mute_ends
-  FROM space_sanctions s
-  WHERE s.space_type = :space_type AND s.space_id = :space_id AND s.lifted_at IS NULL
-    AND (s.expires_at IS NULL OR s.expires_at > now())
-    AND ((s.subject_kind, s.subject) = (people.kind, people.id)
-      OR (s.subject_kind = 'address' AND s.address_range >>= people.address))
+    extract(epoch FROM min(ends) FILTER (WHERE kind = 'mute'))::float8 AS mute_ends
+  FROM space_sanctions s, LATERAL (
+    SELECT (s.subject_kind, s.subject) = (people.kind, people.id)
+      OR coalesce(s.subject_kind = 'address' AND s.address_range >>= people.address, false) AS named,
+      people.kind = 'guest' AND s.guest_range >>= people.address AS beside
+  ) AS hit, LATERAL (
+    SELECT CASE WHEN named THEN s.expires_at
+      ELSE least(s.expires_at, s.created_at + make_interval(days => {guest_days})) END AS ends
+  ) AS time
+  WHERE s.space_type = :space_type AND s.space_id = :space_id AND s.lifted_at IS NULL AND (named OR beside)
+    AND (ends IS NULL OR ends > now())
 ) AS sanctions
 ORDER BY people.position
 """
@@ -198,7 +204,7 @@ async def look_at_all(
 ) -> list[Standing]:
     """Returns the standing of each person, an identity and its address, in their order, by one query."""
     rows = await connection.execute(
-        text(_QUERY.format(content=_CONTENT.get(space.space_type, _OPEN))),
+        text(_QUERY.format(content=_CONTENT.get(space.space_type, _OPEN), guest_days=GUEST_ADDRESS_DAYS)),
         {
             "space_type": space.space_type,
             "space_id": space.space_id,

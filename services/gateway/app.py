@@ -8,7 +8,6 @@ from libs.common.contracts.registry import Registry
 from libs.common.edge.commands import Commands
 from libs.common.edge.gatekeeper import Gatekeeper
 from libs.common.edge.limits import RateLimits
-from libs.common.edge.origin import allowed_origins
 from libs.common.service import Service
 from services.gateway.asyncapi import asyncapi_document
 from services.gateway.guests import Guests
@@ -26,12 +25,12 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     registry = registry or default_registry()
     bus = bus or RabbitBus(settings.amqp_url, "gateway")
     redis = RedisClient(settings.redis_url)
-    gatekeeper = Gatekeeper(bus, redis, settings, "gateway")
     limits = RateLimits(settings.redis_url, settings.rate_limit_factor)
+    gatekeeper = Gatekeeper(bus, redis, limits, settings, "gateway")
 
-    server = HttpServer(settings.http_host, settings.http_port, allowed_origins(settings))
+    server = HttpServer(settings)
     commands = Commands(bus, limits, Guests(redis).author)
-    Routes(registry, commands, Proofs(gatekeeper, limits), settings).add_to(server.app.router)
+    Routes(registry, commands, Proofs(gatekeeper, limits)).add_to(server.app.router)
     Health(bus, redis).add_to(server.app.router)
     documents = {
         "/openapi.json": openapi_document(registry, settings.public_url),

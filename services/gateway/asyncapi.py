@@ -59,7 +59,7 @@ class _Document:
         self.messages: dict[str, Any] = {}
         self.operations: dict[str, Any] = {}
         self._channel_of: dict[str, str] = {}
-        self._spec, self._plugin = schemas()
+        self._spec, self._plugin = schemas(registry)
         self._hot = _hot_schemas(registry)
         for record, socket in registry.bound(Socket):
             if isinstance(record, Operation):

@@ -10,6 +10,10 @@ from libs.common.edge.nesting import MAX_DEPTH, is_too_deep
 from libs.common.errors import INVALID_INPUT, PresenceError
 
 
+class ClientGone(Exception):
+    """The client left while it sent the body: nobody is there to be answered."""
+
+
 async def read_object(request: web.Request) -> Mapping[str, Any]:
     """Returns the body; an empty one is an empty object. May be called again. Raises `invalid_input`."""
     return _object(await _read(request))
@@ -19,6 +23,8 @@ async def _read(request: web.Request) -> bytes:
     """Returns the decompressed bytes. Raises `invalid_input` where they are not as Content-Encoding says."""
     try:
         return await request.read()
+    except ConnectionError as error:
+        raise ClientGone from error
     except web.RequestPayloadError as error:
         raise PresenceError(INVALID_INPUT, "The body could not be read.") from error
 

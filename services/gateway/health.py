@@ -1,8 +1,11 @@
-"""Serves `/health` and `/api/health`: public, and both tell how current the replica is."""
+"""Serves `/health` and `/api/health`: public, and both tell how current the replica is.
+
+Both are answered from a picture of the last second: however often they are asked, the parts are asked once.
+"""
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -19,7 +22,25 @@ from libs.common.identity import service_identity
 from libs.common.ids import new_id
 
 _ME = service_identity("gateway")
+PICTURE_SECONDS = 1.0
 PATIENCE = 2.0  # seconds for a component to answer
+
+
+class Picture:
+    """What `look` saw, at most `PICTURE_SECONDS` ago; everybody who asks meanwhile waits for the same look."""
+
+    def __init__(self, look: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        self._look = look
+        self._seen: dict[str, Any] = {}
+        self._until = float("-inf")
+        self._looking = asyncio.Lock()
+
+    async def get(self) -> dict[str, Any]:
+        async with self._looking:
+            if time.monotonic() >= self._until:
+                self._seen = await self._look()
+                self._until = time.monotonic() + PICTURE_SECONDS
+            return self._seen
 
 
 class Health:
@@ -28,6 +49,7 @@ class Health:
     def __init__(self, bus: Bus, redis: cache.RedisClient) -> None:
         self._bus = bus
         self._redis = redis
+        self._picture = Picture(self._look)
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         router.add_get("/health", self._short)
@@ -35,23 +57,27 @@ class Health:
 
     async def _short(self, _: web.Request) -> web.Response:
         """Answers 200 while this gateway serves; `sync.current` tells whether the replica is current."""
-        sync = await self._sync()
-        return web.json_response({"status": "ok", "sync": {"current": bool(sync and sync["current"])}})
+        seen = await self._picture.get()
+        return web.json_response({"status": "ok", "sync": {"current": seen["sync"]["current"]}})
 
     async def _full(self, _: web.Request) -> web.Response:
         """Answers 503 when a component that clients need is away."""
+        seen = await self._picture.get()
+        return web.json_response(seen, status=200 if seen["status"] == "ok" else 503)
+
+    async def _look(self) -> dict[str, Any]:
+        """Asks every part, all at once."""
         redis, database, sync, sockets = await asyncio.gather(
             _timed(self._ping_redis()), _timed(self._ping_database()), self._sync(), self._sockets()
         )
         components = {"redis": redis, "rabbitmq": {"ok": self._bus.ready}, "database": database}
         healthy = all(component["ok"] for component in components.values())
-        body = {
+        return {
             "status": "ok" if healthy else "degraded",
             "components": components,
             "sync": sync or {"current": False, "tables": []},
             "sessions": sockets,
         }
-        return web.json_response(body, status=200 if healthy else 503)
 
     async def _ping_redis(self) -> None:
         await self._redis.redis.ping()

@@ -19,9 +19,11 @@ from libs.common.contracts.schema import load
 from libs.common.edge.gatekeeper import Gatekeeper
 from libs.common.edge.limits import RateLimits
 from libs.common.errors import UNAUTHORIZED, PresenceError
+from libs.common.identity import guest_identity
+from libs.common.ids import new_id
 from libs.common.tokens import Token
 from services.gateway.body import read_object
-from services.gateway.server import REQUEST_ID
+from services.gateway.server import ADDRESS, REQUEST_ID
 
 _BEARER = re.compile(r"(?:Bearer(?:\s+|$))?(.*)", re.IGNORECASE | re.DOTALL)
 _SIGNED = re.compile(r"([0-9a-fA-F]{130})(?::(.*))?", re.DOTALL)
@@ -34,17 +36,23 @@ class Proofs:
         self._gatekeeper = gatekeeper
         self._limits = limits
 
-    async def identify(self, request: web.Request, address: str) -> Token:
+    async def identify(self, request: web.Request) -> Token:
         """Returns the token of a request. Raises `unauthorized`, `session_expired`, `rate_limited` or `unavailable`."""
-        bearer = _bearer(request)
+        bearer, address = _bearer(request), request[ADDRESS]
         proof = await _proof(request, bearer)
         if proof is None:
-            return await self._gatekeeper.identify(bearer)
-        nobody = await self._gatekeeper.identify("")
-        limit = await self._limits.spend(auth.login, nobody.identity, address)
-        if limit.exceeded:
-            raise limit.error()
+            return await self._gatekeeper.identify(bearer, address)
+        await self._spend(proof, address)
         return await self._gatekeeper.prove(proof, request[REQUEST_ID], address)
+
+    async def _spend(self, proof: Prove, address: str) -> None:
+        """Counts an attempt as a login is counted: by address, and by the account where the proof names it itself."""
+        spent = [await self._limits.spend(auth.login, guest_identity(new_id()), address)]
+        if proof.account:
+            spent.append(await self._limits.spend_on_account(auth.login, proof.account, address))
+        for limit in spent:
+            if limit.exceeded:
+                raise limit.error()
 
 
 def _bearer(request: web.Request) -> str:

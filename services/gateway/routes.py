@@ -9,48 +9,38 @@ from aiohttp import web
 from libs.common.contracts.registry import Http, Operation, Registry
 from libs.common.contracts.schema import dump, from_query
 from libs.common.edge.commands import ClientCall, Commands
-from libs.common.edge.origin import client_address
 from libs.common.errors import PresenceError
-from libs.common.settings import EdgeSettings
 from services.gateway.body import read_object
+from services.gateway.paths import OperationPath, acquaint
 from services.gateway.proofs import Proofs
-from services.gateway.server import OPERATION, REQUEST_ID, error_response
-
-_GREEDY = ("space_id", "document_id")  # may hold a slash: `bob/my-post`, raw or percent-encoded
+from services.gateway.server import ADDRESS, OPERATION, REQUEST_ID, error_response
 
 
 class Routes:
     """The generic REST edge; `add_to` puts its routes into a router."""
 
-    def __init__(
-        self,
-        registry: Registry,
-        commands: Commands,
-        proofs: Proofs,
-        settings: EdgeSettings,
-    ) -> None:
+    def __init__(self, registry: Registry, commands: Commands, proofs: Proofs) -> None:
         self._registry = registry
         self._commands = commands
         self._proofs = proofs
-        self._settings = settings
 
     def add_to(self, router: web.UrlDispatcher) -> None:
-        """Adds the routes. A path that ends in a greedy part goes last, or it would swallow the longer ones."""
-        bound = [
-            (binding, operation)
-            for operation, binding in self._registry.bound(Http)
-            if isinstance(operation, Operation)
-        ]
-        for binding, operation in sorted(bound, key=lambda row: _ends_greedy(row[0].path)):
-            router.add_route(binding.method, _pattern(binding.path), self._handler(operation, binding))
+        """Adds a resource for each path, with a route for each of its methods."""
+        paths: dict[str, OperationPath] = {}
+        for operation, binding in self._registry.bound(Http):
+            if isinstance(operation, Operation):
+                path = paths.setdefault(binding.path, OperationPath(binding.path))
+                path.add_route(binding.method, self._handler(operation, binding))
+        acquaint(paths.values())
+        for path in paths.values():
+            router.register_resource(path)
 
     def _handler(self, operation: Operation[Any, Any], binding: Http) -> Any:
         async def handle(request: web.Request) -> web.Response:
             request[OPERATION] = operation.name
-            address = client_address(request.remote or "", request.headers, self._settings)
-            token = await self._proofs.identify(request, address)
+            token = await self._proofs.identify(request)
             key = request.headers.get("Idempotency-Key")
-            call = ClientCall(operation, token, address, request[REQUEST_ID], key)
+            call = ClientCall(operation, token, request[ADDRESS], request[REQUEST_ID], key)
             try:
                 reply = await self._commands.carry_out(call, partial(_read, request, operation))
                 response = web.json_response(body=_encode(dump(reply)), status=binding.status)
@@ -64,16 +54,6 @@ class Routes:
 
 
 _encode = msgspec.json.Encoder().encode
-
-
-def _ends_greedy(path: str) -> bool:
-    return path.endswith(tuple(f"{{{name}}}" for name in _GREEDY))
-
-
-def _pattern(path: str) -> str:
-    for name in _GREEDY:
-        path = path.replace(f"{{{name}}}", f"{{{name}:.+}}")
-    return path
 
 
 async def _read(request: web.Request, operation: Operation[Any, Any]) -> dict[str, Any]:

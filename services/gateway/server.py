@@ -1,20 +1,30 @@
-"""The HTTP server: every route has the same CORS rules, request ids and errors."""
+"""The HTTP server: every route has the same CORS rules, request ids, errors and limits by address."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
 from aiohttp import web
 
+from libs.common.contracts.registry import Limit
+from libs.common.edge.limits import LimitHere
+from libs.common.edge.origin import allowed_origins, client_address
 from libs.common.errors import INTERNAL, INVALID_INPUT, METHOD_NOT_ALLOWED, NOT_FOUND, TOO_LARGE, PresenceError
 from libs.common.ids import new_id
 from libs.common.metrics import HTTP_REQUESTS
+from services.gateway.body import ClientGone
+from services.gateway.paths import OperationPath
+from services.gateway.settings import Settings
 
 _log = structlog.get_logger(__name__)
 MAX_BODY = 64 * 1024  # bytes
 DRAIN_SECONDS = 5.0  # a keep-alive connection may linger that long while the server stops
+PAGES = Limit(600, 60, per_address=True)
+"""Limits what is no operation: pages, documents, health, and paths where there is nothing."""
+CLIENT_GONE = 499  # the status in our metrics of a request whose client left before it was read, as in nginx's logs
+ADDRESS: web.RequestKey[str] = web.RequestKey("address", str)
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 OPERATION: web.RequestKey[str] = web.RequestKey("operation", str)
 _EXPOSED = "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-Id"
@@ -27,10 +37,12 @@ type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class HttpServer:
     """A component around an aiohttp application; routes are added to `app` before it starts."""
 
-    def __init__(self, host: str, port: int, origins: Sequence[str]) -> None:
-        self._host = host
-        self._port = port
-        self.app = web.Application(client_max_size=MAX_BODY, middlewares=[_cors(frozenset(origins)), _errors])
+    def __init__(self, settings: Settings) -> None:
+        self._host = settings.http_host
+        self._port = settings.http_port
+        origins = frozenset(allowed_origins(settings))
+        limit = _limit_pages(LimitHere(PAGES, settings.rate_limit_factor), settings)
+        self.app = web.Application(client_max_size=MAX_BODY, middlewares=[_cors(origins), _errors, limit])
         self._runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=DRAIN_SECONDS)
 
     async def start(self) -> None:
@@ -50,6 +62,7 @@ def _cors(origins: frozenset[str]) -> Any:
         preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         response = web.Response(status=204) if preflight else await handler(request)
         response.headers["Vary"] = "Origin"
+        response.headers["X-Content-Type-Options"] = "nosniff"
         if origin in origins:
             response.headers["Access-Control-Allow-Origin"] = origin or ""
             response.headers["Access-Control-Allow-Credentials"] = "true"
@@ -59,6 +72,21 @@ def _cors(origins: frozenset[str]) -> Any:
                 response.headers["Access-Control-Allow-Headers"] = _ALLOWED_HEADERS
                 response.headers["Access-Control-Max-Age"] = "600"
         return response
+
+    return middleware
+
+
+def _limit_pages(limit: LimitHere, settings: Settings) -> Any:
+    """Finds out a request's address, and counts what no operation counts. Raises `rate_limited`."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[ADDRESS] = client_address(request.remote or "", request.headers, settings)
+        if not isinstance(request.match_info.route.resource, OperationPath):
+            state = limit.spend(request[ADDRESS])
+            if state.exceeded:
+                raise state.error()
+        return await handler(request)
 
     return middleware
 
@@ -85,6 +113,8 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         if error.status < 400:
             raise
         return _from_http(request, error)
+    except ClientGone:
+        return web.Response(status=CLIENT_GONE)
     except asyncio.CancelledError:
         raise
     except Exception:

@@ -47,8 +47,8 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     replica = f"{settings.replica_id}-{life}"
     bus = bus or RabbitBus(settings.amqp_url, f"realtime {replica}")
     redis = RedisClient(settings.redis_url)
-    gatekeeper = Gatekeeper(bus, redis, settings, "realtime")
     limits = RateLimits(settings.redis_url, settings.rate_limit_factor)
+    gatekeeper = Gatekeeper(bus, redis, limits, settings, "realtime")
 
     server = Server(settings, life, allowed_origins(settings))
     clients = ClientTable(server)

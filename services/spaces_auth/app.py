@@ -100,5 +100,6 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     bus.serve(log.heads, history.heads)
     bus.subscribe("spaces_auth", Consumers(epochs, ActivityRecorder(database)).on_events)
 
+    retention = Retention(database, settings.log_days, settings.stay_log_days)
     pools = [database, reads, searches, for_analytics]
-    return Service("spaces_auth", [*pools, redis, hive, event_log, Retention(database), summaries, bus])
+    return Service("spaces_auth", [*pools, redis, hive, event_log, retention, summaries, bus])

@@ -15,6 +15,12 @@ class Settings(HiveSettings, SecretSettings):
     key_rotation_days: float = setting(
         "PRESENCE_KEY_ROTATION_DAYS", 30.0, "Age in days at which the key that signs tokens gets a successor."
     )
+    log_days: int = setting(
+        "PRESENCE_LOG_DAYS",
+        90,
+        "Days for which the log keeps an event, and a counter of an event or community that nobody uses.",
+    )
+    stay_log_days: int = setting("PRESENCE_STAY_LOG_DAYS", 7, "Days for which the log keeps who came and went.")
     challenge_seconds: int = setting("PRESENCE_CHALLENGE_SECONDS", 300, "How long a login challenge may be answered.")
     turn_secret: str = setting(
         "TURN_SECRET", "", "The secret shared with coturn (static-auth-secret); empty gives STUN only."

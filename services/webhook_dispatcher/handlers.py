@@ -8,9 +8,8 @@ from libs.common import access
 from libs.common.access import Action
 from libs.common.bus.base import Caller
 from libs.common.contracts.auth import Empty
-from libs.common.contracts.registry import Registry, Webhook
+from libs.common.contracts.registry import Registry
 from libs.common.contracts.webhooks import (
-    EVENTS,
     Deliveries,
     ListDeliveries,
     NewSubscription,
@@ -18,6 +17,7 @@ from libs.common.contracts.webhooks import (
     Subscription,
     SubscriptionId,
     Subscriptions,
+    event_names,
 )
 from libs.common.db import cursor
 from libs.common.db.engine import Database
@@ -43,7 +43,7 @@ class WebhookHandlers:
         self._sealer = sealer
         self._guard = guard
         self._settings = settings
-        self._events = list(dict.fromkeys([*EVENTS, *(binding.event for _, binding in registry.bound(Webhook))]))
+        self._events = event_names(registry)
 
     async def subscribe(self, caller: Caller, request: Subscribe) -> NewSubscription:
         """Stores a subscription. A repeated `client_message_id` returns the first one.
@@ -82,12 +82,11 @@ class WebhookHandlers:
         }
 
     def _known(self, names: list[str]) -> list[str]:
-        """Returns `names` without duplicates. Raises `invalid_input` for an empty list and for an unknown name."""
+        """Returns `names` without duplicates. Raises `invalid_input` for an unknown name."""
         unknown = [name for name in names if name not in self._events]
-        if names and not unknown:
+        if not unknown:
             return list(dict.fromkeys(names))
-        problem = f"Unknown: {', '.join(unknown[:10])}." if unknown else "Name at least one."
-        text = f"{problem} There are {', '.join(self._events)}."
+        text = f"Unknown: {', '.join(unknown[:10])}. There are {', '.join(self._events)}."
         raise PresenceError(INVALID_INPUT, f"events: {text}", {"fields": {"events": [text]}})
 
     async def _require_quota(self, connection: AsyncConnection, identity: Identity, account: str) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from operator import eq
 from typing import Any
 
 import pytest
@@ -13,13 +14,17 @@ from deploy.local.stack import Stack
 from libs.common import cache
 from libs.common.spaces import SpaceKey
 from tests.faults.test_parts_away import WEBSOCKET_ONLY, a_pair, says
-from tests.support.node import Client, Node
+from tests.support.node import Node
 from tests.support.people import Rest
 from tests.support.waiting import eventually
 
 SPACE = SpaceKey("event", "redis-full")
 PHOTO = SpaceKey("post", "alice/my-360-photo")
 LEASES = 3  # times a lease's length that they stay inside, so that each was renewed
+
+
+def is_of(sid: str, pose: Any) -> bool:
+    return bool(pose["socketId"] == sid)
 
 
 @asynccontextmanager
@@ -30,10 +35,6 @@ async def full(redis: Any) -> AsyncIterator[None]:
         yield
     finally:
         await redis.config_set("maxmemory", 0)
-
-
-def is_of(speaker: Client, pose: Any) -> bool:
-    return bool(pose["socketId"] == speaker.sid)
 
 
 @pytest.fixture
@@ -65,9 +66,9 @@ async def test_a_full_redis_keeps_people_out_and_nobody_inside_notices(
 
         for speaker, listener in ((near, far), (far, near)):
             said = await says(speaker, f"{speaker.sid} says")
-            await listener.wait_for("chat-message", said.__eq__)
+            await listener.wait_for("chat-message", partial(eq, said))
             await speaker.send("aframe-update", {"position": {"x": 5, "y": 0, "z": 0}})
-            await listener.wait_for("aframe-update", partial(is_of, speaker))
+            await listener.wait_for("aframe-update", partial(is_of, speaker.sid))
 
         begun = dict(await redis.zrange(cache.REPLICAS, 0, -1, withscores=True))
 

@@ -12,12 +12,14 @@ from libs.common.cache import RedisClient
 from libs.common.contracts import auth
 from libs.common.contracts.auth import Empty, Jwks
 from libs.common.edge.gatekeeper import Gatekeeper
+from libs.common.edge.limits import RateLimits
 from libs.common.errors import UNAUTHORIZED, ErrorCode, PresenceError
 from libs.common.identity import Identity
 from libs.common.settings import EdgeSettings
-from libs.common.tokens import Signer
+from libs.common.tokens import Signer, Token
 from tests.support.settings import defaults
 
+HERE = "203.0.113.9"
 SETTINGS = defaults(EdgeSettings, operators=("olivia",), operator_token="operate!")
 SIGNER = Signer(SETTINGS.public_url, "key-1", Ed25519PrivateKey.generate())
 
@@ -31,8 +33,11 @@ class Edge:
         if keys:
             self.server.serve(auth.jwks, self._jwks)
         self.redis = RedisClient(redis_url)
-        self.gatekeeper = Gatekeeper(self.bus, self.redis, settings, "gateway")
-        self.identify = self.gatekeeper.identify
+        limits = RateLimits(redis_url, settings.rate_limit_factor)
+        self.gatekeeper = Gatekeeper(self.bus, self.redis, limits, settings, "gateway")
+
+    async def identify(self, bearer: str, address: str = HERE) -> Token:
+        return await self.gatekeeper.identify(bearer, address)
 
     async def _jwks(self, _: Caller, __: Empty) -> Jwks:
         x = base64.urlsafe_b64encode(SIGNER.key.public_key().public_bytes_raw()).decode().rstrip("=")

@@ -71,3 +71,27 @@ async def leave_reason(stack: Stack, socket_id: str) -> str | None:
         return reason
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def one_more_gateway(stack: Stack, name: str, **settings: str) -> AsyncIterator[str]:
+    """A gateway of the stack with settings of its own, and the limits as they are declared; yields its own port's URL.
+
+    Tests stand behind it as behind a proxy: `X-Forwarded-For` says from which address they come.
+    """
+    port, ops_port = free_port(), free_port()
+    own = {
+        "PRESENCE_HTTP_PORT": str(port),
+        "PRESENCE_OPS_PORT": str(ops_port),
+        "PRESENCE_RATE_LIMIT_FACTOR": "1",
+        "PRESENCE_PROXY_SECRET": "",  # by default a proxy on this machine is believed
+    }
+    guardian = Guardian()
+    environment = {**stack.settings_of("gateway"), **own, **settings}
+    process = Service(name, stack.place, guardian, ("-m", "services.gateway"), environment, (ops_port, "/readyz"))
+    await process.start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        await process.stop()
+        guardian.close()

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
+from libs.common.contracts.characters import DISPLAY_NAME
 from libs.common.contracts.registry import Access, Http, Limit, Operation
 from libs.common.contracts.schema import Account, at_most, text
 
@@ -65,17 +66,6 @@ class Tokens:
     account: str
 
 
-_UNSEEN = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
-"""Control characters and those that turn the direction of writing, which would hide the mark after a guest's name."""
-_BLANK = (
-    r" \u00a0\u034f\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200d\u202f\u205f\u2060-\u2065\u2800\u3000\u3164"
-    r"\ufe00-\ufe0f\ufeff\uffa0"
-)
-"""Spaces and invisible characters; spelled out, since the pattern is published and JavaScript must read it too."""
-DISPLAY_NAME = rf"[{_BLANK}]*[^{_UNSEEN}{_BLANK}][^{_UNSEEN}]*"
-"""A name with something to see, and without characters that hide others."""
-
-
 @dataclass(frozen=True)
 class GuestRequest:
     """Asks for a guest's token; without a `display_name` the guest gets a generated one."""
@@ -123,6 +113,10 @@ class Jwks:
     keys: list[dict[str, Any]]
 
 
+LOGINS = Limit(120, 60, per_address=True, per_account=20)
+"""Limits challenges and logins, each: a house or a class behind one router logs in within a minute, no script does."""
+REFRESHES = Limit(120, 60, per_address=True)
+"""Limits refreshes of one address: the same house comes back after an hour with several tabs each."""
 GUESTS = Limit(60, 600, per_address=True)
 """Limits new guests of one address: it lets a family behind one router in, but no crowd that a script makes."""
 
@@ -132,7 +126,7 @@ challenge = Operation(
     ChallengeRequest,
     Challenge,
     Access.ANYONE,
-    Limit(20, 60, per_address=True),
+    LOGINS,
     writes=True,
     bindings=(Http("POST", "/api/auth/challenge"),),
     summary="A text to sign with the account's posting key.",
@@ -143,7 +137,7 @@ login = Operation(
     Login,
     Tokens,
     Access.ANYONE,
-    Limit(20, 60, per_address=True),
+    LOGINS,
     writes=True,
     bindings=(Http("POST", "/api/auth/login"),),
     summary="Exchange a signed challenge for tokens.",
@@ -175,7 +169,7 @@ refresh = Operation(
     Refresh,
     Tokens,
     Access.ANYONE,
-    Limit(30, 60, per_address=True),
+    REFRESHES,
     writes=True,
     bindings=(Http("POST", "/api/auth/refresh"),),
     summary="Exchange a refresh token, once, for new tokens; using one twice ends the whole family.",

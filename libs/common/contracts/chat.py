@@ -4,11 +4,27 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
+from libs.common.contracts.characters import VISIBLE_TEXT
 from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Socket, Webhook
-from libs.common.contracts.schema import ClientId, Cursor, Id, PageSize, SpaceId, SpaceType, Subspace, integer, text
+from libs.common.contracts.schema import (
+    ClientId,
+    Cursor,
+    Id,
+    PageSize,
+    SpaceId,
+    SpaceType,
+    Subspace,
+    choice,
+    integer,
+    text,
+)
 
 MAX_CONTENT = 2000  # characters
 MAX_REACTION = 32  # code points; the longest emoji (a family with skin tones, a flag of a region) have fewer
+Content = Annotated[str, text(MAX_CONTENT, pattern=VISIBLE_TEXT)]
+Emoji = Annotated[str, text(MAX_REACTION, format="emoji", description="One emoji (one grapheme).")]
+MESSAGE_TYPES = ("text", "emote", "image", "link", "file", "voice")
+"""What a client may call its message. Others are ours: a guest's "system" message would be taken for one."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +61,9 @@ class PostMessage:
 
     space_type: SpaceType
     space_id: SpaceId
-    content: Annotated[str, text(MAX_CONTENT)]
+    content: Content
     subspace: Subspace = "main"
-    message_type: Annotated[str, text(32, pattern=r"[a-z_-]+")] = "text"
+    message_type: Annotated[str, choice(*MESSAGE_TYPES)] = "text"
     parent_message_id: Id | None = None
     client_message_id: ClientId | None = None
 
@@ -73,7 +89,7 @@ class EditMessage:
     """The author's new words. `client_message_id` makes a retry safe: an edit is carried out once."""
 
     id: Id
-    content: Annotated[str, text(MAX_CONTENT)]
+    content: Content
     space_type: SpaceType | None = None
     space_id: SpaceId | None = None
     client_message_id: ClientId | None = None
@@ -134,7 +150,7 @@ class React:
     """Adds a reaction, or removes it. `emoji` is one emoji (one grapheme), which counts once a person."""
 
     id: Id
-    emoji: Annotated[str, text(MAX_REACTION)]
+    emoji: Emoji
     remove: bool = False
     space_type: SpaceType | None = None
     space_id: SpaceId | None = None
@@ -146,7 +162,7 @@ class Unreact:
     """Takes a reaction back."""
 
     id: Id
-    emoji: Annotated[str, text(MAX_REACTION)]
+    emoji: Emoji
     space_type: SpaceType | None = None
     space_id: SpaceId | None = None
     client_message_id: ClientId | None = None

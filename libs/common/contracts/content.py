@@ -6,7 +6,10 @@ from typing import Annotated
 
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Http, Limit, Operation
-from libs.common.contracts.schema import text
+from libs.common.contracts.schema import choice
+
+TABLES = ("posts", "collaboration_documents", "collaboration_permissions", "presence_permissions")
+"""What is replicated, each as a table of its own."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class SyncStatus:
 class SyncRequest:
     """One table, or all."""
 
-    table: Annotated[str, text(32)] | None = None
+    table: Annotated[str, choice(*TABLES)] | None = None
 
 
 sync_status = Operation(

@@ -2,27 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-from marshmallow import fields, validate
-
+from libs.common.contracts.characters import VISIBLE_TEXT
 from libs.common.contracts.chat import Edit
 from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Socket, Webhook
-from libs.common.contracts.schema import ClientId, Cursor, Id, PageSize, SpaceId, text
+from libs.common.contracts.schema import ClientId, Cursor, DocumentId, Id, PageSize, choice, text
 
 COMMENT_TYPES = ("comment", "suggestion", "approval", "question")
 MAX_COMMENT = 2000  # characters
 Section = Annotated[str, text(200)]
-
-
-class CommentTypeField(fields.String):
-    """One of `COMMENT_TYPES`."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**{**options, "validate": validate.OneOf(COMMENT_TYPES)})
-
-
-CommentType = Annotated[str, CommentTypeField]
+CommentType = Annotated[str, choice(*COMMENT_TYPES)]
 
 
 @dataclass(frozen=True)
@@ -63,8 +53,8 @@ class Comment:
 class PostComment:
     """A new comment. `client_message_id` makes a retry safe: the same id gives the same comment."""
 
-    document_id: SpaceId
-    content: Annotated[str, text(MAX_COMMENT)]
+    document_id: DocumentId
+    content: Annotated[str, text(MAX_COMMENT, pattern=VISIBLE_TEXT)]
     comment_type: CommentType = "comment"
     section: Section | None = None
     position: CommentPosition | None = None
@@ -76,7 +66,7 @@ class PostComment:
 class ListComments:
     """Asks for a page of comments that pass all filters, oldest first; `cursor` continues towards newer ones."""
 
-    document_id: SpaceId
+    document_id: DocumentId
     section: Section | None = None
     comment_type: CommentType | None = None
     resolved: bool | None = None
@@ -89,7 +79,7 @@ class ListComments:
 class CommentId:
     """Names a comment of a document."""
 
-    document_id: SpaceId
+    document_id: DocumentId
     id: Id
     client_message_id: ClientId | None = None
 
@@ -98,9 +88,9 @@ class CommentId:
 class EditComment:
     """Changes the fields that are given; the others stay as they are."""
 
-    document_id: SpaceId
+    document_id: DocumentId
     id: Id
-    content: Annotated[str, text(MAX_COMMENT)] | None = None
+    content: Annotated[str, text(MAX_COMMENT, pattern=VISIBLE_TEXT)] | None = None
     comment_type: CommentType | None = None
     section: Section | None = None
     position: CommentPosition | None = None
@@ -127,7 +117,7 @@ class CommentPage:
 class ListCommentEdits:
     """Asks for former words of a comment, oldest first; `cursor` continues towards newer ones."""
 
-    document_id: SpaceId
+    document_id: DocumentId
     id: Id
     cursor: Cursor | None = None
     limit: PageSize = 50

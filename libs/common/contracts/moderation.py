@@ -7,7 +7,7 @@ realtime asks `spaces.review` about its members (docs/spaces.md).
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Struct
 
@@ -23,7 +23,9 @@ from libs.common.contracts.schema import (
     SpaceId,
     SpaceType,
     at_most,
+    choice,
     integer,
+    storable,
     text,
 )
 from libs.common.contracts.spaces import leave_requested
@@ -43,8 +45,21 @@ class FreeChannel(StrEnum):
     POSE_ENTITIES = "pose-entities"  # `entities` of `aframe-update`
 
 
+AddressRange = Annotated[
+    str,
+    text(
+        64,
+        pattern="[0-9A-Fa-f:.]+(/[0-9]{1,3})?",
+        format="address-range",
+        description="An IP address, or a range of them in CIDR notation; for operators.",
+    ),
+]
 Reason = Annotated[str, text(500)]
-GivableRole = Annotated[str, text(9, pattern="moderator|member")]
+GivableRole = Annotated[str, choice("moderator", "member")]
+MOST_METRES = 1_000_000  # of a spawn point from the origin, on each axis
+AUDIO = storable(required=["mode"], properties={"mode": {"enum": list(AUDIO_MODES)}})
+_METRES = {"type": "number", "minimum": -MOST_METRES, "maximum": MOST_METRES}
+SPAWN = storable(required=["x", "y", "z"], properties=dict.fromkeys("xyz", _METRES))
 
 
 @dataclass(frozen=True)
@@ -61,8 +76,8 @@ class UpdateSettings:
     guests_allowed: bool | None = None
     max_users: Annotated[int, integer(1, MAX_USERS)] | None = None
     slow_mode_seconds: Annotated[int, integer(0, MAX_SLOW_MODE)] | None = None
-    audio: dict[str, Any] | None = field(default=None, metadata=STORABLE)
-    spawn: dict[str, Any] | None = field(default=None, metadata=STORABLE)
+    audio: dict[str, Any] | None = field(default=None, metadata=AUDIO)
+    spawn: dict[str, Any] | None = field(default=None, metadata=SPAWN)
     settings: dict[str, Any] | None = field(default=None, metadata=STORABLE)
     reason: Reason | None = None
     client_message_id: ClientId | None = None
@@ -181,9 +196,11 @@ class Kick:
     reason: Reason
     account: Account | None = None
     guest_id: Id | None = None
-    address: Annotated[str, text(64)] | None = None
+    address: AddressRange | None = None
     socket_id: Annotated[str, text(64)] | None = None
     client_message_id: ClientId | None = None
+
+    EXACTLY_ONE: ClassVar = ("account", "guest_id", "address", "socket_id")
 
 
 @dataclass(frozen=True)
@@ -204,8 +221,10 @@ class LiftSanction:
     id: Id | None = None
     account: Account | None = None
     guest_id: Id | None = None
-    address: Annotated[str, text(64)] | None = None
+    address: AddressRange | None = None
     client_message_id: ClientId | None = None
+
+    EXACTLY_ONE: ClassVar = ("id", "account", "guest_id", "address")
 
 
 @dataclass(frozen=True)
@@ -228,7 +247,7 @@ class ListSanctions:
 
     space_type: SpaceType
     space_id: SpaceId
-    kind: Annotated[str, text(4, pattern="ban|mute")] = "ban"
+    kind: Annotated[str, choice("ban", "mute")] = "ban"
     limit: PageSize = 50
     cursor: Cursor | None = None
 

@@ -1,24 +1,17 @@
 """Notification levels, read cursors and unread counts, and an account's notifications."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-from marshmallow import fields, validate
 from msgspec import Raw, Struct
 
 from libs.common.contracts.registry import Access, Http, Limit, Operation, Signal, Socket
-from libs.common.contracts.schema import ClientId, Cursor, Id, PageSize, SpaceId, SpaceType
+from libs.common.contracts.schema import ClientId, Cursor, Id, PageSize, SpaceId, SpaceType, at_most, choice
 
 LEVELS = ("all", "mentions", "none")
+MOST_IDS = 200  # of a command
 MOST_UNREAD = 1000  # counting ends here; a front end shows "999+"
-
-
-class LevelField(fields.String):
-    """One of `LEVELS`."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**{**options, "validate": validate.OneOf(LEVELS)})
 
 
 @dataclass(frozen=True)
@@ -38,7 +31,7 @@ class SetSubscription:
 
     space_type: SpaceType
     space_id: SpaceId
-    level: Annotated[str, LevelField]
+    level: Annotated[str, choice(*LEVELS)]
     client_message_id: ClientId | None = None
 
 
@@ -120,9 +113,9 @@ class Notifications:
 
 @dataclass(frozen=True)
 class ReadNotifications:
-    """Marks notifications as read: at most 200 by `ids`, or all of them without."""
+    """Marks notifications as read: at most `MOST_IDS` by `ids`, or all of them without."""
 
-    ids: list[Id] | None = None
+    ids: list[Id] | None = field(default=None, metadata=at_most(MOST_IDS))
 
 
 @dataclass(frozen=True)

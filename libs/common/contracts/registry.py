@@ -26,12 +26,15 @@ class Access(StrEnum):
 class Limit:
     """At most `calls` in any `seconds`, counted per identity (per address for those without a token).
 
-    What makes tokens is `per_address` for everyone, or each token made would bring a limit of its own.
+    What makes tokens is `per_address` for everyone, or each token made would bring a limit of its own. There
+    `per_account` bounds those of the calls that name one account, where the request names one: many people log in from
+    one house, but none of them so often.
     """
 
     calls: int
     seconds: int
     per_address: bool = False
+    per_account: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

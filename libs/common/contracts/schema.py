@@ -16,6 +16,7 @@ from marshmallow_dataclass import class_schema
 
 from libs.common.clock import rfc3339
 from libs.common.errors import INVALID_INPUT, PresenceError
+from libs.common.spaces import ANY_ID, ID_FORMS, SPACE_TYPES
 
 
 class Timestamp(fields.AwareDateTime):
@@ -34,9 +35,11 @@ class Timestamp(fields.AwareDateTime):
 
 
 class StrictInteger(fields.Integer):
-    """A JSON integer: neither a string nor a boolean nor 2.5."""
+    """A JSON integer: neither a string nor a boolean nor 2.5. 2.0 is one, as JSON Schema has it."""
 
     def _validated(self, value: Any) -> int:
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise self.make_error("invalid", input=value)
         return value
@@ -93,21 +96,60 @@ def _storable(value: Any) -> None:
             _storable(item)
 
 
-STORABLE: Mapping[str, Any] = {"validate": _storable}
-"""`field(metadata=STORABLE)` of free JSON that is kept in the database."""
+TEXT = r"[^\x00]*"
+"""What a text without a pattern of its own may be."""
+FREE_JSON = "FreeJson"
+"""The name of the published schema of free JSON: `_storable` in its words."""
 
 
-def text(maximum: int, minimum: int = 1, pattern: str | None = None) -> type[fields.String]:
-    """A field type for `Annotated[str, text(...)]`: length in characters, and a pattern if given."""
-    rules: list[Any] = [validate.Length(minimum, maximum), _storable]
-    if pattern:
-        rules.append(validate.Regexp(re.compile(rf"(?:{pattern})\Z"), error="Malformed."))
+def storable(**published: Any) -> Mapping[str, Any]:
+    """`field(metadata=storable())` of free JSON that is kept in the database; `published` says what else it is."""
+    rules = {
+        "propertyNames": {"pattern": f"^{TEXT}$"},
+        "additionalProperties": {"$ref": f"#/components/schemas/{FREE_JSON}"},
+    }
+    return {"validate": _storable, "metadata": {"published": {**rules, **published}}}
+
+
+STORABLE = storable()
+
+
+class Pattern(validate.Regexp):
+    """The whole text fits. It is published anchored, in what Python's and ECMA-262's expressions have in common."""
+
+    def __init__(self, pattern: str) -> None:
+        self._whole = re.compile(f"^(?:{pattern})$")
+        super().__init__(self._whole, error="Malformed.")
+
+    def __call__(self, value: Any) -> Any:
+        if not self._whole.fullmatch(value):  # `$` alone lets a line's end pass
+            raise ValidationError(self._format_error(value))
+        return value
+
+
+def text(maximum: int, minimum: int = 1, pattern: str = TEXT, **published: Any) -> type[fields.String]:
+    """A field type for `Annotated[str, text(...)]`: length in characters, and a pattern if given.
+
+    `published` are keywords of JSON Schema that say what no pattern can: `format`, `description`.
+    """
+    rules: list[Any] = [validate.Length(minimum, maximum), _storable, Pattern(pattern)]
 
     class Text(fields.String):
         def __init__(self, **options: Any) -> None:
-            super().__init__(**{**options, "validate": rules})
+            metadata = {**options.get("metadata", {}), "published": published}
+            super().__init__(**{**options, "validate": rules, "metadata": metadata})
 
     return Text
+
+
+def choice(*values: str) -> type[fields.String]:
+    """A field type for `Annotated[str, choice(...)]`: one of some texts."""
+
+    class Choice(fields.String):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**{**options, "validate": validate.OneOf(values)})
+
+    return Choice
 
 
 def integer(minimum: int, maximum: int) -> type[StrictInteger]:
@@ -120,18 +162,23 @@ def integer(minimum: int, maximum: int) -> type[StrictInteger]:
     return Bounded
 
 
-def at_most(count: int) -> dict[str, Any]:
+def at_most(count: int, at_least: int = 0) -> dict[str, Any]:
     """`field(metadata=at_most(...))` of a list: how many items it may have."""
-    return {"validate": validate.Length(max=count)}
+    return {"validate": validate.Length(at_least, count)}
 
 
 Account = Annotated[str, text(16, 3, r"[a-z][a-z0-9.-]*")]
-SpaceType = Annotated[str, text(16)]
-SpaceId = Annotated[str, text(300)]
+SpaceType = Annotated[str, choice(*SPACE_TYPES)]
+SpaceId = Annotated[
+    str, text(300, pattern=ANY_ID, description="In the form of its space_type; any other's names nothing (404).")
+]
+DocumentId = Annotated[str, text(300, pattern=ID_FORMS["document"])]
 Subspace = Annotated[str, text(64, pattern=r"[A-Za-z0-9_-]+")]
 Id = Annotated[str, text(36, 36, r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")]
 ClientId = Annotated[str, text(128)]
-Cursor = Annotated[str, text(512)]
+Cursor = Annotated[
+    str, text(512, pattern="[A-Za-z0-9_-]+", format="cursor", description="A `next_cursor` of the same list.")
+]
 PageSize = Annotated[int, integer(1, 200)]
 
 
@@ -150,9 +197,23 @@ def load[T](cls: type[T], data: object) -> T:
     if not isinstance(data, Mapping):
         raise PresenceError(INVALID_INPUT, "A JSON object is needed.")
     try:
-        return cast("T", schema_for(cls).load(dict(data)))
+        loaded = cast("T", schema_for(cls).load(dict(data)))
     except ValidationError as error:
         raise PresenceError(INVALID_INPUT, details={"fields": error.messages}) from error
+    _require_one(loaded, exactly_one(cls))
+    return loaded
+
+
+def exactly_one(cls: type) -> tuple[str, ...]:
+    """Returns the fields of which a request has exactly one; none for most. `EXACTLY_ONE` of the class declares it."""
+    return getattr(cls, "EXACTLY_ONE", ())
+
+
+def _require_one(loaded: object, names: tuple[str, ...]) -> None:
+    given = [name for name in names if getattr(loaded, name) is not None]
+    if names and len(given) != 1:
+        text = f"Exactly one of {', '.join(names)}."
+        raise PresenceError(INVALID_INPUT, details={"fields": {(given or names)[-1]: [text]}})
 
 
 def dump(value: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Webhook
-from libs.common.contracts.schema import Cursor, PageSize, SpaceId, SpaceType, Subspace, at_most, integer, text
+from libs.common.contracts.schema import Cursor, PageSize, SpaceId, SpaceType, Subspace, at_most, choice, integer, text
 from libs.common.contracts.voice import TurnCredentials
 
 
@@ -47,7 +47,7 @@ class ListSpaces:
     type: Annotated[str, text(32)] | None = None
     space_type: Annotated[str, text(16)] | None = None
     q: Annotated[str, text(128)] | None = None
-    sort: Annotated[str, text(8, pattern="active|recent|votes")] = "active"
+    sort: Annotated[str, choice("active", "recent", "votes")] = "active"
     limit: PageSize = 50
     offset: Annotated[int, integer(0, 10_000)] = 0
     cursor: Cursor | None = None
@@ -152,7 +152,7 @@ class PresenceChange:
     """A socket that joins, leaves or is still in a space. `session_id` is its stay, which makes it idempotent."""
 
     session_id: str
-    kind: Annotated[str, text(9, pattern="join|leave|heartbeat")]
+    kind: Annotated[str, choice("join", "leave", "heartbeat")]
     space_type: SpaceType
     space_id: SpaceId
     subspace: Subspace
@@ -243,7 +243,7 @@ class ReviewedMember:
     """A socket with the identity in its token. `after_seq` is the `seq` of its snapshot; null while it is entering."""
 
     socket_id: Annotated[str, text(64)]
-    kind: Annotated[str, text(7, pattern="account|guest|service")]
+    kind: Annotated[str, choice("account", "guest", "service")]
     id: Annotated[str, text(64)]
     operator: bool
     address: Annotated[str, text(64, 0)]

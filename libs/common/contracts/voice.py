@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Http, Limit, Operation, Signal
-from libs.common.contracts.schema import SpaceId, SpaceType, integer, text
+from libs.common.contracts.schema import SpaceId, SpaceType, choice, integer
 
 SocketId = Annotated[str, Meta(max_length=64)]
 Media = Literal["voice", "screen"]
@@ -54,9 +54,9 @@ class ConnectionReport:
     `milliseconds` from the offer to being connected, or to giving up.
     """
 
-    outcome: Annotated[str, text(9, pattern="connected|failed")]
-    path: Annotated[str, text(7, pattern="host|srflx|prflx|relay|unknown")] = "unknown"
-    media: Annotated[str, text(6, pattern="voice|screen")] = "voice"
+    outcome: Annotated[str, choice("connected", "failed")]
+    path: Annotated[str, choice("host", "srflx", "prflx", "relay", "unknown")] = "unknown"
+    media: Annotated[str, choice("voice", "screen")] = "voice"
     milliseconds: Annotated[int, integer(0, 600_000)] | None = None
     space_type: SpaceType | None = None
     space_id: SpaceId | None = None

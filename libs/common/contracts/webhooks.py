@@ -1,17 +1,47 @@
 """Webhook subscriptions, and the state of each delivery."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated
 
 from libs.common.contracts.auth import Empty
-from libs.common.contracts.registry import Access, Http, Limit, Operation
-from libs.common.contracts.schema import ClientId, Cursor, Id, PageSize, SpaceId, SpaceType, text
+from libs.common.contracts.registry import Access, Http, Limit, Operation, Registry, Webhook
+from libs.common.contracts.schema import ClientId, Cursor, Id, PageSize, SpaceId, SpaceType, at_most, text
 
 # Names that the API promises (docs/webhooks.md): subscribers may ask for each, even one that no event has yet.
 EVENTS = ("chat", "join", "leave", "document_edit", "comment", "reaction", "moderation")
-WebhookUrl = Annotated[str, text(2048, pattern=r"https?://\S+")]
-Secret = Annotated[str, text(256, 8)]
+WebhookUrl = Annotated[
+    str,
+    text(
+        2048,
+        pattern=r"https?://[^\s/?#@]+([/?#]\S*)?",
+        format="webhook-url",
+        description="https, of a host that resolves to a public address, without name and password.",
+    ),
+]
+_BASE64 = "[A-Za-z0-9+/]"
+Secret = Annotated[
+    str,
+    text(
+        256,
+        8,
+        rf"(?!whsec_)[^\x00]*|whsec_({_BASE64}{{4}}){{8,20}}({_BASE64}{{4}}|{_BASE64}{{3}}=|{_BASE64}{{2}}==)?"
+        rf"|whsec_({_BASE64}{{4}}){{21}}{_BASE64}{{2}}==",
+        description="After `whsec_` the base64 of 24 to 64 bytes; without it, its own UTF-8 bytes are the key.",
+    ),
+]
+
+
+class EventName(text(32)):  # type: ignore[misc]
+    """One of the names that the registry's webhooks have, and `EVENTS`."""
+
+
+def event_names(registry: Registry) -> list[str]:
+    """Returns every name that a subscriber may ask for."""
+    return list(dict.fromkeys([*EVENTS, *(binding.event for _, binding in registry.bound(Webhook))]))
+
+
+MOST_NAMES = 32  # of events in a subscription
 
 
 @dataclass(frozen=True)
@@ -24,7 +54,7 @@ class Subscribe:
     space_type: SpaceType
     space_id: SpaceId
     webhook_url: WebhookUrl
-    events: list[Annotated[str, text(32)]]
+    events: list[Annotated[str, EventName]] = field(metadata=at_most(MOST_NAMES, at_least=1))
     secret: Secret | None = None
     client_message_id: ClientId | None = None
 

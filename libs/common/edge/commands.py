@@ -1,7 +1,7 @@
 """The one way in for an operation that a client asks for, whichever edge it comes through.
 
-The order is the same everywhere and fails cheaply first: access, login, limit; only then is the request read; then
-admission, client id, validation, and the call on the bus.
+The order is the same everywhere and fails cheaply first: limit, access, login; only then is the request read; then
+admission, client id, validation, and the call on the bus. What is refused is counted too.
 """
 
 from collections.abc import Awaitable, Callable
@@ -59,16 +59,24 @@ class Commands:
         Raises `unauthorized`, `forbidden`, `rate_limited`, `invalid_input`, and whatever the service raises.
         """
         operation = call.operation
-        require_access(operation.access, call.token.identity)
-        require_login(call.token, operation)
         call.limit = await self._limits.spend(operation, call.token.identity, call.address)
         if call.limit.exceeded:
             raise call.limit.error()
+        require_access(operation.access, call.token.identity)
+        require_login(call.token, operation)
         fields = within_admission(call.token, operation.request, await read_request())
         require_admitted(call.token, operation.request, fields)
         request = load(operation.request, with_client_id(operation.request, fields, call.idempotency_key))
+        if operation.limit.per_account:
+            await self._spend_on_account(call, request.account)
         author = _without_login(call, await self._find_author(call, request))
         return await self._bus.call(operation, request, Caller(author, call.request_id, call.address))
+
+    async def _spend_on_account(self, call: ClientCall, account: str) -> None:
+        limit = await self._limits.spend_on_account(call.operation, account, call.address)
+        if limit.exceeded:
+            call.limit = limit
+            raise limit.error()
 
 
 def _without_login(call: ClientCall, author: Identity) -> Identity:

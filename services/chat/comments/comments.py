@@ -75,7 +75,7 @@ class CommentHandlers:
     async def _checked(self, connection: AsyncConnection, caller: Caller, space: SpaceKey, text: str) -> str:
         standing = await self._policy.require(connection, caller, space, Action.COMMENT)
         text = text_rules.clean(text)
-        await check_all(self._filters, Draft(caller.identity, standing, text))
+        await check_all(self._filters, Draft(caller, standing, text))
         return text
 
     # Changing

@@ -15,14 +15,12 @@ from libs.common.contracts.notifications import (
 )
 from libs.common.db import cursor
 from libs.common.db.engine import Database
-from libs.common.errors import INVALID_INPUT, PresenceError
 from libs.common.spaces import SpaceKey
 from services.chat.inbox import read_cursors_repository as cursors
 from services.chat.notifications import notifications_repository, subscriptions_repository
 from services.chat.rules.policy import Policy, require_account
 
 MOST_SPACES = 50  # whose unread messages are counted for one account
-MOST_IDS = 200
 
 
 class NotificationHandlers:
@@ -87,9 +85,7 @@ class NotificationHandlers:
         return {space for space in spaces if not await self._policy.readers(connection, [account], space)}
 
     async def read_notifications(self, caller: Caller, request: ReadNotifications) -> NotificationsRead:
-        """Marks notifications as read; returns how many were unread. Raises `invalid_input` for too many ids."""
-        if request.ids is not None and len(request.ids) > MOST_IDS:
-            raise PresenceError(INVALID_INPUT, f"At most {MOST_IDS} ids at once.", {"fields": {"ids": ["Too many."]}})
+        """Marks notifications as read; returns how many were unread."""
         account = require_account(caller)
         async with self._database.transaction() as connection:
             return NotificationsRead(await notifications_repository.mark_read(connection, account, request.ids))

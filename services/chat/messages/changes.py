@@ -79,7 +79,7 @@ class ChangeHandlers:
         text = text_rules.clean(request.content)
         if text == stored.message.content:
             return stored.message, {}
-        await check_all(self._filters, Draft(caller.identity, standing, text))
+        await check_all(self._filters, Draft(caller, standing, text))
         mentions = await self._recipients.known(tx.connection, text_rules.mentioned(text))
         after = replace(stored.message, content=text, mentions=mentions, is_edited=True, updated_at=now())
         kinds = await self._notify_newly_named(tx, stored.message, after)

@@ -10,7 +10,7 @@ from services.chat.messages import reactions_repository as repository
 from services.chat.messages.changes import as_it_is, lock, require_alive
 from services.chat.messages.messages_repository import StoredMessage
 from services.chat.rules import commands_repository as commands
-from services.chat.rules import text_rules
+from services.chat.rules import slow_mode, text_rules
 from services.chat.rules.commands_repository import AlreadyDone, Command
 from services.chat.rules.policy import Policy
 
@@ -50,8 +50,10 @@ class ReactionHandlers:
     async def _change(self, tx: Transaction, caller: Caller, request: React, emoji: str) -> Reactions:
         stored = await lock(tx, MessageId(request.id, request.space_type, request.space_id))
         action = Action.ENTER if request.remove else Action.CHAT
-        await self._policy.require(tx.connection, caller, stored.space, action)
+        standing = await self._policy.require(tx.connection, caller, stored.space, action)
         require_alive(stored)
+        if not request.remove:
+            await slow_mode.require_reaction(tx.connection, caller, standing)
         message, reactions = stored.message, stored.message.reactions
         if await _write(tx, stored, caller, emoji, remove=request.remove):
             reactions = await repository.sum_up(tx.connection, message, emoji, SHOWN)

@@ -59,5 +59,5 @@ def require_account(caller: Caller) -> str:
 
 def require_same_space(space: SpaceKey, space_type: str | None, space_id: str | None) -> None:
     """Raises `not_found` if the caller named a space, and it is not `space`."""
-    if space_id is not None and SpaceKey.parse(space_type or "", space_id) != space:
+    if (space_type, space_id) not in ((None, None), (space.space_type, space.space_id)):
         raise PresenceError(NOT_FOUND)

@@ -5,6 +5,7 @@ import unicodedata
 
 import regex
 
+from libs.common.contracts.characters import SEEN
 from libs.common.errors import INVALID_INPUT, PresenceError
 
 # An account's name is 3 to 16 characters; the end of it must be the end of the word, or a longer word would mention the
@@ -14,8 +15,7 @@ MAX_MENTIONS = 20
 
 _LAYOUT = "\n\t"
 IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")  # drawn as nothing at all, fillers too
-# Neither control, format or unassigned, nor a separator, nor drawn as nothing, nor Braille's blank.
-_SEEN = regex.compile(r"[^\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]")
+_SEEN = re.compile(SEEN)
 
 # One grapheme can hold any number of accents, so the parts of an emoji are spelled out (Unicode TR51).
 _PART = r"\p{Extended_Pictographic}[\uFE0F\p{Emoji_Modifier}]?"

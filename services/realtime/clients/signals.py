@@ -139,7 +139,7 @@ class Signals:
 
     async def auth_refresh(self, client: Client, refresh: AuthRefresh) -> dict[str, Any]:
         """Raises `forbidden` for another identity's token, `unauthorized` or `session_expired` for a bad one."""
-        token = await self._gatekeeper.identify(refresh.token)
+        token = await self._gatekeeper.identify(refresh.token, client.address)
         if token.identity.key != client.token.identity.key:
             raise PresenceError(FORBIDDEN, "The token is another identity's; connect with it instead.")
         client.token = token

@@ -92,7 +92,7 @@ class Sockets:
         address = client_address(request.remote or "", request.headers, self._settings)
         claimed = auth.get("token") if isinstance(auth, dict) else None
         try:
-            token = await self._gatekeeper.identify(claimed if isinstance(claimed, str) else "")
+            token = await self._gatekeeper.identify(claimed if isinstance(claimed, str) else "", address)
             quotas = self._quotas.take(token, address)
         except PresenceError as error:
             raise socketio.exceptions.ConnectionRefusedError(error.text, error.to_wire()) from error
@@ -167,7 +167,7 @@ class Sockets:
 
     async def _take_token(self, client: Client, encoded: str) -> None:
         """Takes a new token; another identity leaves at once where the old one was let in, and is shown, as itself."""
-        token = await self._gatekeeper.identify(encoded)
+        token = await self._gatekeeper.identify(encoded, client.address)
         if token.identity.key != client.token.identity.key:
             self._change_quotas(client, token)
             await self._entering.leave(client, "left")

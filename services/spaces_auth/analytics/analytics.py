@@ -21,7 +21,7 @@ from libs.common.contracts.analytics import (
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.voice import ConnectionReport
 from libs.common.db.engine import Database
-from libs.common.errors import FORBIDDEN, INVALID_INPUT, RATE_LIMITED, PresenceError
+from libs.common.errors import FORBIDDEN, NOT_FOUND, RATE_LIMITED, PresenceError
 from libs.common.metrics import WEBRTC_REPORTS
 from libs.common.roles import is_operator
 from libs.common.spaces import SpaceKey
@@ -100,5 +100,5 @@ def _space_of(request: AnalyticsQuery | ConnectionReport) -> SpaceKey | None:
     if request.space_type is None and request.space_id is None:
         return None
     if request.space_type is None or request.space_id is None:
-        raise PresenceError(INVALID_INPUT, details={"fields": {"space_id": ["With space_type, or neither."]}})
+        raise PresenceError(NOT_FOUND, "A space is named by space_type and space_id together.")
     return SpaceKey.parse(request.space_type, request.space_id)

@@ -117,7 +117,9 @@ class ModerationHandlers:
         space = SpaceKey.parse(request.space_type, request.space_id)
         _require_future(request.until)
         subject = await self._find(caller, space, request)
-        address = await subjects.address_of(self._redis, space, subject) if request.with_address else None
+        came_from = await subjects.address_of(self._redis, space, subject)
+        address = came_from if request.with_address else None
+        beside = came_from.address_range if came_from and subject.kind == "guest" else None  # other guests from there
 
         async def prepare(connection: AsyncConnection, moderator: Standing) -> Change:
             await self._changes.require_over(connection, moderator, subject)
@@ -135,6 +137,7 @@ class ModerationHandlers:
                         caller.identity.id,
                         request.reason,
                         request.until,
+                        beside if target is subject else None,
                     )
 
             return Change(
@@ -156,8 +159,6 @@ class ModerationHandlers:
     async def _lift(self, caller: Caller, request: LiftSanction, kind: str) -> Empty:
         space = SpaceKey.parse(request.space_type, request.space_id)
         named = subjects.named(request)
-        if named is None and request.id is None:
-            raise PresenceError(INVALID_INPUT, details={"fields": {"id": ["Say which: id, or whom it hits."]}})
 
         async def prepare(connection: AsyncConnection, _: Standing) -> Change:
             subject = named or await sanctions_repository.subject_of(connection, space, kind, request.id or "")
@@ -197,7 +198,7 @@ async def _nothing(_: AsyncConnection, __: str) -> None:
 
 def _require_future(until: datetime | None) -> None:
     if until is not None and until <= now():
-        raise PresenceError(INVALID_INPUT, details={"fields": {"until": ["Must be in the future."]}})
+        raise PresenceError(CONFLICT, "`until` is over already.")
 
 
 def _before(encoded: str | None) -> str | None:

@@ -27,8 +27,12 @@ async def impose(
     by: str,
     reason: str,
     until: datetime | None,
+    guest_range: str | None = None,
 ) -> None:
-    """Stores a sanction in the place of the subject's earlier one; two at once come one after the other."""
+    """Stores a sanction in the place of the subject's earlier one; two at once come one after the other.
+
+    `guest_range` is where a guest who is the subject came from.
+    """
     await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"sanctions {space}", 0))))
     await lift(connection, space, kind, subject)
     values = {
@@ -39,6 +43,7 @@ async def impose(
         "subject_kind": subject.kind,
         "subject": subject.id,
         "address_range": subject.address_range,
+        "guest_range": guest_range,
         "beats": beats,
         "reason": reason,
         "imposed_by": by,
@@ -48,11 +53,22 @@ async def impose(
 
 
 async def lift(connection: AsyncConnection, space: SpaceKey, kind: str, subject: Subject) -> bool:
-    """Ends the subject's sanction; returns false if none was in force."""
-    statement = update(SpaceSanction).where(
-        _in_force(space, kind), SpaceSanction.subject_kind == subject.kind, SpaceSanction.subject == subject.id
+    """Ends the subject's sanction, and that of the address which was imposed with it; false if none was in force."""
+    of_subject = and_(SpaceSanction.subject_kind == subject.kind, SpaceSanction.subject == subject.id)
+    statement = update(SpaceSanction).where(_in_force(space, kind), of_subject).values(lifted_at=func.now())
+    ended = (await connection.execute(statement.returning(SpaceSanction.created_at, SpaceSanction.imposed_by))).all()
+    if subject.identity:
+        for moment, by in ended:
+            await _lift_address_of(connection, space, kind, moment, by)
+    return bool(ended)
+
+
+async def _lift_address_of(connection: AsyncConnection, space: SpaceKey, kind: str, moment: datetime, by: str) -> None:
+    """Ends the sanction of an address that one transaction made together with a person's: both have its moment."""
+    together = and_(
+        SpaceSanction.subject_kind == "address", SpaceSanction.created_at == moment, SpaceSanction.imposed_by == by
     )
-    return (await connection.execute(statement.values(lifted_at=func.now()))).rowcount > 0
+    await connection.execute(update(SpaceSanction).where(_in_force(space, kind), together).values(lifted_at=func.now()))
 
 
 async def subject_of(connection: AsyncConnection, space: SpaceKey, kind: str, sanction_id: str) -> Subject | None:

@@ -13,6 +13,7 @@ from libs.common.contracts import moderation
 from libs.common.contracts.moderation import (
     AUDIO_MODES,
     MAX_SETTINGS_BYTES,
+    MOST_METRES,
     FreeChannel,
     SpaceSettings,
     SpaceUpdated,
@@ -80,7 +81,7 @@ def _check(given: Mapping[str, Any]) -> None:
 
 def _is_position(value: Mapping[str, Any]) -> bool:
     return all(
-        isinstance(value.get(axis), int | float) and not isinstance(value[axis], bool) and abs(value[axis]) <= 1e6
+        isinstance(place := value.get(axis), int | float) and not isinstance(place, bool) and abs(place) <= MOST_METRES
         for axis in "xyz"
     )
 

@@ -8,15 +8,15 @@ from typing import Any, Literal
 from redis.asyncio import Redis
 
 from libs.common import cache
-from libs.common.addresses import parse_range
+from libs.common.addresses import IPV6_PREFIX, parse_range
 from libs.common.contracts.members import decode_member
-from libs.common.errors import INVALID_INPUT, NOT_FOUND, PresenceError
+from libs.common.errors import FORBIDDEN, INVALID_INPUT, NOT_FOUND, PresenceError
 from libs.common.identity import Identity
 from libs.common.roles import Role
 from libs.common.spaces import SpaceKey
 
 Kind = Literal["account", "guest", "address"]
-WIDEST = {4: 16, 6: 32}  # shortest prefix of a range, by IP version, for all but operators
+ONE_ADDRESS = {4: 32, 6: IPV6_PREFIX}  # prefix, by IP version, of what limits and bans take for one address
 _NAMES: Mapping[str, Kind] = {"account": "account", "guest_id": "guest", "address": "address"}
 
 
@@ -43,28 +43,30 @@ class Subject:
         return None if self.kind == "address" else self.id
 
     def require_narrow(self, role: Role) -> None:
-        """Raises `invalid_input` for a range wider than `WIDEST`, unless the role is an operator's."""
+        """Raises `forbidden` for a range of several addresses, unless the role is an operator's.
+
+        Who may put ranges out, and watch who goes, finds anybody's address by halving.
+        """
         if self.kind == "address" and role < Role.OPERATOR:
             network = ip_network(self.id)
-            if network.prefixlen < WIDEST[network.version]:
-                raise _malformed("address", f"At least /{WIDEST[network.version]}.")
+            if network.prefixlen < ONE_ADDRESS[network.version]:
+                raise PresenceError(FORBIDDEN, "Ranges are for operators; name one address, or the person.")
 
 
 def named(request: Any) -> Subject | None:
-    """Returns the subject that the request's fields name; None if they name a socket, or nothing.
+    """Returns the subject that the request's fields name; None if they name a socket, or a sanction.
 
-    Raises `invalid_input` for more than one name, and for a malformed address.
+    Raises `invalid_input` for a malformed address.
     """
-    given = [name for name in (*_NAMES, "socket_id", "id") if getattr(request, name, None) is not None]
-    if len(given) > 1:
-        raise _malformed(given[1], "Only one way to name whom you mean.")
-    if not given or given[0] not in _NAMES:
+    name = next((name for name in _NAMES if getattr(request, name) is not None), None)
+    if name is None:
         return None
-    value = getattr(request, given[0])
+    value = getattr(request, name)
     try:
-        return Subject(_NAMES[given[0]], parse_range(value) if given[0] == "address" else value)
+        return Subject(_NAMES[name], parse_range(value) if name == "address" else value)
     except ValueError as error:
-        raise _malformed("address", "An address, or a range such as 192.0.2.0/24.") from error
+        text = "An address, or a range such as 192.0.2.0/24."
+        raise PresenceError(INVALID_INPUT, details={"fields": {"address": [text]}}) from error
 
 
 async def find(redis: Redis, space: SpaceKey, request: Any) -> Subject:
@@ -75,8 +77,6 @@ async def find(redis: Redis, space: SpaceKey, request: Any) -> Subject:
     subject = named(request)
     if subject:
         return subject
-    if request.socket_id is None:
-        raise _malformed("account", "Say whom you mean: account, guest_id, address or socket_id.")
     with cache.redis_unavailable():
         stored: Any = await redis.hget(cache.members(space), request.socket_id)
     if stored is None:
@@ -90,7 +90,3 @@ async def address_of(redis: Redis, space: SpaceKey, subject: Subject) -> Subject
     with cache.redis_unavailable():
         stored: Any = await redis.hget(cache.addresses(space), f"{subject.kind}:{subject.id}")
     return Subject("address", parse_range(stored.decode())) if stored else None
-
-
-def _malformed(field: str, text: str) -> PresenceError:
-    return PresenceError(INVALID_INPUT, details={"fields": {field: [text]}})

@@ -1,9 +1,12 @@
-"""Prunes what spaces_auth keeps for a time only, its own tables, an hour at most after their time."""
+"""Prunes what is kept for a time only, an hour at most after it: spaces_auth's own tables, and the log for all."""
 
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Awaitable, Callable
+from datetime import UTC, timedelta
+from functools import partial
 
 from libs.common.clock import now
 from libs.common.contracts.analytics import RETENTION_DAYS
+from libs.common.db import log_retention
 from libs.common.db.engine import Database
 from libs.common.tasks.background import Background
 from services.spaces_auth.retention import retention_repository as repository
@@ -19,8 +22,10 @@ BATCH = 5000  # rows that a transaction deletes
 class Retention:
     """A component that prunes now and then. Any number of processes may do it at once."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, log_days: int, stay_log_days: int) -> None:
         self._database = database
+        self._log = timedelta(days=log_days)
+        self._stay_log = timedelta(days=stay_log_days)
         self._background = Background()
 
     async def start(self) -> None:
@@ -40,9 +45,15 @@ class Retention:
             (repository.TOKENS, moment - TOKENS),
         ):
             for column in columns:
-                while await self._delete_batch(column, before) == BATCH:
-                    pass
-
-    async def _delete_batch(self, column: repository.Moment, before: datetime | date) -> int:
+                await self._delete_all(partial(repository.delete_older, column=column, before=before))
+        await self._delete_all(partial(log_retention.delete_stays, before=moment - self._stay_log))
+        await self._delete_all(partial(log_retention.delete_events, before=moment - self._log))
+        await self._delete_all(partial(log_retention.delete_counters, before=moment - self._log, now=moment))
         async with self._database.transaction() as connection:
-            return await repository.delete_older(connection, column, before, BATCH)
+            await log_retention.raise_floor(connection, moment - self._log)
+
+    async def _delete_all(self, delete: Callable[..., Awaitable[int]]) -> None:
+        deleted = BATCH
+        while deleted == BATCH:
+            async with self._database.transaction() as connection:
+                deleted = await delete(connection, limit=BATCH)

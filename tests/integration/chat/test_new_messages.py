@@ -116,7 +116,7 @@ async def test_a_parent_that_does_not_exist_is_not_found(world: World) -> None:
         ("olivia", "event silent", "ok"), ("alice", "document 123", "ok"), ("dave", "document 123", "not_found"),
         ("guest", "document 123", "not_found"), ("dave", "post bob/hidden", "not_found"),
         ("bob", "post bob/hidden", "ok"), ("dave", "post bob/absent", "not_found"),
-        ("dave", "post bob", "invalid_input"),
+        ("dave", "post bob", "not_found"),
         ("dave", "nowhere x", "invalid_input"),
     ],
 )  # fmt: skip

@@ -171,3 +171,19 @@ async def test_while_redis_is_away_limits_are_local_and_do_not_ask_it_then_share
             return (await limits.spend(fresh, ALICE, HERE)).exceeded
 
         await eventually(shared_again)
+
+
+async def test_one_account_is_counted_by_address_so_that_nobody_locks_others_out_of_it(limits: RateLimits) -> None:
+    logins = Operation("test.logins", "chat", Empty, Empty, Access.ANYONE, Limit(9, 60, True, per_account=2))
+
+    async def spend_on(account: str, address: str, times: int) -> list[bool]:
+        return [(await limits.spend_on_account(logins, account, address)).exceeded for _ in range(times)]
+
+    assert await spend_on("alice", HERE, 3) == [False, False, True]
+    assert await spend_on("bob", HERE, 1) == [False]
+    assert await spend_on("alice", THERE, 1) == [False]
+
+
+async def test_a_limit_that_names_no_account_bounds_none(limits: RateLimits) -> None:
+    states = [await limits.spend_on_account(operation(), "alice", HERE) for _ in range(5)]
+    assert not any(state.exceeded for state in states)

@@ -25,7 +25,20 @@ async def test_a_path_that_is_none_is_the_contracts_not_found(world: World, path
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "allowed"), [("DELETE", "/api/spaces", "GET"), ("GET", "/api/auth/login", "POST")]
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/api/spaces", "GET"),
+        ("GET", "/api/auth/login", "POST"),
+        ("GET", "/api/spaces/post/bob/my-post/join", "POST"),
+        ("DELETE", "/api/spaces/post/bob%2Fmy-post/leave", "POST"),
+        ("GET", "/api/spaces/global/lobby/kick", "POST"),
+        ("GET", "/api/spaces/post/bob/my-post/mute", "DELETE,POST"),
+        ("GET", "/api/spaces/document/123/settings", "PATCH"),
+        ("PUT", "/api/spaces/post/bob/my-post", "GET"),
+        ("GET", "/api/webhooks/subscribe", "POST"),
+        ("DELETE", "/api/webhooks/subscribe", "POST"),
+        ("POST", "/api/webhooks/0192d7a2-0000-7000-8000-000000000000", "DELETE,GET"),
+    ],
 )
 async def test_another_method_is_the_contracts_405_and_says_which(
     world: World, method: str, path: str, allowed: str

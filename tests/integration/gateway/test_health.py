@@ -13,6 +13,12 @@ from services.gateway import health
 from tests.integration.common.world import proxied
 from tests.integration.gateway.world import World
 
+
+@pytest.fixture(autouse=True)
+def always_a_new_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "PICTURE_SECONDS", 0.0)
+
+
 LATE = {"current": False, "tables": [{"table": "posts", "rows": 5, "last_error": "primary away"}]}
 
 

@@ -10,7 +10,7 @@ from libs.common.contracts import auth
 from libs.common.contracts.auth import Prove, Proven
 from libs.common.errors import UNAUTHORIZED, PresenceError
 from libs.common.identity import Identity
-from tests.integration.gateway.world import World, is_error
+from tests.integration.gateway.world import Answer, World, is_error
 
 SIGNATURE = "1f" + "a1" * 64
 TEXT = "Sign in to here as @alice.\nnonce: 1"
@@ -70,8 +70,19 @@ async def test_a_signature_of_nothing_or_of_another_is_401_with_a_hint(world: Wo
 
 
 async def test_trying_is_limited_as_logging_in_is(world: World, proofs: list[Prove]) -> None:
-    bearer = {"Authorization": f"Bearer {SIGNATURE}:mallory"}
-    answers = [await world.ask("POST", JOIN, {"challenge": TEXT}, headers=bearer) for _ in range(25)]
-    assert [answer.status for answer in answers].count(401) == len(proofs) == auth.login.limit.calls
+    """By account where the proof names it, by address in any case."""
+    limit = auth.login.limit
+    assert limit.per_account
+
+    async def tries(account: str, times: int) -> list[Answer]:
+        bearer = {"Authorization": f"Bearer {SIGNATURE}{account}"}
+        return [await world.ask("POST", JOIN, {"challenge": "another"}, headers=bearer) for _ in range(times)]
+
+    answers = await tries(":mallory", limit.per_account + 5)
+    assert [answer.status for answer in answers].count(401) == len(proofs) == limit.per_account
+    assert is_error(answers[-1], 429, "rate_limited")
+    assert (await tries(":mia", 1))[0].status == 401
+    answers = await tries("", limit.calls)
+    assert len(proofs) == limit.calls - 5, "those over an account's limit count as well"
     assert is_error(answers[-1], 429, "rate_limited")
     assert "retry_after" in answers[-1].body["details"]

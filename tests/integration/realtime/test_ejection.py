@@ -289,7 +289,7 @@ async def test_an_admission_of_one_who_is_muted_is_asked_about_each_time(replica
     await mute(replica.world)
     dave = await replica.enter(account("dave"))
     joined = await replica.world.call(spaces.join, Join(PHOTO.space_type, PHOTO.space_id), "dave")
-    dave.token = await replica.world.gatekeeper().identify(joined.session_token)
+    dave.token = await replica.world.gatekeeper().identify(joined.session_token, "203.0.113.9")
     assert dave.token.admission
     assert dave.token.admission.muted
     authorizer = Authorizer(replica.world.bus)

@@ -14,6 +14,7 @@ from libs.common.spaces import LOBBY, SpaceKey
 from libs.common.tokens import Admission, Token
 from tests.integration.common.world import account, guest, proxied
 from tests.integration.spaces_auth.world import World, running
+from tests.support.edge import HERE
 from tests.support.refusals import refusal
 
 PHOTO = SpaceKey("post", "alice/my-360-photo")
@@ -28,7 +29,7 @@ async def join(world: World, space: SpaceKey = PHOTO, who: str | Identity = "dav
 
 
 async def admission(world: World, joined: Admitted) -> Token:
-    return await world.gatekeeper().identify(joined.session_token)
+    return await world.gatekeeper().identify(joined.session_token, HERE)
 
 
 async def test_an_admission_is_the_same_identity_for_one_space(world: World) -> None:
@@ -96,10 +97,16 @@ async def test_a_hidden_space_cannot_be_joined_and_does_not_show(world: World, s
 
 
 @pytest.mark.parametrize(
-    ("space_type", "space_id"), [("post", "bob"), ("nothing", "x"), ("post", "../etc"), ("global", "hall")]
+    ("space_type", "space_id", "outcome"),
+    [
+        ("post", "bob", "not_found"),
+        ("global", "hall", "not_found"),
+        ("nothing", "x", "invalid_input"),
+        ("post", "../etc", "invalid_input"),
+    ],
 )
-async def test_a_name_that_is_no_space_is_invalid_input(world: World, space_type: str, space_id: str) -> None:
-    assert await refusal(join(world, SpaceKey(space_type, space_id))) == "invalid_input"
+async def test_a_name_that_is_no_space_is_refused(world: World, space_type: str, space_id: str, outcome: str) -> None:
+    assert await refusal(join(world, SpaceKey(space_type, space_id))) == outcome
 
 
 async def test_a_full_space_takes_moderators_only(world: World) -> None:

@@ -18,6 +18,7 @@ from libs.common.identity import Identity
 from libs.common.ids import new_id
 from tests.integration.common.world import caller, identity, proxied
 from tests.integration.spaces_auth.world import World, running
+from tests.support.edge import HERE
 from tests.support.refusals import refusal
 
 
@@ -33,7 +34,7 @@ async def signed(world: World, account: str = "alice") -> tuple[str, str]:
 
 async def test_a_signed_challenge_is_exchanged_for_a_token_that_every_edge_verifies(world: World) -> None:
     session = await world.login("alice")
-    found = await world.gatekeeper().identify(session.token)
+    found = await world.gatekeeper().identify(session.token, HERE)
     assert (found.identity.account, found.identity.display_name, found.admission) == ("alice", "alice", None)
     assert session.account == "alice"
     assert int(session.expires_at.timestamp()) == found.expires_at
@@ -142,8 +143,8 @@ async def test_a_refresh_token_is_exchanged_for_a_new_pair_of_the_same_login(wor
     second = await refresh(world, first)
     third = await refresh(world, second)
     assert len({first.refresh_token, second.refresh_token, third.refresh_token}) == 3
-    old = (await world.gatekeeper().identify(first.token)).identity
-    new = (await world.gatekeeper().identify(third.token)).identity
+    old = (await world.gatekeeper().identify(first.token, HERE)).identity
+    new = (await world.gatekeeper().identify(third.token, HERE)).identity
     assert (new.account, new.login_id) == ("alice", old.login_id)
     assert new.token_id != old.token_id
 
@@ -173,7 +174,7 @@ async def test_a_refresh_that_the_bus_brings_twice_is_one(world: World) -> None:
     answers += await asyncio.gather(*(refresh(world, first, "request-7") for _ in range(3)))
     assert len({answer.refresh_token for answer in answers}) == 1
     for answer in answers:
-        assert (await world.gatekeeper().identify(answer.token)).identity.account == "alice"
+        assert (await world.gatekeeper().identify(answer.token, HERE)).identity.account == "alice"
     second = await refresh(world, answers[0])
     assert (await refresh(world, first, "request-7")).refresh_token == answers[0].refresh_token, "late, but the same"
     assert await refusal(refresh(world, first, "request-8")) == "unauthorized"
@@ -186,17 +187,17 @@ async def test_a_refresh_token_that_comes_twice_ends_what_was_got_by_it(world: W
     """Also when the one who sees it fails between the two: it ends when the token comes again."""
     first, other = await world.login(), await world.login()
     second = await refresh(world, first)
-    alice = (await world.gatekeeper().identify(second.token)).identity
+    alice = (await world.gatekeeper().identify(second.token, HERE)).identity
     admission = (await world.call(spaces.join, Join("post", "bob/sculpture-hall"), alice)).session_token
     for _ in range(2):
         assert await refusal(refresh(world, first)) == "unauthorized"
         for token in (first.token, second.token, admission):
             with pytest.raises(PresenceError, match="logged out"):
-                await world.gatekeeper().identify(token)
+                await world.gatekeeper().identify(token, HERE)
         told: Any = await world.redis.redis.xrange(cache.LOGOUTS)
         assert [entry[b"id"].decode() for _, entry in told] == [alice.login_id], "so that live sockets hear of it"
         await world.redis.redis.flushdb()
-    assert (await world.gatekeeper().identify(other.token)).identity.account == "alice"
+    assert (await world.gatekeeper().identify(other.token, HERE)).identity.account == "alice"
 
 
 @pytest.mark.parametrize("token", ["x", "a" * 43, "' OR 1=1 --"])
@@ -219,24 +220,24 @@ async def test_refresh_tokens_are_not_stored_as_they_are(world: World) -> None:
 async def test_logout_ends_the_token_its_refresh_tokens_and_what_came_of_them(world: World) -> None:
     session, other = await world.login(), await world.login()
     edge = world.gatekeeper()
-    alice = (await edge.identify(session.token)).identity
+    alice = (await edge.identify(session.token, HERE)).identity
     admission = (await world.call(spaces.join, Join("post", "bob/sculpture-hall"), alice)).session_token
-    assert (await edge.identify(admission)).identity.account == "alice"
+    assert (await edge.identify(admission, HERE)).identity.account == "alice"
     refreshed = await refresh(world, session)
 
     await world.logout(session.token)
     for token in (session.token, refreshed.token, admission):
         with pytest.raises(PresenceError, match="logged out"):
-            await edge.identify(token)
+            await edge.identify(token, HERE)
     assert await refusal(refresh(world, refreshed)) == "unauthorized"
-    assert (await edge.identify(other.token)).identity.account == "alice", "another device's login goes on"
+    assert (await edge.identify(other.token, HERE)).identity.account == "alice", "another device's login goes on"
     assert (await refresh(world, other)).account == "alice"
 
 
 async def test_a_refresh_while_one_logs_out_leaves_nothing_that_works(world: World) -> None:
     for _ in range(10):
         session = await world.login()
-        identity = (await world.gatekeeper().identify(session.token)).identity
+        identity = (await world.gatekeeper().identify(session.token, HERE)).identity
         refreshed, _ = await asyncio.gather(
             refresh(world, session), world.call(auth.logout, Empty(), identity), return_exceptions=True
         )
@@ -259,7 +260,7 @@ async def test_a_denial_lasts_as_long_as_the_longest_token(world: World) -> None
 async def test_a_guest_keeps_its_id_for_the_life_of_its_token(world: World) -> None:
     made = await world.call(auth.guest, GuestRequest("Al"), "anonymous")
     edge = world.gatekeeper()
-    found = [(await edge.identify(made.token)).identity for _ in range(2)]
+    found = [(await edge.identify(made.token, HERE)).identity for _ in range(2)]
     assert {one.id for one in found} == {made.guest_id}
     assert (found[0].account, found[0].display_name) == (None, "Al (guest)")
     assert (await world.call(auth.guest, GuestRequest("Al"), "anonymous")).guest_id != made.guest_id
@@ -271,7 +272,7 @@ async def test_a_guests_token_can_be_logged_out(world: World) -> None:
     token = (await world.call(auth.guest, GuestRequest(), "anonymous")).token
     await world.logout(token)
     with pytest.raises(PresenceError) as raised:
-        await world.gatekeeper().identify(token)
+        await world.gatekeeper().identify(token, HERE)
     assert raised.value.kind is UNAUTHORIZED
 
 
@@ -281,31 +282,31 @@ async def test_a_guests_logout_ends_its_admissions(world: World, named: bool) ->
     edge, lobby = world.gatekeeper(), Join("global", "lobby")
     made = await world.call(auth.guest, GuestRequest(), "anonymous")
     token = made.token if named else (await world.call(spaces.join, lobby, "anonymous")).session_token
-    guest = (await edge.identify(token)).identity
+    guest = (await edge.identify(token, HERE)).identity
     admission = (await world.call(spaces.join, lobby, guest)).session_token
-    assert (await edge.identify(admission)).identity.id == guest.id
+    assert (await edge.identify(admission, HERE)).identity.id == guest.id
     await world.logout(token)
     for ended in (token, admission):
         with pytest.raises(PresenceError, match="logged out"):
-            await edge.identify(ended)
+            await edge.identify(ended, HERE)
 
 
 async def test_a_token_runs_out(database_url: str, redis_url: str, hive_url: str) -> None:
     async with running(database_url, redis_url, hive_url, token_seconds=-1) as world:
         token = (await world.login()).token
         with pytest.raises(PresenceError) as raised:
-            await world.gatekeeper().identify(token)
+            await world.gatekeeper().identify(token, HERE)
         assert raised.value.kind is SESSION_EXPIRED
 
 
 async def test_me_says_who_one_is(world: World) -> None:
     edge = world.gatekeeper()
-    alice = await world.call(auth.me, Empty(), (await edge.identify((await world.login()).token)).identity)
+    alice = await world.call(auth.me, Empty(), (await edge.identify((await world.login()).token, HERE)).identity)
     assert (alice.kind, alice.account, alice.guest_id, alice.operator) == ("account", "alice", None, False)
     made = await world.call(auth.guest, GuestRequest("Al"), "anonymous")
-    guest = await world.call(auth.me, Empty(), (await edge.identify(made.token)).identity)
+    guest = await world.call(auth.me, Empty(), (await edge.identify(made.token, HERE)).identity)
     assert (guest.kind, guest.account, guest.guest_id) == ("guest", None, made.guest_id)
-    nobody = await world.call(auth.me, Empty(), (await edge.identify("")).identity)
+    nobody = await world.call(auth.me, Empty(), (await edge.identify("", HERE)).identity)
     assert (nobody.kind, nobody.guest_id) == ("guest", None)
     operator = await world.call(auth.me, Empty(), caller(Identity("account", "olivia", "olivia", operator=True)))
     assert operator.operator
@@ -317,7 +318,7 @@ async def prove(world: World, challenge: str, account: str | None, signer: str =
         token = (await world.call(auth.prove, proof, "anonymous")).token
     except PresenceError as error:
         return error.kind.code
-    return str((await world.gatekeeper().identify(token)).identity.account)
+    return str((await world.gatekeeper().identify(token, HERE)).identity.account)
 
 
 async def test_a_signature_stands_for_a_token_once(world: World) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from libs.common import cache
+from libs.common import access, cache
+from libs.common.bus.base import Caller
 from libs.common.clock import now
 from libs.common.contracts import moderation, spaces
 from libs.common.contracts.moderation import (
@@ -22,8 +23,10 @@ from libs.common.contracts.moderation import (
     SetRole,
     UpdateSettings,
 )
+from libs.common.contracts.registry import Operation
 from libs.common.contracts.spaces import (
     GetSpace,
+    Join,
     LeaveSpace,
     ListSubrooms,
     Review,
@@ -152,19 +155,19 @@ async def test_the_person_behind_a_socket_is_banned(world: World) -> None:
 
 
 async def test_an_address_is_banned_for_everyone_below_who_says_so(world: World) -> None:
-    made = await world.call(moderation.ban, sanctioning(address="198.51.100.0/24"), "mona")
+    made = await world.call(moderation.ban, sanctioning(address=FAR), "mona")
     assert (made.subject_kind, made.subject) == ("address", None), "an address is the operators' business"
     for who in ("dave", "guest", "anonymous"):
         assert (await enter(world, who, FAR), await enter(world, who)) == ("banned", "ok")
     for who in ("mona", "mark", "alice", "olivia"):
-        assert await enter(world, who, FAR) == "ok", "a moderator's range hits neither moderators nor the owner"
-    await world.call(moderation.ban, sanctioning(address="198.51.100.0/24"), "olivia")
+        assert await enter(world, who, FAR) == "ok", "a moderator's address hits neither moderators nor the owner"
+    await world.call(moderation.ban, sanctioning(address=FAR), "olivia")
     assert [await enter(world, who, FAR) for who in ("alice", "mona", "olivia")] == ["banned", "banned", "ok"]
     there, elsewhere = await verdicts(world, member(account("dave"), address=FAR), member(account("carol")))
     assert (there.stays, there.code, elsewhere.stays) == (False, "banned", True)
     listing = ListSanctions(**WHERE)
     assert (await world.call(moderation.list_bans, listing, "alice")).bans[0].subject is None
-    assert (await world.call(moderation.list_bans, listing, "olivia")).bans[0].subject == "198.51.100.0/24"
+    assert (await world.call(moderation.list_bans, listing, "olivia")).bans[0].subject == f"{FAR}/32"
     lifting = LiftSanction(
         **WHERE, reason="enough", id=(await world.call(moderation.list_bans, listing, "alice")).bans[0].id
     )
@@ -181,10 +184,124 @@ async def test_a_ban_with_address_hits_the_address_the_person_came_from(world: W
     assert "2001" not in str(told)
 
 
-@pytest.mark.parametrize("range_", ["0.0.0.0/0", "10.0.0.0/8", "2001::/16"])
-async def test_a_range_of_half_the_world_is_banned_by_operators_only(world: World, range_: str) -> None:
-    assert await refusal(world.call(moderation.ban, sanctioning(address=range_), "alice")) == "invalid_input"
-    assert await refusal(world.call(moderation.ban, sanctioning(address=range_), "olivia")) == "ok"
+def some_guest(name: str, *, token: bool = True) -> Identity:
+    return Identity("guest", guest_id_of(name), f"Guest-{name}", token_id=f"token-of-{name}" if token else None)
+
+
+LOUD, NEXT = some_guest("loud"), some_guest("next")
+
+
+async def joins(world: World, who: Identity, address: str = NEAR) -> str:
+    return await refusal(world.bus.call(spaces.join, Join(**WHERE), Caller(who, "request", address)))
+
+
+@pytest.mark.parametrize("token", [True, False], ids=["with another token", "without a token"])
+async def test_a_guests_ban_holds_for_other_guests_of_its_address_until_it_is_lifted(world: World, token: bool) -> None:
+    """A guest's id costs nothing: the next one is a request away."""
+    again = some_guest("again", token=token)
+    assert await joins(world, LOUD) == "ok"
+    await world.call(moderation.ban, sanctioning(guest_id=LOUD.id), "mona")
+    assert [await joins(world, who) for who in (LOUD, again)] == ["banned", "banned"]
+    assert await joins(world, again, FAR) == "ok"
+    assert await joins(world, LOUD, FAR) == "banned"
+    assert await joins(world, identity("dave")) == "ok"
+    await world.call(moderation.unban, LiftSanction(**WHERE, reason="enough", guest_id=LOUD.id), "mona")
+    assert [await joins(world, who) for who in (LOUD, again)] == ["ok", "ok"]
+
+
+async def test_a_guests_ban_puts_other_guests_of_its_address_out_and_nobody_else(world: World) -> None:
+    await joins(world, LOUD)
+    inside = [member(LOUD), member(NEXT), member(NEXT, address=FAR), member(identity("dave"))]
+    epoch = (await review(world, *inside)).epoch
+    await world.call(moderation.ban, sanctioning(guest_id=LOUD.id), "mona")
+    found = await review(world, *inside)
+    assert found.epoch > epoch
+    assert [verdict.stays for verdict in found.verdicts] == [False, False, True, True]
+    assert [verdict.code for verdict in found.verdicts[:2]] == ["banned", "banned"]
+    assert found.verdicts[1].reason != "rude", "why another was banned is no business of theirs"
+
+
+async def test_a_guests_mute_holds_for_other_guests_of_its_address(world: World) -> None:
+    async def muted(who: Identity, address: str = NEAR) -> bool:
+        async with world.owner.database.read() as connection:
+            return (await access.look(connection, who, PHOTO, (), address)).muted
+
+    await joins(world, LOUD)
+    await world.call(moderation.mute, sanctioning(guest_id=LOUD.id), "mona")
+    assert [await muted(who) for who in (LOUD, NEXT, identity("dave"))] == [True, True, False]
+    assert [await muted(who, FAR) for who in (LOUD, NEXT)] == [True, False]
+    await world.call(moderation.unmute, LiftSanction(**WHERE, reason="enough", guest_id=LOUD.id), "mona")
+    assert not await muted(NEXT)
+
+
+async def test_the_address_of_a_guest_who_is_banned_is_shown_to_nobody(world: World) -> None:
+    await joins(world, LOUD)
+    made = await world.call(moderation.ban, sanctioning(guest_id=LOUD.id), "mona")
+    shown: list[Any] = [made]
+    for who in ("mona", "alice", "olivia"):
+        shown += (await world.call(moderation.list_bans, ListSanctions(**WHERE), who)).bans
+        shown += (await world.call(moderation.list_audit, ListAudit(**WHERE), who)).entries
+    shown += [event.payload for event in world.bus.published]
+    assert len(shown) > 6
+    assert NEAR not in str(shown)
+
+
+async def test_an_address_is_bound_by_a_guests_ban_for_a_week_and_the_guest_for_good(world: World) -> None:
+    await joins(world, LOUD)
+    await world.call(moderation.ban, sanctioning(guest_id=LOUD.id), "mona")
+    for days, outcome in ((6.9, "banned"), (7.1, "ok")):
+        await world.owner.sql(
+            "UPDATE space_sanctions SET created_at = now() - make_interval(secs => :ago)", ago=days * 86_400
+        )
+        assert [await joins(world, who) for who in (LOUD, NEXT)] == ["banned", outcome]
+
+
+async def test_the_end_of_a_mute_is_known_for_who_shares_the_address_of_a_guest(world: World) -> None:
+    async def ends(who: Identity) -> float | None:
+        async with world.owner.database.read() as connection:
+            return (await access.look(connection, who, PHOTO, (), NEAR)).mute_ends
+
+    await joins(world, LOUD)
+    await world.call(moderation.mute, sanctioning(guest_id=LOUD.id), "mona")
+    assert await ends(LOUD) is None
+    week = now().timestamp() + access.GUEST_ADDRESS_DAYS * 86_400
+    assert abs((await ends(NEXT) or 0) - week) < 60
+
+
+@pytest.mark.parametrize("act", [moderation.ban, moderation.mute, moderation.kick])
+@pytest.mark.parametrize("range_", ["0.0.0.0/0", "10.0.0.0/16", "198.51.100.0/24", "198.51.100.6/31", "2001:db8::/63"])
+async def test_a_range_is_for_operators_only_or_an_owner_would_find_an_address_by_halving(
+    world: World, act: Operation[Any, Any], range_: str
+) -> None:
+    asked = Kick if act is moderation.kick else ImposeSanction
+    request = asked(**WHERE, reason="rude", address=range_)
+    assert await refusal(world.call(act, request, "alice")) == "forbidden"
+    assert await refusal(world.call(act, request, "olivia")) == "ok"
+
+
+@pytest.mark.parametrize("address", ["198.51.100.7", "198.51.100.7/32", "2001:db8::7", "2001:db8::/64"])
+async def test_one_address_is_banned_by_an_owner(world: World, address: str) -> None:
+    assert await refusal(world.call(moderation.ban, sanctioning(address=address), "alice")) == "ok"
+
+
+async def test_lifting_a_ban_with_address_lifts_the_address_too(world: World) -> None:
+    for act, undo in ((moderation.ban, moderation.unban), (moderation.mute, moderation.unmute)):
+        assert await enter(world, "dave", "2001:db8:5:6::77") == "ok"
+        await world.call(act, sanctioning(account="dave", with_address=True), "mona")
+        await world.call(undo, LiftSanction(**WHERE, reason="made up", account="dave"), "mona")
+        assert await enter(world, "dave", "2001:db8:5:6::77") == "ok"
+        assert await enter(world, "guest", "2001:db8:5:6:ffff::1") == "ok"
+        kind = "ban" if act is moderation.ban else "mute"
+        listed = await world.call(moderation.list_bans, ListSanctions(**WHERE, kind=kind), "olivia")
+        assert listed.bans == []
+
+
+async def test_lifting_a_ban_leaves_an_address_that_was_banned_for_itself(world: World) -> None:
+    await enter(world, "dave", "2001:db8:5:6::77")
+    await world.call(moderation.ban, sanctioning(account="dave"), "mona")
+    await world.call(moderation.ban, sanctioning(address="2001:db8:5:6::1"), "mona")
+    await world.call(moderation.unban, LiftSanction(**WHERE, reason="made up", account="dave"), "mona")
+    assert await enter(world, "dave", "2001:db8:5:6::77") == "banned"
 
 
 @pytest.mark.parametrize(
@@ -193,11 +310,16 @@ async def test_a_range_of_half_the_world_is_banned_by_operators_only(world: Worl
         {},
         {"account": "dave", "address": NEAR},
         {"address": "here"},
-        {"account": "dave", "until": now() - timedelta(seconds=1)},
+        {"address": "1.2.3"},
     ],
 )
-async def test_a_ban_says_whom_and_until_when(world: World, fields: dict[str, Any]) -> None:
+async def test_a_ban_says_whom(world: World, fields: dict[str, Any]) -> None:
     assert await refusal(world.call(moderation.ban, sanctioning(**fields), "mona")) == "invalid_input"
+
+
+async def test_a_ban_that_would_be_over_already_is_a_conflict(world: World) -> None:
+    over = sanctioning(account="dave", until=now() - timedelta(seconds=1))
+    assert await refusal(world.call(moderation.ban, over, "mona")) == "conflict"
 
 
 @pytest.mark.parametrize("operation", [moderation.ban, moderation.mute, moderation.kick])
@@ -252,7 +374,7 @@ async def test_the_kicked_leave_and_may_come_back(world: World) -> None:
 
 
 async def test_everyone_from_an_address_is_kicked_but_those_above(world: World) -> None:
-    await world.call(moderation.kick, Kick(**WHERE, reason="raid", address="198.51.100.0/24"), "mona")
+    await world.call(moderation.kick, Kick(**WHERE, reason="raid", address=FAR), "mona")
     people = [account("dave"), account("alice"), Identity("guest", "0192", "G")]
     found = await verdicts(world, *(member(who, 0, FAR) for who in people), member(account("carol"), 0, NEAR))
     assert [verdict.stays for verdict in found] == [False, True, False, True]

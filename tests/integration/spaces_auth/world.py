@@ -17,12 +17,14 @@ from libs.common.contracts.presence import Position
 from libs.common.contracts.registry import Operation
 from libs.common.contracts.spaces import Review, Reviewed, ReviewedMember
 from libs.common.edge.gatekeeper import Gatekeeper
+from libs.common.edge.limits import RateLimits
 from libs.common.identity import Identity, service_identity
 from libs.common.settings import EdgeSettings
 from libs.common.spaces import SpaceKey
 from services.spaces_auth.app import build
 from services.spaces_auth.settings import Settings
 from tests.integration.common.world import Owner, RecordingBus, caller, identity
+from tests.support.edge import HERE
 from tests.support.settings import defaults
 from tests.support.waiting import eventually
 
@@ -72,10 +74,12 @@ class World:
 
     def gatekeeper(self) -> Gatekeeper:
         """A new edge's; it knows no keys yet."""
-        return Gatekeeper(self.bus, self.redis, defaults(EdgeSettings, operators=OPERATORS), "gateway")
+        settings = defaults(EdgeSettings, operators=OPERATORS)
+        limits = RateLimits(self.settings.redis_url, settings.rate_limit_factor)
+        return Gatekeeper(self.bus, self.redis, limits, settings, "gateway")
 
     async def logout(self, token: str) -> None:
-        identity = (await self.gatekeeper().identify(token)).identity
+        identity = (await self.gatekeeper().identify(token, HERE)).identity
         await self.call(auth.logout, Empty(), identity)
 
     async def review_entry(self, space: SpaceKey, who: str | Identity, address: str = "203.0.113.9") -> Reviewed:

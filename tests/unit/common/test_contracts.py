@@ -78,7 +78,7 @@ def test_a_post_that_writes_words_can_be_repeated() -> None:
 
 async def handled_by(registry: Registry, method: str, path: str) -> str | None:
     """The operation whose handler the router picks; None for none."""
-    app, routes = web.Application(), Routes(registry, *[None] * 3)  # type: ignore[arg-type]
+    app, routes = web.Application(), Routes(registry, *[None] * 2)  # type: ignore[arg-type]
     routes._handler = lambda operation, _: _named(operation.name)  # type: ignore[method-assign,assignment]
     routes.add_to(app.router)
 
@@ -94,10 +94,13 @@ def _named(name: str) -> object:
     return handler
 
 
-@pytest.mark.parametrize("space_id", ["bob/my-post", "bob%2Fmy-post", "123", "hive-123456"])
-async def test_every_route_leads_to_its_own_operation(space_id: str) -> None:
+@pytest.mark.parametrize(
+    ("space_type", "space_id"),
+    [("post", "bob/my-post"), ("post", "bob%2Fmy-post"), ("document", "123"), ("community", "hive-123456")],
+)
+async def test_every_route_leads_to_its_own_operation(space_type: str, space_id: str) -> None:
     for record, binding in ROUTES:
-        path = binding.path.format(**{**EXAMPLES, "space_id": space_id})
+        path = binding.path.format(**{**EXAMPLES, "space_type": space_type, "space_id": space_id})
         assert await handled_by(REGISTRY, binding.method, path) == record.name, path
 
 

@@ -117,10 +117,54 @@ def body_fields(operation: dict[str, Any]) -> set[str]:
     return set(schema.get("properties", {}))
 
 
-def test_a_success_is_described_with_its_status() -> None:
+def test_a_success_is_described_with_its_status_and_every_error_with_its_own() -> None:
+    errors = {"400", "401", "403", "404", "429", "500", "503"}
     for record, binding in REGISTRY.bound(Http):
         answers = OPENAPI["paths"][binding.path][binding.method.lower()]["responses"]
-        assert set(answers) == {str(binding.status), "default"}, record.name
+        of_writes = set() if binding.method == "GET" else {"409", "413"}
+        assert set(answers) == {str(binding.status), *errors, *of_writes}, record.name
+
+
+def patterns(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("pattern"), str):
+            yield value["pattern"]
+        for part in value.values():
+            yield from patterns(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from patterns(part)
+
+
+def test_patterns_are_anchored_and_have_nothing_that_only_python_reads() -> None:
+    found = set(patterns(OPENAPI))
+    assert len(found) > 10
+    for pattern in found:
+        assert pattern.startswith("^")
+        assert pattern.endswith("$")
+        assert not re.search(r"\\[AZU]|\(\?[P#aiLmsux<]", pattern), pattern
+
+
+def test_what_a_request_has_exactly_one_of_is_stated() -> None:
+    kick = OPENAPI["paths"]["/api/spaces/{space_type}/{space_id}/kick"]["post"]
+    alternatives = kick["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
+    assert [one["required"] for one in alternatives] == [["account"], ["guest_id"], ["address"], ["socket_id"]]
+
+
+def test_events_are_those_that_the_registry_has() -> None:
+    subscribe = OPENAPI["paths"]["/api/webhooks/subscribe"]["post"]
+    events = subscribe["requestBody"]["content"]["application/json"]["schema"]["properties"]["events"]
+    assert set(events["items"]["enum"]) >= {binding.event for _, binding in REGISTRY.bound(Webhook)}
+    assert events["minItems"] == 1
+
+
+def test_a_body_is_required_where_something_in_it_is() -> None:
+    for path, method, needed in (
+        ("/api/auth/login", "post", True),
+        ("/api/auth/logout", "post", False),
+        ("/api/spaces/{space_type}/{space_id}/bans", "delete", True),
+    ):
+        assert OPENAPI["paths"][path][method]["requestBody"]["required"] is needed
 
 
 def test_the_error_has_every_code_of_the_catalogue() -> None:

@@ -20,6 +20,7 @@ class PresenceSession(Base):
     __table_args__ = (
         Index("ix_presence_sessions_space", "space_type", "space_id", "last_activity"),
         Index("ix_presence_sessions_last_activity", "last_activity"),
+        Index("ix_presence_sessions_left_at", "left_at"),
     )
 
     id: Mapped[Uuid] = mapped_column(primary_key=True)
@@ -74,7 +75,8 @@ class SpaceSanction(Base):
     """A ban or mute of an account, a guest or an address range, until a time or lifted.
 
     It hits roles below `beats` (the numbers of `access.Role`): who moderates cannot shut the owner out by an address.
-    `address_range` is the subject of an address, and null otherwise.
+    `address_range` is the subject of an address, and null otherwise. `guest_range` is where a guest who is the subject
+    came from: the sanction holds for other guests from there, and is shown to nobody.
     """
 
     __tablename__ = "space_sanctions"
@@ -91,6 +93,7 @@ class SpaceSanction(Base):
     subject_kind: Mapped[str]
     subject: Mapped[str]
     address_range: Mapped[str | None] = mapped_column(CIDR)
+    guest_range: Mapped[str | None] = mapped_column(CIDR)
     beats: Mapped[int] = mapped_column(SmallInteger, server_default="5")
     reason: Mapped[str]
     imposed_by: Mapped[str]

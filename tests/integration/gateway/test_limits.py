@@ -1,0 +1,132 @@
+"""What is no call of an operation is limited by address too: failed logins, refused calls, health and every page."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from libs.common.bus.base import Caller
+from libs.common.contracts import analytics, log
+from libs.common.contracts.log import HeadNumbers
+from libs.common.contracts.registry import Limit
+from libs.common.edge import gatekeeper
+from libs.common.edge.limits import LimitHere
+from services.gateway import server
+from tests.integration.gateway.conftest import Run
+from tests.integration.gateway.world import OPERATOR_TOKEN, ORIGIN, Answer, World, is_error
+
+FACTOR = 0.05
+FAILURES, PAGES = round(gatekeeper.FAILURES.calls * FACTOR), round(server.PAGES.calls * FACTOR)
+ELSEWHERE = {"X-Forwarded-For": "192.0.2.7"}
+
+
+@pytest.fixture
+async def strict(redis_url: str, run: Run) -> Any:
+    """A gateway with a twentieth of each limit."""
+    async with run(redis_url, rate_limit_factor=FACTOR) as world:
+        yield world
+
+
+async def ask(world: World, path: str, times: int, **headers: str) -> list[Answer]:
+    return [await world.ask("GET", path, headers=headers) for _ in range(times)]
+
+
+def statuses(answers: list[Answer]) -> Counter[int]:
+    return Counter(answer.status for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("path", "bearer"),
+    [("/api/auth/me", "Bearer junk"), ("/api/spaces", "Bearer a.b.c"), ("/api/admin/status", "Bearer guessed")],
+)
+async def test_refused_bearers_are_limited_by_address_and_told_when_to_come_back(
+    strict: World, path: str, bearer: str
+) -> None:
+    answers = await ask(strict, path, FAILURES + 3, Authorization=bearer, Origin=ORIGIN)
+    assert [answer.status for answer in answers] == [401] * FAILURES + [429] * 3
+    assert is_error(answers[-1], 429, "rate_limited")
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= gatekeeper.FAILURES.seconds
+    assert answers[-1].headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert statuses(await ask(strict, path, 1, Authorization=bearer, **ELSEWHERE)) == {401: 1}
+
+
+async def test_forged_signatures_count_as_other_failures_do(strict: World) -> None:
+    good = strict.bearer("alice")["Authorization"]
+    forged = good[:-8] + ("AAAAAAAA" if not good.endswith("AAAAAAAA") else "BBBBBBBB")
+    answers = await ask(strict, "/api/auth/me", FAILURES, Authorization=forged)
+    answers += await ask(strict, "/api/auth/me", 1, Authorization="Bearer junk")
+    assert statuses(answers) == {401: FAILURES, 429: 1}
+
+
+async def test_who_has_a_good_token_is_let_in_beside_a_stranger_of_the_same_address(strict: World) -> None:
+    await ask(strict, "/api/auth/me", FAILURES + 1, Authorization="Bearer junk")
+    assert statuses(await ask(strict, "/api/auth/me", 1, **strict.bearer("alice"))) == {200: 1}
+    assert statuses(await ask(strict, "/api/auth/me", 1)) == {200: 1}
+
+
+async def test_who_guessed_too_often_is_not_told_which_guess_is_the_operators_token(strict: World) -> None:
+    await ask(strict, "/api/admin/status", FAILURES, Authorization="Bearer guess")
+    right = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
+    assert statuses(await ask(strict, "/api/admin/status", 1, **right)) == {429: 1}
+    assert statuses(await ask(strict, "/api/admin/status", 1, **right, **ELSEWHERE)) == {200: 1}
+
+
+async def test_calls_that_are_refused_for_want_of_a_login_count_as_calls(strict: World) -> None:
+    calls = round(analytics.popular.limit.calls * FACTOR)
+    answers = await ask(strict, "/api/analytics/popular", calls + 2)
+    assert [answer.status for answer in answers] == [401] * calls + [429] * 2
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/health", "/health", "/openapi.json", "/asyncapi.json", "/docs", "/", "/web/page.css", "/nothing"]
+)
+async def test_every_page_is_limited_by_address(strict: World, path: str) -> None:
+    answers = await ask(strict, path, PAGES + 2, Origin=ORIGIN)
+    assert [answer.status for answer in answers] == [404 if path == "/nothing" else 200] * PAGES + [429] * 2
+    assert is_error(answers[-1], 429, "rate_limited")
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= server.PAGES.seconds
+    assert answers[-1].headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert statuses(await ask(strict, path, 1, **ELSEWHERE)) != {429: 1}
+    assert (await strict.ask("GET", "/api/spaces")).status == 200, "operations have limits of their own"
+
+
+async def test_pages_and_refused_methods_share_one_budget(strict: World) -> None:
+    await ask(strict, "/docs", PAGES)
+    assert (await strict.ask("DELETE", "/api/spaces")).status == 429
+
+
+async def test_a_budget_of_this_process_comes_back_with_its_window_and_forgets_everybody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("libs.common.edge.limits.time.monotonic", lambda: now)
+    limit = LimitHere(Limit(2, 60), 1.0)
+    assert [limit.spend("192.0.2.1").exceeded for _ in range(3)] == [False, False, True]
+    assert not limit.spend("192.0.2.2").exceeded
+    now = 160.0
+    assert not limit.spend("192.0.2.1").exceeded
+    assert len(limit._counts) == 1
+
+
+async def test_health_is_asked_of_the_parts_once_however_many_ask(world: World) -> None:
+    asked = 0
+
+    async def heads(_: Caller, __: log.Heads) -> HeadNumbers:
+        nonlocal asked
+        asked += 1
+        return HeadNumbers({"global:lobby": 0})
+
+    world.bus.serve(log.heads, heads)
+    answers = await asyncio.gather(*(world.ask("GET", path) for path in ("/api/health", "/health") * 50))
+    assert statuses(answers) == {200: 100}
+    assert asked <= 2, "one look a second"
+
+
+async def test_a_page_that_the_client_has_is_not_sent_again(world: World) -> None:
+    for path in ("/", "/docs", "/openapi.json", "/web/page.css"):
+        first = await world.ask("GET", path)
+        again = await world.ask("GET", path, headers={"If-None-Match": first.headers["ETag"]})
+        assert (first.status, again.status, again.body) == (200, 304, b"")
+        assert again.headers["ETag"] == first.headers["ETag"]
+        assert (await world.ask("GET", path, headers={"If-None-Match": '"another"'})).status == 200
