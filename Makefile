@@ -7,7 +7,7 @@ PRESENCE_OPERATOR_TOKEN ?= presence-operator
 export PRESENCE_PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down restart test test-quick check format logs ps psql sync migrate lock bench
+.PHONY: help bootstrap up down restart test test-quick check format logs ps psql sync migrate lock pin bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -68,3 +68,6 @@ lock: bootstrap ## lock the dependencies of pyproject.toml and package.json agai
 	  --constraint requirements/dev.txt --python-version 3.12 - -o requirements/demo.txt
 	@npm install --package-lock-only --silent
 	@deploy/local/bootstrap.sh
+
+pin: ## write the digests of the images of compose beside their versions (asks their registry; needs Docker)
+	@sh deploy/compose/pin.sh

@@ -161,7 +161,7 @@ async def replicas(lab: Lab) -> Outcome:
     """One room on two replicas and Redis. The whole system shares the machine."""
     lab.server_alone(False)
     people = lab.plan.people(1000)
-    two = Contestant(NODE, processes=2, arguments=(str(lab.system.redis_port),))
+    two = Contestant(NODE, processes=2, arguments=(lab.system.redis_url,))
     options = {"hertz": 10, "sample": _sample(people), "features": COMPACT}
     found = await lab.compare([Contestant(OURS, BOTH), two], "pose", people, **options)
     title = f"two replicas and Redis, 10 Hz each, {people} clients in one room"

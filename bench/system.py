@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import aiohttp
 import asyncpg
@@ -37,8 +36,8 @@ class System:
         self._numbers = itertools.count(1)
 
     @property
-    def redis_port(self) -> int:
-        return urlsplit(self._stack.settings["PRESENCE_REDIS_URL"]).port or 6379
+    def redis_url(self) -> str:
+        return self._stack.settings["PRESENCE_REDIS_URL"]
 
     async def log_in(self, people: int) -> None:
         """A token of its own for each of the people, as a browser gets it."""

@@ -1,21 +1,21 @@
 // Node's Socket.IO as its documentation shows it: plain handlers, the options it comes with.
-//   node relay.js PORT [REDIS_PORT]     with Redis: its own adapter, for two processes in one room
+//   node relay.js PORT [REDIS_URL]     with Redis: its own adapter, for two processes in one room
 const { createServer } = require('http')
 const { Server } = require('socket.io')
 
-async function redisAdapter(port) {
+async function redisAdapter(url) {
   const { createClient } = require('redis')
   const { createAdapter } = require('@socket.io/redis-adapter')
-  const publisher = createClient({ url: `redis://127.0.0.1:${port}` })
+  const publisher = createClient({ url })
   const subscriber = publisher.duplicate()
   await Promise.all([publisher.connect(), subscriber.connect()])
   return createAdapter(publisher, subscriber)
 }
 
-async function main(port, redisPort) {
+async function main(port, redisUrl) {
   const http = createServer()
   const io = new Server(http)
-  if (redisPort) io.adapter(await redisAdapter(redisPort))
+  if (redisUrl) io.adapter(await redisAdapter(redisUrl))
   io.on('connection', (socket) => {
     const others = () => socket.to(socket.data.room)
     socket.on('join-space', ({ spaceType, spaceId }, ack) => {

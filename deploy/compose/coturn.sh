@@ -1,6 +1,6 @@
 #!/bin/sh
 # Starts coturn with what is not in turnserver.conf: the secret (in a file, since a command line is visible to every user
-# of the host), the realm, and Caddy's certificate once there is one. Without it TURN over TLS (5349) stays closed.
+# of the host), the realm, and the domain's certificate once there is one. Without it TURN over TLS (5349) stays closed.
 set -eu
 configuration=/tmp/turnserver.conf
 (umask 077 && : >"$configuration")
@@ -8,13 +8,10 @@ configuration=/tmp/turnserver.conf
   cat /etc/coturn/turnserver.conf
   echo "static-auth-secret=$TURN_SECRET"
   echo "realm=$PRESENCE_DOMAIN"
-  for certificate in /caddy/caddy/certificates/*/"$PRESENCE_DOMAIN"/"$PRESENCE_DOMAIN".crt; do
-    if [ -f "$certificate" ]; then
-      echo "cert=$certificate"
-      echo "pkey=${certificate%.crt}.key"
-      break
-    fi
-  done
+  if [ -f /certificate/certificate ]; then
+    echo "cert=/certificate/certificate"
+    echo "pkey=/certificate/key"
+  fi
 } >"$configuration"
 # shellcheck disable=SC2086 - several options in one variable
 exec turnserver -c "$configuration" ${TURN_OPTIONS:-}

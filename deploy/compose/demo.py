@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import contextlib
 import os
 import sys
 from urllib.parse import urlsplit
@@ -18,14 +19,16 @@ from deploy.local.primary import seed
 HIVE_PORT = 8090
 
 
-async def primary(server: str, url: str) -> None:
-    """Make and fill the database of `url`. What is there already is left as it is."""
-    name = urlsplit(url).path.removeprefix("/")
-    connection = await asyncpg.connect(server)
+async def primary(owner_url: str, url: str) -> None:
+    """Make and fill the database of `url`, and the role that it names. What is there already is left as it is."""
+    parts = urlsplit(url)
+    role, database = parts.username, parts.path.removeprefix("/")
+    connection = await asyncpg.connect(owner_url)
     try:
-        await connection.execute(f'CREATE DATABASE "{name}"')
-    except asyncpg.DuplicateDatabaseError:
-        pass
+        with contextlib.suppress(asyncpg.DuplicateObjectError):
+            await connection.execute(f"CREATE ROLE \"{role}\" LOGIN PASSWORD '{parts.password}'")
+        with contextlib.suppress(asyncpg.DuplicateDatabaseError):
+            await connection.execute(f'CREATE DATABASE "{database}" OWNER "{role}"')
     finally:
         await connection.close()
     print(f"The demo primary holds {await seed(url)} posts.")

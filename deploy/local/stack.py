@@ -35,6 +35,9 @@ from deploy.local.servers.postgres import Postgres
 from deploy.local.servers.rabbitmq import RabbitMQ
 from deploy.local.servers.redis import Redis
 from deploy.local.workplace import Workplace, make_key
+from deploy.logins.passwords import WITH_DATABASE, WITH_LOGIN, WITH_REDIS, variable, with_login
+from deploy.logins.postgres import login as database_login
+from deploy.logins.postgres import set_logins
 
 DEFAULT_PORT = 8080
 OPERATOR_TOKEN = "presence-operator"  # noqa: S105 - of the local stack only
@@ -51,13 +54,20 @@ SERVICES: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "gateway": (("-m", "services.gateway"), {}),
 }
 PUBLIC = ("gateway", "r1", "r2")  # those with an HTTP port of their own, in the order Caddy wants them
+REPLICAS = ("r1", "r2")  # of realtime
+LOGINS = {  # which services have a login of their own there
+    "PRESENCE_DATABASE_URL": WITH_DATABASE,
+    "PRESENCE_REDIS_URL": WITH_REDIS,
+    "PRESENCE_AMQP_URL": WITH_LOGIN,
+}
 
 # What each waits for; what is not named here starts at once.
 NEEDS: dict[str, tuple[str, ...]] = {
     "databases": ("postgres",),
     "primary": ("databases",),
     "migrations": ("databases",),
-    **dict.fromkeys(SERVICES, ("redis", "rabbitmq", "hive", "primary", "migrations")),
+    "logins": ("migrations",),
+    **dict.fromkeys(SERVICES, ("redis", "rabbitmq", "hive", "primary", "migrations", "logins")),
     "caddy": tuple(SERVICES),
 }
 
@@ -65,7 +75,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
 class Stack:
     """One Presence on this machine, with everything it needs, in the folder `root`.
 
-    A server whose URL is in `environ` (default: ours) is used and not started. `services` replaces our own processes in
+    A server whose URL is in `environ` (default: ours) is used and not started; with the services' passwords there
+    (`CHAT_PASSWORD` and so on) each service logs in as itself. `services` replaces our own processes in
     the tests of the stack itself.
     """
 
@@ -84,12 +95,13 @@ class Stack:
         self._ports = Ports(self.place.root / "ports.json")
         self._guardian = Guardian()
         self._environ = own_environment(environ)
+        self._passwords = {service: self._password(service) for service in WITH_LOGIN}
         self._services = services
         port = self._ports.reserve
         broker_ports = (port("amqp"), port("erlang"), port("epmd"))
         self._postgres = Postgres(self.place, self._guardian, port("postgres"), durable=durable)
-        self._redis = Redis(self.place, self._guardian, port("redis"))
-        self._rabbitmq = RabbitMQ(self.place, self._guardian, broker_ports)
+        self._redis = Redis(self.place, self._guardian, port("redis"), self._passwords)
+        self._rabbitmq = RabbitMQ(self.place, self._guardian, broker_ports, self._passwords)
         self._coturn = Coturn(self.place, self._guardian, port("turn"), self._turn_secret, loopback_peers=True)
         self.settings = self._settings()
         self.components = {component.name: component for component in self._components()}
@@ -135,6 +147,11 @@ class Stack:
         """Returns the URL at which a service answers /livez, /readyz and /metrics."""
         return f"http://127.0.0.1:{self._ports.reserve(f'{name}.ops')}"
 
+    def settings_of(self, service: str) -> dict[str, str]:
+        """Returns the settings of one service: at each server its own login, where it has one."""
+        shared = {name: value for name, value in self.settings.items() if name not in LOGINS}
+        return shared | {setting: self._url_of(setting, service) for setting in LOGINS if service in LOGINS[setting]}
+
     # The parts
 
     def _components(self) -> Iterator[Component]:
@@ -152,6 +169,8 @@ class Stack:
         if ALEMBIC.exists():
             command = ("-m", "alembic", "-c", str(ALEMBIC), "upgrade", "head")
             yield Task("migrations", self.place, self._guardian, command, self.settings)
+        if "PRESENCE_DATABASE_URL" not in self._environ:
+            yield Step("logins", lambda: set_logins(self.settings["PRESENCE_DATABASE_URL"], self._database_logins))
         yield from (self._service(name) for name in self._services)
         yield self._caddy()
 
@@ -175,12 +194,21 @@ class Stack:
         command, own = self._services[name]
         ops_port = self._ports.reserve(f"{name}.ops")
         ports = {"PRESENCE_OPS_PORT": str(ops_port), "PRESENCE_HTTP_PORT": str(self.http_port(name))}
-        settings = {**self.settings, **own, **ports}
+        settings = {**self.settings_of("realtime" if name in REPLICAS else name), **own, **ports}
         return Service(name, self.place, self._guardian, command, settings, (ops_port, "/readyz"))
+
+    def _url_of(self, setting: str, service: str) -> str:
+        """A server that was given without the services' passwords is used with the login that was given."""
+        url = self.settings[setting]
+        if setting in self._environ and variable(service) not in self._environ:
+            return url
+        user = database_login(service) if setting == "PRESENCE_DATABASE_URL" else service
+        return with_login(url, user, self._passwords[service])
 
     def _caddy(self) -> Process:
         gateway, first, second = (self.http_port(name) for name in PUBLIC)
-        return Caddy(self.place, self._guardian, self.public_port, (gateway, first, second))
+        secret = self.settings["PRESENCE_PROXY_SECRET"]
+        return Caddy(self.place, self._guardian, self.public_port, (gateway, first, second), secret)
 
     def _settings(self) -> dict[str, str]:
         """Returns the settings that every service gets. Values already in the environment win."""
@@ -195,6 +223,7 @@ class Stack:
             "PRESENCE_PUBLIC_URL": self.url,
             "PRESENCE_ALLOWED_ORIGINS": f"{own_origins},https://dlux.io,https://vue.dlux.io",
             "PRESENCE_HTTP_HOST": "127.0.0.1",
+            "PRESENCE_PROXY_SECRET": secret("proxy_secret"),
             "PRESENCE_OPERATOR_TOKEN": OPERATOR_TOKEN,
             "PRESENCE_SECRET_KEY": secret("secret_key", make_key),
             "PRESENCE_CHAT_ARCHIVE": str(self.place.root / "archive"),
@@ -208,6 +237,9 @@ class Stack:
         uris = ",".join(self._coturn.turn_uris)
         return {"PRESENCE_STUN_URIS": self._coturn.stun_uri, "PRESENCE_TURN_URIS": uris}
 
+    def _password(self, service: str) -> str:
+        return self._environ.get(variable(service)) or self.place.secret(f"{service}_password")
+
     @property
     def _replica_password(self) -> str:
         return self._environ.get("DB_REPLICA_PASSWORD") or self.place.secret("replica_password")
@@ -215,6 +247,10 @@ class Stack:
     @property
     def _turn_secret(self) -> str:
         return self._environ.get("TURN_SECRET") or self.place.secret("turn_secret")
+
+    @property
+    def _database_logins(self) -> dict[str, str]:
+        return {service: self._passwords[service] for service in WITH_DATABASE}
 
     async def _make_databases(self) -> None:
         """The databases of our own PostgreSQL; the replica's role makes further roles, for the services' grants."""

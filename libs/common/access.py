@@ -33,6 +33,7 @@ class Action(StrEnum):
 
 
 _NOT_OVER = "Moderators cannot do that to the owner or to each other."
+GUEST_ADDRESS_DAYS = 7  # for which a guest's ban or mute holds for other guests of its address; addresses change hands
 _MAY_EDIT = ("edit", "admin")
 _MAY_COMMENT = ("comment", *_MAY_EDIT)
 
@@ -59,6 +60,7 @@ class Standing:
     banned: bool  # by one who may do that to this role; never an operator
     muted: bool
     settings: Mapping[str, Any]
+    mute_ends: float | None = None  # Unix time in seconds at which the first of the mutes ends
     document_permission: str | None = None  # read, comment, edit or admin, as the document names this account
 
     @property
@@ -159,16 +161,22 @@ SELECT content.owner, content.public,
     WHERE r.space_type = :space_type AND r.space_id = :space_id AND r.account = people.account) AS given_here,
   (SELECT permission FROM collaboration_permissions d
     WHERE :space_type = 'document' AND d.space_id = :space_id AND d.account = people.account) AS document_permission,
-  sanctions.ban, sanctions.mute,
+  sanctions.ban, sanctions.mute, sanctions.mute_ends,
   (SELECT to_jsonb(x) FROM presence_space_settings x
     WHERE x.space_type = :space_type AND x.space_id = :space_id) AS settings
 FROM people LEFT JOIN content ON true, LATERAL (
-  SELECT max(beats) FILTER (WHERE kind = 'ban') AS ban, max(beats) FILTER (WHERE kind = 'mute') AS mute
-  FROM space_sanctions s
-  WHERE s.space_type = :space_type AND s.space_id = :space_id AND s.lifted_at IS NULL
-    AND (s.expires_at IS NULL OR s.expires_at > now())
-    AND ((s.subject_kind, s.subject) = (people.kind, people.id)
-      OR (s.subject_kind = 'address' AND s.address_range >>= people.address))
+  SELECT max(beats) FILTER (WHERE kind = 'ban') AS ban, max(beats) FILTER (WHERE kind = 'mute') AS mute,
+    extract(epoch FROM min(ends) FILTER (WHERE kind = 'mute'))::float8 AS mute_ends
+  FROM space_sanctions s, LATERAL (
+    SELECT (s.subject_kind, s.subject) = (people.kind, people.id)
+      OR coalesce(s.subject_kind = 'address' AND s.address_range >>= people.address, false) AS named,
+      people.kind = 'guest' AND s.guest_range >>= people.address AS beside
+  ) AS hit, LATERAL (
+    SELECT CASE WHEN named THEN s.expires_at
+      ELSE least(s.expires_at, s.created_at + make_interval(days => {guest_days})) END AS ends
+  ) AS time
+  WHERE s.space_type = :space_type AND s.space_id = :space_id AND s.lifted_at IS NULL AND (named OR beside)
+    AND (ends IS NULL OR ends > now())
 ) AS sanctions
 ORDER BY people.position
 """
@@ -196,7 +204,7 @@ async def look_at_all(
 ) -> list[Standing]:
     """Returns the standing of each person, an identity and its address, in their order, by one query."""
     rows = await connection.execute(
-        text(_QUERY.format(content=_CONTENT.get(space.space_type, _OPEN))),
+        text(_QUERY.format(content=_CONTENT.get(space.space_type, _OPEN), guest_days=GUEST_ADDRESS_DAYS)),
         {
             "space_type": space.space_type,
             "space_id": space.space_id,
@@ -217,6 +225,7 @@ def _standing(space: SpaceKey, identity: Identity, row: Any, operators: tuple[st
         role=role,
         banned=(row.ban or 0) > role,
         muted=(row.mute or 0) > role,
+        mute_ends=row.mute_ends,
         settings={**DEFAULT_SETTINGS, **_known(row.settings)},
         document_permission=row.document_permission,
     )

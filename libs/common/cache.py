@@ -6,11 +6,12 @@ Redis Cluster. Keys of a replica carry `{replica:id}`.
 | key | type | holds | lives |
 |---|---|---|---|
 | `{space}:members` | hash | socket id → member record (JSON) | while anyone is there |
-| `{space}:entities` | hash | subspace:entity id → spawned entity (JSON) | while its owner is there |
+| `{space}:owners` | set | socket ids of members who spawned entities | while anyone is there |
+| `{space}:entities:<socket id>` | hash | subspace:entity id → spawned entity (JSON) | while its owner is there |
 | `{space}:dropped` | hash | person → socket id of a connection that broke | the grace period |
-| `{space}:version` | string | presence version, raised by every join and leave | for ever |
-| `{space}:epoch` | string | access epoch, raised by bans, revocations, settings | for ever |
-| `{space}:epoch_seq` | string | `seq` of the last event that raised it | for ever |
+| `{space}:version` | string | presence version, raised by every join and leave | 1 h after the last member left |
+| `{space}:epoch` | string | access epoch, raised by bans, revocations, settings | 6 h after it was set |
+| `{space}:epoch_seq` | string | `seq` of the last event that raised it | as long |
 | `{space}:addresses` | hash | `Identity.key` → the address it came from last, for bans | 2 h after the last join |
 | `{space}:wire` | channel | frames between replicas: presence, poses, durable events | - |
 | `presence:replicas` | sorted set | replica id → lease expiry (Redis time, ms) | - |
@@ -46,6 +47,8 @@ LOGOUTS = "auth:logouts"
 GUEST_SALT = "guests:salt"
 LOGOUTS_KEPT = 10_000  # about
 ADDRESSES_SECONDS = 7200  # an admission's life
+EPOCH_SECONDS = 6 * 3600
+VERSION_SECONDS = 3600
 TIMEOUT = 3.0  # seconds for a command; an edge's caller waits five
 MOST_CONNECTIONS = 64  # of a process
 SYNC_STATUS = "sync:status"
@@ -76,8 +79,12 @@ def addresses(space: SpaceKey) -> str:
     return f"{{{space}}}:addresses"
 
 
-def entities(space: SpaceKey) -> str:
-    return f"{{{space}}}:entities"
+def entity_owners(space: SpaceKey) -> str:
+    return f"{{{space}}}:owners"
+
+
+def entities(space: SpaceKey, owner: str) -> str:
+    return f"{{{space}}}:entities:{owner}"
 
 
 def wire(space: SpaceKey) -> str:
@@ -163,19 +170,40 @@ async def guest_salt(redis: Redis, fresh: str) -> str:
     return str(kept.decode()) if kept else fresh
 
 
-_BEGIN = """
+async def read_epoch(redis: Redis, space: SpaceKey) -> int:
+    """Returns the space's access epoch, or for a space that has none the one to give it, by the clock of Redis.
+
+    Makes nothing: anybody may ask about any name. What was decided under an epoch that `keep_epoch` did not get kept is
+    old, and is decided again.
+    """
+    kept = await redis.get(epoch(space))
+    if kept:
+        return int(kept)
+    seconds, microseconds = await redis.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+async def keep_epoch(redis: Redis, space: SpaceKey, value: int) -> None:
+    """Gives a space that exists the epoch that `read_epoch` returned, if it has none.
+
+    One that ended, or that Redis lost, begins again at the clock: no older admission has that one.
+    """
+    await redis.set(epoch(space), value, nx=True, ex=EPOCH_SECONDS)
+
+
+EVEN_WHEN_FULL = "#!lua flags=allow-oom\n"
+"""First line of a script that must run though Redis is at its memory limit, where anything else that may grow is
+refused: it keeps those inside as they are, lets them go, or takes access away."""
+
+_RAISE = f"""
 if redis.call('EXISTS', KEYS[1]) == 0 then
   local t = redis.call('TIME')
   redis.call('SET', KEYS[1], string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000)))
 end
-return tonumber(redis.call('GET', KEYS[1]))
+local raised = redis.call('INCR', KEYS[1])
+redis.call('EXPIRE', KEYS[1], {EPOCH_SECONDS})
+return raised
 """
-_RAISE = _BEGIN.replace("return tonumber(redis.call('GET', KEYS[1]))", "return redis.call('INCR', KEYS[1])")
-
-
-async def read_epoch(redis: Redis, space: SpaceKey) -> int:
-    """The space's access epoch. One that Redis lost begins again at its clock: no older admission has that one."""
-    return int(await redis.get(epoch(space)) or await redis.eval(_BEGIN, 1, epoch(space)))
 
 
 async def read_epochs(redis: Redis, spaces: Sequence[SpaceKey]) -> dict[SpaceKey, int]:
@@ -189,17 +217,17 @@ async def read_epochs(redis: Redis, spaces: Sequence[SpaceKey]) -> dict[SpaceKey
 
 async def raise_epoch(redis: Redis, space: SpaceKey) -> int:
     """Make every admission to the space be authorised again."""
-    return int(await redis.eval(_RAISE, 1, epoch(space)))
+    return int(await redis.eval(EVEN_WHEN_FULL + _RAISE, 1, epoch(space)))
 
 
 # KEYS: epoch, epoch_seq. ARGV: seq.
 _RAISE_FOR = f"""
 if tonumber(redis.call('GET', KEYS[2]) or '0') >= tonumber(ARGV[1]) then return 0 end
-redis.call('SET', KEYS[2], ARGV[1])
+redis.call('SET', KEYS[2], ARGV[1], 'EX', {EPOCH_SECONDS})
 {_RAISE}
 """
 
 
 async def raise_epoch_for(redis: Redis, space: SpaceKey, seq: int) -> None:
     """Raises the access epoch for the event `seq` of the space, once for each: it may be called any number of times."""
-    await redis.eval(_RAISE_FOR, 2, epoch(space), epoch_seq(space), seq)
+    await redis.eval(EVEN_WHEN_FULL + _RAISE_FOR, 2, epoch(space), epoch_seq(space), seq)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Kind = Literal["account", "guest", "service"]
+OPERATOR = "operator"  # the service's name that the operator token stands for
 
 
 @dataclass(frozen=True, slots=True)

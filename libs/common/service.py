@@ -1,13 +1,15 @@
 """Running a process: components start in order, stop in reverse, drain first, and tell how they are.
 
 `/livez` says the event loop turns, `/readyz` that every component is ready (503 with the names of
-those that are not), `/metrics` is Prometheus' text format.
+those that are not), `/metrics` is Prometheus' text format. A process that stays unready for too long ends itself:
+whoever keeps it starts it anew, with the settings of that time, and sees that something is wrong.
 """
 
 import asyncio
 import contextlib
 import gc
 import signal
+import time
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
@@ -20,6 +22,7 @@ from libs.common import log
 from libs.common.settings import CommonSettings, SettingsError, read
 
 _log = structlog.get_logger(__name__)
+LOOK_SECONDS = 1.0  # between two looks whether the process is ready
 LONGEST_STOP = 5.0  # seconds one component may take to stop
 # Objects more, then runs of the younger generation, before a collection. Reference counts free nearly everything; a
 # full collection stops a replica with 1000 sockets for some 60 ms, and Python's 700 lets a crowd cause several.
@@ -48,10 +51,15 @@ class Watched(Protocol):
 
 
 class Service:
-    """The components of one process, in the order in which they start."""
+    """The components of one process, in the order in which they start.
 
-    def __init__(self, name: str, components: list[Component]) -> None:
+    `is_edge` says that people hold connections to it, which are to outlive the absence of what lies behind: once it was
+    ready it stays, and answers `unavailable`.
+    """
+
+    def __init__(self, name: str, components: list[Component], *, is_edge: bool = False) -> None:
         self.name = name
+        self.is_edge = is_edge
         self.draining = False
         self._components = components
         self._started: list[Component] = []
@@ -81,6 +89,38 @@ class Service:
         if len(self._started) < len(self._components):
             return ["starting"]
         return [type(c).__name__ for c in self._components if isinstance(c, Watched) and not c.ready]
+
+
+class Impatience:
+    """Notices a service that is of no use: unready for `seconds` on end. `clock` gives seconds; 0 waits for ever."""
+
+    def __init__(self, service: Service, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._service = service
+        self._seconds = seconds
+        self._clock = clock
+        self._ready_at = clock()
+        self._was_ready = False
+
+    def is_over(self) -> bool:
+        """Looks once, and returns whether the process is to end."""
+        waiting_for = self._service.not_ready()
+        if not waiting_for:
+            self._ready_at, self._was_ready = self._clock(), True
+        if not waiting_for or self._service.draining or self._seconds <= 0:
+            return False
+        if self._service.is_edge and self._was_ready:
+            return False
+        is_over = self._clock() - self._ready_at >= self._seconds
+        if is_over:
+            _log.error(
+                "ends itself: it was not ready for too long", service=self._service.name, waiting_for=waiting_for
+            )
+        return is_over
+
+    async def run_out(self) -> None:
+        """Returns when the process is to end."""
+        while not self.is_over():  # noqa: ASYNC110  no event tells of it
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _drain_one(component: Component) -> None:
@@ -133,33 +173,42 @@ class OpsServer:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-async def _serve(service: Service, settings: CommonSettings) -> None:
+async def _serve(service: Service, settings: CommonSettings) -> bool:
+    """Runs the service until SIGTERM or SIGINT. Returns False if it ended itself."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
     ops = OpsServer(service, settings.ops_host, settings.ops_port)
     await ops.start()
+    useless = asyncio.create_task(Impatience(service, settings.unready_exit_seconds).run_out())
+    useless.add_done_callback(lambda _: stopping.set())
     try:
         await service.start()
         gc.collect()
         gc.freeze()  # what lives as long as the process need not be looked at again
         gc.set_threshold(*GC_THRESHOLDS)
         await stopping.wait()
+        return not useless.done()
     finally:
+        useless.cancel()
         await service.stop(settings.drain_seconds)
         await ops.stop()
 
 
 def run[S: CommonSettings](name: str, settings_type: type[S], build: Callable[[S], Service]) -> None:
-    """The body of every `__main__.py`: settings, build, run until SIGTERM or SIGINT."""
+    """The body of every `__main__.py`: settings, build, run until SIGTERM or SIGINT.
+
+    Raises `SystemExit` of 1 for settings that are wrong, and for a process that was of no use for too long.
+    """
     try:
         settings = read(settings_type)
     except SettingsError as error:
         raise SystemExit(f"{name}: {error}") from error
     log.configure(name, settings.log_level)
 
-    async def main() -> None:
-        await _serve(build(settings), settings)
+    async def main() -> bool:
+        return await _serve(build(settings), settings)
 
-    uvloop.run(main())
+    if not uvloop.run(main()):
+        raise SystemExit(1)

@@ -51,11 +51,20 @@ class CommonSettings:
     redis_url: str = setting(
         "PRESENCE_REDIS_URL", "redis://127.0.0.1:6379/0", "Redis: live state, caches, rate limits."
     )
-    amqp_url: str = setting("PRESENCE_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/", "RabbitMQ: calls and events.")
+    amqp_url: str = setting(
+        "PRESENCE_AMQP_URL",
+        "amqp://guest:guest@127.0.0.1:5672/",
+        "RabbitMQ: calls and events. Its user is the service's name: that is who it is to the others.",
+    )
     ops_host: str = setting("PRESENCE_OPS_HOST", "127.0.0.1", "Where /livez, /readyz and /metrics listen.")
     ops_port: int = setting("PRESENCE_OPS_PORT", 0, "Port of /livez, /readyz, /metrics; 0 picks a free one.")
     drain_seconds: float = setting(
         "PRESENCE_DRAIN_SECONDS", 10.0, "How long a process may finish its work after SIGTERM."
+    )
+    unready_exit_seconds: float = setting(
+        "PRESENCE_UNREADY_EXIT_SECONDS",
+        60.0,
+        "Seconds a process may be unready before it ends itself, an edge only until it was ready once; 0 is for ever.",
     )
     log_level: str = setting("PRESENCE_LOG_LEVEL", "info", "debug, info, warning or error.")
     public_url: str = setting(
@@ -72,9 +81,17 @@ class DatabaseSettings(CommonSettings):
     database_url: str = setting(
         "PRESENCE_DATABASE_URL",
         "postgresql://replica_user@127.0.0.1:5432/dlux_presence",
-        "PostgreSQL. The process takes the role presence_<service> on it, so the login must be a member.",
+        "PostgreSQL. The process takes the role presence_<service> on it: its own login, or one that is a member.",
     )
-    database_pool: int = setting("PRESENCE_DATABASE_POOL", 10, "Connections each process may hold.")
+    database_pool: int = setting(
+        "PRESENCE_DATABASE_POOL", 10, "Connections of each process for what it writes, and for logins and joins."
+    )
+    database_reads: int = setting(
+        "PRESENCE_DATABASE_READS", 5, "Connections of each process for what is only read, apart from those for writes."
+    )
+    database_costly: int = setting(
+        "PRESENCE_DATABASE_COSTLY", 2, "Connections of each process for searches, and as many for analytics."
+    )
     operators: tuple[str, ...] = setting(
         "PRESENCE_OPERATORS", [], "Hive accounts that may do everything, comma-separated."
     )
@@ -108,8 +125,15 @@ class EdgeSettings(CommonSettings):
         ["https://dlux.io", "https://vue.dlux.io"],
         "Origins that browsers may call from: CORS, and the socket's Origin. The public URL's is always allowed.",
     )
+    proxy_secret: str = setting(
+        "PRESENCE_PROXY_SECRET",
+        "",
+        "Shown by Caddy to the edges, which then believe X-Forwarded-For from nobody else.",
+    )
     trusted_proxies: tuple[str, ...] = setting(
-        "PRESENCE_TRUSTED_PROXIES", ["127.0.0.0/8", "::1/128"], "Networks whose X-Forwarded-For is believed (Caddy)."
+        "PRESENCE_TRUSTED_PROXIES",
+        ["127.0.0.0/8", "::1/128"],
+        "Networks whose X-Forwarded-For is believed where there is no PRESENCE_PROXY_SECRET.",
     )
     operators: tuple[str, ...] = setting(
         "PRESENCE_OPERATORS", [], "Hive accounts that may do everything, comma-separated."

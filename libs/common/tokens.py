@@ -2,7 +2,7 @@
 
 Claims: `iss` the public URL, `sub` as `Identity.key`, `name` the display name, `jti`, `iat`, `exp`,
 `sid` the login it came from, `typ` "identity" or "admission"; an admission adds `space`
-("post:bob/my-post"), `subspace`, `role`, `epoch` and `address`.
+("post:bob/my-post"), `subspace`, `role`, `epoch`, `address` and `muted`.
 """
 
 import asyncio
@@ -29,7 +29,8 @@ REFETCH_PAUSE = 5.0  # seconds between two fetches of the JWKS that an unknown `
 class Admission:
     """Leave to be in one space, given at a time when its epoch was `epoch`, to who came from `address`.
 
-    `address` is as `addresses.limited` has it: who comes from another one may be banned there.
+    `address` is as `addresses.limited` has it: who comes from another one may be banned there. `muted` says that its
+    holder was, until a time that only the policy knows.
     """
 
     space: SpaceKey
@@ -37,6 +38,7 @@ class Admission:
     role: str
     epoch: int
     address: str = ""
+    muted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Signer:
                 "role": admission.role,
                 "epoch": admission.epoch,
                 "address": admission.address,
+                "muted": admission.muted,
             }
         encoded = jwt.encode(claims, self.key, ALGORITHM, headers={"kid": self.kid})
         return encoded, _token(claims)
@@ -93,7 +96,14 @@ def _token(claims: dict[str, Any]) -> Token:
     admission = None
     if claims["typ"] == "admission":
         space = SpaceKey.from_text(claims["space"])
-        admission = Admission(space, claims["subspace"], claims["role"], claims["epoch"], claims.get("address", ""))
+        admission = Admission(
+            space,
+            claims["subspace"],
+            claims["role"],
+            claims["epoch"],
+            claims.get("address", ""),
+            claims.get("muted", False),
+        )
     identity = Identity(kind, id_, claims["name"], token_id=claims["jti"], login_id=claims.get("sid"))
     return Token(identity, claims["exp"], admission)
 

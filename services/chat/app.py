@@ -11,6 +11,7 @@ from libs.common.contracts import chat, documents, notifications
 from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog
 from libs.common.service import Service
+from services.chat.comments.comment_queries import CommentQueryHandlers
 from services.chat.comments.comments import CommentHandlers
 from services.chat.inbox.notification_list import NotificationHandlers
 from services.chat.inbox.subscriptions import SubscriptionHandlers
@@ -36,6 +37,8 @@ def build(
     bus = bus or RabbitBus(settings.amqp_url, "chat")
     filters = shipped() if filters is None else filters
     database = Database(settings.database_url, "chat", settings.database_pool)
+    reads = Database(settings.database_url, "chat", settings.database_reads)
+    searches = Database.costly(settings.database_url, "chat", settings.database_costly)
     redis = RedisClient(settings.redis_url)
     log = EventLog(database, bus)
     policy = Policy(settings.operators)
@@ -43,12 +46,13 @@ def build(
     notifier = Notifier(redis)
 
     posts = PostHandlers(database, log, policy, recipients, notifier, filters)
-    queries = QueryHandlers(database, policy)
-    changes = ChangeHandlers(log, policy, queries, recipients, notifier, filters)
-    reactions = ReactionHandlers(log, policy, queries)
-    comments = CommentHandlers(database, log, policy, filters)
-    subscriptions = SubscriptionHandlers(database, policy, recipients)
-    notification_list = NotificationHandlers(database, policy)
+    queries = QueryHandlers(reads, searches, policy)
+    changes = ChangeHandlers(log, policy, recipients, notifier, filters)
+    reactions = ReactionHandlers(log, policy)
+    comments = CommentHandlers(log, policy, filters)
+    comment_queries = CommentQueryHandlers(reads, policy)
+    subscriptions = SubscriptionHandlers(database, reads, policy, recipients)
+    notification_list = NotificationHandlers(database, reads, policy)
 
     bus.serve(chat.post_message, posts.post_message)
     bus.serve(chat.list_messages, queries.list_messages)
@@ -61,9 +65,9 @@ def build(
     bus.serve(chat.react, reactions.react)
     bus.serve(chat.unreact, reactions.unreact)
     bus.serve(documents.post_comment, comments.post_comment)
-    bus.serve(documents.list_comments, comments.list_comments)
-    bus.serve(documents.get_comment, comments.get_comment)
-    bus.serve(documents.comment_history, comments.history)
+    bus.serve(documents.list_comments, comment_queries.list_comments)
+    bus.serve(documents.get_comment, comment_queries.get_comment)
+    bus.serve(documents.comment_history, comment_queries.history)
     bus.serve(documents.edit_comment, comments.edit_comment)
     bus.serve(documents.delete_comment, comments.delete_comment)
     bus.serve(documents.resolve_comment, comments.resolve_comment)
@@ -75,4 +79,4 @@ def build(
     bus.serve(notifications.read_notifications, notification_list.read_notifications)
 
     retention = Retention(database, settings.chat_archive, clock)
-    return Service("chat", [database, redis, notifier, log, retention, bus])
+    return Service("chat", [database, reads, searches, redis, notifier, log, retention, bus])

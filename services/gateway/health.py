@@ -18,10 +18,10 @@ from libs.common.contracts import content, log
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.schema import dump
 from libs.common.errors import PresenceError
-from libs.common.identity import Identity
+from libs.common.identity import service_identity
 from libs.common.ids import new_id
 
-_ME = Identity("service", "gateway", "gateway", operator=True)
+_ME = service_identity("gateway")
 PICTURE_SECONDS = 1.0
 PATIENCE = 2.0  # seconds for a component to answer
 

@@ -40,7 +40,7 @@ class HttpServer:
         self._host = settings.http_host
         self._port = settings.http_port
         origins = frozenset(allowed_origins(settings))
-        limit = _limit_pages(LimitHere(PAGES, settings.rate_limit_factor), settings.trusted_proxies)
+        limit = _limit_pages(LimitHere(PAGES, settings.rate_limit_factor), settings)
         self.app = web.Application(client_max_size=MAX_BODY, middlewares=[_cors(origins), _errors, limit])
         # Bodies are unpacked by `body`, where what cannot be is an error like any other.
         self._runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=DRAIN_SECONDS, auto_decompress=False)
@@ -76,13 +76,12 @@ def _cors(origins: frozenset[str]) -> Any:
     return middleware
 
 
-def _limit_pages(limit: LimitHere, trusted_proxies: tuple[str, ...]) -> Any:
+def _limit_pages(limit: LimitHere, settings: Settings) -> Any:
     """Finds out a request's address, and counts what no operation counts. Raises `rate_limited`."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        forwarded = request.headers.get("X-Forwarded-For")
-        request[ADDRESS] = client_address(request.remote or "", forwarded, trusted_proxies)
+        request[ADDRESS] = client_address(request.remote or "", request.headers, settings)
         if not isinstance(request.match_info.route.resource, OperationPath):
             state = limit.spend(request[ADDRESS])
             if state.exceeded:

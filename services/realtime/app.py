@@ -32,6 +32,7 @@ from services.realtime.settings import Settings
 from services.realtime.space.held_space import SpaceListener, SpaceParts
 from services.realtime.space.held_spaces import HeldSpaces
 from services.realtime.space.peers import Peers
+from services.realtime.space.voice_states import VoiceStates
 from services.realtime.transport.server import Server, SocketHttp
 from services.realtime.voice import Voice
 
@@ -65,18 +66,19 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     departure = Departure(presence, held_spaces, reporter)
     grace = Grace(settings.grace_seconds, presence, departure)
     entering = Entering(bus, held_spaces, presence, broadcast, poses, reporter, departure, grace)
-    ejection = Ejection(bus, redis.redis, held_spaces.by_key, clients, entering.leave)
+    voice_states = VoiceStates(peers, presence)
+    ejection = Ejection(bus, redis.redis, held_spaces.by_key, clients, entering.leave, voice_states.silence)
     lease = Lease(presence, reporter, entering, grace, ejection, settings.lease_seconds)
 
     naf = NafAdapter(bus, entering, peers)
     listeners += [naf, ejection]
     voice = Voice(held_spaces, poses)
 
-    signals = Signals(peers, poses, presence, gatekeeper, naf)
+    signals = Signals(peers, poses, presence, voice_states, gatekeeper, naf)
     Sockets(server, clients, registry, Commands(bus, limits), gatekeeper, entering, signals, naf, settings)
     accounts = AccountChannel(held_spaces.channels, clients)
     draining = Draining(server, clients, entering)
     http = SocketHttp(server, settings.http_host, settings.http_port)
 
     shared: list[Component] = [redis, held_spaces, accounts, bus, reporter, grace, ejection, lease, publisher]
-    return Service("realtime", [*shared, poses, voice, Expiry(clients), draining, http])
+    return Service("realtime", [*shared, poses, voice, Expiry(clients), draining, http], is_edge=True)

@@ -11,6 +11,7 @@ from libs.common.hive import HiveClient
 from libs.common.service import Service
 from services.spaces_auth.analytics.activity import ActivityRecorder
 from services.spaces_auth.analytics.analytics import AnalyticsHandlers
+from services.spaces_auth.analytics.summaries import Summaries
 from services.spaces_auth.consumers import Consumers
 from services.spaces_auth.joining.join import JoinHandlers
 from services.spaces_auth.joining.presence import PresenceHandlers
@@ -36,6 +37,9 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     """The service; `bus` replaces RabbitMQ in tests."""
     bus = bus or RabbitBus(settings.amqp_url, "spaces_auth")
     database = Database(settings.database_url, "spaces_auth", settings.database_pool)
+    reads = Database(settings.database_url, "spaces_auth", settings.database_reads)
+    searches = Database.costly(settings.database_url, "spaces_auth", settings.database_costly)
+    for_analytics = Database.costly(settings.database_url, "spaces_auth", settings.database_costly)
     redis = RedisClient(settings.redis_url)
     hive = HiveClient(settings.hive_nodes, settings.hive_timeout)
     event_log = EventLog(database, bus)
@@ -43,18 +47,19 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     turn = TurnHandlers(settings)
 
     logins = LoginHandlers(settings, database, redis.redis, keys, HiveAuthority(hive, redis.redis))
-    space_list = SpaceListHandlers(database, redis.redis, settings.operators)
-    space_detail = SpaceDetailHandlers(database, redis.redis, settings.operators)
+    space_list = SpaceListHandlers(reads, searches, redis.redis, settings.operators)
+    space_detail = SpaceDetailHandlers(reads, redis.redis, settings.operators)
     join = JoinHandlers(settings, database, redis.redis, keys, turn)
     epochs = AccessEpochs(redis.redis)
     changes = AuditedChanges(event_log, epochs, settings.operators)
-    sanctions = ModerationHandlers(database, redis.redis, changes)
+    sanctions = ModerationHandlers(database, reads, redis.redis, changes)
     space_settings = SpaceSettingsHandlers(database, changes, settings.operators)
-    roles = RoleHandlers(database, changes, settings.operators)
+    roles = RoleHandlers(database, reads, changes, settings.operators)
     review = ReviewHandlers(database, redis.redis, event_log, epochs, settings.operators)
-    views = AnalyticsHandlers(database, settings.operators)
+    views = AnalyticsHandlers(database, for_analytics, settings.operators)
+    summaries = Summaries(for_analytics)
     presence = PresenceHandlers(event_log)
-    history = HistoryHandlers(database)
+    history = HistoryHandlers(reads)
 
     bus.serve(auth.challenge, logins.challenge)
     bus.serve(auth.login, logins.login)
@@ -70,7 +75,7 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     bus.serve(spaces.leave, review.leave)
     bus.serve(spaces.list_subrooms, space_detail.list_subrooms)
     bus.serve(spaces.review, review.review)
-    bus.serve(spaces.resolve_room, RoomNameHandlers(database).resolve)
+    bus.serve(spaces.resolve_room, RoomNameHandlers(reads).resolve)
     bus.serve(spaces.record_presence, presence.record)
     bus.serve(moderation.update_settings, space_settings.update_settings)
     bus.serve(moderation.list_roles, roles.list_roles)
@@ -95,4 +100,6 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     bus.serve(log.heads, history.heads)
     bus.subscribe("spaces_auth", Consumers(epochs, ActivityRecorder(database)).on_events)
 
-    return Service("spaces_auth", [database, redis, hive, event_log, Retention(database), bus])
+    retention = Retention(database, settings.log_days, settings.stay_log_days)
+    pools = [database, reads, searches, for_analytics]
+    return Service("spaces_auth", [*pools, redis, hive, event_log, retention, summaries, bus])

@@ -15,11 +15,22 @@ class Settings(HiveSettings, SecretSettings):
     key_rotation_days: float = setting(
         "PRESENCE_KEY_ROTATION_DAYS", 30.0, "Age in days at which the key that signs tokens gets a successor."
     )
+    log_days: int = setting(
+        "PRESENCE_LOG_DAYS",
+        90,
+        "Days for which the log keeps an event, and a counter of an event or community that nobody uses.",
+    )
+    stay_log_days: int = setting("PRESENCE_STAY_LOG_DAYS", 7, "Days for which the log keeps who came and went.")
     challenge_seconds: int = setting("PRESENCE_CHALLENGE_SECONDS", 300, "How long a login challenge may be answered.")
     turn_secret: str = setting(
         "TURN_SECRET", "", "The secret shared with coturn (static-auth-secret); empty gives STUN only."
     )
-    turn_seconds: int = setting("PRESENCE_TURN_SECONDS", 3600, "Life of TURN credentials.")
+    turn_seconds: int = setting("PRESENCE_TURN_SECONDS", 3600, "Life of an account's TURN credentials, in seconds.")
+    guest_turn_seconds: int = setting(
+        "PRESENCE_GUEST_TURN_SECONDS",
+        600,
+        "Life of a guest's TURN credentials, in seconds; guests of one address share one quota of relays.",
+    )
     stun_uris: tuple[str, ...] = setting(
         "PRESENCE_STUN_URIS", ["stun:localhost:3478"], "STUN servers that clients are told of."
     )

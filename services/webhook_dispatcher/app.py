@@ -31,13 +31,14 @@ def build(
     bus = bus or RabbitBus(settings.amqp_url, "webhook_dispatcher")
     registry = registry or default_registry()
     database = Database(settings.database_url, "webhook_dispatcher", settings.database_pool)
+    reads = Database(settings.database_url, "webhook_dispatcher", settings.database_reads)
     sealer = Sealer(settings.secret_key)
     resolver = Resolver(settings.webhook_concurrency)
     guard = Guard(settings.webhook_allowed_networks, require_https=settings.webhook_require_https, resolver=resolver)
     sender = Sender(guard, resolver, settings.webhook_timeout)
     deliverer = Deliverer(database, registry, sender, sealer, settings, clock)
     planner = Planner(database, registry, deliverer.wake, clock)
-    handlers = WebhookHandlers(database, sealer, guard, registry, settings)
+    handlers = WebhookHandlers(database, reads, sealer, guard, registry, settings)
 
     bus.serve(webhooks.subscribe, handlers.subscribe)
     bus.serve(webhooks.list_subscriptions, handlers.list_subscriptions)
@@ -47,4 +48,4 @@ def build(
     bus.subscribe(CONSUMER, planner.plan)
 
     # The bus starts last and drains first, so that what it planned can still go out.
-    return Service("webhook_dispatcher", [database, sender, deliverer, Pruner(database, clock), bus])
+    return Service("webhook_dispatcher", [database, reads, sender, deliverer, Pruner(database, clock), bus])

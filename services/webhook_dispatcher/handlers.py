@@ -36,9 +36,10 @@ class WebhookHandlers:
     """One method an operation. A subscription belongs to the account that made it."""
 
     def __init__(
-        self, database: Database, sealer: Sealer, guard: Guard, registry: Registry, settings: Settings
+        self, database: Database, reads: Database, sealer: Sealer, guard: Guard, registry: Registry, settings: Settings
     ) -> None:
         self._database = database
+        self._reads = reads
         self._sealer = sealer
         self._guard = guard
         self._settings = settings
@@ -98,12 +99,12 @@ class WebhookHandlers:
     async def list_subscriptions(self, caller: Caller, _: Empty) -> Subscriptions:
         """Returns the caller's subscriptions, newest first; everybody's for an operator."""
         account = None if self._is_operator(caller.identity) else _account_of(caller.identity)
-        async with self._database.read() as connection:
+        async with self._reads.read() as connection:
             return Subscriptions(await repository.subscriptions(connection, account))
 
     async def get_subscription(self, caller: Caller, request: SubscriptionId) -> Subscription:
         """Returns one subscription. Raises `not_found`."""
-        async with self._database.read() as connection:
+        async with self._reads.read() as connection:
             return await self._own(connection, caller.identity, request.id)
 
     async def unsubscribe(self, caller: Caller, request: SubscriptionId) -> Empty:
@@ -118,7 +119,7 @@ class WebhookHandlers:
         before = cursor.decode(request.cursor, tuple[str])[0] if request.cursor else None
         if before is not None and not is_id(before):
             raise PresenceError(INVALID_INPUT, "The cursor is not one of ours.", {"fields": {"cursor": ["Malformed."]}})
-        async with self._database.read() as connection:
+        async with self._reads.read() as connection:
             stored = await self._own(connection, caller.identity, request.id)
             page, more = await repository.deliveries(connection, stored.id, before, request.limit)
         return Deliveries(page, cursor.encode(page[-1].id) if more else None)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,13 +12,14 @@ import pytest
 from libs.common.bus.base import Bus, BusUnavailable, Caller, Reject
 from libs.common.bus.memory import MemoryBroker, MemoryBus
 from libs.common.bus.rabbit import RabbitBus
-from libs.common.bus.topology import DELIVERY_LIMIT
+from libs.common.bus.topology import DELIVERY_LIMIT, SERVERS
 from libs.common.clock import now
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Access, Limit, Operation
-from libs.common.errors import CONFLICT, INVALID_INPUT, UNAVAILABLE, PresenceError
-from libs.common.identity import Identity
+from libs.common.errors import CONFLICT, FORBIDDEN, INVALID_INPUT, UNAVAILABLE, PresenceError
+from libs.common.identity import OPERATOR, Identity, new_guest, service_identity
 from libs.common.ids import new_id
+from tests.support.servers import as_service
 from tests.support.waiting import eventually
 
 PATIENCE = 20.0
@@ -50,18 +52,18 @@ later_echo = Operation("test.echo", "chat", LaterEcho, Echo, Access.INTERNAL, Li
 number_echo = Operation("test.echo", "chat", NumberEcho, Echo, Access.INTERNAL, Limit(1, 1))
 ALICE = Caller(Identity("account", "alice", "alice", token_id="t"), "request-1", "203.0.113.9")
 
-type MakeBus = Callable[[], Bus]
+type MakeBus = Callable[[str], Bus]
 
 
 @pytest.fixture(params=["memory", pytest.param("rabbit", marks=pytest.mark.servers)])
 async def make_bus(request: pytest.FixtureRequest) -> AsyncIterator[MakeBus]:
-    """Makes buses of one installation; each is a process's."""
+    """Makes buses of one installation; each is a process of the service that is named."""
     if request.param == "memory":
         broker = MemoryBroker()
-        yield lambda: MemoryBus(broker)
+        yield partial(MemoryBus, broker)
     else:
         url = request.getfixturevalue("amqp_url")
-        yield lambda: RabbitBus(url, "conformance")
+        yield lambda service: RabbitBus(as_service(url, service), "conformance")
 
 
 @asynccontextmanager
@@ -106,7 +108,7 @@ class Collector:
 
 
 async def test_a_call_is_answered_with_the_caller_and_the_request(make_bus: MakeBus) -> None:
-    server, client = make_bus(), make_bus()
+    server, client = make_bus("chat"), make_bus("gateway")
     seen: list[Caller] = []
 
     async def handler(caller: Caller, request: Echo) -> Echo:
@@ -120,7 +122,7 @@ async def test_a_call_is_answered_with_the_caller_and_the_request(make_bus: Make
 
 
 async def test_the_services_error_reaches_the_caller_whole(make_bus: MakeBus) -> None:
-    server, client = make_bus(), make_bus()
+    server, client = make_bus("chat"), make_bus("gateway")
 
     async def handler(_: Caller, __: Echo) -> Echo:
         raise PresenceError(CONFLICT, "not twice", {"why": ["because"]})
@@ -133,7 +135,7 @@ async def test_the_services_error_reaches_the_caller_whole(make_bus: MakeBus) ->
 
 
 async def test_a_bug_in_a_handler_is_internal_and_tells_nothing(make_bus: MakeBus) -> None:
-    server, client = make_bus(), make_bus()
+    server, client = make_bus("chat"), make_bus("gateway")
 
     async def handler(_: Caller, __: Echo) -> Echo:
         raise ZeroDivisionError("a secret")
@@ -148,7 +150,7 @@ async def test_a_bug_in_a_handler_is_internal_and_tells_nothing(make_bus: MakeBu
 
 
 async def test_a_request_that_breaks_the_contract_is_refused_by_the_service(make_bus: MakeBus) -> None:
-    server, client = make_bus(), make_bus()
+    server, client = make_bus("chat"), make_bus("gateway")
 
     async def handler(_: Caller, request: Echo) -> Echo:
         return request
@@ -161,7 +163,7 @@ async def test_a_request_that_breaks_the_contract_is_refused_by_the_service(make
 
 
 async def test_fields_from_a_newer_version_are_ignored(make_bus: MakeBus) -> None:
-    server, client = make_bus(), make_bus()
+    server, client = make_bus("chat"), make_bus("gateway")
 
     async def handler(_: Caller, request: Echo) -> Echo:
         return request
@@ -172,7 +174,7 @@ async def test_fields_from_a_newer_version_are_ignored(make_bus: MakeBus) -> Non
 
 
 async def test_no_answer_is_unavailable_and_never_a_hang(make_bus: MakeBus) -> None:
-    server, client = make_bus(), make_bus()
+    server, client = make_bus("chat"), make_bus("gateway")
 
     enough = asyncio.Event()
 
@@ -188,7 +190,7 @@ async def test_no_answer_is_unavailable_and_never_a_hang(make_bus: MakeBus) -> N
 
 
 async def test_without_a_server_a_call_is_unavailable(make_bus: MakeBus) -> None:
-    client = make_bus()
+    client = make_bus("gateway")
     async with running(client):
         with pytest.raises(PresenceError) as raised:
             await client.call(echo, Echo("x"), ALICE, timeout=0.3)
@@ -196,7 +198,7 @@ async def test_without_a_server_a_call_is_unavailable(make_bus: MakeBus) -> None
 
 
 async def test_two_servers_share_the_calls(make_bus: MakeBus) -> None:
-    one, two, client = make_bus(), make_bus(), make_bus()
+    one, two, client = make_bus("chat"), make_bus("chat"), make_bus("realtime")
     answered: set[str] = set()
     both = asyncio.Event()
 
@@ -218,7 +220,7 @@ async def test_two_servers_share_the_calls(make_bus: MakeBus) -> None:
 
 
 async def test_every_group_gets_every_event_and_its_members_share_them(make_bus: MakeBus) -> None:
-    publisher, one, two, other = make_bus(), make_bus(), make_bus(), make_bus()
+    publisher, one, two, other = map(make_bus, ("chat", "realtime", "realtime", "spaces_auth"))
     first, second, lone = Collector(), Collector(), Collector()
     one.subscribe("realtime", first)
     two.subscribe("realtime", second)
@@ -235,17 +237,17 @@ async def test_every_group_gets_every_event_and_its_members_share_them(make_bus:
 
 
 async def test_events_published_together_come_together(make_bus: MakeBus) -> None:
-    bus, batches = make_bus(), list[list[int]]()
-    alone = Collector()
+    publisher, bus, other = make_bus("chat"), make_bus("webhook_dispatcher"), make_bus("realtime")
+    batches, alone = list[list[int]](), Collector()
 
     async def collect(events: Sequence[LoggedEvent]) -> None:
         batches.append([event.seq for event in events])
 
     bus.subscribe("webhook_dispatcher", collect)
-    bus.subscribe("realtime", alone)
-    async with running(bus):
-        await bus.publish(event(1), event(2), event(3))
-        await bus.publish(event(4))
+    other.subscribe("realtime", alone)
+    async with running(publisher, bus, other):
+        await publisher.publish(event(1), event(2), event(3))
+        await publisher.publish(event(4))
         await eventually(lambda: len(batches) == 2)
         await alone.wait_for(4)
     assert sorted(batches) == [[1, 2, 3], [4]]
@@ -254,7 +256,7 @@ async def test_events_published_together_come_together(make_bus: MakeBus) -> Non
 
 async def test_an_event_that_fails_takes_no_other_of_its_batch_with_it(make_bus: MakeBus) -> None:
     """The poison is given up and the others are handled, whatever was tried together."""
-    bus, handled = make_bus(), set[int]()
+    bus, handled = make_bus("spaces_auth"), set[int]()
     tried_alone = 0
 
     async def poisoned(events: Sequence[LoggedEvent]) -> None:
@@ -265,25 +267,25 @@ async def test_an_event_that_fails_takes_no_other_of_its_batch_with_it(make_bus:
             raise ZeroDivisionError
         handled.update(numbers)
 
-    bus.subscribe("realtime", poisoned)
+    bus.subscribe("spaces_auth", poisoned)
     async with running(bus):
         await bus.publish(*(event(n) for n in (1, 2, 3)))
         await eventually(lambda: handled == {1, 3} and tried_alone == DELIVERY_LIMIT + 1)
 
 
 async def test_an_event_waits_for_a_group_that_is_not_there_yet(make_bus: MakeBus) -> None:
-    publisher = make_bus()
+    publisher = make_bus("chat")
     sent = event()
     async with running(publisher):
         await publisher.publish(sent)
-    late, collector = make_bus(), Collector()
+    late, collector = make_bus("webhook_dispatcher"), Collector()
     late.subscribe("webhook_dispatcher", collector)
     async with running(late):
         assert await collector.wait_for(1) == [sent]
 
 
 async def test_a_temporary_failure_is_outlasted(make_bus: MakeBus) -> None:
-    bus, tries = make_bus(), 0
+    bus, tries = make_bus("spaces_auth"), 0
 
     async def away_twice_as_often_as_the_delivery_limit(_: LoggedEvent) -> None:
         nonlocal tries
@@ -292,14 +294,14 @@ async def test_a_temporary_failure_is_outlasted(make_bus: MakeBus) -> None:
             raise PresenceError(UNAVAILABLE)
 
     collector = Collector(away_twice_as_often_as_the_delivery_limit)
-    bus.subscribe("realtime", collector)
+    bus.subscribe("spaces_auth", collector)
     async with running(bus):
         await bus.publish(event())
         assert len(await collector.wait_for(1)) == 1
 
 
 async def test_a_poison_event_is_given_up_and_holds_nothing_up(make_bus: MakeBus) -> None:
-    bus, tries = make_bus(), 0
+    bus, tries = make_bus("spaces_auth"), 0
 
     async def poison(incoming: LoggedEvent) -> None:
         nonlocal tries
@@ -308,7 +310,7 @@ async def test_a_poison_event_is_given_up_and_holds_nothing_up(make_bus: MakeBus
             raise ZeroDivisionError
 
     collector = Collector(poison)
-    bus.subscribe("realtime", collector, concurrency=1)
+    bus.subscribe("spaces_auth", collector, concurrency=1)
     async with running(bus):
         await bus.publish(event(1))
         await bus.publish(event(2))
@@ -321,7 +323,7 @@ async def test_a_poison_event_is_given_up_and_holds_nothing_up(make_bus: MakeBus
 
 
 async def test_a_rejected_event_is_not_tried_again(make_bus: MakeBus) -> None:
-    bus, tries = make_bus(), 0
+    bus, tries = make_bus("spaces_auth"), 0
 
     async def reject(incoming: LoggedEvent) -> None:
         nonlocal tries
@@ -330,7 +332,7 @@ async def test_a_rejected_event_is_not_tried_again(make_bus: MakeBus) -> None:
             raise Reject("never")
 
     collector = Collector(reject)
-    bus.subscribe("realtime", collector)
+    bus.subscribe("spaces_auth", collector)
     async with running(bus):
         await bus.publish(event(1))
         await bus.publish(event(2))
@@ -339,21 +341,21 @@ async def test_a_rejected_event_is_not_tried_again(make_bus: MakeBus) -> None:
 
 
 async def test_an_event_unfinished_when_its_consumer_stopped_comes_again(make_bus: MakeBus) -> None:
-    first, begun = make_bus(), asyncio.Event()
+    first, begun = make_bus("spaces_auth"), asyncio.Event()
 
     async def hangs(_: Sequence[LoggedEvent]) -> None:
         begun.set()
         await asyncio.Event().wait()
 
-    first.subscribe("realtime", hangs)
+    first.subscribe("spaces_auth", hangs)
     sent = event()
     await first.start()
     await eventually(lambda: first.ready)
     await first.publish(sent)
     await asyncio.wait_for(begun.wait(), PATIENCE)
     await abandon(first)
-    second, collector = make_bus(), Collector()
-    second.subscribe("realtime", collector)
+    second, collector = make_bus("spaces_auth"), Collector()
+    second.subscribe("spaces_auth", collector)
     async with running(second):
         assert await collector.wait_for(1) == [sent]
 
@@ -369,3 +371,57 @@ async def abandon(bus: Bus) -> None:
             task.cancel()
     else:
         await bus.stop()
+
+
+OPERATOR_BY_TOKEN = Identity("service", OPERATOR, OPERATOR, operator=True)
+# Who calls → the identities in whose name it may, and those in whose name it may not.
+SPEAKERS = {
+    "gateway": (
+        (ALICE.identity, replace(ALICE.identity, operator=True), new_guest("0192"), service_identity("gateway"),
+         OPERATOR_BY_TOKEN),
+        (service_identity("realtime"), service_identity("chat"), replace(new_guest("0192"), operator=True),
+         replace(service_identity("gateway"), operator=True)),
+    ),
+    "realtime": (
+        (ALICE.identity, new_guest("0192"), service_identity("realtime")),
+        (OPERATOR_BY_TOKEN, service_identity("gateway"), service_identity("spaces_auth")),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("edge", SPEAKERS)
+async def test_an_edge_speaks_for_people_and_for_itself_only(make_bus: MakeBus, edge: str) -> None:
+    server, client = make_bus("chat"), make_bus(edge)
+    heard: list[Identity] = []
+
+    async def handler(caller: Caller, request: Echo) -> Echo:
+        heard.append(caller.identity)
+        return request
+
+    server.serve(echo, handler)
+    may, may_not = SPEAKERS[edge]
+    async with running(server, client):
+        for identity in may:
+            await client.call(echo, Echo("x"), Caller(identity, "request-1"))
+        for identity in may_not:
+            with pytest.raises(PresenceError) as refused:
+                await client.call(echo, Echo("x"), Caller(identity, "request-1"))
+            assert refused.value.kind is FORBIDDEN, identity
+    assert heard == list(may)
+
+
+@pytest.mark.parametrize("service", SERVERS)
+async def test_who_is_no_edge_cannot_ask_in_any_name(make_bus: MakeBus, service: str) -> None:
+    server, intruder = make_bus("chat"), make_bus(service)
+    heard: list[Caller] = []
+
+    async def handler(caller: Caller, request: Echo) -> Echo:
+        heard.append(caller)
+        return request
+
+    server.serve(echo, handler)
+    async with running(server, intruder):
+        for identity in (ALICE.identity, OPERATOR_BY_TOKEN, service_identity(service), service_identity("gateway")):
+            with pytest.raises(PresenceError):
+                await intruder.call(echo, Echo("x"), Caller(identity, "request-1"), timeout=0.5)
+    assert heard == []

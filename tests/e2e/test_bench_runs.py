@@ -1,7 +1,6 @@
 """`make bench` in small: it runs against the real system, and its numbers are plausible. It judges no speed."""
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,23 +14,12 @@ from tests.support.servers import Servers
 PATIENCE_SECONDS = 150.0
 
 
-async def environment(servers: Servers) -> dict[str, str]:
-    """The run's own servers, so that the bench need not start others."""
-    return {
-        **os.environ,
-        "PRESENCE_DATABASE_URL": await servers.new_database(),
-        "PRESENCE_PRIMARY_URL": await servers.new_primary(),
-        "PRESENCE_AMQP_URL": servers.new_vhost(),
-        "PRESENCE_REDIS_URL": servers.new_redis_database(),
-    }
-
-
 async def run(servers: Servers, results: Path) -> dict[str, dict[str, dict[str, float]]]:
     """Scenario → server → the medians of its figures."""
     command = (sys.executable, "-m", "bench", "--quick", "--results", str(results))
     pipe, out = asyncio.subprocess.PIPE, asyncio.subprocess.STDOUT
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=REPOSITORY, env=await environment(servers), stdout=pipe, stderr=out
+        *command, cwd=REPOSITORY, env=await servers.environment(), stdout=pipe, stderr=out
     )
     async with asyncio.timeout(PATIENCE_SECONDS):
         said, _ = await process.communicate()

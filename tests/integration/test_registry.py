@@ -6,13 +6,17 @@ realtime and webhook_dispatcher are the product's own, given a registry with two
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 import pytest
 
 from deploy.local.ports import free_port
+from deploy.local.servers.rabbitmq import RabbitMQ
+from deploy.logins.passwords import with_login
+from deploy.logins.rabbitmq import permission, user
+from libs.common.bus import topology
 from libs.common.bus.base import Caller
 from libs.common.bus.rabbit import RabbitBus
 from libs.common.contracts import default_registry
@@ -21,7 +25,7 @@ from libs.common.contracts.schema import SpaceId, SpaceType
 from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog
 from libs.common.service import Service
-from libs.common.settings import read
+from libs.common.settings import CommonSettings, read
 from libs.common.spaces import SpaceKey
 from services.chat.app import build as build_chat
 from services.chat.settings import Settings as ChatSettings
@@ -35,6 +39,7 @@ from services.webhook_dispatcher.app import build as build_dispatcher
 from services.webhook_dispatcher.settings import Settings as DispatcherSettings
 from tests.support.node import Node
 from tests.support.people import Rest
+from tests.support.servers import Servers, as_service
 from tests.support.waiting import eventually
 from tests.support.webhook_sink import WebhookSink
 
@@ -75,6 +80,19 @@ dice_thrown = Event(
 REGISTRY = Registry([*default_registry().records, throw_dice, dice_thrown])
 
 
+def with_scratch(rabbitmq: RabbitMQ, amqp_url: str) -> str:
+    """Makes at the broker what a service with a database needs there; returns its URL."""
+    vhost, itself = amqp_url.rpartition("/")[2], ("scratch",)
+    rabbitmq.load(
+        {
+            "users": [user("scratch", "scratch")],
+            "permissions": [permission("scratch", vhost, topology.permissions("scratch", itself, itself))],
+            **topology.definitions(vhost, itself),
+        }
+    )
+    return with_login(amqp_url, "scratch", "scratch")
+
+
 def scratch_service(amqp_url: str, database_url: str) -> Service:
     bus, database = RabbitBus(amqp_url, "scratch"), Database(database_url, None)
     log = EventLog(database, bus)
@@ -97,14 +115,14 @@ class Product:
 
 @pytest.fixture
 async def product(
-    database_url: str, redis_url: str, amqp_url: str, hive_url: str, monkeypatch: pytest.MonkeyPatch
+    servers: Servers, database_url: str, redis_url: str, amqp_url: str, hive_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Product]:
     """Five of the product's services and the scratch one, in this process, on real servers."""
     gateway_port, realtime_port = free_port(), free_port()
+    scratch_url = with_scratch(servers.rabbitmq, amqp_url)
     for name, value in {
         "PRESENCE_DATABASE_URL": database_url,
         "PRESENCE_REDIS_URL": redis_url,
-        "PRESENCE_AMQP_URL": amqp_url,
         "PRESENCE_HIVE_NODES": hive_url,
         "PRESENCE_PUBLIC_URL": f"http://localhost:{gateway_port}",
         "PRESENCE_SECRET_KEY": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
@@ -112,15 +130,19 @@ async def product(
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PRESENCE_HTTP_PORT", str(realtime_port))
-    realtime = build_realtime(read(RealtimeSettings), registry=REGISTRY)
+
+    def settings[S: CommonSettings](cls: type[S], service: str) -> S:
+        return replace(read(cls), amqp_url=as_service(amqp_url, service))
+
+    realtime = build_realtime(settings(RealtimeSettings, "realtime"), registry=REGISTRY)
     monkeypatch.setenv("PRESENCE_HTTP_PORT", str(gateway_port))
     services = [
-        scratch_service(amqp_url, database_url),
-        build_spaces_auth(read(SpacesAuthSettings)),
-        build_chat(read(ChatSettings)),
-        build_dispatcher(read(DispatcherSettings), registry=REGISTRY),
+        scratch_service(scratch_url, database_url),
+        build_spaces_auth(settings(SpacesAuthSettings, "spaces_auth")),
+        build_chat(settings(ChatSettings, "chat")),
+        build_dispatcher(settings(DispatcherSettings, "webhook_dispatcher"), registry=REGISTRY),
         realtime,
-        build_gateway(read(GatewaySettings), registry=REGISTRY),
+        build_gateway(settings(GatewaySettings, "gateway"), registry=REGISTRY),
     ]
     async with contextlib.AsyncExitStack() as running:
         for service in services:

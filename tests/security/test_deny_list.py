@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from redis.asyncio import Redis
 
+from deploy.logins.passwords import with_login
 from libs.common import cache
 from libs.common.errors import UNAVAILABLE
 from tests.support.edge import Edge, token
@@ -18,7 +19,7 @@ async def redis_that_refuses(redis_url: str) -> AsyncIterator[str]:
     name = f"no-exists-{urlsplit(redis_url).path[1:]}"
     redis = Redis.from_url(redis_url)
     await redis.acl_setuser(name, enabled=True, nopass=True, keys=["*"], commands=["+@all", "-exists"])
-    yield redis_url.replace("redis://", f"redis://{name}:any@")
+    yield with_login(redis_url, name, "any")
     await redis.acl_deluser(name)
     await redis.aclose()
 
@@ -31,7 +32,7 @@ async def test_a_deny_list_that_answers_with_an_error_lets_no_token_pass(redis_t
 
 async def test_a_redis_that_refuses_our_password_lets_no_token_pass(redis_url: str) -> None:
     encoded, _ = token()
-    async with Edge(redis_url.replace("redis://", "redis://nobody:wrong@")) as edge:
+    async with Edge(with_login(redis_url, "nobody", "wrong")) as edge:
         await edge.refuses(encoded, UNAVAILABLE)
 
 

@@ -22,9 +22,10 @@ from deploy.local.ports import free_port
 from deploy.local.servers import postgres
 from deploy.local.servers.base import Process
 from deploy.local.servers.postgres import Postgres
-from deploy.local.servers.rabbitmq import USER, VHOST, RabbitMQ
+from deploy.local.servers.rabbitmq import ADMIN, RabbitMQ
 from deploy.local.servers.redis import Redis
 from deploy.local.workplace import Workplace
+from deploy.logins.rabbitmq import VHOST
 
 COMPOSE = REPOSITORY / "deploy" / "compose" / "compose.yml"
 LOOPBACK = "127.0.0.1"
@@ -34,7 +35,7 @@ ERLANG = "+S 1:1 +sbwt none"  # one scheduler that sleeps when idle, as in deplo
 
 def image(name: str) -> str:
     """The image that deploy/compose uses, with its tag: `redis` → `redis:8`. The versions stand there alone."""
-    tags = re.findall(rf"^\s+image: ({name}:\S+)$", COMPOSE.read_text(), re.MULTILINE)
+    tags = re.findall(rf"^\s+image: ({name}:[^\s@]+)", COMPOSE.read_text(), re.MULTILINE)
     if len(tags) != 1:
         raise SetupError(f"{COMPOSE} names {len(tags)} images of {name} instead of one")
     return str(tags[0])
@@ -131,24 +132,26 @@ class PostgresContainer(Contained, Postgres):
 class RedisContainer(Contained, Redis):
     """Redis without persistence."""
 
-    def __init__(self, place: Workplace, guardian: Guardian, databases: int) -> None:
-        super().__init__(place, guardian, free_port(), databases)
+    def __init__(self, place: Workplace, guardian: Guardian, passwords: Mapping[str, str], databases: int) -> None:
+        super().__init__(place, guardian, free_port(), passwords, databases)
 
     def container(self) -> DockerContainer:
         command = ["redis-server", "--save", "", "--appendonly", "no", "--databases", str(self.databases)]
+        for user in self.users:
+            command += ["--user", *user.split()[1:]]
         return published(image("redis"), {6379: self.port}, {}).with_command(command)
 
 
 class RabbitMQContainer(Contained, RabbitMQ):
     """RabbitMQ with its HTTP API, which the tests use to make virtual hosts."""
 
-    def __init__(self, place: Workplace, guardian: Guardian) -> None:
+    def __init__(self, place: Workplace, guardian: Guardian, passwords: Mapping[str, str]) -> None:
         self._api_port = free_port()
-        super().__init__(place, guardian, (free_port(), 0, 0), self._api_port)
+        super().__init__(place, guardian, (free_port(), 0, 0), passwords, self._api_port)
 
     def container(self) -> DockerContainer:
         settings = {
-            "RABBITMQ_DEFAULT_USER": USER,
+            "RABBITMQ_DEFAULT_USER": ADMIN,
             "RABBITMQ_DEFAULT_PASS": self._password,
             "RABBITMQ_DEFAULT_VHOST": VHOST,
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ERLANG,
@@ -157,12 +160,14 @@ class RabbitMQContainer(Contained, RabbitMQ):
         return published(f"{image('rabbitmq')}-management", ports, settings)
 
 
-def stores(place: Workplace, guardian: Guardian, redis_databases: int) -> dict[str, Contained]:
+def stores(
+    place: Workplace, guardian: Guardian, passwords: Mapping[str, str], redis_databases: int
+) -> dict[str, Contained]:
     """The three by name, not started yet."""
     return {
         "postgres": PostgresContainer(place, guardian),
-        "redis": RedisContainer(place, guardian, redis_databases),
-        "rabbitmq": RabbitMQContainer(place, guardian),
+        "redis": RedisContainer(place, guardian, passwords, redis_databases),
+        "rabbitmq": RabbitMQContainer(place, guardian, passwords),
     }
 
 

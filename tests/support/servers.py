@@ -22,6 +22,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -40,9 +42,13 @@ from deploy.local.servers.rabbitmq import RabbitMQ
 from deploy.local.servers.redis import Redis
 from deploy.local.stack import ALEMBIC, Stack
 from deploy.local.workplace import Workplace
+from deploy.logins.passwords import WITH_DATABASE, WITH_LOGIN, variable, with_login
+from deploy.logins.postgres import set_logins
 from tests.support.quick import NotQuick
 
 OWNER, PASSWORD = "replica_user", "test"
+PASSWORDS = {service: f"test-{service}" for service in WITH_LOGIN}
+PROXY_SECRET = "test-proxy"
 REDIS_DATABASES = 512
 KEPT_LOGS = REPOSITORY / ".local" / "test-logs"
 SOURCE = "PRESENCE_TEST_SERVERS"
@@ -58,6 +64,11 @@ def source(environment: Mapping[str, str]) -> str:
     if name not in (PROCESSES, CONTAINERS):
         raise SetupError(f"{SOURCE} is {name!r}: it must be {PROCESSES} or {CONTAINERS}")
     return name
+
+
+def as_service(url: str, service: str) -> str:
+    """Returns the URL of a Redis or RabbitMQ of the run with the login of a service."""
+    return with_login(url, service, PASSWORDS[service])
 
 
 def _containers() -> ModuleType:
@@ -82,7 +93,7 @@ class Servers:
         hive = ("-m", "deploy.local.hive_node", str(self._hive_port))
         self._servers: dict[str, Process] = {
             **self._stores(origin),
-            "caddy": Caddy(place, guardian, free_port(), (free_port(), free_port(), free_port())),
+            "caddy": Caddy(place, guardian, free_port(), (free_port(), free_port(), free_port()), PROXY_SECRET),
             "hive": Service("hive", place, guardian, hive, own_environment(), (self._hive_port, "/")),
         }
         self._threads = ThreadPoolExecutor(max_workers=len(self._servers))
@@ -94,14 +105,14 @@ class Servers:
         """PostgreSQL, Redis and RabbitMQ, not started yet."""
         place, guardian = self.place, self.guardian
         if origin == CONTAINERS:
-            stores = _containers().stores(place, guardian, REDIS_DATABASES)
+            stores = _containers().stores(place, guardian, PASSWORDS, REDIS_DATABASES)
             for server in stores.values():
                 self._exits.callback(server.discard)
             return dict(stores)
         return {
             "postgres": Postgres(place, guardian, free_port(), durable=False),
-            "redis": Redis(place, guardian, free_port(), REDIS_DATABASES),
-            "rabbitmq": RabbitMQ(place, guardian, (free_port(), free_port(), free_port()), free_port()),
+            "redis": Redis(place, guardian, free_port(), PASSWORDS, REDIS_DATABASES),
+            "rabbitmq": RabbitMQ(place, guardian, (free_port(), free_port(), free_port()), PASSWORDS, free_port()),
         }
 
     def boot(self, name: str) -> None:
@@ -149,16 +160,46 @@ class Servers:
         template = await self._template(MIGRATED, self._migrate) if migrated and ALEMBIC.exists() else None
         return await self._copy(template)
 
+    async def new_database_with_logins(self) -> str:
+        """The owner's URL of a fresh database where each service logs in as itself, with its word in `PASSWORDS`."""
+        url = await self.new_database()
+        await set_logins(url, {service: PASSWORDS[service] for service in WITH_DATABASE})
+        return url
+
+    async def environment(self) -> dict[str, str]:
+        """The environment of a stack on these servers: fresh places to work in, and each service's password."""
+        return {
+            **os.environ,
+            "PRESENCE_DATABASE_URL": await self.new_database_with_logins(),
+            "PRESENCE_PRIMARY_URL": await self.new_primary(),
+            "PRESENCE_AMQP_URL": self.new_vhost(),
+            "PRESENCE_REDIS_URL": self.new_redis_database(),
+            **{variable(service): password for service, password in PASSWORDS.items()},
+        }
+
     async def new_primary(self) -> str:
         """The URL of a fresh demo primary."""
         return await self._copy(await self._template(SEEDED, seed))
 
     def new_redis_database(self) -> str:
         """The URL of an empty numbered key space. Channels of pub/sub are shared by all of them."""
-        url = f"redis://127.0.0.1:{self.redis.port}/{next(self._numbers) % REDIS_DATABASES}"
+        url = self.redis.url_of(next(self._numbers) % REDIS_DATABASES)
         with redis.Redis.from_url(url) as connection:
             connection.flushdb()
         return url
+
+    def redis_refusals(self, url: str) -> list[str]:
+        """What Redis refused to the services' users in a key space, of late: something its rules forgot."""
+        where = f" db={urlsplit(url).path[1:]} "
+        with redis.Redis.from_url(self.redis.url, decode_responses=True) as connection:
+            entries: Any = connection.acl_log()
+        return [
+            f"{entry['username']}: {entry['reason']} {entry['object']}"
+            for entry in entries
+            if entry["object"] != "client|setinfo"  # the library tells its name, and does not mind
+            and where in f" {' '.join(f'{key}={value}' for key, value in entry['client-info'].items())} "
+            and entry["username"] in PASSWORDS
+        ]
 
     def new_vhost(self) -> str:
         """The URL of a fresh virtual host of the broker."""
@@ -327,7 +368,7 @@ async def primary_url(servers: Servers) -> AsyncIterator[str]:
 
 @pytest.fixture
 def amqp_url(servers: Servers) -> Iterator[str]:
-    """A fresh virtual host."""
+    """A fresh virtual host, as its administrator; a bus takes it `as_service`."""
     url = servers.new_vhost()
     yield url
     servers.rabbitmq.remove_vhost(url.rpartition("/")[2])
@@ -347,19 +388,13 @@ def run_stack(servers: Servers) -> RunStack:
 
     @asynccontextmanager
     async def run(**settings: str) -> AsyncIterator[Stack]:
-        environ = {
-            **os.environ,
-            "PRESENCE_DATABASE_URL": await servers.new_database(),
-            "PRESENCE_PRIMARY_URL": await servers.new_primary(),
-            "PRESENCE_AMQP_URL": servers.new_vhost(),
-            "PRESENCE_REDIS_URL": servers.new_redis_database(),
-            **settings,
-        }
+        environ = await servers.environment() | settings
         root = Path(tempfile.mkdtemp(prefix="presence-stack-"))
         stack = Stack(root, public_port=free_port(), environ=environ)
         try:
             await stack.start()
             yield stack
+            assert servers.redis_refusals(environ["PRESENCE_REDIS_URL"]) == []
         finally:
             await stack.stop()
             shutil.copytree(stack.place.log, servers.place.log / root.name)

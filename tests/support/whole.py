@@ -37,7 +37,7 @@ class Replica:
             "PRESENCE_HTTP_PORT": str(port),
             "PRESENCE_OPS_PORT": str(ops_port),
         }
-        environment = {**stack.settings, **own, **settings}
+        environment = {**stack.settings_of("realtime"), **own, **settings}
         command = ("-m", "services.realtime")
         self.process = Service(name, stack.place, guardian, command, environment, (ops_port, "/readyz"))
         self.port, self.url = port, f"http://127.0.0.1:{port}"
@@ -80,9 +80,14 @@ async def one_more_gateway(stack: Stack, name: str, **settings: str) -> AsyncIte
     Tests stand behind it as behind a proxy: `X-Forwarded-For` says from which address they come.
     """
     port, ops_port = free_port(), free_port()
-    own = {"PRESENCE_HTTP_PORT": str(port), "PRESENCE_OPS_PORT": str(ops_port), "PRESENCE_RATE_LIMIT_FACTOR": "1"}
+    own = {
+        "PRESENCE_HTTP_PORT": str(port),
+        "PRESENCE_OPS_PORT": str(ops_port),
+        "PRESENCE_RATE_LIMIT_FACTOR": "1",
+        "PRESENCE_PROXY_SECRET": "",  # by default a proxy on this machine is believed
+    }
     guardian = Guardian()
-    environment = {**stack.settings, **own, **settings}
+    environment = {**stack.settings_of("gateway"), **own, **settings}
     process = Service(name, stack.place, guardian, ("-m", "services.gateway"), environment, (ops_port, "/readyz"))
     await process.start()
     try:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from deploy.logins.passwords import WITH_LOGIN, variable
 from libs.common.settings import REQUIRED, SecretSettings, SettingsError, read
 from services.sync_worker.settings import Settings as SyncSettings
 
@@ -17,12 +18,12 @@ COMPOSE = REPOSITORY / "deploy" / "compose"
 DECLARES = re.compile(r"=\s*setting\(")
 # Variables of compose.yml and of the Caddyfile; no process of ours reads them.
 COMPOSE_ONLY = {
-    *("PRESENCE_DOMAIN", "PRESENCE_SITE", "DB_REPLICA_PASSWORD", "RABBITMQ_PASSWORD", "TURN_OPTIONS"),
-    *("HTTP_PORT", "HTTPS_PORT", "COMPOSE_PROFILES"),
+    *("PRESENCE_DOMAIN", "PRESENCE_SITE", "DB_REPLICA_PASSWORD", "REDIS_PASSWORD", "TURN_OPTIONS"),
+    *("HTTP_PORT", "HTTPS_PORT", "COMPOSE_PROFILES", *map(variable, WITH_LOGIN)),
 }
 FILLED_IN = {  # shown with an example or empty, not with the default
     *("PRESENCE_DOMAIN", "DB_PRIMARY_HOST", "DB_PRIMARY_USER", "DB_PRIMARY_PASSWORD", "DB_REPLICA_PASSWORD"),
-    *("RABBITMQ_PASSWORD", "TURN_SECRET", "PRESENCE_SECRET_KEY"),
+    *("REDIS_PASSWORD", "TURN_SECRET", "PRESENCE_SECRET_KEY", "PRESENCE_PROXY_SECRET", *map(variable, WITH_LOGIN)),
 }
 SECRET = re.compile(r"_(SECRET|KEY|PASSWORD|TOKEN)$")
 

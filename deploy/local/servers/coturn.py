@@ -5,9 +5,6 @@ visible to every user of the machine.
 """
 
 import asyncio
-import grp
-import os
-import pwd
 import random
 import socket
 from contextlib import closing
@@ -85,18 +82,12 @@ class Coturn(Process):
             "no-dtls",
             f"realm={REALM}",
             f"static-auth-secret={self._secret}",
-            *self._who_runs_it(),
             f"pidfile={self.folder / 'turnserver.pid'}",
             f"userdb={self.folder / 'turnserver.db'}",
         ]
         if self._loopback_peers:
             lines += ["allow-loopback-peers", "allowed-peer-ip=127.0.0.0-127.255.255.255"]
         return lines
-
-    def _who_runs_it(self) -> list[str]:
-        """It is started as the right user already: nobody to become."""
-        entry = pwd.getpwnam(self._user) if self._user else pwd.getpwuid(os.geteuid())
-        return [f"proc-user={entry.pw_name}", f"proc-group={grp.getgrgid(entry.pw_gid).gr_name}"]
 
 
 def relay_ports() -> range:

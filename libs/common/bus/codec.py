@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from libs.common.bus.base import Caller, Handler
+from libs.common.bus.senders import require_sender
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Operation
 from libs.common.contracts.schema import dump, load
@@ -44,8 +45,13 @@ def decode_events(body: bytes) -> list[LoggedEvent]:
     return _decode_events(body)
 
 
-async def answer_call(handlers: dict[str, tuple[Operation[Any, Any], Handler[Any, Any]]], body: bytes) -> bytes:
-    """Run the handler a call names; its reply or its error, encoded. Never raises but for cancellation."""
+async def answer_call(
+    handlers: dict[str, tuple[Operation[Any, Any], Handler[Any, Any]]], body: bytes, sender: str | None
+) -> bytes:
+    """Run the handler a call names; its reply or its error, encoded. Never raises but for cancellation.
+
+    `sender` is the user for whom the broker vouches.
+    """
     try:
         call = _decode(body)
         operation, handler = handlers[call["operation"]]
@@ -54,6 +60,11 @@ async def answer_call(handlers: dict[str, tuple[Operation[Any, Any], Handler[Any
         _log.warning("unreadable call", error=repr(error))
         return _encode({"error": PresenceError(INTERNAL, "The call could not be read.").to_wire()})
     with structlog.contextvars.bound_contextvars(request_id=caller.request_id, operation=operation.name):
+        try:
+            require_sender(sender, caller)
+        except PresenceError as error:
+            _log.error("call refused", sender=sender, identity=caller.identity.key)
+            return _encode({"error": error.to_wire()})
         return _encode(await _outcome(operation, handler, caller, call["request"]))
 
 

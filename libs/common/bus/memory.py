@@ -14,6 +14,7 @@ from libs.common.bus import topology
 from libs.common.bus.base import BusUnavailable, Caller, Consumer, Handler
 from libs.common.bus.codec import answer_call, decode_answer, decode_events, encode_call, encode_events
 from libs.common.bus.delivery import Outcome, deliver
+from libs.common.bus.senders import OPERATORS_EDGE
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Operation
 
@@ -29,10 +30,11 @@ class MemoryBroker:
 
 
 class MemoryBus:
-    """See `base.Bus`."""
+    """See `base.Bus`. `user` is the service that it belongs to; without one, in tests, who calls is believed."""
 
-    def __init__(self, broker: MemoryBroker) -> None:
+    def __init__(self, broker: MemoryBroker, user: str | None = None) -> None:
         self._broker = broker
+        self._user = user
         self._handlers: dict[str, tuple[Operation[Any, Any], Handler[Any, Any]]] = {}
         self._consumers: list[tuple[str, Consumer, int]] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -64,13 +66,14 @@ class MemoryBus:
         self, operation: Operation[Request, Reply], request: Request, caller: Caller, *, timeout: float | None = None
     ) -> Reply:
         body = encode_call(operation, request, caller)
+        sender = self._user or believed(caller)
         servers = self._broker.servers[operation.name]
         if not self._broker.running or not servers:
             raise BusUnavailable
         servers.append(servers.pop(0))
         try:
             async with asyncio.timeout(timeout or operation.timeout):
-                answer = await answer_call(servers[-1]._handlers, body)  # noqa: SLF001  a bus like this one
+                answer = await answer_call(servers[-1]._handlers, body, sender)  # noqa: SLF001  a bus like this one
         except TimeoutError as error:
             raise BusUnavailable("Nobody answered in time.") from error
         return decode_answer(operation, answer)
@@ -107,3 +110,8 @@ class MemoryBus:
             if outcome is Outcome.DEAD:
                 break
         self._broker.dead[group] += events
+
+
+def believed(caller: Caller) -> str:
+    """The user that a process has whose calls are in this name."""
+    return caller.identity.id if caller.identity.id in topology.CALLERS else OPERATORS_EDGE

@@ -1,17 +1,22 @@
 """The bus over RabbitMQ (3.10 to 4.x), on aio-pika's plain connection.
 
-A supervisor task owns the connection: connect, declare, attach consumers, wait until anything breaks,
-begin again. That is all of the recovery: whatever the reason, a broken consumer, a channel error or a
-lost broker, everything is rebuilt from what was declared, and the calls still waiting are sent again.
+A supervisor task owns the connection: connect, look whether the broker has what `topology` names, attach consumers,
+wait until anything breaks, begin again. That is all of the recovery: whatever the reason, a broken consumer, a channel
+error or a lost broker, everything is rebuilt from what was declared, and the calls still waiting are sent again.
+
+Every message carries the user of its connection, which the broker checks: who serves knows which process asks, and who
+asks knows which one answered.
 """
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import aio_pika
 import msgspec
@@ -58,20 +63,20 @@ class _Link:
     connection: AbstractConnection
     calls: AbstractExchange
     events: AbstractExchange
-    replies: AbstractQueue
+    replies: AbstractQueue | None  # of a caller
     publishing: AbstractChannel
     answering: AbstractExchange
     broken: asyncio.Event
     consuming: list[tuple[AbstractQueue, str]]
-    known_queues: set[str]
 
 
 class RabbitBus:
-    """See `base.Bus`. `name` is shown in the broker's list of connections."""
+    """See `base.Bus`. `name` is shown in the broker's list of connections; the URL's user is the service."""
 
     def __init__(self, url: str, name: str) -> None:
         self._url = url
         self._name = name
+        self._user = user_of(url)
         self._handlers: dict[str, tuple[Operation[Any, Any], Handler[Any, Any]]] = {}
         self._consumers: list[tuple[str, Consumer, int]] = []
         self._pending: dict[str, _PendingCall] = {}
@@ -144,14 +149,17 @@ class RabbitBus:
     async def _send_call(self, link: _Link, correlation_id: str, pending: _PendingCall) -> None:
         """Send, or leave it pending: the next link sends again what a broken one lost."""
         queue = topology.call_queue(pending.operation)
+        if link.replies is None:
+            raise BusUnavailable(f"{self._user} is no service that asks others.")
         remaining = max(pending.deadline - time.monotonic(), 0.001)
         message = aio_pika.Message(
-            pending.body, correlation_id=correlation_id, reply_to=link.replies.name, expiration=remaining
+            pending.body,
+            correlation_id=correlation_id,
+            reply_to=link.replies.name,
+            expiration=remaining,
+            user_id=self._user,
         )
         try:
-            if queue not in link.known_queues:
-                await _declare_call_queue(link.publishing, link.calls, queue)
-                link.known_queues.add(queue)
             await link.calls.publish(message, queue, timeout=remaining)
         except DeliveryError as error:
             raise BusUnavailable(f"{pending.operation.service} has too much to do.") from error
@@ -165,7 +173,7 @@ class RabbitBus:
             raise BusUnavailable("The broker is away.")
         try:
             await self._link.events.publish(
-                _message_of(events), events[0].name, mandatory=True, timeout=CONFIRM_TIMEOUT
+                self._message_of(events), events[0].name, mandatory=True, timeout=CONFIRM_TIMEOUT
             )
         except _BROKEN as error:
             raise BusUnavailable(f"The broker did not take the event: {error!r}") from error
@@ -218,20 +226,28 @@ class RabbitBus:
         broken = asyncio.Event()
         connection.close_callbacks.add(lambda *_: broken.set())
         publishing = await _open_channel(connection, broken)
-        calls, events = await _declare_topology(publishing)
-        replies = await publishing.declare_queue(exclusive=True, auto_delete=True)
+        calls = await publishing.get_exchange(topology.CALLS_EXCHANGE)
+        events = await publishing.get_exchange(topology.EVENTS_EXCHANGE)
+        replies = await self._reply_queue(publishing) if self._user in topology.CALLERS else None
         # Nobody waits for an answer's confirm: a caller whose answer is lost with the connection asks again.
-        answering = (await _open_channel(connection, broken, confirms=False)).default_exchange
-        link = _Link(connection, calls, events, replies, publishing, answering, broken, [], set())
-        await replies.consume(self._on_answer, no_ack=True)
+        channel = await _open_channel(connection, broken, confirms=False)
+        answering = await channel.get_exchange(topology.REPLIES_EXCHANGE)
+        link = _Link(connection, calls, events, replies, publishing, answering, broken, [])
         if not self._draining:
             await self._attach(link)
         return link
 
+    async def _reply_queue(self, channel: AbstractChannel) -> AbstractQueue:
+        name = topology.reply_queues(self._user) + secrets.token_urlsafe(16)
+        queue = await channel.declare_queue(name, exclusive=True, auto_delete=True)
+        await queue.bind(topology.REPLIES_EXCHANGE, name)
+        await queue.consume(self._on_answer, no_ack=True)
+        return queue
+
     async def _attach(self, link: _Link) -> None:
         for queue_name in sorted({topology.call_queue(operation) for operation, _ in self._handlers.values()}):
             channel = await _open_channel(link.connection, link.broken, topology.CALLS_IN_PROGRESS)
-            queue = await _declare_call_queue(channel, link.calls, queue_name)
+            queue = await channel.get_queue(queue_name)
             link.consuming.append((queue, await queue.consume(self._in_task(self._on_call))))
         for group, consumer, concurrency in self._consumers:
             channel = await _open_channel(link.connection, link.broken, concurrency)
@@ -259,14 +275,18 @@ class RabbitBus:
 
     async def _on_answer(self, message: AbstractIncomingMessage) -> None:
         pending = self._pending.get(message.correlation_id or "")
-        if pending and not pending.answer.done():
-            pending.answer.set_result(message.body)
+        if pending is None or pending.answer.done():
+            return
+        if message.user_id != pending.operation.service:
+            _log.error("answer refused", sender=message.user_id, operation=pending.operation.name)
+            return
+        pending.answer.set_result(message.body)
 
     async def _on_call(self, message: AbstractIncomingMessage) -> None:
-        answer = await answer_call(self._handlers, message.body)
+        answer = await answer_call(self._handlers, message.body, message.user_id)
         link = self._link
         if link and message.reply_to:
-            reply = aio_pika.Message(answer, correlation_id=message.correlation_id)
+            reply = aio_pika.Message(answer, correlation_id=message.correlation_id, user_id=self._user)
             await link.answering.publish(reply, message.reply_to, mandatory=False, timeout=CONFIRM_TIMEOUT)
         await message.ack()
 
@@ -292,14 +312,22 @@ class RabbitBus:
         """Back into the group's queue one by one, so that none pays for another."""
         if self._link is None:
             raise ConnectionError("the broker is away")
-        exchange = self._link.publishing.default_exchange
+        exchange = await self._link.publishing.get_exchange(topology.again_exchange(group), ensure=False)
         for event in events:
-            await exchange.publish(_message_of([event]), topology.event_queue(group), timeout=CONFIRM_TIMEOUT)
+            await exchange.publish(self._message_of([event]), "", timeout=CONFIRM_TIMEOUT)
+
+    def _message_of(self, events: Sequence[LoggedEvent]) -> aio_pika.Message:
+        return aio_pika.Message(
+            encode_events(events),
+            message_id=events[0].id,
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            user_id=self._user,
+        )
 
 
-def _message_of(events: Sequence[LoggedEvent]) -> aio_pika.Message:
-    persistent = aio_pika.DeliveryMode.PERSISTENT
-    return aio_pika.Message(encode_events(events), message_id=events[0].id, delivery_mode=persistent)
+def user_of(url: str) -> str:
+    """The user that a broker's URL names; RabbitMQ's own default where it names none."""
+    return unquote(urlsplit(url).username or "guest")
 
 
 async def _open_channel(
@@ -313,24 +341,3 @@ async def _open_channel(
     underlay = await channel.get_underlay_channel()
     underlay.on_consumer_cancel_callbacks.add(lambda *_: broken.set())
     return channel
-
-
-async def _declare_topology(channel: AbstractChannel) -> tuple[AbstractExchange, AbstractExchange]:
-    calls = await channel.declare_exchange(topology.CALLS_EXCHANGE, "direct", durable=True)
-    events = await channel.declare_exchange(topology.EVENTS_EXCHANGE, "topic", durable=True)
-    dead = await channel.declare_exchange(topology.DEAD_EXCHANGE, "direct", durable=True)
-    for group in topology.EVENT_GROUPS:
-        grave = topology.dead_queue(group)
-        dead_letters = await channel.declare_queue(grave, durable=True, arguments={"x-queue-type": "quorum"})
-        await dead_letters.bind(dead, grave)
-        queue = await channel.declare_queue(
-            topology.event_queue(group), durable=True, arguments=topology.event_queue_arguments(group)
-        )
-        await queue.bind(events, "#")
-    return calls, events
-
-
-async def _declare_call_queue(channel: AbstractChannel, exchange: AbstractExchange, name: str) -> AbstractQueue:
-    queue = await channel.declare_queue(name, durable=True, arguments=dict(topology.CALL_QUEUE_ARGUMENTS))
-    await queue.bind(exchange, name)
-    return queue

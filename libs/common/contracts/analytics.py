@@ -12,7 +12,10 @@ RETENTION_DAYS = 30
 
 @dataclass(frozen=True)
 class AnalyticsQuery:
-    """Asks about one space, or about all without one (operators). `days` count back from now."""
+    """Asks about one space, or about all without one (operators). `days` end today (UTC).
+
+    What happens is counted some seconds later.
+    """
 
     space_type: SpaceType | None = None
     space_id: SpaceId | None = None
@@ -59,7 +62,10 @@ class Engagement:
 
 @dataclass(frozen=True)
 class DayOfVoice:
-    """Connection attempts of a day. `success_rate` and `relayed` are shares from 0 to 1; `milliseconds` is a median."""
+    """Connection attempts of a day. `success_rate` and `relayed` are shares from 0 to 1.
+
+    `milliseconds` is a median, to two digits.
+    """
 
     day: date
     attempts: int

@@ -6,6 +6,7 @@ realtime asks `spaces.review` about its members (docs/spaces.md).
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Struct
@@ -13,7 +14,6 @@ from msgspec import Struct
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Signal, Socket, Webhook
 from libs.common.contracts.schema import (
-    STORABLE,
     Account,
     ClientId,
     Cursor,
@@ -33,6 +33,17 @@ MAX_USERS = 10_000  # sockets that a space's owner may allow at once
 MAX_SLOW_MODE = 21_600  # seconds between two messages of one person; six hours
 MAX_SETTINGS_BYTES = 8192  # of `settings`, as JSON
 AUDIO_MODES = ("ambient", "spatial", "stage", "announcement")  # services/realtime/voice.py says who hears whom
+
+
+class FreeChannel(StrEnum):
+    """The channels of a space that carry whatever a client likes, unseen by chat's filters: an owner can close each."""
+
+    ENTITY_EVENTS = "entity-events"  # `entity-event`, and what plain WebSockets say with a type of their own
+    NAF = "naf"  # networked-aframe's `send` and `broadcast`
+    AVATARS = "avatars"  # `avatar_data`
+    POSE_ENTITIES = "pose-entities"  # `entities` of `aframe-update`
+
+
 AddressRange = Annotated[
     str,
     text(
@@ -48,11 +59,16 @@ MOST_METRES = 1_000_000  # of a spawn point from the origin, on each axis
 AUDIO = storable(required=["mode"], properties={"mode": {"enum": list(AUDIO_MODES)}})
 _METRES = {"type": "number", "minimum": -MOST_METRES, "maximum": MOST_METRES}
 SPAWN = storable(required=["x", "y", "z"], properties=dict.fromkeys("xyz", _METRES))
+_CHANNELS = {"type": ["array", "null"], "items": {"enum": [str(channel) for channel in FreeChannel]}}
+SETTINGS = storable(properties={"closed_channels": _CHANNELS})
 
 
 @dataclass(frozen=True)
 class UpdateSettings:
-    """Changes the settings that are given. `settings` is merged by its top-level names; a null removes a name."""
+    """Changes the settings that are given. `settings` is merged by its top-level names; a null removes a name.
+
+    Of those names `closed_channels` is a list of `FreeChannel`s.
+    """
 
     space_type: SpaceType
     space_id: SpaceId
@@ -63,7 +79,7 @@ class UpdateSettings:
     slow_mode_seconds: Annotated[int, integer(0, MAX_SLOW_MODE)] | None = None
     audio: dict[str, Any] | None = field(default=None, metadata=AUDIO)
     spawn: dict[str, Any] | None = field(default=None, metadata=SPAWN)
-    settings: dict[str, Any] | None = field(default=None, metadata=STORABLE)
+    settings: dict[str, Any] | None = field(default=None, metadata=SETTINGS)
     reason: Reason | None = None
     client_message_id: ClientId | None = None
 
@@ -391,7 +407,7 @@ mute = Operation(
     Limit(60, 60),
     writes=True,
     bindings=(Http("POST", "/api/spaces/{space_type}/{space_id}/mute", 201),),
-    summary="Let someone be in the space, but not write.",
+    summary="Let someone be in the space, without words and voice.",
 )
 unmute = Operation(
     "moderation.unmute",

@@ -127,6 +127,8 @@ class Authorization:
     epoch: int
     max_users: int
     settings: dict[str, Any]
+    muted: bool = False
+    mute_ends: float | None = None
 
 
 @dataclass(frozen=True)
@@ -259,13 +261,18 @@ class Review:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The decision about one socket. `code` and `reason` are null if it stays; `role` may have changed."""
+    """The decision about one socket. `code` and `reason` are null if it stays; `role` may have changed.
+
+    A mute is looked at again at `mute_ends`, Unix time in seconds; null is for ever.
+    """
 
     socket_id: str
     stays: bool
     role: str
     code: str | None = None
     reason: str | None = None
+    muted: bool = False
+    mute_ends: float | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import structlog
 from sqlalchemy import event, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from libs.common.errors import UNAVAILABLE, PresenceError
@@ -21,6 +20,8 @@ STATEMENT_TIMEOUT_MS = 10_000
 CONNECT_TIMEOUT = 5.0
 _QUERY_CANCELED = "57014"  # of class 57, operator intervention, but it says nothing of the server
 LOOK_SECONDS = 2.0  # between two looks whether the database is there
+COSTLY_SECONDS = 2.0  # for which a costly read waits for a connection
+COSTLY_WAITING = 8  # costly reads of a pool that wait; more are refused at once, so that they hold up no other calls
 
 
 def _json(value: Any) -> str:
@@ -31,10 +32,24 @@ class Database:
     """A pool of connections that act as `presence_<service>`, which may write its own tables only.
 
     The role is a connection setting, so that one login can serve every process; an installation that
-    gives each service a login of its own works the same.
+    gives each service a login of its own works the same. Who finds no free connection waits `patience` seconds, if no
+    more than `waiting` others do, and then hears `unavailable`. A pool that is used up is no database that is away.
     """
 
-    def __init__(self, url: str, service: str | None, pool: int = 10) -> None:
+    def __init__(
+        self,
+        url: str,
+        service: str | None,
+        pool: int = 10,
+        *,
+        patience: float | None = None,
+        waiting: int | None = None,
+    ) -> None:
+        self.size = pool
+        self._patience = CONNECT_TIMEOUT if patience is None else patience
+        self._most_waiting = waiting
+        self._waiting = 0
+        self._free = asyncio.Semaphore(pool)
         server_settings = {"application_name": f"presence {service}", "statement_timeout": str(STATEMENT_TIMEOUT_MS)}
         if service:
             server_settings["role"] = f"presence_{service}"
@@ -42,7 +57,6 @@ class Database:
             url.replace("postgresql://", "postgresql+asyncpg://", 1),
             pool_size=pool,
             max_overflow=0,
-            pool_timeout=CONNECT_TIMEOUT,
             pool_pre_ping=True,
             json_serializer=_json,
             json_deserializer=msgspec.json.decode,
@@ -51,6 +65,11 @@ class Database:
         event.listen(self._engine.sync_engine, "handle_error", _mark_lost)
         self.ready = False
         self._background = Background()
+
+    @classmethod
+    def costly(cls, url: str, service: str, pool: int) -> "Database":
+        """Returns a small pool for reads that may take long: they wait for each other, and for nobody else."""
+        return cls(url, service, pool, patience=COSTLY_SECONDS, waiting=COSTLY_WAITING)
 
     async def start(self) -> None:
         """A process may start before its database does; `ready` follows what is found."""
@@ -65,6 +84,8 @@ class Database:
             try:
                 async with self.read() as connection:
                     await connection.execute(text("SELECT 1"))
+            except PoolBusy:
+                _log.debug("every connection is in use")
             except Exception as error:
                 self.ready = False
                 _log.warning("database does not answer", error=repr(error))
@@ -100,13 +121,13 @@ class Database:
         """
         of_block: BaseException | None = None
         try:
-            async with opening as connection:
+            async with self._turn(), opening as connection:
                 try:
                     yield connection
                 except OSError as error:
                     of_block = error
                     raise
-        except (DBAPIError, PoolTimeout, OSError, _Lost) as error:
+        except (DBAPIError, OSError, _Lost) as error:
             if error is of_block:
                 raise
             if was_cut_off(error):
@@ -117,6 +138,31 @@ class Database:
             raise PresenceError(UNAVAILABLE, "The database is away.") from error
         else:
             self.ready = True
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Holds one of the pool's connections. Raises `PoolBusy`."""
+        if self._free.locked() and self._most_waiting is not None and self._waiting >= self._most_waiting:
+            raise PoolBusy
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise PoolBusy from error
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
+class PoolBusy(PresenceError):
+    """`unavailable`: every connection of the pool is in use, which says nothing of the database."""
+
+    def __init__(self) -> None:
+        super().__init__(UNAVAILABLE, "Too much is asked at once; try again.", {"retry_after": 1})
 
 
 class _Lost(Exception):

@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import func, select, tuple_, update
+from sqlalchemy import ColumnElement, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -98,13 +98,19 @@ class Transaction:
         return rows
 
 
+def _floor() -> ColumnElement[int]:
+    floor = select(SpaceCounter.seq).where(SpaceCounter.space_type == "", SpaceCounter.space_id == "")
+    return func.coalesce(floor.scalar_subquery(), 0)
+
+
 async def _take(connection: AsyncConnection, space: SpaceKey, count: int) -> int:
-    """Takes `count` numbers of the space and returns the first."""
+    """Takes `count` numbers of the space and returns the first; a space without a counter begins above the floor."""
     statement = (
         insert(SpaceCounter)
-        .values(space_type=space.space_type, space_id=space.space_id, seq=count)
+        .values(space_type=space.space_type, space_id=space.space_id, seq=_floor() + count)
         .on_conflict_do_update(
-            index_elements=[SpaceCounter.space_type, SpaceCounter.space_id], set_={"seq": SpaceCounter.seq + count}
+            index_elements=[SpaceCounter.space_type, SpaceCounter.space_id],
+            set_={"seq": SpaceCounter.seq + count, "used_at": func.now()},
         )
         .returning(SpaceCounter.seq)
     )
@@ -157,17 +163,18 @@ async def read_subject(connection: AsyncConnection, event_id: str) -> LoggedEven
 
 
 async def read_head(connection: AsyncConnection, space: SpaceKey) -> int:
-    """The newest `seq` of the space; 0 when nothing ever happened there."""
-    return (await read_heads(connection, [space])).get(space, 0)
+    """The newest `seq` of the space, or the one after which it will begin."""
+    return (await read_heads(connection, [space]))[space]
 
 
 async def read_heads(connection: AsyncConnection, spaces: Sequence[SpaceKey]) -> dict[SpaceKey, int]:
-    """The newest `seq` of each space that has one."""
+    """The newest `seq` of each space, or the one after which it will begin."""
     key = tuple_(SpaceCounter.space_type, SpaceCounter.space_id)
-    statement = select(SpaceCounter.space_type, SpaceCounter.space_id, SpaceCounter.seq).where(
-        key.in_([(space.space_type, space.space_id) for space in spaces])
-    )
-    return {SpaceKey(row.space_type, row.space_id): row.seq for row in await connection.execute(statement)}
+    wanted = [("", ""), *((space.space_type, space.space_id) for space in spaces)]
+    statement = select(SpaceCounter.space_type, SpaceCounter.space_id, SpaceCounter.seq).where(key.in_(wanted))
+    found = {(row.space_type, row.space_id): row.seq for row in await connection.execute(statement)}
+    floor = found.get(("", ""), 0)
+    return {space: found.get((space.space_type, space.space_id), floor) for space in spaces}
 
 
 class EventLog:

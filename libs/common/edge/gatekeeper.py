@@ -21,7 +21,7 @@ from libs.common.contracts import auth
 from libs.common.contracts.registry import Limit
 from libs.common.edge.limits import RateLimits
 from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, UNAVAILABLE, PresenceError
-from libs.common.identity import Identity, guest_identity, service_identity
+from libs.common.identity import OPERATOR, Identity, guest_identity, service_identity
 from libs.common.ids import new_id
 from libs.common.roles import is_operator
 from libs.common.settings import EdgeSettings
@@ -88,7 +88,7 @@ class Gatekeeper:
         """
         if await self._limits.is_spent(FAILURES, _FAILED, address):
             raise (await self._limits.spend_of_address(FAILURES, _FAILED, address)).error()
-        return Token(Identity("service", "operator", "operator", operator=True), FOREVER)
+        return Token(Identity("service", OPERATOR, OPERATOR, operator=True), FOREVER)
 
     async def _verified(self, bearer: str) -> Token:
         """Raises `unauthorized` or `session_expired`, and `unavailable` where the deny list does not answer."""

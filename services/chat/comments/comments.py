@@ -1,4 +1,4 @@
-"""Comments on documents; the document's permissions decide who reads, writes and resolves them."""
+"""Comments on documents; the document's permissions decide who writes and resolves them."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -11,24 +11,19 @@ from libs.common.clock import now
 from libs.common.contracts.documents import (
     Comment,
     CommentChanged,
-    CommentHistory,
     CommentId,
-    CommentPage,
     CommentReply,
     EditComment,
-    ListCommentEdits,
-    ListComments,
     PostComment,
     comment_changed,
 )
-from libs.common.db import cursor
-from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog, Transaction
 from libs.common.db.redaction import forget_words
 from libs.common.errors import CONFLICT, FORBIDDEN, PresenceError
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from services.chat.comments import comments_repository as repository
+from services.chat.comments.comment_queries import read_comment, space_of
 from services.chat.comments.comments_repository import StoredComment
 from services.chat.rules import commands_repository as commands
 from services.chat.rules import text_rules
@@ -42,51 +37,25 @@ type Change = Callable[[Transaction, StoredComment], Awaitable[Comment]]
 class CommentHandlers:
     """Each document is a space; its comments are events there, with the space's `seq`."""
 
-    def __init__(self, database: Database, log: EventLog, policy: Policy, filters: Sequence[Filter]) -> None:
-        self._database = database
+    def __init__(self, log: EventLog, policy: Policy, filters: Sequence[Filter]) -> None:
         self._log = log
         self._policy = policy
         self._filters = filters
-
-    # Reading
-
-    async def list_comments(self, caller: Caller, request: ListComments) -> CommentPage:
-        """Returns a page, oldest first."""
-        after = cursor.decode(request.cursor, tuple[cursor.Number])[0] if request.cursor else 0
-        async with self._database.read() as connection:
-            await self._policy.require(connection, caller, _space(request.document_id), Action.ENTER)
-            comments, more = await repository.page(connection, request, after)
-        return CommentPage(comments, more, cursor.encode(comments[-1].seq) if more else None)
-
-    async def get_comment(self, caller: Caller, request: CommentId) -> CommentReply:
-        """Returns one comment. Raises `not_found` if it is not of that document."""
-        async with self._database.read() as connection:
-            await self._policy.require(connection, caller, _space(request.document_id), Action.ENTER)
-            return CommentReply((await repository.get(connection, request.document_id, request.id)).comment)
-
-    async def history(self, caller: Caller, request: ListCommentEdits) -> CommentHistory:
-        """Returns a page of a comment's former words, oldest first."""
-        after = cursor.decode_id(request.cursor) if request.cursor else None
-        async with self._database.read() as connection:
-            await self._policy.require(connection, caller, _space(request.document_id), Action.ENTER)
-            stored = await repository.get(connection, request.document_id, request.id)
-            edits, following = await repository.edits(connection, stored.comment.id, after, request.limit)
-        return CommentHistory(edits, following is not None, following and cursor.encode(following))
 
     # Writing
 
     async def post_comment(self, caller: Caller, request: PostComment) -> CommentReply:
         """Stores a comment and its log row; returns the first comment for a `client_message_id` that comes again."""
-        space, draft = _space(request.document_id), _draft(caller, request)
+        space, draft = space_of(request.document_id), _draft(caller, request)
         command = Command(caller.identity.key, "comment", str(space), str(draft.client_message_id))
         try:
             async with self._log.transaction() as tx:
                 await commands.begin(tx.connection, command, draft.id)
                 return CommentReply(await self._store(tx, caller, space, draft))
         except AlreadyDone:
-            async with self._database.read() as connection:
-                first = (await commands.subjects_of(connection, [command]))[command]
-                return CommentReply((await repository.get(connection, request.document_id, first)).comment)
+            async with self._log.transaction() as tx:
+                first = (await commands.subjects_of(tx.connection, [command]))[command]
+                return CommentReply((await repository.get(tx.connection, request.document_id, first)).comment)
 
     async def _store(self, tx: Transaction, caller: Caller, space: SpaceKey, draft: Comment) -> Comment:
         draft = replace(draft, content=await self._checked(tx.connection, caller, space, str(draft.content)))
@@ -106,7 +75,7 @@ class CommentHandlers:
     async def _checked(self, connection: AsyncConnection, caller: Caller, space: SpaceKey, text: str) -> str:
         standing = await self._policy.require(connection, caller, space, Action.COMMENT)
         text = text_rules.clean(text)
-        await check_all(self._filters, Draft(caller.identity, standing, text))
+        await check_all(self._filters, Draft(caller, standing, text))
         return text
 
     # Changing
@@ -115,7 +84,7 @@ class CommentHandlers:
         """Changes the author's own comment. An edit that changes nothing makes no event."""
 
         async def edit(tx: Transaction, stored: StoredComment) -> Comment:
-            space, before = _space(request.document_id), stored.comment
+            space, before = space_of(request.document_id), stored.comment
             await self._policy.require(tx.connection, caller, space, Action.COMMENT)
             if stored.author_key != caller.identity.key:
                 raise PresenceError(FORBIDDEN, "Only its author can edit a comment.")
@@ -143,7 +112,7 @@ class CommentHandlers:
 
         async def erase(tx: Transaction, stored: StoredComment) -> Comment:
             if stored.author_key != caller.identity.key:
-                space = _space(request.document_id)
+                space = space_of(request.document_id)
                 await self._policy.require_over_words_of(tx.connection, caller, space, stored.author_key)
             before = stored.comment
             if before.parent_comment_id and not before.is_deleted:
@@ -178,12 +147,12 @@ class CommentHandlers:
     async def _require_resolver(self, tx: Transaction, caller: Caller, stored: StoredComment) -> None:
         _require_alive(stored.comment)
         if stored.author_key != caller.identity.key:
-            space = _space(stored.comment.document_id)
+            space = space_of(stored.comment.document_id)
             await self._policy.require(tx.connection, caller, space, Action.RESOLVE)
 
     async def _change(self, caller: Caller, request: CommentId, change: Change, action: str) -> CommentReply:
         """Carries a change out once. It locks the comment's row first, the space's counter last."""
-        space = _space(request.document_id)
+        space = space_of(request.document_id)
         command = Command(caller.identity.key, action, request.id, request.client_message_id or new_id())
         try:
             async with self._log.transaction() as tx:
@@ -198,15 +167,8 @@ class CommentHandlers:
                     await tx.append(comment_changed, space, caller, lambda _: changed, subject=after.id)
                 return CommentReply(after)
         except AlreadyDone:
-            return await self.get_comment(caller, request)
-
-
-def _space(document_id: str) -> SpaceKey:
-    """Returns the document's space. Raises `invalid_input` that names the field of these requests."""
-    try:
-        return SpaceKey.parse("document", document_id)
-    except PresenceError as error:
-        raise PresenceError(error.kind, error.text, {"fields": {"document_id": ["Malformed."]}}) from error
+            async with self._log.transaction() as tx:
+                return await read_comment(tx.connection, self._policy, caller, request)
 
 
 def _require_alive(comment: Comment) -> None:

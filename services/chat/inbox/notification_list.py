@@ -26,8 +26,9 @@ MOST_SPACES = 50  # whose unread messages are counted for one account
 class NotificationHandlers:
     """Each raises `unauthorized` for a caller without an account."""
 
-    def __init__(self, database: Database, policy: Policy) -> None:
+    def __init__(self, database: Database, reads: Database, policy: Policy) -> None:
         self._database = database
+        self._reads = reads
         self._policy = policy
 
     async def list_notifications(self, caller: Caller, request: ListNotifications) -> Notifications:
@@ -37,7 +38,7 @@ class NotificationHandlers:
         """
         account = require_account(caller)
         before = cursor.decode_id(request.cursor) if request.cursor else None
-        async with self._database.read(snapshot=True) as connection:
+        async with self._reads.read(snapshot=True) as connection:
             notified = await notifications_repository.unread_by_space(connection, account, MOST_SPACES)
             read = await subscriptions_repository.subscribed(connection, account, MOST_SPACES)
             checked = set({**notified, **read})

@@ -29,15 +29,16 @@ from services.chat.rules.policy import Policy, require_account
 class SubscriptionHandlers:
     """Each raises `unauthorized` for a caller without an account, and as the policy does for entering the space."""
 
-    def __init__(self, database: Database, policy: Policy, recipients: Recipients) -> None:
+    def __init__(self, database: Database, reads: Database, policy: Policy, recipients: Recipients) -> None:
         self._database = database
+        self._reads = reads
         self._policy = policy
         self._recipients = recipients
 
     async def get_subscription(self, caller: Caller, request: GetSubscription) -> ChatSubscription:
         """Returns the caller's level, cursor and unread count in the space."""
         account, space = require_account(caller), SpaceKey.parse(request.space_type, request.space_id)
-        async with self._database.read(snapshot=True) as connection:
+        async with self._reads.read(snapshot=True) as connection:
             await self._policy.require(connection, caller, space, Action.ENTER)
             return await _subscription(connection, space, account)
 

@@ -28,7 +28,7 @@ from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from services.chat.messages import messages_repository as repository
 from services.chat.messages.messages_repository import StoredMessage
-from services.chat.messages.queries import QueryHandlers
+from services.chat.messages.queries import require_visible
 from services.chat.notifications import notifications_repository
 from services.chat.notifications.notifier import Notifier
 from services.chat.notifications.recipients import Recipients
@@ -46,14 +46,12 @@ class ChangeHandlers:
         self,
         log: EventLog,
         policy: Policy,
-        queries: QueryHandlers,
         recipients: Recipients,
         notifier: Notifier,
         filters: Sequence[Filter],
     ) -> None:
         self._log = log
         self._policy = policy
-        self._queries = queries
         self._recipients = recipients
         self._notifier = notifier
         self._filters = filters
@@ -69,7 +67,7 @@ class ChangeHandlers:
                 await commands.begin(tx.connection, command, request.id)
                 message, kinds = await self._edit(tx, caller, request)
         except AlreadyDone:
-            return await self._queries.get_message(caller, MessageId(request.id))
+            return MessageReply(await as_it_is(self._log, self._policy, caller, request.id))
         self._notifier.notify(message, kinds)
         return MessageReply(message)
 
@@ -81,7 +79,7 @@ class ChangeHandlers:
         text = text_rules.clean(request.content)
         if text == stored.message.content:
             return stored.message, {}
-        await check_all(self._filters, Draft(caller.identity, standing, text))
+        await check_all(self._filters, Draft(caller, standing, text))
         mentions = await self._recipients.known(tx.connection, text_rules.mentioned(text))
         after = replace(stored.message, content=text, mentions=mentions, is_edited=True, updated_at=now())
         kinds = await self._notify_newly_named(tx, stored.message, after)
@@ -142,6 +140,12 @@ async def lock(tx: Transaction, request: EditMessage | DeleteMessage | MessageId
     stored = await repository.lock(tx.connection, request.id)
     require_same_space(stored.space, request.space_type, request.space_id)
     return stored
+
+
+async def as_it_is(log: EventLog, policy: Policy, caller: Caller, message_id: str) -> Message:
+    """Returns the message of a command that was carried out before, over a connection for writers."""
+    async with log.transaction() as tx:
+        return (await require_visible(tx.connection, policy, caller, MessageId(message_id))).message
 
 
 def require_alive(stored: StoredMessage) -> None:

@@ -8,7 +8,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
 
 from libs.common.access import Action, Standing
 from libs.common.bus.base import Caller
@@ -16,18 +15,17 @@ from libs.common.clock import now
 from libs.common.contracts.chat import Message, MessageReply, PostMessage, message_posted
 from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog, Fact, Transaction
-from libs.common.errors import CONFLICT, NOT_FOUND, SLOW_MODE, PresenceError
+from libs.common.errors import CONFLICT, NOT_FOUND, PresenceError
 from libs.common.ids import new_id
-from libs.common.roles import Role
 from libs.common.spaces import SpaceKey
 from libs.common.tasks.batching import Batches
-from services.chat.messages import messages_repository, slow_mode_repository
+from services.chat.messages import messages_repository
 from services.chat.messages.messages_repository import StoredMessage
 from services.chat.notifications import notifications_repository
 from services.chat.notifications.notifier import Notifier
 from services.chat.notifications.recipients import Recipients
 from services.chat.rules import commands_repository as commands
-from services.chat.rules import text_rules
+from services.chat.rules import slow_mode, text_rules
 from services.chat.rules.commands_repository import Command
 from services.chat.rules.filters import Draft, Filter, check_all
 from services.chat.rules.policy import Policy
@@ -150,7 +148,7 @@ class PostHandlers:
         """Returns the posts that filters refuse; a post whose filters are not done does not keep the others waiting."""
         for post in posts:
             if post.review is None:
-                draft = Draft(post.caller.identity, _standing(post), str(post.draft.content))
+                draft = Draft(post.caller, _standing(post), str(post.draft.content))
                 post.review = asyncio.create_task(check_all(self._filters, draft))
         await asyncio.sleep(0)  # lets filters that wait for nothing finish
         pending: Refusals = {post: None for post in posts if post.review and not post.review.done()}
@@ -206,28 +204,13 @@ async def _refused_as_replies(tx: Transaction, space: SpaceKey, posts: Sequence[
 
 async def _refused_by_slow_mode(tx: Transaction, space: SpaceKey, posts: Sequence[Post]) -> Refusals:
     """Returns posts that come too soon after their author's last one, also after one in this batch."""
-    slowed = [post for post in posts if _pace(post)]
+    slowed = [post for post in posts if slow_mode.seconds_between(_standing(post))]
     if not slowed:
         return {}
-    seconds = _pace(slowed[0])
-    authors = sorted({post.author_key for post in slowed})
-    waits = await slow_mode_repository.take_turns(tx.connection, space, authors, seconds)
-    taken: set[str] = set()
-
-    def require_turn(post: Post) -> None:
-        """Raises `slow_mode`; the author's first post of the batch takes the turn, if there is one to take."""
-        wait = waits.get(post.author_key, seconds if post.author_key in taken else None)
-        if wait is not None:
-            raise PresenceError(SLOW_MODE, details={"retry_after": max(ceil(wait), 1)})
-        taken.add(post.author_key)
-
-    return _refused(slowed, require_turn)
-
-
-def _pace(post: Post) -> int:
-    """Returns the seconds between two messages of this author; 0 without slow mode, and for moderators and above."""
-    standing = _standing(post)
-    return 0 if standing.role >= Role.MODERATOR else max(int(standing.settings["slow_mode_seconds"]), 0)
+    seconds = slow_mode.seconds_between(_standing(slowed[0]))
+    wanted = [slow_mode.paced_as(post.caller) for post in slowed]
+    outcomes = await slow_mode.take_turns(tx.connection, space, seconds, wanted)
+    return {post: refusal for post, refusal in zip(slowed, outcomes, strict=True) if refusal}
 
 
 def _refused(posts: Iterable[Post], require: Callable[[Post], None]) -> Refusals:

@@ -1,4 +1,7 @@
-"""Reads messages: pages, threads, single ones, their history, and the snapshot for members who enter."""
+"""Reads messages: pages, threads, single ones, their history, and the snapshot for members who enter.
+
+Nobody who writes waits for any of it: reads have connections of their own, and searches a few of theirs.
+"""
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -31,14 +34,16 @@ from services.chat.rules.policy import Policy, require_same_space
 class QueryHandlers:
     """Each raises `not_found` for messages that the caller may not see, as for those that do not exist."""
 
-    def __init__(self, database: Database, policy: Policy) -> None:
-        self._database = database
+    def __init__(self, reads: Database, searches: Database, policy: Policy) -> None:
+        self._reads = reads
+        self._searches = searches
         self._policy = policy
 
     async def list_messages(self, caller: Caller, request: ListMessages) -> MessagePage:
         """Returns a page, oldest first; without `after` it is the newest, and `next_cursor` goes back in time."""
         space = SpaceKey.parse(request.space_type, request.space_id)
-        async with self._database.read() as connection:
+        database = self._searches if request.q else self._reads
+        async with database.read() as connection:
             await self._policy.require(connection, caller, space, Action.ENTER)
             page = Page(space, request.subspace, request.limit, request.parent_message_id, q=request.q)
             page = await _bounded(connection, page, request)
@@ -46,32 +51,24 @@ class QueryHandlers:
 
     async def list_thread(self, caller: Caller, request: ListThread) -> MessagePage:
         """Returns a page of replies, oldest first, towards newer ones."""
-        async with self._database.read() as connection:
-            parent = (await self._require_visible(connection, caller, request)).message
+        async with self._reads.read() as connection:
+            parent = (await require_visible(connection, self._policy, caller, request)).message
             page = Page(SpaceKey(parent.space_type, parent.space_id), parent.subspace, request.limit, parent.id)
             page = page.after(_position(request.cursor) if request.cursor else 0)
             return _page_of(page, *await pages.read(connection, page))
 
     async def get_message(self, caller: Caller, request: MessageId) -> MessageReply:
         """Returns one message."""
-        async with self._database.read() as connection:
-            return MessageReply((await self._require_visible(connection, caller, request)).message)
+        async with self._reads.read() as connection:
+            return MessageReply((await require_visible(connection, self._policy, caller, request)).message)
 
     async def history(self, caller: Caller, request: ListEdits) -> MessageHistory:
         """Returns a page of a message's former words, oldest first."""
         after = cursor.decode_id(request.cursor) if request.cursor else None
-        async with self._database.read() as connection:
-            stored = await self._require_visible(connection, caller, request)
+        async with self._reads.read() as connection:
+            stored = await require_visible(connection, self._policy, caller, request)
             edits, following = await edits_repository.page(connection, stored.message.id, after, request.limit)
         return MessageHistory(edits, following is not None, following and cursor.encode(following))
-
-    async def _require_visible(
-        self, connection: AsyncConnection, caller: Caller, request: MessageId | ListThread | ListEdits
-    ) -> StoredMessage:
-        stored = await messages_repository.get(connection, request.id)
-        require_same_space(stored.space, request.space_type, request.space_id)
-        await self._policy.require(connection, caller, stored.space, Action.ENTER)
-        return stored
 
     async def snapshot(self, _: Caller, request: GetSnapshot) -> Snapshot:
         """Returns the newest messages and the space's `seq`, both of one moment.
@@ -79,10 +76,20 @@ class QueryHandlers:
         Only realtime can ask: once for all members that enter together, each of whom was authorised.
         """
         space = SpaceKey.parse(request.space_type, request.space_id)
-        async with self._database.read(snapshot=True) as connection:
+        async with self._reads.read(snapshot=True) as connection:
             seq = await read_head(connection, space)
             messages = (await pages.read(connection, Page(space, request.subspace, request.limit)))[0]
         return Snapshot(seq, messages)
+
+
+async def require_visible(
+    connection: AsyncConnection, policy: Policy, caller: Caller, request: MessageId | ListThread | ListEdits
+) -> StoredMessage:
+    """Returns the message that the request names. Raises `not_found`, and as the policy does for entering its space."""
+    stored = await messages_repository.get(connection, request.id)
+    require_same_space(stored.space, request.space_type, request.space_id)
+    await policy.require(connection, caller, stored.space, Action.ENTER)
+    return stored
 
 
 async def _bounded(connection: AsyncConnection, page: Page, request: ListMessages) -> Page:

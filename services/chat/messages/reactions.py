@@ -7,11 +7,10 @@ from libs.common.db.event_log import EventLog, Transaction
 from libs.common.errors import CONFLICT, PresenceError
 from libs.common.ids import new_id
 from services.chat.messages import reactions_repository as repository
-from services.chat.messages.changes import lock, require_alive
+from services.chat.messages.changes import as_it_is, lock, require_alive
 from services.chat.messages.messages_repository import StoredMessage
-from services.chat.messages.queries import QueryHandlers
 from services.chat.rules import commands_repository as commands
-from services.chat.rules import text_rules
+from services.chat.rules import slow_mode, text_rules
 from services.chat.rules.commands_repository import AlreadyDone, Command
 from services.chat.rules.policy import Policy
 
@@ -22,10 +21,9 @@ MOST_EMOJI = 50  # different ones on a message
 class ReactionHandlers:
     """Each returns all reactions of the message, and raises `not_found` for one that the caller may not see."""
 
-    def __init__(self, log: EventLog, policy: Policy, queries: QueryHandlers) -> None:
+    def __init__(self, log: EventLog, policy: Policy) -> None:
         self._log = log
         self._policy = policy
-        self._queries = queries
 
     async def unreact(self, caller: Caller, request: Unreact) -> Reactions:
         """Takes a reaction back."""
@@ -46,14 +44,16 @@ class ReactionHandlers:
                 await commands.begin(tx.connection, command, request.id)
                 return await self._change(tx, caller, request, emoji)
         except AlreadyDone:
-            message = (await self._queries.get_message(caller, MessageId(request.id))).message
+            message = await as_it_is(self._log, self._policy, caller, request.id)
             return Reactions(message.id, message.reactions)
 
     async def _change(self, tx: Transaction, caller: Caller, request: React, emoji: str) -> Reactions:
         stored = await lock(tx, MessageId(request.id, request.space_type, request.space_id))
         action = Action.ENTER if request.remove else Action.CHAT
-        await self._policy.require(tx.connection, caller, stored.space, action)
+        standing = await self._policy.require(tx.connection, caller, stored.space, action)
         require_alive(stored)
+        if not request.remove:
+            await slow_mode.require_reaction(tx.connection, caller, standing)
         message, reactions = stored.message, stored.message.reactions
         if await _write(tx, stored, caller, emoji, remove=request.remove):
             reactions = await repository.sum_up(tx.connection, message, emoji, SHOWN)

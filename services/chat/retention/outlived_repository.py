@@ -11,7 +11,8 @@ from libs.common.db.models.chat import ChatCommand, ChatPace, Notification, Thre
 
 type Moment = InstrumentedAttribute[datetime]
 
-OLD: tuple[Moment, ...] = (ChatCommand.created_at, Notification.created_at, ChatPace.posted_at)
+OLD: tuple[Moment, ...] = (ChatCommand.created_at, Notification.created_at)
+TURNS: tuple[Moment, ...] = (ChatPace.posted_at,)  # of use for as long as slow mode can last
 WITH_MONTH: tuple[Moment, ...] = (ThreadReadCursor.updated_at,)  # of use while the month they point to exists
 _PLACE: ColumnElement[Any] = literal_column("ctid")  # where PostgreSQL keeps a row
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from libs.common.contracts.moderation import MAX_SLOW_MODE
 from libs.common.db.engine import Database
 from libs.common.errors import PresenceError
 from services.chat.retention import archive
@@ -21,6 +22,7 @@ from services.chat.retention import outlived_repository as outlived
 _log = structlog.get_logger(__name__)
 KEPT = timedelta(days=90)
 AHEAD = 2  # months
+TURNS_KEPT = timedelta(seconds=MAX_SLOW_MODE)
 INTERVAL = 6 * 3600.0  # seconds
 RETRY = 10.0  # seconds, while the database is away
 BATCH = 5000
@@ -52,6 +54,7 @@ class Retention:
         try:
             await self.look_ahead()
             await self.look_back()
+            await self.forget_turns()
         except PresenceError as error:
             _log.warning("retention waits", error=str(error))
         except Exception:
@@ -84,6 +87,11 @@ class Retention:
                     dropped.append(month)
         await self._delete_outlived(before)
         return dropped
+
+    async def forget_turns(self) -> None:
+        """Deletes turns of slow mode that hold nobody any more: those of guests name their address."""
+        for moment in outlived.TURNS:
+            await self._delete_older(moment, self._clock() - TURNS_KEPT)
 
     async def _retire(self, month: date, folder: Path) -> None:
         await months.detach(self._database, month)

@@ -17,9 +17,11 @@ from typing import Any, Protocol
 import structlog
 
 from libs.common.access import Standing
+from libs.common.bus.base import Caller
 from libs.common.errors import FORBIDDEN, RATE_LIMITED, PresenceError
 from libs.common.identity import Identity
 from libs.common.roles import Role
+from services.chat.rules import slow_mode
 from services.chat.rules.text_rules import IGNORABLE
 
 _log = structlog.get_logger(__name__)
@@ -29,9 +31,14 @@ _log = structlog.get_logger(__name__)
 class Draft:
     """A text that is about to be stored, its author, and the author's standing in the space."""
 
-    author: Identity
+    caller: Caller
     standing: Standing
     content: str
+
+    @property
+    def author(self) -> Identity:
+        """The identity of the author."""
+        return self.caller.identity
 
     def option(self, name: str) -> Any:
         """Returns the value that the space's owner put under `settings.settings`; None without one."""
@@ -64,7 +71,10 @@ class LinkRule:
 
 
 class FloodRule:
-    """Limits how often an author repeats a text in one space. It counts in this process; another begins anew."""
+    """Limits how often an author, or the guests of an address together, repeat a text in one space.
+
+    It counts in this process; another begins anew.
+    """
 
     MOST_AUTHORS = 10_000
 
@@ -75,7 +85,7 @@ class FloodRule:
 
     async def check(self, draft: Draft) -> None:
         moment, text_hash = time.monotonic(), hash(draft.content.casefold().strip())
-        recent = self._of(f"{draft.author.key} {draft.standing.space}")
+        recent = self._of(f"{slow_mode.paced_as(draft.caller)[-1]} {draft.standing.space}")
         while recent and recent[0][0] < moment - self._seconds:
             recent.popleft()
         if sum(before == text_hash for _, before in recent) >= self._repeats:

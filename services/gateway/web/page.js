@@ -9,8 +9,9 @@ let socket = null;
 let voice = null;
 let me = { x: 0, z: 0 };
 
-const api = async (path, body) => {
+const api = async (path, body, token) => {
   const options = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) };
+  if (token) options.headers = { Authorization: `Bearer ${token}` };
   const response = await fetch(path, options);
   const answer = await response.json();
   if (!response.ok) throw new Error(answer.error);
@@ -99,7 +100,7 @@ const connect = (admission, guest, space) => {
   voice?.stop();
   socket?.disconnect();
   socket = window.io(window.location.origin, { auth: { token: admission.session_token } });
-  voice = new Voice(socket, admission.ice_servers, draw);
+  voice = new Voice(socket, () => api('/api/turn-credentials', undefined, guest.token), draw);
   const join = () => socket.emit('join-space', {
     spaceType: space.space_type, spaceId: space.space_id, position: { x: me.x, y: 1.6, z: me.z },
   }, (ack) => { if (!ack.ok) say(ack.error); });
@@ -131,12 +132,7 @@ $('enter').addEventListener('submit', async (event) => {
     const name = $('name').value.trim();
     const guest = await api('/api/auth/guest', name ? { display_name: name } : {});
     const path = `/api/spaces/${space.space_type}/${space.space_id}/join`;
-    const response = await fetch(path, {
-      method: 'POST', headers: { Authorization: `Bearer ${guest.token}` }, body: JSON.stringify({ subspace: 'main' }),
-    });
-    const admission = await response.json();
-    if (!response.ok) throw new Error(admission.error);
-    connect(admission, guest, space);
+    connect(await api(path, { subspace: 'main' }, guest.token), guest, space);
   } catch (error) {
     say(error.message);
   }

@@ -5,9 +5,9 @@ const ATTEMPTS = 2;
 const iceTransportPolicy = new URLSearchParams(window.location.search).has('relay') ? 'relay' : 'all';
 
 export class Voice {
-  // `changed` is called whenever somebody is heard, or not any more.
-  constructor(socket, iceServers, changed) {
-    Object.assign(this, { socket, iceServers, changed, microphone: null, lines: new Map() });
+  // `credentials` fetches TURN credentials; `changed` is called whenever somebody is heard, or not any more.
+  constructor(socket, credentials, changed) {
+    Object.assign(this, { socket, credentials, changed, iceServers: [], microphone: null, lines: new Map() });
     const events = {
       'voice-peers': ({ peers }) => this.keep(peers),
       'webrtc-offer': ({ fromSocketId, offer }) => this.line(fromSocketId)?.answer(offer),
@@ -21,11 +21,21 @@ export class Voice {
   get on() { return this.microphone !== null; }
 
   async start() {
+    await this.renew();
     this.microphone = await navigator.mediaDevices.getUserMedia({ audio: true });
     this.tell();
   }
 
+  // Credentials end; the lines that are open outlive them, a new one needs others.
+  async renew() {
+    clearTimeout(this.renewal);
+    const { iceServers, ttl } = await this.credentials();
+    this.iceServers = iceServers;
+    if (ttl) this.renewal = setTimeout(() => this.renew().catch(() => this.changed()), ttl * 500);
+  }
+
   stop() {
+    clearTimeout(this.renewal);
     this.microphone?.getTracks().forEach((track) => track.stop());
     this.microphone = null;
     this.tell();

@@ -8,7 +8,7 @@ import msgspec
 from libs.common.contracts.presence import AframeUpdate, EntityEvent
 from libs.common.edge.nesting import is_too_deep
 from libs.common.errors import PresenceError
-from services.realtime.clients.signals import Signals
+from services.realtime.clients.signals import POSE_BYTES, Signals
 from services.realtime.rooms.client import Client
 from services.realtime.transport.engine import frame
 from services.realtime.transport.server import MAX_MESSAGE
@@ -40,7 +40,8 @@ class HotSignals:
             return False
         for start, decode, handle in self._table:
             if text.startswith(start, bracket):
-                if client.exceeds_budget():
+                free = POSE_BYTES if start == _POSE else 0
+                if client.exceeds_signals() or client.exceeds_relayed(len(text), free):
                     return start == _POSE and not ack_id  # the latest pose counts, and another is near
                 if is_too_deep(text):
                     return False

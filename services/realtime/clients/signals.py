@@ -10,19 +10,31 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from libs.common.contracts import presence, voice
+from libs.common.contracts.moderation import FreeChannel
 from libs.common.contracts.presence import MAX_AVATAR_BYTES, AframeUpdate, AuthRefresh, EntityEvent, Nothing
 from libs.common.edge.gatekeeper import Gatekeeper
 from libs.common.errors import FORBIDDEN, INVALID_INPUT, PresenceError
-from libs.common.roles import MODERATING
 from services.realtime.cluster.presence import Presence
 from services.realtime.naf.adapter import NafAdapter
 from services.realtime.poses.ticker import PoseTicker
 from services.realtime.rooms.client import Client, Place
+from services.realtime.rooms.speech import is_open, require_avatar, require_open, require_voice, require_words
+from services.realtime.space.entities import REMOVE, SPAWN
 from services.realtime.space.peers import Peers
+from services.realtime.space.voice_states import VoiceStates
 
 type Handler = Callable[[Client, Any], Awaitable[dict[str, Any]]]
+
+
+POSE_BYTES = 1024  # of a pose, that cost its account and address nothing: moving about is what everybody does
+
+
+def free_of_charge(event: str) -> int:
+    """Returns how many bytes of a signal an account's and an address' sockets may relay beside their budget."""
+    return POSE_BYTES if event == "aframe-update" else 0
 
 
 def check_avatar(avatar_data: Any) -> None:
@@ -35,11 +47,18 @@ class Signals:
     """`table` maps an event name to its payload's struct and its handler."""
 
     def __init__(
-        self, peers: Peers, poses: PoseTicker, presence_state: Presence, gatekeeper: Gatekeeper, naf: NafAdapter
+        self,
+        peers: Peers,
+        poses: PoseTicker,
+        presence_state: Presence,
+        voice_states: VoiceStates,
+        gatekeeper: Gatekeeper,
+        naf: NafAdapter,
     ) -> None:
         self._peers = peers
         self._poses = poses
         self._presence = presence_state
+        self._voice_states = voice_states
         self._gatekeeper = gatekeeper
         self.table: dict[str, tuple[type, Handler]] = {
             "time": (Nothing, self.time),
@@ -56,6 +75,10 @@ class Signals:
             "webrtc-ice-candidate": (voice.IceCandidate, self.webrtc),
         }
 
+    def blame(self, client: Client, sender: str) -> None:
+        """Has a socket pay for what it made a client leave unread."""
+        self._peers.blame(client, sender)
+
     async def time(self, _: Client, __: Nothing) -> dict[str, Any]:
         """Returns the server's clock, Unix time in milliseconds."""
         return {"time": time.time_ns() // 1_000_000}
@@ -65,15 +88,25 @@ class Signals:
         return {}
 
     def take_pose(self, client: Client, update: AframeUpdate) -> None:
-        self._poses.put(_inside(client), update)
+        """Takes a pose, without its entities where those are closed: who moves goes on moving."""
+        place = _inside(client)
+        if update.entities and not is_open(place, FreeChannel.POSE_ENTITIES):
+            update.entities = UNSET
+        self._poses.put(place, update)
 
     async def entity_event(self, client: Client, event: EntityEvent) -> dict[str, Any]:
         self.relay_entity_event(client, event)
         return {}
 
     def relay_entity_event(self, client: Client, event: EntityEvent) -> None:
-        """Raises `invalid_input`, `conflict` or `forbidden` for a refused spawn or removal, `not_found` for `to`."""
+        """Raises `invalid_input`, `conflict` or `forbidden` for a refused spawn or removal, `not_found` for `to`.
+
+        Where entity events are closed it is `forbidden`; a muted member's are `muted`, but for its own entities.
+        """
         place = _inside(client)
+        require_open(place, FreeChannel.ENTITY_EVENTS)
+        if event.name not in (SPAWN, REMOVE):
+            require_words(place)
         member = place.member
         stamped = presence.EntityEventOut(member.socket_id, member.user_account, event.name, event.data)
         if event.to is not None:
@@ -83,15 +116,20 @@ class Signals:
 
     async def chat_typing(self, client: Client, typing: presence.Typing) -> dict[str, Any]:
         place = _inside(client)
+        require_words(place)
         member = place.member
         stamped = presence.TypingOut(member.socket_id, member.user_account, member.display_name, typing.typing)
         self._peers.to_others(place, "chat-typing", stamped)
         return {}
 
     async def avatar_update(self, client: Client, update: presence.AvatarUpdate) -> dict[str, Any]:
-        """Changes the avatar for those present and for later joiners. Raises `unavailable` while Redis is away."""
+        """Changes the avatar for those present and for later joiners.
+
+        Raises `unavailable` while Redis is away, `forbidden` where avatars are closed, `muted` for new text in it.
+        """
         place = _inside(client)
         check_avatar(update.avatar_data)
+        require_avatar(place, update.avatar_data)
         place.member.avatar_data = update.avatar_data
         self._peers.space(place).roster.set_avatar(place.member.socket_id, update.avatar_data)
         await self._presence.update(place.space, place.member)
@@ -108,34 +146,23 @@ class Signals:
         return {"expires_at": token.expires_at}
 
     async def voice_state(self, client: Client, state: voice.VoiceState) -> dict[str, Any]:
-        """Raises `forbidden` where voice is switched off, `unavailable` while Redis is away.
+        """Raises `muted`, `forbidden` where voice is switched off, `unavailable` while Redis is away.
 
         Later joiners see it, but not who is speaking at that moment.
         """
         place = _inside(client)
         if state.enabled or state.screen:
-            _require_voice(place)
-        member, before = place.member, place.member.voice
-        kept = voice.VoiceState(state.enabled, state.muted, screen=state.screen)
-        if kept != before:
-            member.voice = kept
-            self._peers.space(place).roster.set_voice(member.socket_id, kept)
-            await self._presence.update(place.space, member)
-        stamped = voice.VoiceStateOut(
-            state.enabled,
-            state.muted,
-            state.speaking,
-            state.screen,
-            socket_id=member.socket_id,
-            user_account=member.user_account,
-        )
-        self._peers.to_others(place, "voice-state", stamped)
+            require_voice(place)
+        await self._voice_states.set(place, state)
         return {}
 
     async def webrtc(self, client: Client, signal: voice.Offer | voice.Answer | voice.IceCandidate) -> dict[str, Any]:
-        """Relays to one socket in the same subspace. Raises `not_found` for another, `forbidden` where voice is off."""
+        """Relays to one socket in the same subspace.
+
+        Raises `not_found` for another socket, `muted`, and `forbidden` where voice is off.
+        """
         place = _inside(client)
-        _require_voice(place)
+        require_voice(place)
         stamped = voice.Signalled(place.member.socket_id, place.member.user_account, signal.media)
         event = _carry(signal, stamped)
         self._peers.to_one(place, signal.target_socket_id, event, stamped)
@@ -159,8 +186,3 @@ def _inside(client: Client) -> Place:
     if not client.is_inside:
         raise PresenceError(FORBIDDEN, "Join a space first.")
     return client.placed()
-
-
-def _require_voice(place: Place) -> None:
-    if not place.authorization.settings["voice_enabled"] and place.authorization.role not in MODERATING:
-        raise PresenceError(FORBIDDEN, "Voice is switched off in this space.")

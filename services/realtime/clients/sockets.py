@@ -20,14 +20,15 @@ from libs.common.edge.gatekeeper import Gatekeeper
 from libs.common.edge.origin import client_address
 from libs.common.errors import FORBIDDEN, INTERNAL, INVALID_INPUT, RATE_LIMITED, PresenceError
 from libs.common.ids import new_id
+from libs.common.metrics import DROPPED
 from libs.common.tokens import Token
 from services.realtime.clients.hot_signals import HotSignals
 from services.realtime.clients.quotas import Quota, Quotas
-from services.realtime.clients.signals import Handler, Signals, check_avatar
+from services.realtime.clients.signals import Handler, Signals, check_avatar, free_of_charge
 from services.realtime.membership.entering import Entering
 from services.realtime.naf.adapter import NafAdapter
 from services.realtime.rooms.broadcast import Broadcast
-from services.realtime.rooms.client import MAX_WAITING, MOST_SIGNALS, Client, SignalBudget
+from services.realtime.rooms.client import MAX_WAITING, MOST_SIGNALS, Client
 from services.realtime.rooms.client_table import ClientTable
 from services.realtime.settings import Settings
 from services.realtime.transport.packets import DEFAULT_NAMESPACE, NAMESPACES, EventPacket
@@ -62,8 +63,7 @@ class Sockets:
         self._signals = signals
         self._naf = naf
         self._hot_signals = HotSignals(signals)
-        self._trusted_proxies = settings.trusted_proxies
-        self._most_signals = round(MOST_SIGNALS * settings.rate_limit_factor)
+        self._settings = settings
         self._quotas = Quotas(settings)
         self._taken: dict[str, list[Quota]] = {}
         for namespace in NAMESPACES:
@@ -89,8 +89,7 @@ class Sockets:
 
     async def _connect(self, namespace: str, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
         request = environ["aiohttp.request"]
-        forwarded = request.headers.get("X-Forwarded-For")
-        address = client_address(request.remote or "", forwarded, self._trusted_proxies)
+        address = client_address(request.remote or "", request.headers, self._settings)
         claimed = auth.get("token") if isinstance(auth, dict) else None
         try:
             token = await self._gatekeeper.identify(claimed if isinstance(claimed, str) else "", address)
@@ -99,9 +98,8 @@ class Sockets:
             raise socketio.exceptions.ConnectionRefusedError(error.text, error.to_wire()) from error
         self._taken[sid] = quotas
         engine = self._server.eio.sockets[self._server.manager.eio_sid_from_sid(sid, namespace)]
-        budgets = [SignalBudget(self._most_signals), *(quota.budget for quota in quotas)]
-        replays = [quota.replays for quota in quotas]
-        client = Client(sid, namespace, engine, token, address, budgets, replays)
+        client = Client(sid, namespace, engine, token, address, self._quotas.budgets(quotas))
+        client.blame = partial(self._signals.blame, client)
         self._clients.add(client)
         if namespace == DEFAULT_NAMESPACE:
             engine.hot = partial(self._hot_signals.take, client)
@@ -126,12 +124,23 @@ class Sockets:
         if client is None:
             return _failed(PresenceError(FORBIDDEN))
         try:
-            if client.exceeds_budget():
+            payload = _encode(arguments)
+            if client.exceeds_signals():
                 raise PresenceError(RATE_LIMITED, f"At most {MOST_SIGNALS} signals a second.")
-            return {"ok": True, **await handler(client, _convert(arguments, form))}
+            if client.exceeds_relayed(len(payload), free_of_charge(event)):
+                raise PresenceError(RATE_LIMITED, "Too many bytes for the others; send less of it.")
+            return {"ok": True, **await handler(client, _decode(payload, form))}
         except PresenceError as error:
-            _tell_error(client, event, error)
-            return _failed(error)
+            return self._refuse(client, event, error)
+
+    def _refuse(self, client: Client, event: str, error: PresenceError) -> dict[str, Any]:
+        """Tells a client of a refusal and returns the ack; ends one that goes on asking for too much."""
+        _tell_error(client, event, error)
+        if error.kind is RATE_LIMITED and client.insistence.refused():
+            _log.warning("Socket dropped: it goes on asking for too much", sid=client.sid)
+            DROPPED.labels(RATE_LIMITED.code).inc()
+            client.engine.drop(EventPacket("space-error", error.to_wire()).frame(client.namespace))
+        return _failed(error)
 
     # Commands.
 
@@ -142,8 +151,7 @@ class Sockets:
         try:
             return {"ok": True, **await _in_turn(client, command, arguments)}
         except PresenceError as error:
-            _tell_error(client, event, error)
-            return _failed(error)
+            return self._refuse(client, event, error)
         except Exception:
             _log.exception("command failed", event_name=event, sid=sid)
             return _failed(PresenceError(INTERNAL))
@@ -170,8 +178,7 @@ class Sockets:
         quotas = self._quotas.take(token, client.address)
         self._quotas.give_back(self._taken[client.sid])
         self._taken[client.sid] = quotas
-        client.budgets = [client.budgets[0], *(quota.budget for quota in quotas)]
-        client.replays = [quota.replays for quota in quotas]
+        client.budgets = [client.budgets[0], *(quota.budgets for quota in quotas)]
 
     async def _join_room(self, client: Client, data: Any) -> dict[str, Any]:
         client.spend_join()
@@ -221,10 +228,21 @@ def _space_of(operation: Operation[Any, Any], client: Client) -> dict[str, Any]:
 
 
 def _convert[T](arguments: tuple[Any, ...], form: type[T]) -> T:
-    """Returns the first argument as its struct. It is encoded again, since some structs keep JSON as it is."""
+    return _decode(_encode(arguments), form)
+
+
+def _encode(arguments: tuple[Any, ...]) -> bytes:
+    """Returns the JSON of the first argument: some structs keep it as it is, and the others' share is counted."""
     try:
-        return msgspec.json.decode(msgspec.json.encode(_first(arguments)), type=form)
-    except (msgspec.MsgspecError, TypeError) as error:
+        return msgspec.json.encode(_first(arguments))
+    except TypeError as error:
+        raise PresenceError(INVALID_INPUT, str(error)) from error
+
+
+def _decode[T](payload: bytes, form: type[T]) -> T:
+    try:
+        return msgspec.json.decode(payload, type=form)
+    except msgspec.MsgspecError as error:
         raise PresenceError(INVALID_INPUT, str(error)) from error
 
 

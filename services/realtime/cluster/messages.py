@@ -60,7 +60,7 @@ class AskPoses(msgspec.Struct, tag="ask-poses"):
 
 
 class Entity(msgspec.Struct):
-    """A spawned entity, as the `{space}:entities` hash holds it. `event` is what its spawn was."""
+    """A spawned entity, as a `{space}:entities:…` hash holds it. `event` is what its spawn was."""
 
     owner: str  # socket id
     subspace: str
@@ -81,8 +81,14 @@ class FromMember(msgspec.Struct, tag="relay"):
     to: str | None = None
 
 
-type Message = MembersJoined | MembersLeft | Logged | Poses | AskPoses | FromMember
+class Blamed(msgspec.Struct, tag="blamed"):
+    """A socket has another replica's member leave too much unread (`rooms/unread.py`)."""
+
+    socket_id: str
+
+
+type Message = MembersJoined | MembersLeft | Logged | Poses | AskPoses | FromMember | Blamed
 
 encode = msgspec.json.Encoder().encode
-decode = msgspec.json.Decoder(MembersJoined | MembersLeft | Logged | Poses | AskPoses | FromMember).decode
+decode = msgspec.json.Decoder(MembersJoined | MembersLeft | Logged | Poses | AskPoses | FromMember | Blamed).decode
 decode_entity = msgspec.json.Decoder(Entity).decode

@@ -5,7 +5,7 @@ announcement.
 A version that Redis lost begins again at its clock, so it never goes back.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,16 @@ local function next_version(key)
     local t = redis.call('TIME')
     redis.call('SET', key, t[1] * 1000 + math.floor(t[2] / 1000))
   end
+  redis.call('PERSIST', key)
   return string.format('%.0f', redis.call('INCR', key))
+end
+"""
+
+# KEYS: owners, then the entities of each ARGV, an owner who is gone.
+_DROP_ENTITIES = """
+for i, owner in ipairs(ARGV) do
+  redis.call('SREM', KEYS[1], owner)
+  redis.call('DEL', KEYS[i + 1])
 end
 """
 
@@ -61,9 +70,11 @@ return {tonumber(redis.call('GET', KEYS[3]) or '0'), used, answers}
 """
 )
 
-# KEYS: members, version. ARGV: channel, reason, timestamp, socket ids... Returns {left, {members that left}}.
+# KEYS: members, version. ARGV: channel, reason, timestamp, socket ids... Returns {left, {members that left}}. With the
+# last member the version gets an end: without it the next member would find no greater one than was announced last.
 _LEAVE = (
-    _NEXT_VERSION
+    cache.EVEN_WHEN_FULL
+    + _NEXT_VERSION
     + """
 local gone, ids = {}, {}
 for i = 4, #ARGV do
@@ -78,15 +89,24 @@ if #ids > 0 then
   redis.call('PUBLISH', ARGV[1], '{"type":"left","version":' .. next_version(KEYS[2]) .. ',"socket_ids":[' ..
     table.concat(ids, ',') .. '],"reason":"' .. ARGV[2] .. '","timestamp":"' .. ARGV[3] .. '"}')
 end
-return {redis.call('HLEN', KEYS[1]), gone}
+local left = redis.call('HLEN', KEYS[1])
+if left == 0 then redis.call('EXPIRE', KEYS[2], VERSION_SECONDS) end
+return {left, gone}
 """
-)
+).replace("VERSION_SECONDS", str(cache.VERSION_SECONDS))
 
 # KEYS: members. ARGV: socket id, member. Never brings one back who has left.
-_UPDATE = "if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end"
+_UPDATE = f"""{cache.EVEN_WHEN_FULL}
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
+"""
+
+# KEYS: the popular spaces. ARGV: space, members.
+_SHOW_COUNT = f"""{cache.EVEN_WHEN_FULL}
+if ARGV[2] == '0' then redis.call('ZREM', KEYS[1], ARGV[1]) else redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1]) end
+"""
 
 # KEYS: leases. ARGV: replica, lease in ms. Returns 1 if the lease was still held.
-_RENEW = """
+_RENEW = f"""{cache.EVEN_WHEN_FULL}
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local held = redis.call('ZSCORE', KEYS[1], ARGV[1])
@@ -154,7 +174,9 @@ class Presence:
         self._lease_ms = round(lease_seconds * 1000)
         self._join = redis.register_script(_JOIN)
         self._leave = redis.register_script(_LEAVE)
+        self._drop = redis.register_script(_DROP_ENTITIES)
         self._update = redis.register_script(_UPDATE)
+        self._show = redis.register_script(_SHOW_COUNT)
         self._renew = redis.register_script(_RENEW)
         self._expired = redis.register_script(_EXPIRED)
         self._forget = redis.register_script(_FORGET)
@@ -207,35 +229,40 @@ class Presence:
                 args=[cache.wire(space), reason, rfc3339(now()), *socket_ids],
             )
             await self._show_count(space, used)
-            await self._drop_entities(
-                space, set(socket_ids)
-            )  # also of one that Redis had lost and that was not put back
+            await self._drop_entities(space, socket_ids)  # also of one that Redis had lost and that was not put back
         return [decode_member(member) for member in gone]
 
-    async def _drop_entities(self, space: SpaceKey, owners: set[str]) -> None:
-        """Removes the entities of owners who are gone."""
-        if not owners:
-            return
-        owned = [name for name, entity in (await self.entities(space)).items() if entity.owner in owners]
-        if owned:
-            removed: Any = self._redis.hdel(cache.entities(space), *owned)
-            await removed
+    async def _drop_entities(self, space: SpaceKey, owners: Collection[str]) -> None:
+        """Removes the entities of owners who are gone: costs what they owned, whatever the space holds."""
+        if owners:
+            keys = [cache.entity_owners(space), *(cache.entities(space, owner) for owner in owners)]
+            await self._drop(keys=keys, args=list(owners))
 
     async def entities(self, space: SpaceKey) -> dict[str, Entity]:
         """Returns the spawned entities by name, all subspaces."""
         with cache.redis_unavailable():
-            stored: Any = self._redis.hgetall(cache.entities(space))
-            return {name.decode(): messages.decode_entity(value) for name, value in (await stored).items()}
+            owners = await self._entity_owners(space)
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for owner in owners:
+                    pipe.hgetall(cache.entities(space, owner))
+                stored = await pipe.execute()
+        return {name.decode(): messages.decode_entity(value) for entities in stored for name, value in entities.items()}
+
+    async def _entity_owners(self, space: SpaceKey) -> set[str]:
+        owners: Any = self._redis.smembers(cache.entity_owners(space))
+        return {owner.decode() for owner in await owners}
 
     async def keep_entities(self, space: SpaceKey, owners: Container[str], entities: dict[str, Entity]) -> None:
         """Replaces the stored entities of these sockets by `entities`."""
-        gone = [name for name, entity in (await self.entities(space)).items() if entity.owner in owners]
         with cache.redis_unavailable():
+            stored = [owner for owner in await self._entity_owners(space) if owner in owners]
             async with self._redis.pipeline(transaction=True) as pipe:
-                if gone:
-                    pipe.hdel(cache.entities(space), *gone)
+                if stored:
+                    pipe.delete(*(cache.entities(space, owner) for owner in stored))
                 if entities:
-                    pipe.hset(cache.entities(space), mapping={n: messages.encode(e) for n, e in entities.items()})
+                    pipe.sadd(cache.entity_owners(space), *{entity.owner for entity in entities.values()})
+                for name, entity in entities.items():
+                    pipe.hset(cache.entities(space, entity.owner), name, messages.encode(entity))
                 await pipe.execute()
 
     async def update(self, space: SpaceKey, member: Member) -> None:
@@ -245,10 +272,7 @@ class Presence:
 
     async def _show_count(self, space: SpaceKey, used: int) -> None:
         """Keeps the popular-spaces set: by value, so that a lost or repeated update does not add up."""
-        if used:
-            await self._redis.zadd(cache.ACTIVE, {str(space): used})
-        else:
-            await self._redis.zrem(cache.ACTIVE, str(space))
+        await self._show(keys=[cache.ACTIVE], args=[str(space), used])
 
     async def roll(self, space: SpaceKey) -> Roll:
         """Returns members and version of one moment."""

@@ -20,6 +20,15 @@ from services.realtime.cluster import messages
 _log = structlog.get_logger(__name__)
 MOST_WAITING = 10_000  # commands; more than this behind, Redis is as good as away
 
+# KEYS: members, owners, entities of the owner. ARGV: owner, name, entity. A word that is late keeps nothing of one who
+# left.
+_PUT_ENTITY = """
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then
+  redis.call('SADD', KEYS[2], ARGV[1])
+  redis.call('HSET', KEYS[3], ARGV[2], ARGV[3])
+end
+"""
+
 
 class Publisher:
     def __init__(self, redis: Redis) -> None:
@@ -33,14 +42,16 @@ class Publisher:
         channel, data = cache.wire(space), messages.encode(message)
         self._add(lambda pipe: pipe.publish(channel, data))
 
-    def put_entity(self, space: SpaceKey, name: str, entity: messages.Entity | None) -> None:
-        """Keeps a spawned entity for replicas that come later; None removes it."""
-        key = cache.entities(space)
-        if entity is None:
-            self._add(lambda pipe: pipe.hdel(key, name))
-        else:
-            data = messages.encode(entity)
-            self._add(lambda pipe: pipe.hset(key, name, data))
+    def put_entity(self, space: SpaceKey, name: str, entity: messages.Entity) -> None:
+        """Keeps a spawned entity for replicas that come later, if its owner is still there by then."""
+        keys = cache.members(space), cache.entity_owners(space), cache.entities(space, entity.owner)
+        data = messages.encode(entity)
+        self._add(lambda pipe: pipe.eval(_PUT_ENTITY, len(keys), *keys, entity.owner, name, data))
+
+    def remove_entity(self, space: SpaceKey, name: str, owner: str) -> None:
+        """Removes a spawned entity."""
+        key = cache.entities(space, owner)
+        self._add(lambda pipe: pipe.hdel(key, name))
 
     def _add(self, command: Callable[[Pipeline], object]) -> None:
         if len(self._waiting) < MOST_WAITING:
@@ -57,11 +68,15 @@ class Publisher:
         while True:
             await self._woken.wait()
             self._woken.clear()
-            batch, self._waiting = self._waiting, []
-            try:
-                await self._send(batch)
-            except (RedisError, OSError) as error:
-                _log.warning("not published between replicas", messages=len(batch), error=repr(error))
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Sends everything that was put."""
+        batch, self._waiting = self._waiting, []
+        try:
+            await self._send(batch)
+        except (RedisError, OSError) as error:
+            _log.warning("not published between replicas", messages=len(batch), error=repr(error))
 
     async def _send(self, batch: list[Callable[[Pipeline], object]]) -> None:
         async with self._redis.pipeline(transaction=False) as pipe:

@@ -55,7 +55,12 @@ class Authorizer:
 
 
 def _still_holds(admission: Admission, space: SpaceKey, epoch: int, address: str) -> bool:
-    """Returns whether nothing changed since, and it is used at its address: another one may be banned."""
+    """Returns whether nothing changed since, and it is used at its address: another one may be banned.
+
+    A muted holder's never does: the mute may have ended.
+    """
+    if admission.muted:
+        return False
     return admission.space == space and admission.epoch == epoch and admission.address == limited(address)
 
 
@@ -68,4 +73,4 @@ def reviewed(client: Client, after_seq: int | None = None) -> ReviewedMember:
 def _authorization(answer: Reviewed, verdict: Verdict, settings: Any) -> Authorization | PresenceError:
     if not verdict.stays:
         return PresenceError(CATALOGUE.get(verdict.code or "", FORBIDDEN), verdict.reason or "")
-    return Authorization(verdict.role, answer.epoch, answer.max_users, settings)
+    return Authorization(verdict.role, answer.epoch, answer.max_users, settings, verdict.muted, verdict.mute_ends)

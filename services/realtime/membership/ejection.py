@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import batched
-from time import monotonic
+from time import monotonic, time
 from typing import Any, Protocol
 
 import structlog
@@ -19,7 +19,7 @@ from libs.common import cache
 from libs.common.bus.base import Bus, Caller
 from libs.common.contracts import spaces
 from libs.common.contracts.moderation import CHANGES_ACCESS, Kicked
-from libs.common.contracts.spaces import Review, Reviewed, ReviewedMember
+from libs.common.contracts.spaces import Authorization, Review, Reviewed, ReviewedMember
 from libs.common.errors import KICKED, UNAUTHORIZED, PresenceError
 from libs.common.identity import service_identity
 from libs.common.ids import new_id
@@ -39,6 +39,7 @@ LOGOUT_SECONDS = 30.0  # for which a logout is looked for: the socket may only b
 LOGGED_OUT = "This token was logged out."
 
 type Leave = Callable[[Client, str], Awaitable[None]]
+type Silence = Callable[[Client], Awaitable[None]]
 
 
 class Held(Protocol):
@@ -57,14 +58,26 @@ class Clients(Protocol):
 
 
 class Ejection(SpaceListener):
-    """A component. `held` are the replica's spaces; `leave(client, reason)` takes a client out of its space."""
+    """A component. `held` are the replica's spaces; `leave(client, reason)` takes a client out of its space.
 
-    def __init__(self, bus: Bus, redis: Redis, held: Mapping[SpaceKey, Held], clients: Clients, leave: Leave) -> None:
+    `silence(client)` switches off the voice of one who was muted.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        redis: Redis,
+        held: Mapping[SpaceKey, Held],
+        clients: Clients,
+        leave: Leave,
+        silence: Silence,
+    ) -> None:
         self._bus = bus
         self._redis = redis
         self._held = held
         self._clients = clients
         self._leave = leave
+        self._silence = silence
         self._due: set[SpaceKey] = set()
         self._wake = asyncio.Event()
         self._last_logout: bytes | str | None = None
@@ -97,7 +110,8 @@ class Ejection(SpaceListener):
     def _is_stale(self, key: SpaceKey, epoch: int) -> bool:
         held = self._held.get(key)
         places = [client.place for client in held.clients.values()] if held else []
-        return any(place is not None and place.authorization.epoch != epoch for place in places)
+        now = time()
+        return any(place is not None and _is_old(place.authorization, epoch, now) for place in places)
 
     # Reviews.
 
@@ -132,13 +146,18 @@ class Ejection(SpaceListener):
         for verdict in answer.verdicts:
             client, place = asked[verdict.socket_id]
             if verdict.stays:
+                was_muted = place.authorization.muted
                 place.authorization = replace(
                     place.authorization,
                     role=verdict.role,
                     epoch=answer.epoch,
                     max_users=answer.max_users,
                     settings=answer.settings,
+                    muted=verdict.muted,
+                    mute_ends=verdict.mute_ends,
                 )
+                if verdict.muted and not was_muted:
+                    self._begin(self._silence(client))
             else:
                 self._begin(self._eject(client, place, Kicked(verdict.reason or "", verdict.code or KICKED.code)))
 
@@ -183,6 +202,12 @@ class Ejection(SpaceListener):
         task = asyncio.create_task(_logged(work))
         self._ejecting.add(task)
         task.add_done_callback(self._ejecting.discard)
+
+
+def _is_old(authorization: Authorization, epoch: int, now: float) -> bool:
+    """Returns whether an answer is of another epoch, or of a mute that has ended since."""
+    mute_ends = authorization.mute_ends
+    return authorization.epoch != epoch or (authorization.muted and mute_ends is not None and mute_ends <= now)
 
 
 async def _logged(work: Awaitable[None]) -> None:

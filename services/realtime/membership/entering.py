@@ -35,7 +35,7 @@ from libs.common.contracts.members import Member
 from libs.common.contracts.presence import JoinSpace
 from libs.common.contracts.spaces import Authorization
 from libs.common.edge.commands import require_admission_to
-from libs.common.errors import FORBIDDEN, PresenceError
+from libs.common.errors import FORBIDDEN, RATE_LIMITED, PresenceError
 from libs.common.ids import new_id
 from libs.common.metrics import MEMBERS
 from libs.common.roles import MODERATING
@@ -51,6 +51,7 @@ from services.realtime.membership.snapshot import Snapshot, Snapshots, space_joi
 from services.realtime.poses.ticker import PoseTicker
 from services.realtime.rooms.broadcast import Broadcast
 from services.realtime.rooms.client import Client, ClientState, Place, PoseForm
+from services.realtime.rooms.speech import avatar_on_entering
 from services.realtime.space.held_space import MOST_REPLAYED, HeldSpace
 from services.realtime.space.held_spaces import HeldSpaces
 from services.realtime.space.inbox import Present
@@ -103,8 +104,15 @@ class Entering:
             authorization = await self._authorizer(client, key)
             if client.place and (client.place.space, client.place.subspace) != (key, request.subspace):
                 await self.leave(client, "left")
+            self._require_openable(client, key, authorization)
             space = await self._held_spaces.hold(key)
             return await self._enter_held(client, space, request, authorization)
+
+    def _require_openable(self, client: Client, key: SpaceKey, authorization: Authorization) -> None:
+        """Raises `rate_limited` for one who opens spaces that nobody is in, one after the other."""
+        is_open = key in self._held_spaces.by_key or authorization.role in MODERATING
+        if not is_open and client.exceeds_opened():
+            raise PresenceError(RATE_LIMITED, "You opened too many empty spaces; wait a minute.")
 
     async def _enter_held(
         self, client: Client, space: HeldSpace, request: JoinSpace, authorization: Authorization
@@ -168,7 +176,7 @@ class Entering:
         """Returns the events to send again; None where there are too many of them, of this client or its address."""
         if after_seq is None or after_seq >= until:
             return []
-        if client.exceeds_replays(min(until - after_seq, MOST_REPLAYED)):
+        if client.exceeds_replayed(min(until - after_seq, MOST_REPLAYED)):
             return None
         return await space.missed_since(after_seq, until, place.subspace)
 
@@ -261,4 +269,6 @@ def _new_place(client: Client, key: SpaceKey, request: JoinSpace, authorization:
         role=authorization.role,
     )
     form = PoseForm.of(request.features)
-    return Place(key, member, authorization, form, wants_interest=INTEREST in request.features)
+    place = Place(key, member, authorization, form, wants_interest=INTEREST in request.features)
+    member.avatar_data = avatar_on_entering(place)
+    return place

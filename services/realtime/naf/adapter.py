@@ -16,6 +16,7 @@ import msgspec
 from libs.common.bus.base import Bus
 from libs.common.contracts import spaces
 from libs.common.contracts.members import Member
+from libs.common.contracts.moderation import FreeChannel
 from libs.common.contracts.presence import JoinSpace, NafConnected, NafOccupants, NafPacket, NafPacketOut, NafRoom
 from libs.common.contracts.spaces import ResolveRoom
 from libs.common.errors import INVALID_INPUT, PresenceError
@@ -25,12 +26,14 @@ from services.realtime.membership.entering import Entering
 from services.realtime.naf.entity_owners import EntityOwners
 from services.realtime.rooms.broadcast import Broadcast
 from services.realtime.rooms.client import Client, Place
+from services.realtime.rooms.speech import require_open, require_words
 from services.realtime.space.held_space import HeldSpace, SpaceListener
 from services.realtime.space.peers import Peers
 from services.realtime.transport.packets import EventPacket
 
 LARGE_ROOM = 50  # members; above it occupants are told at most twice a second
 COALESCE_SECONDS = 0.5
+ENTITY_SYNC = {"u", "um", "r"}  # networked-aframe's own types: updates, many of them, removal
 MOST_HELD_BACK = 1024  # packets for a socket that is joining
 
 
@@ -68,16 +71,16 @@ class NafAdapter(SpaceListener):
         self.on_roster_changed(space, place.subspace)
 
     async def broadcast(self, client: Client, packet: NafPacket) -> dict[str, Any]:
-        """Relays a packet to everybody else in the room. Raises `forbidden` outside of a room."""
-        place = client.placed()
+        """Relays a packet to everybody else in the room. Raises what `_placed` does."""
+        place = _placed(client, packet)
         stamped = NafPacketOut(client.sid, packet.type, packet.data)
         self._clear_the_way(self._peers.space(place), place.subspace, stamped)
         self._peers.to_others(place, "broadcast", stamped)
         return {}
 
     async def send(self, client: Client, packet: NafPacket) -> dict[str, Any]:
-        """Relays a packet to one occupant. Raises `not_found` for an occupant who is not in the room."""
-        place = client.placed()
+        """Relays a packet to one occupant. Raises `not_found` for one who is not there, and what `_placed` does."""
+        place = _placed(client, packet)
         if packet.to is None:
             raise PresenceError(INVALID_INPUT, "A send names its occupant in `to`.")
         stamped = NafPacketOut(client.sid, packet.type, packet.data, packet.to)
@@ -141,6 +144,19 @@ class NafAdapter(SpaceListener):
         packet = _occupants(space, subspace)
         for client in listeners:
             Broadcast.to_one(client, packet)
+
+
+def _placed(client: Client, packet: NafPacket) -> Place:
+    """Returns the place of who may send this packet.
+
+    Raises `forbidden` outside of a room or where the channel is closed, `muted` for a muted member's packets but those
+    of entity sync.
+    """
+    place = client.placed()
+    require_open(place, FreeChannel.NAF)
+    if packet.type not in ENTITY_SYNC:
+        require_words(place)
+    return place
 
 
 def _occupants(space: HeldSpace, subspace: str) -> EventPacket:

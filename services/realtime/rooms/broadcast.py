@@ -74,9 +74,9 @@ class Broadcast:
             del self._rooms[place.space]
 
     @staticmethod
-    def to_one(client: Client, packet: EventPacket) -> None:
-        """Sends to one client, at once."""
-        write(client, packet.frame(client.namespace), ((packet, None),))
+    def to_one(client: Client, packet: EventPacket, sender: str | None = None) -> None:
+        """Sends to one client, at once; `sender` is the socket that has it sent, if one has."""
+        write(client, packet.frame(client.namespace), ((packet, sender),))
 
 
 def _to_room(room: Room, seq: int, packet: EventPacket) -> None:

@@ -1,8 +1,7 @@
 """A socket of this replica: who it is, where it is, and what it may still send."""
 
 import asyncio
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -14,12 +13,15 @@ from libs.common.errors import FORBIDDEN, RATE_LIMITED, PresenceError
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Token
+from services.realtime.rooms.budgets import Budgets, Insistence
+from services.realtime.rooms.unread import Unread
 from services.realtime.transport.engine import DirectSocket
 from services.realtime.transport.packets import EventPacket
 
 MAX_WAITING = 64  # commands of one socket that may wait for their turn
 MOST_SIGNALS = 100  # a second, of one socket
 MOST_JOINS = 5  # a second: everybody in the space is told of each, and it is kept
+BLAME_SECONDS = 2.0  # without relaying, for who makes others leave too much unread
 MAX_BACKLOG = 1024 * 1024  # bytes an account's socket may leave unread
 MAX_GUEST_BACKLOG = 64 * 1024  # and a guest's
 
@@ -77,23 +79,6 @@ class Place:
 
 
 @dataclass(slots=True)
-class SignalBudget:
-    """The signals of a second that are looked at; `most` of 0 is no limit."""
-
-    most: int
-    second: int = 0
-    spent: int = 0
-
-    def exceeded(self, cost: int = 1) -> bool:
-        """Spends `cost` signals and returns whether that was too much."""
-        second = int(time.monotonic())
-        if second != self.second:
-            self.second, self.spent = second, 0
-        self.spent += cost
-        return 0 < self.most < self.spent
-
-
-@dataclass(slots=True)
 class Client:
     """A socket. `turn` keeps its commands in the order in which they were sent.
 
@@ -106,13 +91,15 @@ class Client:
     engine: DirectSocket
     token: Token
     address: str
-    budgets: Sequence[SignalBudget]  # its own, its account's and its address'
-    replays: Sequence[SignalBudget] = ()  # likewise, of events that are sent again
+    budgets: Sequence[Budgets]  # its own, then its account's and its address'
+    blame: Callable[[str], None] = lambda _: None  # has a socket pay for what it made this client leave unread
     state: ClientState = ClientState.OUTSIDE
     place: Place | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: int = 0  # commands
     snapshot_bytes: int = 0  # of the last snapshot, until a broadcast found that all was taken
+    insistence: Insistence = field(default_factory=Insistence)
+    unread: Unread = field(default_factory=Unread)
     home: str = field(init=False)  # the address as limits count it
 
     def __post_init__(self) -> None:
@@ -159,17 +146,35 @@ class Client:
             raise RuntimeError(f"{self.sid} is {self.state.value} and cannot become {state.value}")
         self.state = state
 
-    def exceeds_budget(self, cost: int = 1) -> bool:
+    def exceeds_signals(self, cost: int = 1) -> bool:
         """Spends so many signals and returns whether that was too much."""
-        return any(budget.exceeded(cost) for budget in self.budgets)
+        return any(budgets.signals.exceeded(cost) for budgets in self.budgets)
 
-    def exceeds_replays(self, events: int) -> bool:
+    def exceeds_replayed(self, events: int) -> bool:
         """Spends so many events that are to be sent again, and returns whether that was too much."""
-        return any(budget.exceeded(events) for budget in self.replays)
+        return any(budgets.replayed.exceeded(events) for budgets in self.budgets)
+
+    def exceeds_relayed(self, size: int, free: int = 0) -> bool:
+        """Spends so many bytes that others are to be sent, and returns whether that was too much.
+
+        The first `free` of them cost the account and the address nothing.
+        """
+        own, *shared = self.budgets
+        return own.relayed.exceeded(size) or (
+            size > free and any(budgets.relayed.exceeded(size - free) for budgets in shared)
+        )
+
+    def exceeds_opened(self) -> bool:
+        """Counts a space that nobody else is in here, and returns whether that was one too many."""
+        return any(budgets.opened.exceeded() for budgets in self.budgets)
+
+    def pay_for_backlog(self) -> None:
+        """Takes away what it may relay for `BLAME_SECONDS`."""
+        self.budgets[0].relayed.take_away(BLAME_SECONDS)
 
     def spend_join(self) -> None:
         """Counts a joining as many signals. Raises `rate_limited`."""
-        if self.exceeds_budget(MOST_SIGNALS // MOST_JOINS):
+        if self.exceeds_signals(MOST_SIGNALS // MOST_JOINS):
             raise PresenceError(RATE_LIMITED, f"At most {MOST_JOINS} joins a second.")
 
     @property

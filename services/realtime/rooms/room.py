@@ -8,7 +8,7 @@ waits for nothing.
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from itertools import chain
 
 import structlog
@@ -16,6 +16,7 @@ import structlog
 from libs.common.errors import TOO_SLOW, PresenceError
 from libs.common.metrics import DELIVERIES, DROPPED
 from services.realtime.rooms.client import Client
+from services.realtime.rooms.unread import BLAMED_BYTES, Pending
 from services.realtime.transport.packets import EventPacket
 
 _log = structlog.get_logger(__name__)
@@ -23,8 +24,6 @@ LONGEST_CORK = 0.020  # seconds
 REST = 0.25  # of the time a flush took: more leaves the core idle, less makes batches small again
 
 _TOO_SLOW = EventPacket("space-error", PresenceError(TOO_SLOW).to_wire())
-
-type Pending = Sequence[tuple[EventPacket, str | None]]
 
 
 class Room:
@@ -60,9 +59,9 @@ class Room:
         if self._groups.get(client.namespace, {}).pop(client.sid, None):
             _write_rest(client, self._pending[self._newcomers.pop(client.sid, 0) :])
 
-    def post(self, packet: EventPacket, skip: str | None = None) -> None:
-        """Sends to everyone but `skip`, in the order of the calls."""
-        self._pending.append((packet, skip))
+    def post(self, packet: EventPacket, sender: str | None = None) -> None:
+        """Sends to everyone but its sender, in the order of the calls."""
+        self._pending.append((packet, sender))
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._flush_when_due)
@@ -102,6 +101,7 @@ def _write_group(namespace: str, group: dict[str, Client], pending: Pending, new
             _write_rest(client, pending[newcomers.get(sid, 0) :])
         elif client.engine.backlog == 0 and client.engine.transport is not None:
             client.snapshot_bytes = 0
+            client.unread.begin(pending)
             client.engine.write(whole)  # nearly always: the shortest way
         else:
             write(client, whole, pending)
@@ -109,20 +109,43 @@ def _write_group(namespace: str, group: dict[str, Client], pending: Pending, new
 
 def _write_rest(client: Client, pending: Pending) -> None:
     """Writes the part of `pending` that is for this client."""
-    rest = [(packet, skip) for packet, skip in pending if skip != client.sid]
+    rest = [(packet, sender) for packet, sender in pending if sender != client.sid]
     if rest:
         write(client, b"".join([packet.frame(client.namespace) for packet, _ in rest]), rest)
 
 
 def write(client: Client, data: bytes, packets: Pending) -> None:
-    """Writes `data`, the frames of `packets`. A client that has too much unread is dropped, and only that one."""
+    """Writes `data`, the frames of `packets`. A client that has too much unread is dropped, and only that one.
+
+    If one sender made most of it, the client stays: the packets of that sender are left out, and it pays.
+    """
     engine = client.engine
     if engine.transport is None:
         for packet, _ in packets:
             engine.queue_message(packet.text(client.namespace))
-    elif client.is_too_slow(engine.backlog):
-        _log.warning("Socket dropped: too slow", sid=client.sid, backlog=engine.backlog)
-        DROPPED.labels("too_slow").inc()
-        engine.drop(_TOO_SLOW.frame(client.namespace))
+        return
+    backlog = engine.backlog
+    if backlog == 0:
+        client.unread.begin(packets)
     else:
+        client.unread.add(packets, client.namespace)
+    if not client.is_too_slow(backlog):
         engine.write(data)
+    elif (most := client.unread.most_of(backlog)) and not client.is_too_slow(backlog - most[1]):
+        _write_without(client, packets, *most)
+    else:
+        _drop(client, backlog)
+
+
+def _write_without(client: Client, packets: Pending, sender: str, unread: int) -> None:
+    if unread >= BLAMED_BYTES:
+        client.blame(sender)
+    rest = [packet.frame(client.namespace) for packet, said_by in packets if said_by != sender]
+    if rest:
+        client.engine.write(b"".join(rest))
+
+
+def _drop(client: Client, backlog: int) -> None:
+    _log.warning("Socket dropped: too slow", sid=client.sid, backlog=backlog)
+    DROPPED.labels("too_slow").inc()
+    client.engine.drop(_TOO_SLOW.frame(client.namespace))

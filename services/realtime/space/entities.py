@@ -95,6 +95,11 @@ class SpaceEntities:
         size = sum(_size(self._by_name[name]) for name in names)
         _require("One may have", len(names), size, more, most, most_bytes)
 
+    def owner_of(self, name: str) -> str | None:
+        """Returns the socket that spawned an entity; None where none of that name is kept."""
+        entity = self._by_name.get(name)
+        return entity.owner if entity else None
+
     def apply(self, subspace: str, event: EntityEventOut) -> None:
         """Applies a spawn or removal that was checked where it was sent."""
         name = _name(subspace, event)

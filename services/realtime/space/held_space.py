@@ -35,12 +35,12 @@ from libs.common.contracts.log import EventsSince, Heads, LoggedEvent
 from libs.common.contracts.members import Member
 from libs.common.contracts.presence import AvatarUpdated, EntityEventOut
 from libs.common.contracts.voice import VoiceState
-from libs.common.errors import FORBIDDEN, SPACE_FULL, PresenceError
+from libs.common.errors import FORBIDDEN, RATE_LIMITED, SPACE_FULL, PresenceError
 from libs.common.identity import service_identity
 from libs.common.ids import new_id
 from libs.common.metrics import GAPS
 from libs.common.spaces import MAIN, SpaceKey
-from services.realtime.cluster.messages import AskPoses, FromMember, Logged, MembersJoined, MembersLeft, Poses
+from services.realtime.cluster.messages import AskPoses, Blamed, FromMember, Logged, MembersJoined, MembersLeft, Poses
 from services.realtime.cluster.presence import Presence
 from services.realtime.poses.ticker import PoseTicker
 from services.realtime.rooms.broadcast import Broadcast
@@ -146,14 +146,16 @@ class HeldSpace:
         self.entering.pop(client.sid, None)
 
     def require_subspace(self, client: Client, subspace: str, *, moderates: bool) -> None:
-        """Raises `space_full` for a subspace that nobody is in, where too many are open, in all or by one address.
+        """Raises for a subspace that nobody is in: `space_full` where too many are open, `rate_limited` by one address.
 
         `main` is open to everybody, and every subspace to those who moderate.
         """
         if subspace == MAIN or moderates or self.roster.of(subspace):
             return
         own = {other.place.subspace for other in self.clients.values() if other.place and other.home == client.home}
-        if len(self.roster.subspaces) >= MOST_SUBSPACES or len(own) > MOST_SUBSPACES_OF_ADDRESS:
+        if len(own) > MOST_SUBSPACES_OF_ADDRESS:
+            raise PresenceError(RATE_LIMITED, "Too many subspaces are open from your address; enter one of them.")
+        if len(self.roster.subspaces) >= MOST_SUBSPACES:
             raise PresenceError(SPACE_FULL, "Too many subspaces are open; enter one of them, or the main one.")
 
     def has_member(self, socket_id: str, subspace: str) -> bool:
@@ -187,6 +189,8 @@ class HeldSpace:
             self._on_logged(item.events)
         elif isinstance(item, FromMember):
             self._on_message(item)
+        elif isinstance(item, Blamed):
+            self.blame(item.socket_id)
         elif isinstance(item, AskPoses):
             self._poses.tell_all(self.key)
             await self._reload_entities()
@@ -296,7 +300,14 @@ class HeldSpace:
             if room:
                 room.post(packet, item.sender)
         elif client := self.clients.get(item.to):
-            self._broadcast.to_one(client, packet)
+            self._broadcast.to_one(client, packet, item.sender)
+
+    def blame(self, socket_id: str) -> bool:
+        """Has a client of this replica pay for what others cannot read; returns whether it is one."""
+        client = self.clients.get(socket_id)
+        if client:
+            client.pay_for_backlog()
+        return client is not None
 
     def _note(self, item: FromMember) -> None:
         """Keeps what later joiners are to see of a message."""

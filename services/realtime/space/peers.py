@@ -51,9 +51,12 @@ class Peers:
             of_account=lambda: [other.sid for other in others if client.person and other.person == client.person],
             of_address=lambda: [other.sid for other in others if other.home == client.home],
         )
+        owner = entities.owner_of(name)
         entities.apply(place.subspace, event)
-        entity = messages.Entity(place.member.socket_id, place.subspace, event) if event.name == SPAWN else None
-        self._publisher.put_entity(place.space, name, entity)
+        if event.name == SPAWN:
+            self._publisher.put_entity(place.space, name, messages.Entity(event.socket_id, place.subspace, event))
+        elif owner:
+            self._publisher.remove_entity(place.space, name, owner)
         self.to_others(place, "entity-event", event, always=True)
         return True
 
@@ -72,9 +75,15 @@ class Peers:
             raise PresenceError(NOT_FOUND, "There is no such socket in this space.")
         client = space.clients.get(target)
         if client:
-            Broadcast.to_one(client, EventPacket(event, payload))
+            Broadcast.to_one(client, EventPacket(event, payload), place.member.socket_id)
         else:
             self._publish(place, event, payload, target)
+
+    def blame(self, client: Client, sender: str) -> None:
+        """Has the socket that made most of what this client leaves unread pay for it, wherever it is."""
+        space = self._held_spaces.by_key.get(client.place.space) if client.place else None
+        if space and not space.blame(sender):
+            self._publisher.put(space.key, messages.Blamed(sender))
 
     def _publish(self, place: Place, event: str, payload: Any, to: str | None) -> None:
         raw = msgspec.Raw(_encode(payload))

@@ -11,7 +11,8 @@ handshake, heartbeats, closing) stays the library's. Read from engineio 4.15.1:
   leaves a poll that waits unanswered; `handle_get_request` lets two polls take turns with one's packets;
   `handle_post_request` reads part of a body, and its caller answers an unreadable one with OK.
 * the aiohttp driver's `WebSocket` leaves permessage-deflate on: 100 KB a connection; ours does not. aiohttp itself
-  answers PINGs of the WebSocket where nobody counts them; ours are answered in the loop that counts.
+  answers PINGs of the WebSocket where nobody counts them; ours are answered in the loop that counts. It also lets half
+  a megabyte of frames wait for whoever reads them, for each connection.
 
 `tests/unit/realtime/transport/test_library_seams.py` fails when one of these changes.
 """
@@ -26,7 +27,7 @@ from typing import Any
 import engineio
 import msgspec
 import structlog
-from aiohttp import WSMessage, WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web, web_ws
 from engineio.async_drivers.aiohttp import WebSocket
 from engineio.async_socket import AsyncSocket
 from engineio.exceptions import EngineIOError, SocketIsClosedError, UnknownPacketError
@@ -45,6 +46,8 @@ MOST_UNREAD = 256 * 1024  # bytes that a client may leave unread and still be li
 UNREAD_PAUSE = 0.05  # seconds between two looks at that
 MAX_QUEUED = 1024  # packets that may wait for a client that polls
 UPGRADE_SECONDS = 10.0  # from the WebSocket's opening to the client's last word about it
+MOST_WAITING_BYTES = 16 * 1024  # of frames that came and are not read yet; aiohttp stops reading at twice that
+web_ws.DEFAULT_CHUNK_SIZE = MOST_WAITING_BYTES  # type: ignore[attr-defined]
 _CARRIES_DATA = {WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG}
 _closing: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
 

@@ -1,36 +1,59 @@
-"""A Socket.IO event, encoded once for everyone who gets it."""
+"""Packets of Socket.IO, each encoded once for everyone who gets it."""
 
 from typing import Any
 
 import msgspec
 
-from services.realtime.transport.engine import frame
+from services.realtime.transport.engine import DirectSocket, frame
 
 _encode = msgspec.json.Encoder().encode
 DEFAULT_NAMESPACE = "/"
 NAMESPACES = (DEFAULT_NAMESPACE, "/socket.io/")  # `io('wss://host/socket.io/')` asks for the second
 
 
-class EventPacket:
-    """An event packet (Socket.IO protocol 5). The bytes of each namespace are made when first needed."""
+class Packet:
+    """A packet (Socket.IO protocol 5). The bytes of each namespace are made when first needed."""
 
-    __slots__ = ("_body", "_frames", "event")
+    __slots__ = ("_body", "_frames", "_kind")
 
-    def __init__(self, event: str, payload: Any) -> None:
-        self.event = event
-        self._body = _encode([event, payload])
+    def __init__(self, kind: bytes, body: bytes) -> None:
+        self._kind, self._body = kind, body
         self._frames: dict[str, bytes] = {}
 
     def frame(self, namespace: str) -> bytes:
-        """Returns the whole WebSocket frame: Engine.IO MESSAGE, Socket.IO EVENT."""
+        """Returns the whole WebSocket frame, an Engine.IO MESSAGE."""
         made = self._frames.get(namespace)
         if made is None:
-            made = self._frames[namespace] = frame(b"42" + prefix(namespace) + self._body)
+            made = self._frames[namespace] = frame(b"4" + self._kind + prefix(namespace) + self._body)
         return made
 
     def text(self, namespace: str) -> str:
         """Returns the packet without framing and Engine.IO type, for a socket that polls."""
-        return (b"2" + prefix(namespace) + self._body).decode()
+        return (self._kind + prefix(namespace) + self._body).decode()
+
+    def send(self, socket: DirectSocket, namespace: str) -> None:
+        """Sends it to one socket, at once."""
+        if socket.transport is None:
+            socket.queue_message(self.text(namespace))
+        else:
+            socket.write(self.frame(namespace))
+
+
+class EventPacket(Packet):
+    """An EVENT for everyone who gets it, encoded once."""
+
+    __slots__ = ("event",)
+
+    def __init__(self, event: str, payload: Any) -> None:
+        super().__init__(b"2", _encode([event, payload]))
+        self.event = event
+
+
+class AckPacket(Packet):
+    """An ACK for the one who asked for it."""
+
+    def __init__(self, number: int, payload: Any) -> None:
+        super().__init__(b"3", b"%d" % number + _encode([payload]))
 
 
 def prefix(namespace: str) -> bytes:

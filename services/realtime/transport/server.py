@@ -15,7 +15,7 @@ import msgspec
 import socketio
 import structlog
 from aiohttp import web
-from socketio.packet import ACK, CONNECT_ERROR
+from socketio.packet import CONNECT_ERROR
 
 from libs.common.addresses import limited
 from libs.common.edge.nesting import is_too_deep
@@ -24,7 +24,7 @@ from libs.common.errors import INVALID_INPUT, NOT_FOUND, RATE_LIMITED, TOO_LARGE
 from services.realtime.settings import Settings
 from services.realtime.transport.engine import LAST_SECONDS, engine_class
 from services.realtime.transport.handshakes import Handshakes
-from services.realtime.transport.packets import DEFAULT_NAMESPACE, NAMESPACES
+from services.realtime.transport.packets import DEFAULT_NAMESPACE, NAMESPACES, AckPacket, EventPacket
 from services.realtime.transport.plain_websocket import plain_engine
 
 _log = structlog.get_logger(__name__)
@@ -71,7 +71,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library is unty
             logger=False,
             engineio_logger=False,
         )
-        self._trusted_proxies = settings.trusted_proxies
+        self._settings = settings
         self._handshakes = Handshakes(round(settings.handshakes_per_address * settings.rate_limit_factor))
         self.eio.events = self.handlers.setdefault(DEFAULT_NAMESPACE, {})  # what plain clients may name
 
@@ -81,8 +81,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library is unty
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> Any:
         """Returns the reason of a refusal, which the library sends with 401; None where there is none."""
         request: web.Request = environ["aiohttp.request"]
-        forwarded = request.headers.get("X-Forwarded-For")
-        address = client_address(request.remote or "", forwarded, self._trusted_proxies)
+        address = client_address(request.remote or "", request.headers, self._settings)
         if not self._handshakes.begin(eio_sid, limited(address)):
             return PresenceError(RATE_LIMITED, "Too many connections that are in no namespace.").to_wire()
         await super()._handle_eio_connect(eio_sid, environ)
@@ -163,24 +162,21 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library is unty
             await self._refuse_event(eio_sid, waiting, error)
             return
         head = _HEAD.match(data[:128]) if isinstance(data, str) else None
-        await self._tell_refusal(eio_sid, head and head[1], int(head[2]) if head and head[2] else None, error)
+        self._tell_refusal(eio_sid, head and head[1], int(head[2]) if head and head[2] else None, error)
 
     async def _refuse_event(self, eio_sid: str, event: Any, error: PresenceError) -> None:
         self._binary_packet.pop(eio_sid, None)
-        await self._tell_refusal(eio_sid, event.namespace, event.id, error)
+        self._tell_refusal(eio_sid, event.namespace, event.id, error)
 
-    async def _tell_refusal(
-        self, eio_sid: str, namespace: str | None, ack_id: int | None, error: PresenceError
-    ) -> None:
-        """`space-error`, and the ack if the packet asked for one."""
+    def _tell_refusal(self, eio_sid: str, namespace: str | None, ack_id: int | None, error: PresenceError) -> None:
+        """`space-error`, and the ack if the packet asked for one: written at once, since a flood is mostly refusals."""
         namespace = namespace or DEFAULT_NAMESPACE
-        sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
-        if sid is None:
+        socket = self.eio.sockets.get(eio_sid)
+        if socket is None or self.manager.sid_from_eio_sid(eio_sid, namespace) is None:
             return
-        await self.emit("space-error", error.to_wire(), to=sid, namespace=namespace)
+        EventPacket("space-error", error.to_wire()).send(socket, namespace)
         if ack_id is not None:
-            data = [{"ok": False, **error.to_wire()}]
-            await self._send_packet(eio_sid, self.packet_class(ACK, namespace=namespace, id=ack_id, data=data))
+            AckPacket(ack_id, {"ok": False, **error.to_wire()}).send(socket, namespace)
 
 
 def _asks_to_connect(data: str | bytes) -> bool:

@@ -1,4 +1,9 @@
-"""Answers the five views of analytics, each over at most 30 days, and takes the clients' connection reports."""
+"""Answers the five views of analytics, each over at most 30 days, and takes the clients' connection reports.
+
+The views have a few connections of their own, so that they can take none from logins and joins.
+"""
+
+from collections.abc import Awaitable, Callable
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,11 +21,13 @@ from libs.common.contracts.analytics import (
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.voice import ConnectionReport
 from libs.common.db.engine import Database
-from libs.common.errors import FORBIDDEN, NOT_FOUND, PresenceError
+from libs.common.errors import FORBIDDEN, NOT_FOUND, RATE_LIMITED, PresenceError
 from libs.common.metrics import WEBRTC_REPORTS
 from libs.common.roles import is_operator
 from libs.common.spaces import SpaceKey
 from services.spaces_auth.analytics import analytics_repository as repository
+
+type View[Row] = Callable[[AsyncConnection, SpaceKey | None, AnalyticsQuery], Awaitable[list[Row]]]
 
 
 class AnalyticsHandlers:
@@ -29,50 +36,54 @@ class AnalyticsHandlers:
     Each raises `forbidden` for everybody else, and `not_found` for a space that the caller may not see.
     """
 
-    def __init__(self, database: Database, operators: tuple[str, ...]) -> None:
+    def __init__(self, database: Database, for_analytics: Database, operators: tuple[str, ...]) -> None:
         self._database = database
+        self._for_analytics = for_analytics
         self._operators = operators
+        self._asking: set[str] = set()  # the `Identity.key` of those whose question is not answered yet
 
     async def popular(self, caller: Caller, request: AnalyticsQuery) -> Popular:
         """Returns spaces by how many people came."""
-        async with self._database.read() as connection:
-            space = await self._require(connection, caller, request)
-            return Popular(await repository.popular(connection, space, request))
+        return Popular(await self._answer(repository.popular, caller, request))
 
     async def engagement(self, caller: Caller, request: AnalyticsQuery) -> Engagement:
         """Returns visits, people, messages and stays by day."""
-        async with self._database.read() as connection:
-            space = await self._require(connection, caller, request)
-            return Engagement(await repository.engagement(connection, space, request))
+        return Engagement(await self._answer(repository.engagement, caller, request))
 
     async def voice(self, caller: Caller, request: AnalyticsQuery) -> VoiceQuality:
         """Returns by day how many calls were connected, and how."""
-        async with self._database.read() as connection:
-            space = await self._require(connection, caller, request)
-            return VoiceQuality(await repository.voice(connection, space, request))
+        return VoiceQuality(await self._answer(repository.voice, caller, request))
 
     async def documents(self, caller: Caller, request: AnalyticsQuery) -> DocumentActivities:
         """Returns documents by how many people came, with their comments."""
-        async with self._database.read() as connection:
-            space = await self._require(connection, caller, request)
-            return DocumentActivities(await repository.documents(connection, space, request))
+        return DocumentActivities(await self._answer(repository.documents, caller, request))
 
     async def movement(self, caller: Caller, request: AnalyticsQuery) -> Movement:
         """Returns from which space people go to which."""
-        async with self._database.read() as connection:
-            space = await self._require(connection, caller, request)
-            return Movement(await repository.movement(connection, space, request))
+        return Movement(await self._answer(repository.movement, caller, request))
 
     async def report_connection(self, caller: Caller, request: ConnectionReport) -> Empty:
-        """Stores a report, of its space where it names one. Raises as `Standing.require` does for entering it."""
+        """Counts a report, for its space where it names one. Raises as `Standing.require` does for entering it."""
         WEBRTC_REPORTS.labels(request.outcome, request.path).inc()
         space = _space_of(request)
         async with self._database.transaction() as connection:
             if space:
                 standing = await access.look(connection, caller.identity, space, self._operators, caller.address)
                 standing.require(Action.ENTER)
-            await repository.insert_report(connection, space, request)
+            await repository.count_report(connection, space, request)
         return Empty()
+
+    async def _answer[Row](self, view: View[Row], caller: Caller, request: AnalyticsQuery) -> list[Row]:
+        """Returns the rows of a view. Raises `rate_limited` while the caller's last question is not answered."""
+        asking = caller.identity.key
+        if asking in self._asking:
+            raise PresenceError(RATE_LIMITED, "One question to analytics at a time.", {"retry_after": 1})
+        self._asking.add(asking)
+        try:
+            async with self._for_analytics.read() as connection:
+                return await view(connection, await self._require(connection, caller, request), request)
+        finally:
+            self._asking.discard(asking)
 
     async def _require(self, connection: AsyncConnection, caller: Caller, request: AnalyticsQuery) -> SpaceKey | None:
         """Returns the space asked about, None for all of them, if the caller may see its numbers."""

@@ -1,8 +1,12 @@
-"""SQL of the five views over `space_activity` and `webrtc_reports`, and of storing a connection report."""
+"""SQL of the five views over the sums by day (see `libs/common/db/models/spaces.py`), and of counting a report.
+
+The last `days` days end today (UTC). None of it reads what a single person did, and an operator's lists of many days
+do not read every space: a space is in one if it is among the first `DAILY` of one of the days. The numbers are exact.
+"""
 
 from typing import Any
 
-from sqlalchemy import insert, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.contracts.analytics import (
@@ -14,70 +18,112 @@ from libs.common.contracts.analytics import (
     Transition,
 )
 from libs.common.contracts.voice import ConnectionReport
-from libs.common.db.models.spaces import WebrtcReport
-from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 
-_OF_SPACE = "(cast(:space_type AS text) IS NULL OR (space_type, space_id) = (:space_type, :space_id))"
-_RECENT = f"occurred_at > now() - make_interval(days => :days) AND {_OF_SPACE}"
-_VISIT, _MESSAGE = "activity = 'spaces.member_joined'", "activity = 'chat.message_posted'"
+_RECENT = "day > (now() AT TIME ZONE 'UTC')::date - cast(:days AS int)"
+_OF_SCOPE = "(space_type, space_id) = (:space_type, :space_id)"  # a space, or the sums of all where both are empty
+DAILY = 200  # first spaces, documents or ways of a day, among which an operator's lists are made: a whole page
+_FIRST_OF_EACH_DAY = f"""
+JOIN (SELECT DISTINCT {{key}} FROM generate_series(0, cast(:days AS int) - 1) AS ago, LATERAL (
+  SELECT {{key}} FROM {{table}} WHERE day = (now() AT TIME ZONE 'UTC')::date - ago {{only}}
+  ORDER BY {{rank}} DESC LIMIT {DAILY}) AS of_day) AS found USING ({{key}}) WHERE true
+"""  # noqa: S608  names and conditions of ours
+_OF_ONE = f"WHERE {_OF_SCOPE}"
 
-_POPULAR = f"""
-SELECT space_type, space_id, count(*) FILTER (WHERE {_VISIT}) AS visits,
-  count(DISTINCT actor) FILTER (WHERE {_VISIT}) AS people, count(*) FILTER (WHERE {_MESSAGE}) AS messages
-FROM space_activity WHERE {_RECENT} GROUP BY space_type, space_id
-ORDER BY people DESC, visits DESC, space_type, space_id
-LIMIT :limit
-"""  # noqa: S608  conditions of ours
+_SUMMED = """
+SELECT space_type, space_id, sum(visits)::bigint AS visits, sum(last_visitors)::bigint AS people,
+  sum(messages)::bigint AS messages
+FROM space_days {which} AND {recent} GROUP BY space_type, space_id
+ORDER BY people DESC, visits DESC, space_type, space_id LIMIT :limit
+"""
 _ENGAGEMENT = f"""
-WITH recent AS (SELECT *, (occurred_at AT TIME ZONE 'UTC')::date AS day FROM space_activity WHERE {_RECENT}),
-stays AS (
-  SELECT l.day, avg(extract(epoch FROM l.occurred_at - j.occurred_at))::float8 AS seconds
-  FROM recent l JOIN recent j ON j.data->>'session_id' = l.data->>'session_id' AND j.activity = 'spaces.member_joined'
-  WHERE l.activity = 'spaces.member_left' GROUP BY l.day)
-SELECT day, count(*) FILTER (WHERE {_VISIT}) AS visits, count(DISTINCT actor) AS people,
-  count(*) FILTER (WHERE {_MESSAGE}) AS messages,
-  count(*) FILTER (WHERE activity = 'chat.reaction_changed') AS reactions,
-  (SELECT seconds FROM stays WHERE stays.day = recent.day) AS stay_seconds
-FROM recent GROUP BY day ORDER BY day
-"""  # noqa: S608
+SELECT day, visits, people, messages, reactions, stay_seconds::float8 / nullif(stays, 0) AS stay_seconds
+FROM space_days WHERE {_RECENT} AND {_OF_SCOPE} ORDER BY day
+"""  # noqa: S608  conditions of ours
+# The median of counted values is the mean of the two in the middle, or the one.
 _VOICE = f"""
-SELECT (created_at AT TIME ZONE 'UTC')::date AS day, count(*) AS attempts,
-  avg((outcome = 'connected')::int)::float8 AS success_rate,
-  coalesce(avg((path = 'relay')::int) FILTER (WHERE outcome = 'connected'), 0)::float8 AS relayed,
-  percentile_cont(0.5) WITHIN GROUP (ORDER BY milliseconds) FILTER (WHERE outcome = 'connected') AS milliseconds
-FROM webrtc_reports WHERE created_at > now() - make_interval(days => :days) AND {_OF_SPACE}
-GROUP BY 1 ORDER BY 1
+WITH counted AS (
+  SELECT day, outcome, path, milliseconds, sum(reports)::bigint AS reports FROM webrtc_days
+  WHERE {_RECENT} AND {_OF_SCOPE} GROUP BY day, outcome, path, milliseconds
+),
+connected AS (
+  SELECT day, milliseconds, sum(reports) OVER (PARTITION BY day ORDER BY milliseconds) AS up_to,
+    sum(reports) OVER (PARTITION BY day) AS of_day
+  FROM counted WHERE outcome = 'connected' AND milliseconds >= 0
+),
+medians AS (
+  SELECT day, (min(milliseconds) FILTER (WHERE up_to >= div(of_day + 1, 2))
+    + min(milliseconds) FILTER (WHERE up_to >= div(of_day, 2) + 1)) / 2.0::float8 AS milliseconds
+  FROM connected GROUP BY day
+)
+SELECT day, sum(reports)::bigint AS attempts,
+  (coalesce(sum(reports) FILTER (WHERE outcome = 'connected'), 0) / sum(reports))::float8 AS success_rate,
+  coalesce(sum(reports) FILTER (WHERE outcome = 'connected' AND path = 'relay')
+    / sum(reports) FILTER (WHERE outcome = 'connected'), 0)::float8 AS relayed,
+  min(medians.milliseconds) AS milliseconds
+FROM counted LEFT JOIN medians USING (day) GROUP BY day ORDER BY day
 """  # noqa: S608
-_DOCUMENTS = f"""
-SELECT space_id, count(*) FILTER (WHERE {_VISIT}) AS visits, count(DISTINCT actor) AS people,
-  count(*) FILTER (WHERE activity LIKE 'documents.%') AS comments,
-  count(DISTINCT actor) FILTER (WHERE activity LIKE 'documents.%') AS commenters
-FROM space_activity WHERE {_RECENT} AND space_type = 'document' GROUP BY space_id
+_SUMMED_DOCUMENTS = """
+SELECT space_id, sum(visits)::bigint AS visits, sum(last_people)::bigint AS people, sum(comments)::bigint AS comments,
+  sum(last_writers)::bigint AS commenters
+FROM space_days {which} AND space_type = 'document' AND {recent} GROUP BY space_id
 ORDER BY people DESC, comments DESC, space_id LIMIT :limit
+"""
+_WAYS = "from_type, from_id, to_type, to_id"
+_SUMMED_WAYS = f"""
+SELECT {_WAYS}, sum(times)::bigint AS times, sum(last_people)::bigint AS people
+FROM space_moves {{which}} AND {_RECENT} GROUP BY {_WAYS}
+ORDER BY times DESC, {_WAYS} LIMIT :limit
 """  # noqa: S608
-_MOVEMENT = f"""
-WITH steps AS (
-  SELECT actor, space_type AS to_type, space_id AS to_id, lag(space_type) OVER went AS from_type,
-    lag(space_id) OVER went AS from_id
-  FROM space_activity WHERE {_VISIT} AND occurred_at > now() - make_interval(days => :days)
-  WINDOW went AS (PARTITION BY actor ORDER BY occurred_at, id))
-SELECT from_type, from_id, to_type, to_id, count(*) AS times, count(DISTINCT actor) AS people FROM steps
-WHERE (from_type, from_id) <> (to_type, to_id) AND (cast(:space_type AS text) IS NULL OR
-  ((from_type, from_id) = (:space_type, :space_id) OR (to_type, to_id) = (:space_type, :space_id))
-  AND NOT EXISTS (SELECT 1 FROM (VALUES (from_type, from_id), (to_type, to_id)) AS other(t, i)
-    WHERE (t, i) <> (:space_type, :space_id) AND (
-      (t = 'post' AND NOT EXISTS (SELECT 1 FROM posts WHERE author = split_part(i, '/', 1)
-        AND permlink = split_part(i, '/', 2) AND NOT hidden AND NOT flagged))
-      OR (t = 'document' AND NOT EXISTS (SELECT 1 FROM collaboration_documents d
-        WHERE d.space_id = i AND is_public AND NOT is_deleted)))))
-GROUP BY from_type, from_id, to_type, to_id ORDER BY times DESC, from_type, from_id, to_type, to_id LIMIT :limit
+# The ways are put in order before it is asked which may be shown (OFFSET 0 keeps it so): that ends at the limit.
+_MOVEMENT_OF_SPACE = f"""
+SELECT {_WAYS}, times, people FROM (
+  SELECT {_WAYS}, sum(times)::bigint AS times, sum(last_people)::bigint AS people FROM (
+    SELECT * FROM space_moves
+    WHERE (from_type, from_id) = (:space_type, :space_id) AND {_RECENT}
+    UNION ALL
+    SELECT * FROM space_moves
+    WHERE (to_type, to_id) = (:space_type, :space_id) AND {_RECENT}
+  ) AS moves GROUP BY {_WAYS} ORDER BY times DESC, {_WAYS} OFFSET 0
+) AS ways, LATERAL (
+  SELECT CASE WHEN (from_type, from_id) = (:space_type, :space_id) THEN to_type ELSE from_type END AS t,
+    CASE WHEN (from_type, from_id) = (:space_type, :space_id) THEN to_id ELSE from_id END AS i
+) AS other
+WHERE NOT (t = 'post' AND NOT EXISTS (SELECT 1 FROM posts WHERE author = split_part(i, '/', 1)
+    AND permlink = split_part(i, '/', 2) AND NOT hidden AND NOT flagged))
+  AND NOT (t = 'document' AND NOT EXISTS (SELECT 1 FROM collaboration_documents d
+    WHERE d.space_id = i AND is_public AND NOT is_deleted))
+ORDER BY times DESC, {_WAYS} LIMIT :limit
 """  # noqa: S608
+_REPORT = text("""
+INSERT INTO webrtc_days AS w (space_type, space_id, day, outcome, path, media, milliseconds, reports)
+SELECT space_type, space_id, (now() AT TIME ZONE 'UTC')::date, :outcome, :path, :media, :milliseconds, 1
+FROM unnest(cast(:types AS text[]), cast(:ids AS text[])) AS scope(space_type, space_id) ORDER BY 1, 2
+ON CONFLICT (space_type, space_id, day, outcome, path, media, milliseconds) DO UPDATE SET reports = w.reports + 1
+""")
+UNSAID = -1  # milliseconds that nobody reported
+_KEY = "space_type, space_id"
+
+
+def _among(table: str, key: str, rank: str, only: str = "") -> str:
+    return _FIRST_OF_EACH_DAY.format(table=table, key=key, rank=rank, only=only)
+
+
+_POPULAR = _SUMMED.format(recent=_RECENT, which=_among("space_days", _KEY, "people", "AND space_id <> ''"))
+_POPULAR_OF_SPACE = _SUMMED.format(recent=_RECENT, which=_OF_ONE)
+_DOCUMENTS = _SUMMED_DOCUMENTS.format(
+    recent=_RECENT, which=_among("space_days", _KEY, "people", "AND space_type = 'document'")
+)
+_DOCUMENTS_OF_SPACE = _SUMMED_DOCUMENTS.format(recent=_RECENT, which=_OF_ONE)
+_MOVEMENT = _SUMMED_WAYS.format(which=_among("space_moves", _WAYS, "times"))
 
 
 async def popular(connection: AsyncConnection, space: SpaceKey | None, query: AnalyticsQuery) -> list[SpacePopularity]:
     """Returns visits, people and messages of each space, most people first; of `space` alone where it is given."""
-    return [SpacePopularity(**row) for row in await _rows(connection, _POPULAR, space, query)]
+    return [
+        SpacePopularity(**row)
+        for row in await _rows(connection, _POPULAR_OF_SPACE if space else _POPULAR, space, query)
+    ]
 
 
 async def engagement(
@@ -96,7 +142,10 @@ async def documents(
     connection: AsyncConnection, space: SpaceKey | None, query: AnalyticsQuery
 ) -> list[DocumentActivity]:
     """Returns visits and comments of each document, most people first."""
-    return [DocumentActivity(**row) for row in await _rows(connection, _DOCUMENTS, space, query)]
+    return [
+        DocumentActivity(**row)
+        for row in await _rows(connection, _DOCUMENTS_OF_SPACE if space else _DOCUMENTS, space, query)
+    ]
 
 
 async def movement(connection: AsyncConnection, space: SpaceKey | None, query: AnalyticsQuery) -> list[Transition]:
@@ -104,23 +153,31 @@ async def movement(connection: AsyncConnection, space: SpaceKey | None, query: A
 
     With a `space`, only transitions between it and public spaces.
     """
-    return [Transition(**row) for row in await _rows(connection, _MOVEMENT, space, query)]
+    statement = _MOVEMENT_OF_SPACE if space else _MOVEMENT
+    return [Transition(**row) for row in await _rows(connection, statement, space, query)]
 
 
-async def insert_report(connection: AsyncConnection, space: SpaceKey | None, report: ConnectionReport) -> None:
-    """Stores a client's report of one connection, of `space` or of none."""
-    values = {name: getattr(report, name) for name in ("outcome", "path", "media", "milliseconds")}
-    await connection.execute(insert(WebrtcReport).values(id=new_id(), **_columns(space), **values))
+async def count_report(connection: AsyncConnection, space: SpaceKey | None, report: ConnectionReport) -> None:
+    """Counts a client's report of one connection, for all spaces together and for `space` where it is given."""
+    spaces = [("", ""), (space.space_type, space.space_id)] if space else [("", "")]
+    given = {name: getattr(report, name) for name in ("outcome", "path", "media")}
+    given |= {"milliseconds": _two_digits(report.milliseconds)}
+    given |= {"types": [kind for kind, _ in spaces], "ids": [name for _, name in spaces]}
+    await connection.execute(_REPORT, given)
+
+
+def _two_digits(milliseconds: int | None) -> int:
+    """Returns the number with zeros after its first two digits; `UNSAID` for None."""
+    if milliseconds is None:
+        return UNSAID
+    unit: int = 10 ** max(len(str(milliseconds)) - 2, 0)
+    return milliseconds // unit * unit
 
 
 async def _rows(
     connection: AsyncConnection, statement: str, space: SpaceKey | None, query: AnalyticsQuery
 ) -> list[Any]:
-    values: dict[str, Any] = {**_columns(space), "days": query.days}
-    if ":limit" in statement:
-        values["limit"] = query.limit
+    scope = (space.space_type, space.space_id) if space else ("", "")
+    known = {"days": query.days, "space_type": scope[0], "space_id": scope[1], "limit": query.limit}
+    values = {name: value for name, value in known.items() if f":{name}" in statement}
     return list((await connection.execute(text(statement), values)).mappings())
-
-
-def _columns(space: SpaceKey | None) -> dict[str, str | None]:
-    return {"space_type": space.space_type if space else None, "space_id": space.space_id if space else None}

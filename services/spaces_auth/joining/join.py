@@ -39,7 +39,8 @@ class JoinHandlers:
     async def join(self, caller: Caller, request: Join) -> Admitted:
         """Admits the caller. Raises `not_found`, `banned`, `forbidden` or `space_full`.
 
-        A caller without a token is admitted as a new guest; the admission is that guest's token.
+        A caller without a token is admitted as a new guest; the admission is that guest's token, and opens TURN, which
+        this answer does not.
         """
         space = SpaceKey.parse(request.space_type, request.space_id)
         identity = caller.identity if caller.identity.token_id else new_guest(new_id())
@@ -54,15 +55,17 @@ class JoinHandlers:
         if used >= total and standing.role < Role.MODERATOR:
             raise PresenceError(SPACE_FULL, details={"capacity": {"used": used, "total": total}})
         with cache.redis_unavailable():
+            await cache.keep_epoch(self._redis, space, epoch)
             await live.note_addresses(self._redis, space, {identity.key: caller.address})
-        turn, role = self._turn.issue(identity), standing.role.label
+        turn, role = self._turn.issue(caller), standing.role.label
         return Admitted(
             success=True,
             space=summary(standing, content, used),
             subspace=request.subspace,
             role=role,
             session_token=await self._admission(
-                identity, Admission(space, request.subspace, role, epoch, limited(caller.address))
+                identity,
+                Admission(space, request.subspace, role, epoch, limited(caller.address), standing.muted),
             ),
             turn_credentials=turn,
             ice_servers=turn.iceServers,

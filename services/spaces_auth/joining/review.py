@@ -64,6 +64,8 @@ class ReviewHandlers:
         verdicts = [_verdict(m, s, removals) for m, s in zip(request.members, standings, strict=True)]
         entering = zip(request.members, people, verdicts, strict=True)
         with cache.redis_unavailable():
+            if any(verdict.stays for verdict in verdicts):
+                await cache.keep_epoch(self._redis, space, epoch)
             addresses = {
                 identity.key: address
                 for member, (identity, address), verdict in entering
@@ -100,7 +102,7 @@ def _verdict(member: ReviewedMember, standing: Standing, removals: Sequence[Row[
         reason = removal.reason if removal and removal.code == error.kind.code else error.text
         return Verdict(member.socket_id, False, role, error.kind.code, reason)
     if removal is None:
-        return Verdict(member.socket_id, True, role)
+        return Verdict(member.socket_id, True, role, muted=standing.muted, mute_ends=standing.mute_ends)
     # A ban that was lifted since: the member was to leave when it was imposed, and may come back.
     code = "kicked" if removal.code == "banned" else removal.code
     return Verdict(member.socket_id, False, role, code, removal.reason)

@@ -39,8 +39,9 @@ from services.spaces_auth.moderation.subjects import Subject
 class ModerationHandlers:
     """For a space's owner, its moderators and operators."""
 
-    def __init__(self, database: Database, redis: Redis, changes: AuditedChanges) -> None:
+    def __init__(self, database: Database, reads: Database, redis: Redis, changes: AuditedChanges) -> None:
         self._database = database
+        self._reads = reads
         self._redis = redis
         self._changes = changes
 
@@ -81,7 +82,7 @@ class ModerationHandlers:
     async def list_bans(self, caller: Caller, request: ListSanctions) -> Sanctions:
         """Returns a page of the bans, or mutes, in force, newest first."""
         space = SpaceKey.parse(request.space_type, request.space_id)
-        async with self._database.read() as connection:
+        async with self._reads.read() as connection:
             moderator = await self._changes.require(connection, caller, space, Action.MODERATE)
             before = _before(request.cursor)
             rows = await sanctions_repository.page(connection, space, request.kind, before, request.limit + 1)
@@ -93,7 +94,7 @@ class ModerationHandlers:
     async def list_audit(self, caller: Caller, request: ListAudit) -> AuditTrail:
         """Returns a page of the audit trail, newest first; address ranges are for operators only."""
         space = SpaceKey.parse(request.space_type, request.space_id)
-        async with self._database.read() as connection:
+        async with self._reads.read() as connection:
             moderator = await self._changes.require(connection, caller, space, Action.MODERATE)
             entries = await audit_repository.page(connection, space, _before(request.cursor), request.limit + 1)
         page = entries[: request.limit]
@@ -116,7 +117,9 @@ class ModerationHandlers:
         space = SpaceKey.parse(request.space_type, request.space_id)
         _require_future(request.until)
         subject = await self._find(caller, space, request)
-        address = await subjects.address_of(self._redis, space, subject) if request.with_address else None
+        came_from = await subjects.address_of(self._redis, space, subject)
+        address = came_from if request.with_address else None
+        beside = came_from.address_range if came_from and subject.kind == "guest" else None  # other guests from there
 
         async def prepare(connection: AsyncConnection, moderator: Standing) -> Change:
             await self._changes.require_over(connection, moderator, subject)
@@ -134,6 +137,7 @@ class ModerationHandlers:
                         caller.identity.id,
                         request.reason,
                         request.until,
+                        beside if target is subject else None,
                     )
 
             return Change(

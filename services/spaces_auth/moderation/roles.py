@@ -30,8 +30,11 @@ from services.spaces_auth.moderation.subjects import Subject
 class RoleHandlers:
     """For a space's owner and operators."""
 
-    def __init__(self, database: Database, changes: AuditedChanges, operators: tuple[str, ...]) -> None:
+    def __init__(
+        self, database: Database, reads: Database, changes: AuditedChanges, operators: tuple[str, ...]
+    ) -> None:
         self._database = database
+        self._reads = reads
         self._changes = changes
         self._operators = operators
 
@@ -39,7 +42,7 @@ class RoleHandlers:
         """Returns a page of the roles given in the space, by account."""
         space = SpaceKey.parse(request.space_type, request.space_id)
         after = cursor.decode(request.cursor, tuple[cursor.Text])[0] if request.cursor else ""
-        async with self._database.read() as connection:
+        async with self._reads.read() as connection:
             await self._changes.require(connection, caller, space, Action.GIVE_ROLES)
             rows = await repository.page(connection, space, after, request.limit + 1)
         page = rows[: request.limit]
@@ -48,7 +51,7 @@ class RoleHandlers:
     async def get_role(self, caller: Caller, request: GetRole) -> AccountRole:
         """Returns an account's role in the space, with the role that was given to it there."""
         space = SpaceKey.parse(request.space_type, request.space_id)
-        async with self._database.read() as connection:
+        async with self._reads.read() as connection:
             await self._changes.require(connection, caller, space, Action.GIVE_ROLES)
             return await self._role(connection, space, request.account)
 

@@ -27,8 +27,12 @@ async def impose(
     by: str,
     reason: str,
     until: datetime | None,
+    guest_range: str | None = None,
 ) -> None:
-    """Stores a sanction in the place of the subject's earlier one; two at once come one after the other."""
+    """Stores a sanction in the place of the subject's earlier one; two at once come one after the other.
+
+    `guest_range` is where a guest who is the subject came from.
+    """
     await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"sanctions {space}", 0))))
     await lift(connection, space, kind, subject)
     values = {
@@ -39,6 +43,7 @@ async def impose(
         "subject_kind": subject.kind,
         "subject": subject.id,
         "address_range": subject.address_range,
+        "guest_range": guest_range,
         "beats": beats,
         "reason": reason,
         "imposed_by": by,

@@ -14,6 +14,7 @@ from libs.common.contracts.moderation import (
     AUDIO_MODES,
     MAX_SETTINGS_BYTES,
     MOST_METRES,
+    FreeChannel,
     SpaceSettings,
     SpaceUpdated,
     UpdateSettings,
@@ -68,6 +69,9 @@ def _check(given: Mapping[str, Any]) -> None:
         errors["audio"] = [f"`mode` is one of {', '.join(AUDIO_MODES)}."]
     if "spawn" in given and not _is_position(given["spawn"]):
         errors["spawn"] = ["x, y and z in metres."]
+    closed = given.get("settings", {}).get("closed_channels")
+    if closed is not None and not (isinstance(closed, list) and set(map(str, closed)) <= set(FreeChannel)):
+        errors["settings"] = [f"`closed_channels` is a list of {', '.join(FreeChannel)}."]
     for name in ("audio", "spawn", "settings"):
         if name in given and len(msgspec.json.encode(given[name])) > MAX_SETTINGS_BYTES:
             errors[name] = [f"At most {MAX_SETTINGS_BYTES} bytes of JSON."]

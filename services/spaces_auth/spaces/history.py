@@ -21,8 +21,8 @@ class HistoryHandlers:
             return Events(await read_after(connection, space, request.after_seq, request.limit), head)
 
     async def heads(self, _: Caller, request: Heads) -> HeadNumbers:
-        """Returns the newest `seq` of each space; 0 for a space without events."""
+        """Returns the newest `seq` of each space, or the one after which it will begin."""
         spaces = [SpaceKey.from_text(text) for text in request.spaces]
         async with self._database.read() as connection:
             heads = await read_heads(connection, spaces)
-        return HeadNumbers({str(space): heads.get(space, 0) for space in spaces})
+        return HeadNumbers({str(space): heads[space] for space in spaces})

@@ -53,8 +53,9 @@ class _Page:
 class SpaceListHandlers:
     """Lists only spaces that the caller may see."""
 
-    def __init__(self, database: Database, redis: Redis, operators: tuple[str, ...]) -> None:
-        self._database = database
+    def __init__(self, reads: Database, searches: Database, redis: Redis, operators: tuple[str, ...]) -> None:
+        self._reads = reads
+        self._searches = searches
         self._redis = redis
         self._operators = operators
 
@@ -69,7 +70,8 @@ class SpaceListHandlers:
         lobby_here = lobby and after is None and request.offset == 0
         search = _search(request, caller, self._operators)
         users = await live.active_spaces(self._redis)
-        async with self._database.read() as connection:
+        database = self._searches if request.q else self._reads
+        async with database.read() as connection:
             search = await repository.probed(connection, search)
             first = await _first(connection, request, users)
             skip = max(request.offset - lobby, 0) if after is None else 0

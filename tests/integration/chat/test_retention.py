@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import threading
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 import zstandard
 from sqlalchemy import text
 
+from libs.common.clock import now
+from libs.common.contracts.moderation import MAX_SLOW_MODE
 from libs.common.db.engine import Database
 from services.chat.retention import archive
 from services.chat.retention import months_repository as months
@@ -150,12 +153,10 @@ async def test_a_crash_after_detaching_is_made_good_by_the_next_round(
 async def test_rows_of_no_use_without_old_messages_go_with_them(
     world: World, database: Database, tmp_path: Path
 ) -> None:
-    await world.settings(slow_mode_seconds=1)
     message = await world.post("@bob")
     await world.read(message, "bob", thread=message.id)
     columns = {
-        "chat_commands": "created_at", "notifications": "created_at", "chat_pace": "posted_at",
-        "thread_read_cursors": "updated_at",
+        "chat_commands": "created_at", "notifications": "created_at", "thread_read_cursors": "updated_at",
     }  # fmt: skip
 
     async def kept(moment: datetime) -> list[str]:
@@ -167,6 +168,20 @@ async def test_rows_of_no_use_without_old_messages_go_with_them(
     assert await kept(datetime(2026, 4, 2, 1, tzinfo=UTC)) == list(columns), "not yet 90 days"
     assert await kept(datetime(2026, 4, 1, 1, tzinfo=UTC)) == ["thread_read_cursors"], "April's messages are there"
     assert await kept(datetime(2026, 3, 31, 23, tzinfo=UTC)) == []
+
+
+async def test_turns_of_slow_mode_go_with_the_addresses_in_them_once_they_hold_nobody(
+    world: World, database: Database
+) -> None:
+    await world.settings(slow_mode_seconds=60)
+    await world.post("hello", "anonymous")
+    assert [row.author_key for row in await world.owner.sql("SELECT author_key FROM chat_pace ORDER BY 1")] == [
+        "address:203.0.113.9", "guest:none",
+    ]  # fmt: skip
+    for later, left in ((MAX_SLOW_MODE - 60, 2), (MAX_SLOW_MODE + 60, 0)):
+        clock = partial(now().__add__, timedelta(seconds=later))
+        await Retention(database, "", clock).forget_turns()
+        assert len(await world.owner.sql("SELECT 1 FROM chat_pace")) == left
 
 
 async def test_retention_without_a_folder_drops_nothing(world: World, database: Database) -> None:

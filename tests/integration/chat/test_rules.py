@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
+from libs.common.bus.base import Caller
+from libs.common.contracts import chat
+from libs.common.contracts.chat import React
 from libs.common.errors import FORBIDDEN, PresenceError
+from libs.common.identity import Identity
 from libs.common.spaces import SpaceKey
 from services.chat.messages.new_messages import Post, PostHandlers
 from services.chat.rules.filters import Draft, Moderation
@@ -43,6 +47,60 @@ async def test_slow_mode_lets_one_of_ten_at_once_through(world: World) -> None:
     await world.settings(slow_mode_seconds=60)
     answers = await asyncio.gather(*(refusal(world.post(f"try {n}")) for n in range(10)))
     assert sorted(answers) == ["ok", *["slow_mode"] * 9]
+
+
+HERE, ELSEWHERE = "203.0.113.9", "198.51.100.7"
+
+
+def of_guest(number: int, address: str = HERE, *, token: bool = True) -> Caller:
+    """Somebody whom nobody has seen before."""
+    identity = Identity("guest", f"g{number}", "Guest", token_id=f"token-{number}" if token else None)
+    return Caller(identity, "request", address)
+
+
+@pytest.mark.parametrize("token", [True, False], ids=["with a new token each", "without a token"])
+async def test_slow_mode_paces_all_guests_of_an_address_together(world: World, token: bool) -> None:
+    await world.settings(slow_mode_seconds=60)
+    answers = [await refusal(world.post(f"try {n}", of_guest(n, token=token))) for n in range(5)]
+    assert answers == ["ok", *["slow_mode"] * 4]
+    assert await refusal(world.post("from elsewhere", of_guest(9, ELSEWHERE))) == "ok"
+    assert await refusal(world.post("an account's", "dave")) == "ok"
+    assert await refusal(world.post("elsewhere", of_guest(8), space_type="global", space_id="lobby")) == "ok"
+    await world.owner.sql("UPDATE chat_pace SET posted_at = posted_at - interval '60 seconds'")
+    assert await refusal(world.post("later", of_guest(7))) == "ok"
+
+
+async def test_slow_mode_lets_one_of_ten_guests_of_an_address_through_at_once(world: World) -> None:
+    await world.settings(slow_mode_seconds=60)
+    answers = await asyncio.gather(*(refusal(world.post(f"try {n}", of_guest(n))) for n in range(10)))
+    assert sorted(answers) == ["ok", *["slow_mode"] * 9]
+
+
+async def test_a_guest_who_is_refused_takes_no_turn_of_its_own(world: World) -> None:
+    await world.settings(slow_mode_seconds=60)
+    await world.post("first", of_guest(1))
+    assert await refusal(world.post("too soon", of_guest(2))) == "slow_mode"
+    assert await refusal(world.post("from elsewhere", of_guest(2, ELSEWHERE))) == "ok"
+
+
+async def test_slow_mode_paces_the_reactions_of_an_addresss_guests_and_leaves_accounts_free(world: World) -> None:
+    await world.settings(slow_mode_seconds=60)
+    said = await world.post("look")
+    react = [await refusal(world.call(chat.react, React(said.id, "🎉"), of_guest(n, token=False))) for n in range(4)]
+    assert react == ["ok", *["slow_mode"] * 3]
+    assert (await world.get(said)).reactions["🎉"]["count"] == 1
+    taking_back = React(said.id, "🎉", remove=True)
+    assert await refusal(world.call(chat.react, taking_back, of_guest(0, token=False))) == "ok"
+    for emoji in ("🎉", "👍"):
+        assert await refusal(world.call(chat.react, React(said.id, emoji), "dave")) == "ok"
+    assert await refusal(world.call(chat.react, React(said.id, "👍"), of_guest(5, ELSEWHERE))) == "ok"
+    assert await refusal(world.post("words have turns of their own", of_guest(6))) == "ok"
+
+
+async def test_guests_of_an_address_repeat_a_text_no_oftener_than_one_does(world: World) -> None:
+    answers = [await refusal(world.post("buy now", of_guest(n, token=False))) for n in range(12)]
+    assert answers == [*["ok"] * 10, "rate_limited", "rate_limited"]
+    assert await refusal(world.post("buy now", of_guest(20, ELSEWHERE))) == "ok"
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Callers hear `unavailable` when the database cannot answer."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -7,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from libs.common.db import engine
-from libs.common.db.engine import Database
+from libs.common.db.engine import Database, PoolBusy
 from libs.common.errors import UNAVAILABLE, PresenceError
 from tests.integration.common.world import Proxy, proxied
 from tests.support.waiting import eventually
@@ -42,6 +43,30 @@ async def test_a_pool_that_is_used_up_is_unavailable(database: Database) -> None
             await one(database)
     assert raised.value.kind is UNAVAILABLE
     assert await one(database) == 1
+
+
+async def test_a_pool_that_is_used_up_is_no_database_that_is_away(database: Database) -> None:
+    await database.start()
+    await eventually(lambda: database.ready)
+    async with database.read():
+        for _ in range(2):  # one of which begins while the database is looked at
+            with pytest.raises(PoolBusy):
+                await one(database)
+        assert database.ready
+
+
+async def test_a_costly_pool_refuses_at_once_when_enough_wait(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "COSTLY_SECONDS", 60.0)  # so that who is refused now did not wait
+    costly = Database.costly(database_url, "chat", 1)
+    async with costly.read():
+        waiting = [asyncio.create_task(one(costly)) for _ in range(engine.COSTLY_WAITING)]
+        await asyncio.sleep(0)
+        with pytest.raises(PoolBusy):
+            await one(costly)
+    assert await asyncio.gather(*waiting) == [1] * engine.COSTLY_WAITING
+    await costly.stop()
 
 
 async def test_a_database_that_is_away_is_unavailable_until_it_is_back(database_url: str) -> None:

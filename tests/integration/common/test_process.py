@@ -16,6 +16,7 @@ from libs.common.bus.rabbit import RabbitBus
 from libs.common.contracts import chat
 from libs.common.contracts.chat import PostMessage
 from tests.integration.common.world import caller, owner_of
+from tests.support.servers import as_service
 from tests.support.waiting import eventually
 
 
@@ -69,6 +70,14 @@ async def test_a_process_without_its_broker_lives_says_so_and_ends_at_once(datab
         assert await running.ended(5) == 0
 
 
+async def test_a_process_whose_broker_url_is_wrong_lives_says_so_and_ends_itself(database_url: str) -> None:
+    async with chat_process(
+        PRESENCE_DATABASE_URL=database_url, PRESENCE_AMQP_URL="ampq:/nonsense", PRESENCE_UNREADY_EXIT_SECONDS="3"
+    ) as running:
+        await running.waits_for("RabbitBus")
+        assert await running.ended(30) == 1
+
+
 async def test_a_process_with_bad_settings_ends_in_one_sentence_that_names_them() -> None:
     settings = {"PRESENCE_DATABASE_POOL": "many", "PRESENCE_DRAIN_SECONDS": "soon"}
     process = await asyncio.create_subprocess_exec(
@@ -85,9 +94,9 @@ async def test_a_process_with_bad_settings_ends_in_one_sentence_that_names_them(
 async def test_a_process_finishes_what_it_began_before_it_ends(database_url: str, amqp_url: str) -> None:
     """SIGTERM in the middle of a call: it is answered, and nothing is left half done."""
     async with chat_process(
-        PRESENCE_DATABASE_URL=database_url, PRESENCE_AMQP_URL=amqp_url, PRESENCE_DRAIN_SECONDS="150"
+        PRESENCE_DATABASE_URL=database_url, PRESENCE_AMQP_URL=as_service(amqp_url, "chat"), PRESENCE_DRAIN_SECONDS="150"
     ) as running:
-        bus = RabbitBus(amqp_url, "test")
+        bus = RabbitBus(as_service(amqp_url, "gateway"), "test")
         await bus.start()
         await running.waits_for()
         async with owner_of(database_url) as owner:

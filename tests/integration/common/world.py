@@ -87,7 +87,8 @@ class Proxy:
         parts = urlsplit(url)
         self._target = (parts.hostname, parts.port)
         self.port = unused_port()
-        self.url = parts._replace(netloc=f"127.0.0.1:{self.port}").geturl()
+        login, at, _ = parts.netloc.rpartition("@")
+        self.url = parts._replace(netloc=f"{login}{at}127.0.0.1:{self.port}").geturl()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 

@@ -14,6 +14,8 @@ from aiohttp import web
 from deploy.local.packages import CADDY, find
 from deploy.local.servers.base import plain_environment
 from deploy.local.servers.caddy import CADDYFILE, Caddy, caddy_environment
+from libs.common.edge.origin import PROXY_HEADER
+from tests.support.servers import PROXY_SECRET
 from tests.support.waiting import eventually
 
 type Get = Callable[..., Coroutine[Any, Any, tuple[int, dict[str, Any]]]]
@@ -29,7 +31,7 @@ def home(folder: Path) -> dict[str, str]:
 
 
 def test_caddy_accepts_the_file_as_the_local_stack_uses_it(caddy_server: Caddy, tmp_path: Path) -> None:
-    done = caddy("validate", caddy_environment(tmp_path, 8080, (1, 2, 3)))
+    done = caddy("validate", caddy_environment(tmp_path, 8080, (1, 2, 3), "secret"))
     assert done.returncode == 0, done.stderr
 
 
@@ -44,8 +46,10 @@ def test_a_domain_gets_tls_and_the_redirect_by_itself(caddy_server: Caddy, tmp_p
 async def serving(name: str, port: int) -> AsyncIterator[None]:
     async def answer(request: web.Request) -> web.Response:
         size = len(await request.read())
-        seen = {"who": name, "for": request.headers.get("X-Forwarded-For"), "size": size, "path": request.path_qs}
-        return web.json_response(seen, headers={"X-Content-Type-Options": "nosniff"} if name == "gateway" else {})
+        seen = {"who": name, "size": size, "path": request.path_qs}
+        told = {"for": request.headers.getall("X-Forwarded-For"), "proxy": request.headers.getall(PROXY_HEADER)}
+        headers = {"X-Content-Type-Options": "nosniff"} if name == "gateway" else {}
+        return web.json_response({**seen, **told}, headers=headers)
 
     app = web.Application(client_max_size=10_000_000)
     app.router.add_route("*", "/{path:.*}", answer)
@@ -97,7 +101,13 @@ async def test_new_sockets_are_spread_over_both_replicas(get: Get) -> None:
 
 async def test_a_clients_own_forwarded_header_is_dropped(get: Get) -> None:
     _, body = await get("/api/spaces", headers={"X-Forwarded-For": "6.6.6.6"})
-    assert "6.6.6.6" not in body["for"]
+    assert body["for"] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("path", ["/api/spaces", "/socket.io/?EIO=4", "/socket.io/?sid=r1-a", "/socket.io/?sid=r2-a"])
+async def test_caddy_shows_who_it_is_and_no_client_passes_for_it(get: Get, path: str) -> None:
+    _, body = await get(path, headers={PROXY_HEADER: "mine"})
+    assert body["proxy"] == [PROXY_SECRET]
 
 
 async def test_the_socket_path_without_its_slash_is_the_same(get: Get) -> None:

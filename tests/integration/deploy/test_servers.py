@@ -16,7 +16,7 @@ from deploy.local.servers.postgres import COMPLETE, Postgres
 from deploy.local.servers.rabbitmq import RabbitMQ
 from deploy.local.servers.redis import Redis
 from deploy.local.workplace import Workplace
-from tests.support.servers import Servers
+from tests.support.servers import PASSWORDS, Servers
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ async def test_a_cluster_of_another_version_is_named_and_left_alone(postgres: Po
 
 async def test_a_server_that_cannot_start_shows_the_end_of_its_log(place: Workplace) -> None:
     packages.ensure(Redis.programs)
-    server = Redis(place, Guardian(), free_port(), databases=-1)
+    server = Redis(place, Guardian(), free_port(), PASSWORDS, databases=-1)
     with pytest.raises(StartError) as caught:
         await server.start()
     assert "redis did not start: it ended with exit code 1" in str(caught.value)
@@ -94,7 +94,7 @@ async def test_a_server_that_cannot_start_shows_the_end_of_its_log(place: Workpl
 async def test_redis_starts_again_empty(place: Workplace) -> None:
     packages.ensure(Redis.programs)
     guardian = Guardian()
-    server = Redis(place, guardian, free_port())
+    server = Redis(place, guardian, free_port(), PASSWORDS)
     await server.start()
     async with redis.asyncio.Redis.from_url(server.url) as client:
         await client.set("key", "value")

@@ -14,6 +14,7 @@ from libs.common.errors import PresenceError
 from services.realtime.cluster import messages
 from services.realtime.cluster.messages import Entity, MembersJoined, MembersLeft
 from services.realtime.cluster.presence import UNBOUNDED, JoinRequest, JoinResult, Presence, Roll
+from services.realtime.cluster.publisher import Publisher
 from tests.integration.realtime.people import name_of
 from tests.integration.realtime.world import FAR, HALL, make_join_request, make_member, make_presence
 
@@ -87,7 +88,19 @@ class Register:
         entities = {f"main:{id_}": Entity(f"r1-{owner}", "main", event) for id_ in ids}
         await self.presence().keep_entities(self.space, [f"r1-{owner}"], entities)
 
+    async def put_entity(self, owner: str, id_: str) -> None:
+        """Keeps an entity of a member of `r1` as a spawn does."""
+        event = EntityEventOut(f"r1-{owner}", owner, "spawn", msgspec.Raw(b"{}"))
+        publisher = Publisher(self.redis)
+        publisher.put_entity(self.space, f"main:{id_}", Entity(f"r1-{owner}", "main", event))
+        await publisher.flush()
+
     # What Redis holds.
+
+    async def calls_of(self, command: str) -> int:
+        """Returns how often Redis carried out a command since it started."""
+        statistics: Any = await self.redis.info("commandstats")
+        return int(statistics.get(f"cmdstat_{command}", {"calls": 0})["calls"])
 
     async def stored(self) -> list[Member]:
         records: Any = await cast("Any", self.redis.hvals(cache.members(self.space)))

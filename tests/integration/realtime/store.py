@@ -145,7 +145,9 @@ class Store:
 
     async def _review(self, request: Review) -> Reviewed:
         """Reads the epoch before the policy, as spaces_auth does."""
-        epoch = await cache.read_epoch(self._redis, SpaceKey(request.space_type, request.space_id))
+        space = SpaceKey(request.space_type, request.space_id)
+        epoch = await cache.read_epoch(self._redis, space)
+        await cache.keep_epoch(self._redis, space, epoch)
         verdicts = [self._verdict(member) for member in request.members]
         return Reviewed(epoch, self.max_users, {"voice_enabled": True}, verdicts)
 

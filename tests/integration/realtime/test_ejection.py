@@ -7,18 +7,20 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, cast
 
 import msgspec
 import pytest
 
 from libs.common import cache
+from libs.common.clock import now
 from libs.common.contracts import auth, moderation, spaces
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.members import Member
-from libs.common.contracts.moderation import ImposeSanction, Kick, UpdateSettings
+from libs.common.contracts.moderation import ImposeSanction, Kick, LiftSanction, UpdateSettings
 from libs.common.contracts.presence import Position
-from libs.common.contracts.spaces import Review
+from libs.common.contracts.spaces import Join, Review
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from libs.common.spaces import LOBBY, SpaceKey
@@ -67,6 +69,7 @@ class Replica:
     events: dict[str, list[Any]]
     left: dict[str, str]
     disconnected: list[str]
+    silenced: list[str]
 
     async def enter(self, who: Identity, key: SpaceKey = PHOTO, *, entering: bool = False) -> Client:
         """As `entering.py` does."""
@@ -91,6 +94,7 @@ async def replica_of(world: World, redis: cache.RedisClient, monkeypatch: pytest
     events: dict[str, list[Any]] = {}
     left: dict[str, str] = {}
     disconnected: list[str] = []
+    silenced: list[str] = []
 
     def to_one(client: Client, packet: EventPacket) -> None:
         _, payload = msgspec.json.decode(packet.text("/")[1:])
@@ -102,6 +106,9 @@ async def replica_of(world: World, redis: cache.RedisClient, monkeypatch: pytest
         client.step_out()
         left[client.sid] = reason
 
+    async def silence(client: Client) -> None:
+        silenced.append(client.sid)
+
     class Clients:
         def __iter__(self) -> Iterator[Client]:
             return iter([client for space in held.values() for client in space.clients.values()])
@@ -110,11 +117,11 @@ async def replica_of(world: World, redis: cache.RedisClient, monkeypatch: pytest
             disconnected.append(client.sid)
 
     monkeypatch.setattr(Broadcast, "to_one", staticmethod(to_one))
-    ejection = Ejection(world.bus, redis.redis, held, Clients(), leave)
+    ejection = Ejection(world.bus, redis.redis, held, Clients(), leave, silence)
     await ejection.start()
     await ejection.look()
     try:
-        yield Replica(world, ejection, held, events, left, disconnected)
+        yield Replica(world, ejection, held, events, left, disconnected, silenced)
     finally:
         await ejection.stop()
 
@@ -244,3 +251,47 @@ async def test_a_review_waits_while_spaces_auth_does_not_answer(
 async def _fails(world: World) -> None:
     with pytest.raises(PresenceError):
         await world.call(spaces.review, Review("global", "lobby"), "carol")
+
+
+async def mute(world: World, **how: Any) -> None:
+    await world.call(moderation.mute, ImposeSanction(**WHERE, reason="loud", account="dave", **how), "mona")
+
+
+def is_muted(client: Client) -> bool:
+    return bool(client.place and client.place.authorization.muted)
+
+
+async def test_who_is_muted_stays_and_is_silenced_and_may_speak_again_when_it_is_lifted(replica: Replica) -> None:
+    dave, carol = await replica.enter(account("dave")), await replica.enter(account("carol"))
+    await mute(replica.world)
+    await replica.ejection.look()
+    await eventually(lambda: is_muted(dave))
+    await eventually(lambda: replica.silenced == [dave.sid])
+    assert (replica.left, is_muted(carol)) == ({}, False)
+    await replica.world.call(moderation.unmute, LiftSanction(**WHERE, reason="calm", account="dave"), "mona")
+    await replica.ejection.look()
+    await eventually(lambda: not is_muted(dave))
+
+
+async def test_a_mute_that_ends_by_itself_is_looked_at_again_though_nothing_says_so(replica: Replica) -> None:
+    await mute(replica.world, until=now() + timedelta(seconds=2))
+    dave = await replica.enter(account("dave"))
+    assert is_muted(dave)
+
+    async def ended() -> bool:
+        await replica.ejection.look()
+        return not is_muted(dave)
+
+    await eventually(ended)
+
+
+async def test_an_admission_of_one_who_is_muted_is_asked_about_each_time(replica: Replica) -> None:
+    await mute(replica.world)
+    dave = await replica.enter(account("dave"))
+    joined = await replica.world.call(spaces.join, Join(PHOTO.space_type, PHOTO.space_id), "dave")
+    dave.token = await replica.world.gatekeeper().identify(joined.session_token, "203.0.113.9")
+    assert dave.token.admission
+    assert dave.token.admission.muted
+    authorizer = Authorizer(replica.world.bus)
+    await authorizer.ask(dave, PHOTO)  # the space is known now
+    assert (await authorizer(dave, PHOTO)).muted

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from libs.common import cache
 from libs.common.errors import PresenceError
 from services.realtime.cluster.messages import MembersJoined, MembersLeft
 from services.realtime.cluster.presence import UNBOUNDED
@@ -180,6 +181,37 @@ async def test_entities_go_with_an_owner_whose_place_was_taken(register: Registe
     await register.mark_dropped(ann, "account:ann")
     await register.enter(make_member("ann2"), person="account:ann")
     assert await register.entities() == set()
+
+
+async def test_leaving_reads_no_entity_of_anybody(register: Register) -> None:
+    await register.join_together(["ann", "bob"])
+    await register.spawn("bob", "table")
+    before = await register.calls_of("hgetall")
+    await register.leave("ann")
+    assert await register.calls_of("hgetall") == before
+
+
+async def test_an_entity_that_is_put_after_its_owner_left_is_not_kept(register: Register) -> None:
+    await register.join_together(["ann", "bob"])
+    await register.put_entity("bob", "table")
+    await register.leave("ann")
+    await register.put_entity("ann", "chair")
+    assert await register.entities() == {"main:table"}
+
+
+async def test_an_empty_space_leaves_nothing_in_redis_but_a_version_that_ends(register: Register) -> None:
+    await register.join_together(["ann", "bob"])
+    await register.put_entity("ann", "chair")
+    await register.leave("ann")
+    version = cache.version(register.space)
+    assert await register.redis.ttl(version) == -1, "while somebody is there"
+    await register.leave("bob")
+    assert [key async for key in register.redis.scan_iter("{*}*") if not key.startswith(b"{replica:")] == [
+        version.encode()
+    ]
+    assert 0 < await register.redis.ttl(version) <= cache.VERSION_SECONDS
+    await register.join("cy")
+    assert await register.redis.ttl(version) == -1
 
 
 # Versions and counts.

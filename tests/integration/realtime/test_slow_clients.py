@@ -1,9 +1,13 @@
 """A socket that does not read: its snapshot is not held against it, anything much beyond it is."""
 
+import pytest
+
 from libs.common.identity import Identity
+from libs.common.spaces import SpaceKey
 from services.realtime.rooms.client import MAX_BACKLOG, MAX_GUEST_BACKLOG
-from tests.integration.realtime.people import account, guest
-from tests.integration.realtime.world import World
+from tests.integration.realtime.people import account, code_of, guest
+from tests.integration.realtime.world import ELSEWHERE, World
+from tests.support.waiting import eventually
 
 EVENT_BYTES = 8 * 1024
 
@@ -64,3 +68,64 @@ async def test_a_snapshot_that_was_read_makes_room_for_nothing_more(world: World
     world.stop_reading("gil")
     await fill(world, MAX_GUEST_BACKLOG + 2 * EVENT_BYTES)
     assert world.is_dropped("gil")
+
+
+RELAYED = 40 * 1024  # bytes
+
+
+@pytest.mark.parametrize("replica", ["r1", "r2"])
+@pytest.mark.parametrize("to", [None, "gil"], ids=["to all", "to one"])
+async def test_what_one_sender_has_a_client_leave_unread_costs_the_sender_and_not_the_client(
+    world: World, replica: str, to: str | None
+) -> None:
+    await world.join("ann", replica=replica)
+    world.limit_relayed("ann", rate=MAX_BACKLOG)
+    await world.join("gil", person=guest("gil"), reads=False)
+    for _ in range(8):
+        world.relay("ann", RELAYED, to)
+        await world.settled()
+    assert not world.is_dropped("gil")
+    assert world.unread_by("gil") < MAX_GUEST_BACKLOG + 2 * RELAYED, "the rest was left out"
+    await eventually(lambda: not world.may_relay("ann"))
+    await world.publish(*world.write(1))
+    await world.settled()
+    assert len(world.seqs_heard_by("gil")) == 1, "what others say still arrives"
+
+
+async def test_who_reads_nothing_of_anybody_is_dropped_whoever_made_it(world: World) -> None:
+    await world.join("ann")
+    await world.join("gil", person=guest("gil"), reads=False)
+    for _ in range(4):
+        world.relay("ann", RELAYED)
+        await world.settled()
+    await fill(world, 2 * MAX_GUEST_BACKLOG)
+    assert world.is_dropped("gil")
+
+
+async def test_a_slow_line_costs_no_sender_anything_that_says_little(world: World) -> None:
+    await world.join("ann")
+    world.limit_relayed("ann", rate=MAX_BACKLOG)
+    await world.join("gil", person=guest("gil"), reads=False)
+    await fill(world, MAX_GUEST_BACKLOG - RELAYED)
+    for _ in range(3):
+        world.relay("ann", RELAYED // 2)
+        await world.settled()
+    assert world.may_relay("ann")
+
+
+async def test_one_who_opens_empty_spaces_one_after_the_other_is_told_to_wait(world: World) -> None:
+    await world.join("ann")
+    world.limit_opened("ann", spaces=1)
+    await world.join("ann", space=ELSEWHERE)
+    assert await code_of(world.join("ann", space=SpaceKey("event", "third"))) == "rate_limited"
+    await world.join("bob", space=ELSEWHERE)
+    await world.leave("ann")
+    await world.join("ann", space=ELSEWHERE)
+
+
+async def test_who_moderates_opens_as_many_spaces_as_need_be(world: World) -> None:
+    world.store.roles["mona"] = "moderator"
+    await world.join("mona")
+    world.limit_opened("mona", spaces=1)
+    for number in range(3):
+        await world.join("mona", space=SpaceKey("event", f"round-{number}"))

@@ -36,7 +36,7 @@ async def test_one_address_opens_a_bounded_number_of_subspaces(world: World, mon
     monkeypatch.setattr(held_space, "MOST_SUBSPACES_OF_ADDRESS", 2)
     await world.join("ann", "attic", address="198.51.100.1")
     await world.join("bob", "cellar", address="198.51.100.1")
-    assert await code_of(world.join("cat", "garden", address="198.51.100.1")) == "space_full"
+    assert await code_of(world.join("cat", "garden", address="198.51.100.1")) == "rate_limited"
     await world.join("dan", "garden", address="198.51.100.2")
     await world.join("cat", "garden")
 

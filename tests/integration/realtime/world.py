@@ -8,7 +8,8 @@ Reports and lease renewals happen when a test says so (`reports`, `beat`), unles
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from typing import Any, cast
 from unittest.mock import AsyncMock, patch
@@ -42,12 +43,14 @@ from services.realtime.membership.lease import Lease
 from services.realtime.membership.reporter import Reporter
 from services.realtime.poses.ticker import PoseTicker
 from services.realtime.rooms.broadcast import Broadcast
-from services.realtime.rooms.client import Client, SignalBudget
+from services.realtime.rooms.budgets import UNLIMITED, Budgets
+from services.realtime.rooms.client import Client
 from services.realtime.rooms.client_table import ClientTable
 from services.realtime.space.held_space import SpaceListener, SpaceParts
 from services.realtime.space.held_spaces import HeldSpaces
 from services.realtime.space.inbox import Head
 from services.realtime.space.peers import Peers
+from services.realtime.space.voice_states import VoiceStates
 from tests.integration.common.world import Proxy, proxied
 from tests.integration.realtime.engine import Engine
 from tests.integration.realtime.people import account, name_of
@@ -87,18 +90,22 @@ class Replica:
         listeners: list[SpaceListener] = []
         parts = SpaceParts(name, bus, self.presence, broadcast, poses, intervals.gap, listeners)
         self.held_spaces = HeldSpaces(self.redis, parts, intervals.heads)
-        self.peers = Peers(self.held_spaces, broadcast, Publisher(redis), name)
+        publisher = Publisher(redis)
+        self.peers = Peers(self.held_spaces, broadcast, publisher, name)
         self.reporter = Reporter(bus, name)
         leaving = Departure(self.presence, self.held_spaces, self.reporter)
         self.grace = Grace(intervals.grace, self.presence, leaving)
         self.entering = Entering(
             bus, self.held_spaces, self.presence, broadcast, poses, self.reporter, leaving, self.grace
         )
-        ejection = Ejection(bus, redis, self.held_spaces.by_key, self.clients, self.entering.leave)
+        self.voice_states = VoiceStates(self.peers, self.presence)
+        ejection = Ejection(
+            bus, redis, self.held_spaces.by_key, self.clients, self.entering.leave, self.voice_states.silence
+        )
         listeners.append(ejection)
         self.lease = Lease(self.presence, self.reporter, self.entering, self.grace, ejection, intervals.lease)
         beating = [self.lease] if intervals.beats else []
-        self._parts: list[Any] = [self.redis, self.held_spaces, bus, self.grace, ejection, *beating, poses]
+        self._parts: list[Any] = [self.redis, self.held_spaces, bus, self.grace, ejection, *beating, publisher, poses]
 
     async def start(self) -> None:
         for part in self._parts:
@@ -121,7 +128,8 @@ class Replica:
             self._parts.clear()
 
     def client(self, engine: Engine, token: Token, address: str) -> Client:
-        client = Client(f"{self.name}-{engine.name}", "/", cast("Any", engine), token, address, [])
+        client = Client(f"{self.name}-{engine.name}", "/", cast("Any", engine), token, address, [Budgets(UNLIMITED)])
+        client.blame = partial(self.peers.blame, client)
         self.clients.add(client)
         return client
 
@@ -203,7 +211,7 @@ class World:
     def limit_replays(self, name: str, events: int) -> None:
         """Sets the budget of events that the socket's account is sent again in a second."""
         _, client = self._sockets[name]
-        client.replays = [SignalBudget(events)]
+        client.budgets = [Budgets(replace(UNLIMITED, replayed=events))]
 
     async def leave(self, name: str, *, out_of_turn: bool = False) -> None:
         replica, client = self._sockets[name]
@@ -223,6 +231,30 @@ class World:
         data = msgspec.Raw(msgspec.json.encode({"id": entity_id}))
         event = EntityEventOut(client.sid, client.placed().member.user_account, "spawn", data)
         assert replica.peers.share_entity(client, event)
+
+    def relay(self, name: str, size: int, to: str | None = None) -> None:
+        """Has a socket say so many bytes that nobody keeps, to all others or to one."""
+        replica, client = self._sockets[name]
+        place = client.placed()
+        payload = EntityEventOut(client.sid, name, "wave", msgspec.Raw(msgspec.json.encode("x" * size)))
+        if to is None:
+            replica.peers.to_others(place, "entity-event", payload, always=True)
+        else:
+            replica.peers.to_one(place, self._sockets[to][1].sid, "entity-event", payload)
+
+    def may_relay(self, name: str) -> bool:
+        _, client = self._sockets[name]
+        return not client.exceeds_relayed(1)
+
+    def limit_relayed(self, name: str, rate: int) -> None:
+        """Sets the bytes a second that a socket may relay."""
+        _, client = self._sockets[name]
+        client.budgets = [Budgets(replace(UNLIMITED, relayed=rate))]
+
+    def limit_opened(self, name: str, spaces: int) -> None:
+        """Sets the empty spaces that a socket may enter in a minute."""
+        _, client = self._sockets[name]
+        client.budgets = [Budgets(replace(UNLIMITED, opened=spaces))]
 
     def holders(self, replica: str, space: SpaceKey = HALL) -> int:
         """How many clients hold the space open on a replica."""

@@ -5,7 +5,8 @@ import time
 import pytest
 
 from libs.common import cache
-from libs.common.contracts import spaces
+from libs.common.contracts import spaces, voice
+from libs.common.contracts.auth import Empty
 from libs.common.contracts.spaces import Admitted, Join
 from libs.common.errors import NOT_FOUND, PresenceError
 from libs.common.identity import Identity
@@ -67,6 +68,13 @@ async def test_a_caller_without_a_token_is_admitted_as_a_new_guest_with_one(worl
     again = await join(world, LOBBY, one)
     assert (await admission(world, again)).identity.id == one.id, "and stays that guest"
     assert again.turn_credentials.username
+
+
+async def test_a_join_without_a_token_answers_with_stun_only_and_its_admission_opens_turn(world: World) -> None:
+    joined = await join(world, LOBBY, "anonymous")
+    assert (joined.turn_credentials.username, joined.turn_credentials.credential) == (None, None)
+    token = await admission(world, joined)
+    assert (await world.call(voice.turn_credentials, Empty(), token.identity)).username
 
 
 async def test_a_guest_with_a_token_keeps_its_id(world: World) -> None:
@@ -143,6 +151,21 @@ async def test_an_admission_carries_the_epoch_of_the_moment(world: World) -> Non
     assert said.epoch == raised
     assert (await world.review_entry(PHOTO, "dave")).epoch == raised
     assert await cache.raise_epoch(world.redis.redis, PHOTO) == raised + 1
+
+
+@pytest.mark.parametrize("space", [SpaceKey("post", "nobody/nothing"), SpaceKey("document", "404")])
+async def test_asking_for_what_does_not_exist_makes_nothing_in_redis(world: World, space: SpaceKey) -> None:
+    assert await refusal(join(world, space)) == "not_found"
+    assert await world.entry_code(space, "dave") == "not_found"
+    assert [key async for key in world.redis.redis.scan_iter(f"*{space}*")] == []
+
+
+async def test_what_a_visit_makes_in_redis_ends(world: World) -> None:
+    await join(world, SpaceKey("event", "made-up"))
+    keys = [key async for key in world.redis.redis.scan_iter("*event:made-up*")]
+    assert keys
+    for key in keys:
+        assert 0 < await world.redis.redis.ttl(key) <= cache.EPOCH_SECONDS
 
 
 async def test_an_epoch_that_redis_lost_is_one_that_no_admission_has(world: World) -> None:

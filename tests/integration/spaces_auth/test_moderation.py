@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from libs.common import cache
+from libs.common import access, cache
+from libs.common.bus.base import Caller
 from libs.common.clock import now
 from libs.common.contracts import moderation, spaces
 from libs.common.contracts.moderation import (
@@ -25,6 +26,7 @@ from libs.common.contracts.moderation import (
 from libs.common.contracts.registry import Operation
 from libs.common.contracts.spaces import (
     GetSpace,
+    Join,
     LeaveSpace,
     ListSubrooms,
     Review,
@@ -218,6 +220,90 @@ async def test_lifting_a_ban_leaves_an_address_that_was_banned_for_itself(world:
     assert await enter(world, "dave", "2001:db8:5:6::77") == "banned"
 
 
+def some_guest(name: str, *, token: bool = True) -> Identity:
+    return Identity("guest", guest_id_of(name), f"Guest-{name}", token_id=f"token-of-{name}" if token else None)
+
+
+LOUD, NEXT = some_guest("loud"), some_guest("next")
+
+
+async def joins(world: World, who: Identity, address: str = NEAR) -> str:
+    return await refusal(world.bus.call(spaces.join, Join(**WHERE), Caller(who, "request", address)))
+
+
+@pytest.mark.parametrize("token", [True, False], ids=["with another token", "without a token"])
+async def test_a_guests_ban_holds_for_other_guests_of_its_address_until_it_is_lifted(world: World, token: bool) -> None:
+    """A guest's id costs nothing: the next one is a request away."""
+    again = some_guest("again", token=token)
+    assert await joins(world, LOUD) == "ok"
+    await world.call(moderation.ban, sanctioning(guest_id=LOUD.id), "mona")
+    assert [await joins(world, who) for who in (LOUD, again)] == ["banned", "banned"]
+    assert await joins(world, again, FAR) == "ok"
+    assert await joins(world, LOUD, FAR) == "banned"
+    assert await joins(world, identity("dave")) == "ok"
+    await world.call(moderation.unban, LiftSanction(**WHERE, reason="enough", guest_id=LOUD.id), "mona")
+    assert [await joins(world, who) for who in (LOUD, again)] == ["ok", "ok"]
+
+
+async def test_a_guests_ban_puts_other_guests_of_its_address_out_and_nobody_else(world: World) -> None:
+    await joins(world, LOUD)
+    inside = [member(LOUD), member(NEXT), member(NEXT, address=FAR), member(identity("dave"))]
+    epoch = (await review(world, *inside)).epoch
+    await world.call(moderation.ban, sanctioning(guest_id=LOUD.id), "mona")
+    found = await review(world, *inside)
+    assert found.epoch > epoch
+    assert [verdict.stays for verdict in found.verdicts] == [False, False, True, True]
+    assert [verdict.code for verdict in found.verdicts[:2]] == ["banned", "banned"]
+    assert found.verdicts[1].reason != "rude", "why another was banned is no business of theirs"
+
+
+async def test_a_guests_mute_holds_for_other_guests_of_its_address(world: World) -> None:
+    async def muted(who: Identity, address: str = NEAR) -> bool:
+        async with world.owner.database.read() as connection:
+            return (await access.look(connection, who, PHOTO, (), address)).muted
+
+    await joins(world, LOUD)
+    await world.call(moderation.mute, sanctioning(guest_id=LOUD.id), "mona")
+    assert [await muted(who) for who in (LOUD, NEXT, identity("dave"))] == [True, True, False]
+    assert [await muted(who, FAR) for who in (LOUD, NEXT)] == [True, False]
+    await world.call(moderation.unmute, LiftSanction(**WHERE, reason="enough", guest_id=LOUD.id), "mona")
+    assert not await muted(NEXT)
+
+
+async def test_the_address_of_a_guest_who_is_banned_is_shown_to_nobody(world: World) -> None:
+    await joins(world, LOUD)
+    made = await world.call(moderation.ban, sanctioning(guest_id=LOUD.id), "mona")
+    shown: list[Any] = [made]
+    for who in ("mona", "alice", "olivia"):
+        shown += (await world.call(moderation.list_bans, ListSanctions(**WHERE), who)).bans
+        shown += (await world.call(moderation.list_audit, ListAudit(**WHERE), who)).entries
+    shown += [event.payload for event in world.bus.published]
+    assert len(shown) > 6
+    assert NEAR not in str(shown)
+
+
+async def test_an_address_is_bound_by_a_guests_ban_for_a_week_and_the_guest_for_good(world: World) -> None:
+    await joins(world, LOUD)
+    await world.call(moderation.ban, sanctioning(guest_id=LOUD.id), "mona")
+    for days, outcome in ((6.9, "banned"), (7.1, "ok")):
+        await world.owner.sql(
+            "UPDATE space_sanctions SET created_at = now() - make_interval(secs => :ago)", ago=days * 86_400
+        )
+        assert [await joins(world, who) for who in (LOUD, NEXT)] == ["banned", outcome]
+
+
+async def test_the_end_of_a_mute_is_known_for_who_shares_the_address_of_a_guest(world: World) -> None:
+    async def ends(who: Identity) -> float | None:
+        async with world.owner.database.read() as connection:
+            return (await access.look(connection, who, PHOTO, (), NEAR)).mute_ends
+
+    await joins(world, LOUD)
+    await world.call(moderation.mute, sanctioning(guest_id=LOUD.id), "mona")
+    assert await ends(LOUD) is None
+    week = now().timestamp() + access.GUEST_ADDRESS_DAYS * 86_400
+    assert abs((await ends(NEXT) or 0) - week) < 60
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -347,7 +433,7 @@ async def test_a_permission_gone_at_the_primary_is_seen_by_the_same_question(wor
     ids=["ban", "mute", "kick", "settings", "role"],
 )
 async def test_each_change_raises_the_epoch_once(world: World, change: Callable[[World], Awaitable[Any]]) -> None:
-    before = await cache.read_epoch(world.redis.redis, PHOTO)
+    before = await cache.raise_epoch(world.redis.redis, PHOTO)
     await change(world)
     await _all_consumed(world)
     assert await cache.read_epoch(world.redis.redis, PHOTO) == before + 1

@@ -157,6 +157,7 @@ async def emptied(world: World) -> None:
         "space_removals", "moderation_audit", "refresh_tokens",
         "presence_sessions", "presence_space_settings", "space_sanctions", "space_activity",
         "event_log", "space_counters",
+        "space_days", "space_people", "space_moves", "move_people", "visitor_places", "webrtc_days",
     ):  # fmt: skip
         await world.owner.sql(f"DELETE FROM {table}")
     await world.redis.redis.flushdb()

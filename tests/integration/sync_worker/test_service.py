@@ -25,9 +25,10 @@ from libs.common.service import Service
 from services.sync_worker.app import build
 from services.sync_worker.settings import Settings
 from tests.integration.sync_worker.world import DEAD, World
+from tests.support.servers import as_service
 from tests.support.waiting import eventually
 
-CALLER = Caller(service_identity("test"), "request-1")
+CALLER = Caller(service_identity("gateway"), "request-1")
 PHOTO = "WHERE permlink = 'my-360-photo'"
 
 
@@ -117,7 +118,10 @@ async def test_many_who_want_a_sync_at_once_all_get_one(settings: Settings) -> N
 
 
 async def test_sync_worker_answers_over_rabbitmq(world: World, settings: Settings, amqp_url: str) -> None:
-    service, client = build(replace(settings, amqp_url=amqp_url)), RabbitBus(amqp_url, "test")
+    service, client = (
+        build(replace(settings, amqp_url=as_service(amqp_url, "sync_worker"))),
+        RabbitBus(as_service(amqp_url, "gateway"), "test"),
+    )
     await service.start()
     await client.start()
 

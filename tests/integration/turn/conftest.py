@@ -16,9 +16,9 @@ SECRET = "the-secret-that-coturn-and-spaces-auth-share"
 
 
 @asynccontextmanager
-async def running(*, loopback_peers: bool) -> AsyncIterator[Coturn]:
+async def running(*, loopback_peers: bool, kind: type[Coturn] = Coturn) -> AsyncIterator[Coturn]:
     place, guardian = Workplace(Path(tempfile.mkdtemp(prefix="presence-turn-"))), Guardian()
-    server = Coturn(place, guardian, free_port(), SECRET, loopback_peers=loopback_peers)
+    server = kind(place, guardian, free_port(), SECRET, loopback_peers=loopback_peers)
     try:
         await server.start()
         yield server
@@ -32,6 +32,19 @@ async def running(*, loopback_peers: bool) -> AsyncIterator[Coturn]:
 async def production_coturn() -> AsyncIterator[Coturn]:
     """With the deny list of deploy/coturn/turnserver.conf and nothing that beats it."""
     async with running(loopback_peers=False) as server:
+        yield server
+
+
+class SmallCoturn(Coturn):
+    """Gives each name two relays."""
+
+    def _own_lines(self) -> list[str]:
+        return [*super()._own_lines(), "user-quota=2"]
+
+
+@pytest.fixture
+async def small_coturn() -> AsyncIterator[Coturn]:
+    async with running(loopback_peers=False, kind=SmallCoturn) as server:
         yield server
 
 

@@ -1,6 +1,7 @@
 """Credentials of GET /api/turn-credentials open the relay until they expire; nothing else does."""
 
 import asyncio
+import contextlib
 import subprocess
 import time
 
@@ -8,8 +9,8 @@ import pytest
 
 from deploy.local.servers.coturn import Coturn
 from tests.integration.turn.conftest import SECRET
-from tests.integration.turn.credentials import ALICE, issued, turn
-from tests.support.turn_probe import UNAUTHORIZED, Refused, TurnProbe
+from tests.integration.turn.credentials import ALICE, guest, issued, turn
+from tests.support.turn_probe import QUOTA_REACHED, UNAUTHORIZED, Refused, TurnProbe
 
 MESSAGES = 20
 TIMEOUT_SECONDS = 60
@@ -61,6 +62,18 @@ def test_credentials_cannot_be_given_more_time_or_another_name(production_coturn
     another = username.replace("alice", "mallory")
     for changed in (later, another, "alice", ""):
         assert refusal(production_coturn, changed, password) == UNAUTHORIZED
+
+
+def test_guests_of_one_address_take_no_more_relays_than_one_name_has(small_coturn: Coturn) -> None:
+    with contextlib.ExitStack() as relays:
+        for number in (1, 2):
+            credentials = issued(small_coturn, SECRET, caller=guest(number, "203.0.113.9"))
+            relays.enter_context(TurnProbe(small_coturn.port, *credentials))
+        assert refusal(small_coturn, *issued(small_coturn, SECRET, caller=guest(3, "203.0.113.9"))) == QUOTA_REACHED
+        relays.enter_context(
+            TurnProbe(small_coturn.port, *issued(small_coturn, SECRET, caller=guest(4, "198.51.100.7")))
+        )
+        relays.enter_context(TurnProbe(small_coturn.port, *issued(small_coturn, SECRET)))
 
 
 @pytest.mark.parametrize(("secret", "seconds"), [(SECRET, -60), ("another secret", 3600)], ids=["expired", "foreign"])

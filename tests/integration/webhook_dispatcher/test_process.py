@@ -11,16 +11,24 @@ import pytest
 from libs.common.bus.rabbit import RabbitBus
 from libs.common.errors import PresenceError
 from tests.integration.webhook_dispatcher.world import World, message_posted
+from tests.support.servers import as_service
 from tests.support.waiting import eventually
 from tests.support.webhook_sink import HANG, WebhookSink
 
 
-@pytest.fixture
-async def bus(amqp_url: str) -> AsyncIterator[RabbitBus]:
-    bus = RabbitBus(amqp_url, "test")
+@contextlib.asynccontextmanager
+async def bus_of(amqp_url: str, service: str) -> AsyncIterator[RabbitBus]:
+    bus = RabbitBus(as_service(amqp_url, service), "test")
     await bus.start()
     yield bus
     await bus.stop()
+
+
+@pytest.fixture
+async def bus(amqp_url: str) -> AsyncIterator[RabbitBus]:
+    """An edge's."""
+    async with bus_of(amqp_url, "gateway") as bus:
+        yield bus
 
 
 @contextlib.asynccontextmanager
@@ -29,7 +37,7 @@ async def dispatcher(world: World, amqp_url: str) -> AsyncIterator[asyncio.subpr
     environment = {
         "PATH": os.environ["PATH"],
         "PRESENCE_DATABASE_URL": world.settings.database_url,
-        "PRESENCE_AMQP_URL": amqp_url,
+        "PRESENCE_AMQP_URL": as_service(amqp_url, "webhook_dispatcher"),
         "PRESENCE_SECRET_KEY": world.settings.secret_key,
         "PRESENCE_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
         "PRESENCE_WEBHOOK_TIMEOUT_SECONDS": "1",
@@ -57,7 +65,9 @@ async def test_a_process_killed_while_it_sends_leaves_the_delivery_to_the_next(
 
     async with dispatcher(world, amqp_url) as process:
         subscription_id = await eventually(subscribed)
-        await bus.publish(message_posted())
+        async with bus_of(amqp_url, "chat") as publisher:
+            await eventually(lambda: publisher.ready)
+            await publisher.publish(message_posted())
         (first,) = await sink.wait_for(1)
         process.kill()
     async with dispatcher(world, amqp_url) as process:

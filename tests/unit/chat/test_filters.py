@@ -3,6 +3,7 @@
 import pytest
 
 from libs.common.access import DEFAULT_SETTINGS, Standing
+from libs.common.bus.base import Caller
 from libs.common.errors import PresenceError
 from libs.common.identity import guest_identity
 from libs.common.roles import Role
@@ -12,7 +13,7 @@ from services.chat.rules.filters import Draft, LinkRule
 
 def by_a_guest(text: str) -> Draft:
     standing = Standing(LOBBY, True, True, Role.GUEST, False, False, DEFAULT_SETTINGS)
-    return Draft(guest_identity("0192"), standing, text)
+    return Draft(Caller(guest_identity("0192"), "r", "203.0.113.9"), standing, text)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import unused_port
 
 from libs.common import service as runner
-from libs.common.service import OpsServer, Service
+from libs.common.service import Impatience, OpsServer, Service
+from tests.support.clock import Clock
 
 
 class Part:
@@ -136,3 +137,50 @@ async def test_readyz_names_what_is_missing_through_the_whole_life() -> None:
         assert await asked(port, "/readyz") == (503, {"ready": False, "waiting_for": ["draining"]})
     finally:
         await ops.stop()
+
+
+def impatience(worker: Worker, *, is_edge: bool = False, seconds: float = 60.0) -> tuple[Impatience, Clock]:
+    """Of a started service with one component that is ready when told."""
+    clock = Clock()
+    service = Service("test", [worker], is_edge=is_edge)
+    service._started = [worker]
+    return Impatience(service, seconds, clock), clock
+
+
+@pytest.mark.parametrize("is_edge", [False, True], ids=["a worker", "an edge"])
+def test_a_process_that_never_was_ready_ends_itself_after_its_time(is_edge: bool) -> None:
+    watch, clock = impatience(Worker("w", []), is_edge=is_edge)
+    clock.now += 59
+    assert not watch.is_over()
+    clock.now += 1
+    assert watch.is_over()
+
+
+def test_a_worker_that_was_ready_ends_itself_when_it_was_not_for_so_long_on_end() -> None:
+    worker = Worker("w", [])
+    watch, clock = impatience(worker)
+    for _ in range(3):
+        clock.now += 59
+        worker.ready = False
+        assert not watch.is_over()
+        worker.ready = True
+        assert not watch.is_over()
+    worker.ready = False
+    clock.now += 60
+    assert watch.is_over()
+
+
+def test_an_edge_that_was_ready_stays_for_those_who_are_connected() -> None:
+    worker = Worker("w", [])
+    watch, clock = impatience(worker, is_edge=True)
+    worker.ready = True
+    assert not watch.is_over()
+    worker.ready = False
+    clock.now += 3600
+    assert not watch.is_over()
+
+
+def test_without_a_time_nobody_ends_itself() -> None:
+    watch, clock = impatience(Worker("w", []), seconds=0)
+    clock.now += 3600
+    assert not watch.is_over()

@@ -5,6 +5,8 @@ import hashlib
 import hmac
 import time
 
+import pytest
+
 from libs.common.bus.base import Caller
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.schema import dump
@@ -13,12 +15,14 @@ from services.spaces_auth.joining.turn import TurnHandlers
 from services.spaces_auth.settings import Settings
 from tests.support.settings import defaults
 
-ALICE = Identity("account", "alice", "alice", token_id="token-1")
+ALICE = Caller(Identity("account", "alice", "alice", token_id="token-1"), "r", "203.0.113.9")
 KEY = base64.b64encode(bytes(32)).decode()
 
 
 def turn(secret: str = "shared") -> TurnHandlers:
-    return TurnHandlers(defaults(Settings, secret_key=KEY, turn_secret=secret, turn_seconds=600))
+    return TurnHandlers(
+        defaults(Settings, secret_key=KEY, turn_secret=secret, turn_seconds=3000, guest_turn_seconds=300)
+    )
 
 
 def test_the_credential_is_the_drafts_hmac_over_expiry_and_account() -> None:
@@ -27,10 +31,10 @@ def test_the_credential_is_the_drafts_hmac_over_expiry_and_account() -> None:
     assert made.username
     expiry, _, account = made.username.partition(":")
     assert account == "alice"
-    assert before + 600 <= int(expiry) <= int(time.time()) + 600
+    assert before + 3000 <= int(expiry) <= int(time.time()) + 3000
     digest = hmac.new(b"shared", made.username.encode(), hashlib.sha1).digest()
     assert made.credential == made.password == base64.b64encode(digest).decode()
-    assert made.ttl == 600
+    assert made.ttl == 3000
 
 
 def test_ice_servers_are_what_a_peer_connection_takes() -> None:
@@ -49,10 +53,21 @@ async def test_a_caller_without_a_token_gets_stun_only() -> None:
     assert all(uri.startswith("stun:") for uri in made.uris)
 
 
-async def test_a_guest_with_a_token_gets_a_relay() -> None:
-    made = await turn().credentials(Caller(guest_identity("0192", token_id="token-2"), "r"), Empty())
+def name_of(guest_id: str, address: str) -> str:
+    made = turn().issue(Caller(guest_identity(guest_id, token_id=f"token-{guest_id}"), "r", address))
     assert made.username
-    assert made.username.endswith(":0192")
+    assert made.ttl == 300, "a guest's are short"
+    return made.username.partition(":")[2]
+
+
+@pytest.mark.parametrize(("one", "other"), [("203.0.113.9", "203.0.113.9"), ("2001:db8::1", "2001:db8::2")])
+def test_guests_of_one_address_have_one_name_whose_relays_are_counted_together(one: str, other: str) -> None:
+    assert name_of("0192", one) == name_of("0193", other)
+
+
+def test_guests_of_different_addresses_have_names_that_do_not_say_where_they_are() -> None:
+    assert name_of("0192", "203.0.113.9") != name_of("0192", "203.0.113.8")
+    assert "203.0.113.9" not in name_of("0192", "203.0.113.9")
 
 
 def test_a_caller_gets_stun_only_without_a_secret() -> None:

@@ -9,15 +9,22 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from libs.common.db.models.base import Base, CreatedAt, Uuid
 
+STAYS = "name IN ('spaces.member_joined', 'spaces.member_left')"
+
 
 class SpaceCounter(Base):
-    """The space's last `seq`; its row lock makes `seq` the commit order."""
+    """The space's last `seq`; its row lock makes `seq` the commit order.
+
+    The row without type and id is the floor: a space that has no row begins above it, and a row is only removed once
+    the floor is as high. So no number is ever given out twice, however old the one is that a client comes back with.
+    """
 
     __tablename__ = "space_counters"
 
     space_type: Mapped[str] = mapped_column(primary_key=True)
     space_id: Mapped[str] = mapped_column(primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger)
+    used_at: Mapped[CreatedAt]  # without an index, so that taking a number changes none
 
 
 class EventLogRow(Base):
@@ -31,6 +38,7 @@ class EventLogRow(Base):
         UniqueConstraint("space_type", "space_id", "seq", name="uq_event_log_seq"),
         Index("ix_event_log_unpublished", "id", postgresql_where=text("published_at IS NULL")),
         Index("ix_event_log_occurred_at", "occurred_at"),
+        Index("ix_event_log_stays", "occurred_at", postgresql_where=text(STAYS)),
         Index("ix_event_log_subject", "subject", postgresql_where=text("subject IS NOT NULL")),
     )
 

@@ -1,7 +1,7 @@
 """The stays in spaces, their settings, roles and sanctions, and their history. Writer: spaces_auth."""
 
-from datetime import datetime
-from typing import Any
+from datetime import date, datetime
+from typing import Annotated, Any
 
 from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, SmallInteger, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import CIDR
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from libs.common.db.models.base import Base, CreatedAt, Uuid
 
 DEFAULT_MAX_USERS = 1000
+Count = Annotated[int, mapped_column(BigInteger, server_default="0")]
 
 
 class PresenceSession(Base):
@@ -19,6 +20,7 @@ class PresenceSession(Base):
     __table_args__ = (
         Index("ix_presence_sessions_space", "space_type", "space_id", "last_activity"),
         Index("ix_presence_sessions_last_activity", "last_activity"),
+        Index("ix_presence_sessions_left_at", "left_at"),
     )
 
     id: Mapped[Uuid] = mapped_column(primary_key=True)
@@ -73,7 +75,8 @@ class SpaceSanction(Base):
     """A ban or mute of an account, a guest or an address range, until a time or lifted.
 
     It hits roles below `beats` (the numbers of `access.Role`): who moderates cannot shut the owner out by an address.
-    `address_range` is the subject of an address, and null otherwise.
+    `address_range` is the subject of an address, and null otherwise. `guest_range` is where a guest who is the subject
+    came from: the sanction holds for other guests from there, and is shown to nobody.
     """
 
     __tablename__ = "space_sanctions"
@@ -90,6 +93,7 @@ class SpaceSanction(Base):
     subject_kind: Mapped[str]
     subject: Mapped[str]
     address_range: Mapped[str | None] = mapped_column(CIDR)
+    guest_range: Mapped[str | None] = mapped_column(CIDR)
     beats: Mapped[int] = mapped_column(SmallInteger, server_default="5")
     reason: Mapped[str]
     imposed_by: Mapped[str]
@@ -149,12 +153,13 @@ class ModerationAudit(Base):
 
 
 class SpaceActivity(Base):
-    """The activity in spaces, written from the log's events; kept 30 days."""
+    """The activity in spaces, written from the log's events; kept 30 days. Views read the sums of it below."""
 
     __tablename__ = "space_activity"
     __table_args__ = (
         Index("ix_space_activity_space", "space_type", "space_id", "occurred_at"),
         Index("ix_space_activity_occurred_at", "occurred_at"),
+        Index("ix_space_activity_unsummed", "id", postgresql_where=text("NOT summed")),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -167,22 +172,113 @@ class SpaceActivity(Base):
     actor: Mapped[str]
     data: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     occurred_at: Mapped[datetime]
+    summed: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
-class WebrtcReport(Base):
-    """How one attempt to connect two clients ended, as one of them says; kept 30 days. Nobody is named."""
+class SpaceDay(Base):
+    """The activity of a space on a day (UTC), summed; of all spaces where type and id are empty. Kept 30 days.
 
-    __tablename__ = "webrtc_reports"
+    `people` were active on the day. Of the `last_` columns each counts those whose last visit, act, or word on a
+    document was on the day, so that the sum of some days up to today counts everybody of those days once.
+    """
+
+    __tablename__ = "space_days"
     __table_args__ = (
-        CheckConstraint("outcome IN ('connected', 'failed')", name="outcome"),
-        Index("ix_webrtc_reports_created_at", "created_at"),
+        Index("ix_space_days_people", "day", text("people DESC")),
+        Index("ix_space_days_documents", "day", text("people DESC"), postgresql_where=text("space_type = 'document'")),
     )
 
-    id: Mapped[Uuid] = mapped_column(primary_key=True)
-    space_type: Mapped[str | None]
-    space_id: Mapped[str | None]
-    outcome: Mapped[str]
-    path: Mapped[str]
-    media: Mapped[str]
-    milliseconds: Mapped[int | None]
-    created_at: Mapped[CreatedAt]
+    space_type: Mapped[str] = mapped_column(primary_key=True)
+    space_id: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    visits: Mapped[Count]
+    messages: Mapped[Count]
+    reactions: Mapped[Count]
+    comments: Mapped[Count]
+    stays: Mapped[Count]
+    stay_seconds: Mapped[Count]
+    people: Mapped[Count]
+    last_visitors: Mapped[Count]
+    last_people: Mapped[Count]
+    last_writers: Mapped[Count]
+
+
+class SpacePerson(Base):
+    """The days on which somebody (`Identity.key`) last visited a space, did anything there, wrote on it. 30 days."""
+
+    __tablename__ = "space_people"
+    __table_args__ = (Index("ix_space_people_active_on", "active_on"),)
+
+    space_type: Mapped[str] = mapped_column(primary_key=True)
+    space_id: Mapped[str] = mapped_column(primary_key=True)
+    actor: Mapped[str] = mapped_column(primary_key=True)
+    visited_on: Mapped[date | None]
+    active_on: Mapped[date]
+    wrote_on: Mapped[date | None]
+
+
+class SpaceMove(Base):
+    """How often people went from one space to another on a day. `last_people`: see `SpaceDay`. Kept 30 days."""
+
+    __tablename__ = "space_moves"
+    __table_args__ = (
+        Index("ix_space_moves_times", "day", text("times DESC")),
+        Index("ix_space_moves_to", "to_type", "to_id", "day"),
+    )
+
+    from_type: Mapped[str] = mapped_column(primary_key=True)
+    from_id: Mapped[str] = mapped_column(primary_key=True)
+    to_type: Mapped[str] = mapped_column(primary_key=True)
+    to_id: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    times: Mapped[Count]
+    last_people: Mapped[Count]
+
+
+class MovePerson(Base):
+    """The day on which somebody last went from one space to another. Kept 30 days."""
+
+    __tablename__ = "move_people"
+    __table_args__ = (Index("ix_move_people_moved_on", "moved_on"),)
+
+    from_type: Mapped[str] = mapped_column(primary_key=True)
+    from_id: Mapped[str] = mapped_column(primary_key=True)
+    to_type: Mapped[str] = mapped_column(primary_key=True)
+    to_id: Mapped[str] = mapped_column(primary_key=True)
+    actor: Mapped[str] = mapped_column(primary_key=True)
+    moved_on: Mapped[date]
+
+
+class VisitorPlace(Base):
+    """The space that somebody entered last. Kept 30 days."""
+
+    __tablename__ = "visitor_places"
+    __table_args__ = (Index("ix_visitor_places_entered_at", "entered_at"),)
+
+    actor: Mapped[str] = mapped_column(primary_key=True)
+    space_type: Mapped[str]
+    space_id: Mapped[str]
+    entered_at: Mapped[datetime]
+
+
+class WebrtcDay(Base):
+    """How attempts to connect two clients ended on a day (UTC), as clients say; of all where type and id are empty.
+
+    Nobody is named. `milliseconds` has two digits of its value (1234 is 1200), so that a day has few rows whatever is
+    reported; -1 where nothing was said. Kept 30 days.
+    """
+
+    __tablename__ = "webrtc_days"
+    __table_args__ = (
+        CheckConstraint("outcome IN ('connected', 'failed')", name="outcome"),
+        Index("ix_webrtc_days_day", "day"),
+    )
+
+    space_type: Mapped[str] = mapped_column(primary_key=True)
+    space_id: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    outcome: Mapped[str] = mapped_column(primary_key=True)
+    path: Mapped[str] = mapped_column(primary_key=True)
+    media: Mapped[str] = mapped_column(primary_key=True)
+    milliseconds: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    reports: Mapped[Count]

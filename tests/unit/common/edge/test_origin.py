@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.common.edge.origin import allowed_origins, client_address
+from libs.common.edge.origin import PROXY_HEADER, allowed_origins, client_address
 from libs.common.settings import EdgeSettings
 from tests.support.settings import defaults
 
@@ -30,7 +30,18 @@ CASES = [
 
 @pytest.mark.parametrize(("peer", "header", "address"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_the_clients_address(peer: str, header: str | None, address: str) -> None:
-    assert client_address(peer, header, TRUSTED) == address
+    headers = {} if header is None else {"X-Forwarded-For": header}
+    assert client_address(peer, headers, defaults(EdgeSettings, trusted_proxies=TRUSTED)) == address
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "10.1.2.3", "198.51.100.1"])
+@pytest.mark.parametrize(
+    ("shown", "believed"), [("s3cret", True), ("", False), (None, False), ("S3cret", False), ("\xff", False)]
+)
+def test_with_a_secret_the_proxy_is_who_shows_it_from_wherever(peer: str, shown: str | None, believed: bool) -> None:
+    settings = defaults(EdgeSettings, trusted_proxies=TRUSTED, proxy_secret="s3cret")
+    headers = {"X-Forwarded-For": "203.0.113.9"} | ({} if shown is None else {PROXY_HEADER: shown})
+    assert client_address(peer, headers, settings) == ("203.0.113.9" if believed else peer)
 
 
 def test_the_public_urls_own_origin_is_always_allowed() -> None:

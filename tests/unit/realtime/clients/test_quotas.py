@@ -6,8 +6,9 @@ from libs.common.errors import RATE_LIMITED, PresenceError
 from libs.common.identity import Identity, guest_identity
 from libs.common.settings import read
 from libs.common.tokens import Token
-from services.realtime.clients.quotas import Quotas
+from services.realtime.clients.quotas import IDLE_SECONDS, OF_ACCOUNT, Quotas
 from services.realtime.settings import Settings
+from tests.support.clock import Clock
 
 
 @pytest.fixture
@@ -56,7 +57,27 @@ def test_a_refused_one_takes_nothing(of: Quotas) -> None:
 
 def test_sockets_of_an_account_share_its_signals(of: Quotas) -> None:
     (_, one), (_, other) = of.take(account("alice"), "192.0.2.1"), of.take(account("alice"), "192.0.2.2")
-    assert one.budget is other.budget
+    assert one.budgets is other.budgets
+
+
+def test_who_closes_the_last_socket_and_comes_back_has_spent_what_was_spent() -> None:
+    clock = Clock()
+    of = Quotas(read(Settings), clock)
+    taken = of.take(account("alice"), "192.0.2.1")
+    for quota in taken:
+        assert not quota.budgets.relayed.exceeded(OF_ACCOUNT.relayed)
+    of.give_back(taken)
+    assert [quota.budgets for quota in of.take(account("alice"), "192.0.2.1")] == [quota.budgets for quota in taken]
+
+
+def test_who_stays_away_for_a_minute_is_forgotten() -> None:
+    clock = Clock()
+    of = Quotas(read(Settings), clock)
+    for number in range(10):
+        of.give_back(of.take(account(f"a{number}"), f"192.0.2.{number}"))
+    clock.now += IDLE_SECONDS + 1
+    of.take(account("bob"), "198.51.100.7")
+    assert len(of._quotas) == 2
 
 
 def test_without_a_factor_there_are_no_limits(monkeypatch: pytest.MonkeyPatch) -> None:

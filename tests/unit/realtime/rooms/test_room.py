@@ -11,6 +11,7 @@ from services.realtime.rooms.client import MAX_GUEST_BACKLOG, Client
 from services.realtime.rooms.room import LONGEST_CORK, Room
 from services.realtime.transport.engine import DirectSocket
 from services.realtime.transport.packets import EventPacket
+from tests.support.clock import Clock
 from tests.support.sockets import Engine, payloads
 from tests.support.waiting import eventually
 
@@ -40,8 +41,8 @@ async def test_packets_that_gather_in_a_turn_are_one_write_in_order() -> None:
 async def test_a_sender_is_left_out_of_its_own_only() -> None:
     room = Room()
     one, two = member(room, "one", Engine()), member(room, "two", Engine(), "/socket.io/")
-    room.post(EventPacket("e", "from one"), skip="one")
-    room.post(EventPacket("e", "from two"), skip="two")
+    room.post(EventPacket("e", "from one"), sender="one")
+    room.post(EventPacket("e", "from two"), sender="two")
     room.post(EventPacket("e", "from elsewhere"))
     room.flush()
     assert heard(one) == ["from two", "from elsewhere"]
@@ -75,16 +76,6 @@ async def test_a_socket_that_leaves_too_much_unread_is_dropped_and_the_others_go
     assert (slow.dropped, slow.writes) == (True, [])
     assert b"too_slow" in slow.farewell[0]
     assert (fine.dropped, heard(fine)) == (False, [1])
-
-
-class Clock:
-    """Stands still but for what is added to it."""
-
-    def __init__(self) -> None:
-        self.now = 1.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class SlowEngine(Engine):

@@ -12,11 +12,12 @@ from typing import Any
 import engineio
 import pytest
 import socketio
+from aiohttp import web, web_ws
 from engineio.async_drivers.aiohttp import WebSocket
 from engineio.async_socket import AsyncSocket
 from socketio.packet import ACK
 
-from services.realtime.transport.engine import new_socket_id
+from services.realtime.transport.engine import MOST_WAITING_BYTES, new_socket_id
 
 READ_IN = {"python-socketio": "5.18.1", "python-engineio": "4.15.1"}
 
@@ -52,6 +53,7 @@ def test_the_libraries_are_the_ones_that_were_read(distribution: str, read: str)
         (AsyncSocket.receive, "a91ae36ec2fb5340"),
         (AsyncSocket.check_ping_timeout, "77616d5ca7809257"),
         (WebSocket.__call__, "71f9a94476d737c3"),
+        (web.WebSocketResponse._post_start, "5537cb3f2ecae6ed"),
         (engineio.AsyncServer.generate_id, "b6a591454237c0bb"),
     ],
 )
@@ -67,3 +69,8 @@ def test_socket_ids_name_their_replica_and_never_repeat() -> None:
     ids = {new_socket_id("r1", "life") for _ in range(1000)}
     assert len(ids) == 1000
     assert all(socket_id.startswith("r1-life-") for socket_id in ids)
+
+
+def test_a_connection_keeps_few_bytes_that_nobody_has_read_yet() -> None:
+    assert getattr(web_ws, "DEFAULT_CHUNK_SIZE", None) == MOST_WAITING_BYTES
+    assert "DEFAULT_CHUNK_SIZE" in inspect.getsource(web.WebSocketResponse._post_start)

@@ -1,0 +1,72 @@
+"""Users at Redis: the keys, channels and commands of each service, as `libs/common/cache.py` and the services use them.
+
+Who is nobody in particular may PING, so that a probe needs no password. No service may look for keys, read or change
+the server's settings, see other connections, or delete what is not its own. A script is held to the same rules: every
+command inside it is checked.
+"""
+
+import hashlib
+from collections.abc import Mapping
+
+ADMIN = "admin"  # a person at the keyboard, and the tests; no process of ours
+# redis-py tells its own name too (CLIENT SETINFO, from 7.2 on), and does not mind being refused.
+CONNECT = ("ping", "select")
+SCRIPTS = ("eval", "evalsha", "script|load")
+LIMITS = (*SCRIPTS, "get", "set", "incrby", "expire", "exists", "ttl", "pttl", "rename", "del")
+LIMITS_KEYS = ("~LIMITS:*",)
+EPOCHS = (*SCRIPTS, "get", "set", "incr", "expire", "exists", "time")
+EPOCH_KEYS = ("~{*}:epoch", "~{*}:epoch_seq")
+
+# Service → keys ("%R~" for reading only), channels, commands.
+RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
+    "gateway": (
+        ("%R~auth:denied:*", "~guests:salt", "%R~sync:status", "%R~presence:active", *LIMITS_KEYS),
+        (),
+        (*LIMITS, "zrange"),
+    ),
+    "realtime": (
+        (
+            *("~{*}:members", "~{*}:owners", "~{*}:entities:*", "~{*}:dropped", "~{*}:version", "~{replica:*}:spaces"),
+            *("~presence:replicas", "~presence:active", "~{*}:epoch"),  # the last is a key of a script, which may write
+            *("%R~auth:denied:*", "%R~auth:logouts", *LIMITS_KEYS),
+        ),
+        ("&{*}:wire", "&presence:accounts", "&presence:probe:*"),
+        (
+            *(*LIMITS, "incr", "time", "multi", "exec", "discard", "publish", "subscribe", "unsubscribe"),
+            *("hget", "hmget", "hset", "hdel", "hlen", "hexists", "hkeys", "hvals", "hgetall", "pexpire"),
+            *("zadd", "zrem", "zscore", "zrangebyscore", "sadd", "srem", "smembers", "persist", "xrange", "xrevrange"),
+        ),
+    ),
+    "spaces_auth": (
+        (
+            *("%R~{*}:members", "~{*}:addresses", "%R~presence:active", *EPOCH_KEYS),
+            *("~auth:challenge:*", "~auth:denied:*", "~auth:logouts", "~hive:authority:*"),
+        ),
+        (),
+        (
+            *(*EPOCHS, "getdel", "hget", "hset", "hlen", "hvals", "zrevrange", "xadd"),
+            *("multi", "exec", "discard"),
+        ),
+    ),
+    "chat": ((), ("&presence:accounts",), ("publish",)),
+    "sync_worker": (("~sync:status", *EPOCH_KEYS), (), EPOCHS),
+}
+
+
+def rules(service: str) -> list[str]:
+    """Returns what a service may do, in the words of Redis's ACL: first nothing, then what it needs."""
+    keys, channels, commands = RULES[service]
+    return ["resetkeys", "resetchannels", "-@all", *keys, *channels, *(f"+{name}" for name in (*CONNECT, *commands))]
+
+
+def users(passwords: Mapping[str, str], admin_password: str) -> list[str]:
+    """Returns the lines of an ACL file. Passwords are in it as SHA-256 only."""
+    return [
+        "user default on nopass resetkeys resetchannels -@all +ping",
+        f"user {ADMIN} on {_hashed(admin_password)} ~* &* +@all",
+        *(f"user {service} on {_hashed(passwords[service])} {' '.join(rules(service))}" for service in RULES),
+    ]
+
+
+def _hashed(password: str) -> str:
+    return f"#{hashlib.sha256(password.encode()).hexdigest()}"
