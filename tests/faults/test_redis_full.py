@@ -3,6 +3,8 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from operator import eq
 from typing import Any
 
 import pytest
@@ -19,6 +21,10 @@ from tests.support.waiting import eventually
 SPACE = SpaceKey("event", "redis-full")
 PHOTO = SpaceKey("post", "alice/my-360-photo")
 LEASES = 3  # times a lease's length that they stay inside, so that each was renewed
+
+
+def is_of(sid: str, pose: Any) -> bool:
+    return bool(pose["socketId"] == sid)
 
 
 @asynccontextmanager
@@ -60,9 +66,9 @@ async def test_a_full_redis_keeps_people_out_and_nobody_inside_notices(
 
         for speaker, listener in ((near, far), (far, near)):
             said = await says(speaker, f"{speaker.sid} says")
-            await listener.wait_for("chat-message", lambda message, said=said: message == said)
+            await listener.wait_for("chat-message", partial(eq, said))
             await speaker.send("aframe-update", {"position": {"x": 5, "y": 0, "z": 0}})
-            await listener.wait_for("aframe-update", lambda pose, of=speaker.sid: pose["socketId"] == of)
+            await listener.wait_for("aframe-update", partial(is_of, speaker.sid))
 
         begun = dict(await redis.zrange(cache.REPLICAS, 0, -1, withscores=True))
 

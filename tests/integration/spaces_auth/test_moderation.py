@@ -184,42 +184,6 @@ async def test_a_ban_with_address_hits_the_address_the_person_came_from(world: W
     assert "2001" not in str(told)
 
 
-@pytest.mark.parametrize("act", [moderation.ban, moderation.mute, moderation.kick])
-@pytest.mark.parametrize("range_", ["0.0.0.0/0", "10.0.0.0/16", "198.51.100.0/24", "198.51.100.6/31", "2001:db8::/63"])
-async def test_a_range_is_for_operators_only_or_an_owner_would_find_an_address_by_halving(
-    world: World, act: Operation[Any, Any], range_: str
-) -> None:
-    asked = Kick if act is moderation.kick else ImposeSanction
-    request = asked(**WHERE, reason="rude", address=range_)
-    assert await refusal(world.call(act, request, "alice")) == "forbidden"
-    assert await refusal(world.call(act, request, "olivia")) == "ok"
-
-
-@pytest.mark.parametrize("address", ["198.51.100.7", "198.51.100.7/32", "2001:db8::7", "2001:db8::/64"])
-async def test_one_address_is_banned_by_an_owner(world: World, address: str) -> None:
-    assert await refusal(world.call(moderation.ban, sanctioning(address=address), "alice")) == "ok"
-
-
-async def test_lifting_a_ban_with_address_lifts_the_address_too(world: World) -> None:
-    for act, undo in ((moderation.ban, moderation.unban), (moderation.mute, moderation.unmute)):
-        assert await enter(world, "dave", "2001:db8:5:6::77") == "ok"
-        await world.call(act, sanctioning(account="dave", with_address=True), "mona")
-        await world.call(undo, LiftSanction(**WHERE, reason="made up", account="dave"), "mona")
-        assert await enter(world, "dave", "2001:db8:5:6::77") == "ok"
-        assert await enter(world, "guest", "2001:db8:5:6:ffff::1") == "ok"
-        kind = "ban" if act is moderation.ban else "mute"
-        listed = await world.call(moderation.list_bans, ListSanctions(**WHERE, kind=kind), "olivia")
-        assert listed.bans == []
-
-
-async def test_lifting_a_ban_leaves_an_address_that_was_banned_for_itself(world: World) -> None:
-    await enter(world, "dave", "2001:db8:5:6::77")
-    await world.call(moderation.ban, sanctioning(account="dave"), "mona")
-    await world.call(moderation.ban, sanctioning(address="2001:db8:5:6::1"), "mona")
-    await world.call(moderation.unban, LiftSanction(**WHERE, reason="made up", account="dave"), "mona")
-    assert await enter(world, "dave", "2001:db8:5:6::77") == "banned"
-
-
 def some_guest(name: str, *, token: bool = True) -> Identity:
     return Identity("guest", guest_id_of(name), f"Guest-{name}", token_id=f"token-of-{name}" if token else None)
 
@@ -302,6 +266,42 @@ async def test_the_end_of_a_mute_is_known_for_who_shares_the_address_of_a_guest(
     assert await ends(LOUD) is None
     week = now().timestamp() + access.GUEST_ADDRESS_DAYS * 86_400
     assert abs((await ends(NEXT) or 0) - week) < 60
+
+
+@pytest.mark.parametrize("act", [moderation.ban, moderation.mute, moderation.kick])
+@pytest.mark.parametrize("range_", ["0.0.0.0/0", "10.0.0.0/16", "198.51.100.0/24", "198.51.100.6/31", "2001:db8::/63"])
+async def test_a_range_is_for_operators_only_or_an_owner_would_find_an_address_by_halving(
+    world: World, act: Operation[Any, Any], range_: str
+) -> None:
+    asked = Kick if act is moderation.kick else ImposeSanction
+    request = asked(**WHERE, reason="rude", address=range_)
+    assert await refusal(world.call(act, request, "alice")) == "forbidden"
+    assert await refusal(world.call(act, request, "olivia")) == "ok"
+
+
+@pytest.mark.parametrize("address", ["198.51.100.7", "198.51.100.7/32", "2001:db8::7", "2001:db8::/64"])
+async def test_one_address_is_banned_by_an_owner(world: World, address: str) -> None:
+    assert await refusal(world.call(moderation.ban, sanctioning(address=address), "alice")) == "ok"
+
+
+async def test_lifting_a_ban_with_address_lifts_the_address_too(world: World) -> None:
+    for act, undo in ((moderation.ban, moderation.unban), (moderation.mute, moderation.unmute)):
+        assert await enter(world, "dave", "2001:db8:5:6::77") == "ok"
+        await world.call(act, sanctioning(account="dave", with_address=True), "mona")
+        await world.call(undo, LiftSanction(**WHERE, reason="made up", account="dave"), "mona")
+        assert await enter(world, "dave", "2001:db8:5:6::77") == "ok"
+        assert await enter(world, "guest", "2001:db8:5:6:ffff::1") == "ok"
+        kind = "ban" if act is moderation.ban else "mute"
+        listed = await world.call(moderation.list_bans, ListSanctions(**WHERE, kind=kind), "olivia")
+        assert listed.bans == []
+
+
+async def test_lifting_a_ban_leaves_an_address_that_was_banned_for_itself(world: World) -> None:
+    await enter(world, "dave", "2001:db8:5:6::77")
+    await world.call(moderation.ban, sanctioning(account="dave"), "mona")
+    await world.call(moderation.ban, sanctioning(address="2001:db8:5:6::1"), "mona")
+    await world.call(moderation.unban, LiftSanction(**WHERE, reason="made up", account="dave"), "mona")
+    assert await enter(world, "dave", "2001:db8:5:6::77") == "banned"
 
 
 @pytest.mark.parametrize(
