@@ -4,6 +4,7 @@ import logging
 import sys
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 
 
 def configure(service: str, level: str = "info") -> None:
@@ -35,6 +36,17 @@ def configure(service: str, level: str = "info") -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for noisy in ("aiormq", "aio_pika", "asyncio", "aiohttp.access", "socketio", "engineio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.server").addFilter(without_content)
+
+
+def without_content(record: logging.LogRecord) -> bool:
+    """Has what is no HTTP logged by its kind alone: aiohttp's own words quote it, be it a header with a token."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg, record.args = "a request is no HTTP: %s", (type(error).__name__,)
+        record.exc_info = record.exc_text = None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
 
 
 def _named(service: str) -> structlog.types.Processor:

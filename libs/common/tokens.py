@@ -21,6 +21,7 @@ from libs.common.spaces import SpaceKey
 
 ALGORITHM = "EdDSA"
 MAX_TOKEN = 4096  # characters
+LEEWAY = 5  # seconds by which the clock of who signed may be ahead of ours
 REFETCH_PAUSE = 5.0  # seconds between two fetches of the JWKS that an unknown `kid` may cause
 
 
@@ -133,8 +134,11 @@ class Verifier:
             options: Any = {"require": ["iss", "sub", "jti", "iat", "exp"]}
             async with self._turn:
                 await asyncio.sleep(0)
-                claims = jwt.decode(encoded, key, [ALGORITHM], issuer=self._issuer, options=options)
-            return _token(claims)
+                claims = jwt.decode(encoded, key, [ALGORITHM], issuer=self._issuer, options=options, leeway=LEEWAY)
+            token = _token(claims)
+            if token.expires_at <= time.time():  # the leeway is for beginnings alone
+                raise PresenceError(SESSION_EXPIRED)
+            return token
         except jwt.ExpiredSignatureError as error:
             raise PresenceError(SESSION_EXPIRED) from error
         except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:

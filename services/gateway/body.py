@@ -1,5 +1,6 @@
 """Reads the body of a request as a JSON object, whatever the Content-Type says."""
 
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,10 @@ import msgspec
 from aiohttp import web
 
 from libs.common.edge.nesting import MAX_DEPTH, is_too_deep
-from libs.common.errors import INVALID_INPUT, PresenceError
+from libs.common.errors import INVALID_INPUT, TOO_LARGE, PresenceError
+
+MAX_BODY = 64 * 1024  # bytes, packed and unpacked
+_ENCODINGS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
 class ClientGone(Exception):
@@ -22,11 +26,31 @@ async def read_object(request: web.Request) -> Mapping[str, Any]:
 async def _read(request: web.Request) -> bytes:
     """Returns the decompressed bytes. Raises `invalid_input` where they are not as Content-Encoding says."""
     try:
-        return await request.read()
+        body = await request.read()
     except ConnectionError as error:
         raise ClientGone from error
     except web.RequestPayloadError as error:
         raise PresenceError(INVALID_INPUT, "The body could not be read.") from error
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding == "identity" or not body:
+        return body
+    if encoding not in _ENCODINGS:
+        raise PresenceError(INVALID_INPUT, f"Content-Encoding is one of {', '.join(_ENCODINGS)}.")
+    return _unpacked(body, _ENCODINGS[encoding])
+
+
+def _unpacked(body: bytes, window: int) -> bytes:
+    """Raises `too_large` for what unpacks beyond the limit of a body, of which no more is unpacked."""
+    unpacker = zlib.decompressobj(window)
+    try:
+        text = unpacker.decompress(body, MAX_BODY + 1)
+    except zlib.error as error:
+        raise PresenceError(INVALID_INPUT, "The body is not packed as Content-Encoding says.") from error
+    if len(text) > MAX_BODY:
+        raise PresenceError(TOO_LARGE)
+    if not unpacker.eof:
+        raise PresenceError(INVALID_INPUT, "The packed body ends too early.")
+    return text
 
 
 def _object(body: bytes) -> Mapping[str, Any]:

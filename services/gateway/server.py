@@ -14,12 +14,11 @@ from libs.common.edge.origin import allowed_origins, client_address
 from libs.common.errors import INTERNAL, INVALID_INPUT, METHOD_NOT_ALLOWED, NOT_FOUND, TOO_LARGE, PresenceError
 from libs.common.ids import new_id
 from libs.common.metrics import HTTP_REQUESTS
-from services.gateway.body import ClientGone
+from services.gateway.body import MAX_BODY, ClientGone
 from services.gateway.paths import OperationPath
 from services.gateway.settings import Settings
 
 _log = structlog.get_logger(__name__)
-MAX_BODY = 64 * 1024  # bytes
 DRAIN_SECONDS = 5.0  # a keep-alive connection may linger that long while the server stops
 PAGES = Limit(600, 60, per_address=True)
 """Limits what is no operation: pages, documents, health, and paths where there is nothing."""
@@ -43,7 +42,8 @@ class HttpServer:
         origins = frozenset(allowed_origins(settings))
         limit = _limit_pages(LimitHere(PAGES, settings.rate_limit_factor), settings)
         self.app = web.Application(client_max_size=MAX_BODY, middlewares=[_cors(origins), _errors, limit])
-        self._runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=DRAIN_SECONDS)
+        # Bodies are unpacked by `body`, where what cannot be is an error like any other.
+        self._runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=DRAIN_SECONDS, auto_decompress=False)
 
     async def start(self) -> None:
         await self._runner.setup()

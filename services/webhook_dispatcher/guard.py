@@ -102,9 +102,10 @@ class Guard:
 def _parse(text: str) -> URL:
     try:
         url = URL(text)
+        host = url.host  # decoded when it is asked for: `xn--a` is no name in any script
     except ValueError as error:
         raise _bad_url("Not a URL.") from error
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not host:
         raise _bad_url("Not an http or https URL.")
     if url.raw_user is not None or url.raw_password is not None:
         raise _bad_url("Put no name or password into the URL; verify the signature instead.")

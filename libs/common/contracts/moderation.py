@@ -14,7 +14,6 @@ from msgspec import Struct
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Signal, Socket, Webhook
 from libs.common.contracts.schema import (
-    STORABLE,
     Account,
     ClientId,
     Cursor,
@@ -60,6 +59,8 @@ MOST_METRES = 1_000_000  # of a spawn point from the origin, on each axis
 AUDIO = storable(required=["mode"], properties={"mode": {"enum": list(AUDIO_MODES)}})
 _METRES = {"type": "number", "minimum": -MOST_METRES, "maximum": MOST_METRES}
 SPAWN = storable(required=["x", "y", "z"], properties=dict.fromkeys("xyz", _METRES))
+_CHANNELS = {"type": ["array", "null"], "items": {"enum": [str(channel) for channel in FreeChannel]}}
+SETTINGS = storable(properties={"closed_channels": _CHANNELS})
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class UpdateSettings:
     slow_mode_seconds: Annotated[int, integer(0, MAX_SLOW_MODE)] | None = None
     audio: dict[str, Any] | None = field(default=None, metadata=AUDIO)
     spawn: dict[str, Any] | None = field(default=None, metadata=SPAWN)
-    settings: dict[str, Any] | None = field(default=None, metadata=STORABLE)
+    settings: dict[str, Any] | None = field(default=None, metadata=SETTINGS)
     reason: Reason | None = None
     client_message_id: ClientId | None = None
 

@@ -18,6 +18,9 @@ from libs.common.clock import rfc3339
 from libs.common.errors import INVALID_INPUT, PresenceError
 from libs.common.spaces import ANY_ID, ID_FORMS, SPACE_TYPES
 
+MOST_PROBLEMS = 50  # of a request that are named
+LONGEST_PROBLEM = 200  # characters of one
+
 
 class Timestamp(fields.AwareDateTime):
     """An aware datetime, written as RFC 3339 UTC with milliseconds."""
@@ -199,9 +202,25 @@ def load[T](cls: type[T], data: object) -> T:
     try:
         loaded = cast("T", schema_for(cls).load(dict(data)))
     except ValidationError as error:
-        raise PresenceError(INVALID_INPUT, details={"fields": error.messages}) from error
+        raise PresenceError(INVALID_INPUT, details={"fields": _first(error.messages)}) from error
     _require_one(loaded, exactly_one(cls))
     return loaded
+
+
+def _first(messages: Any) -> Any:
+    """Returns at most `MOST_PROBLEMS` of the problems of a request, each cut: no answer outgrows its question."""
+    rest = MOST_PROBLEMS
+
+    def kept(found: Any) -> Any:
+        nonlocal rest
+        if isinstance(found, Mapping):
+            parts = ((name, kept(part)) for name, part in found.items() if rest > 0)
+            return {name[:LONGEST_PROBLEM] if isinstance(name, str) else name: part for name, part in parts}
+        texts = [str(text)[:LONGEST_PROBLEM] for text in (found if isinstance(found, list) else [found])[:rest]]
+        rest -= len(texts)
+        return texts
+
+    return kept(messages)
 
 
 def exactly_one(cls: type) -> tuple[str, ...]:

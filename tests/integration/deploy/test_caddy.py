@@ -16,6 +16,7 @@ from deploy.local.servers.base import plain_environment
 from deploy.local.servers.caddy import CADDYFILE, Caddy, caddy_environment
 from libs.common.edge.origin import PROXY_HEADER
 from tests.support.servers import PROXY_SECRET
+from tests.support.waiting import eventually
 
 type Get = Callable[..., Coroutine[Any, Any, tuple[int, dict[str, Any]]]]
 
@@ -45,8 +46,10 @@ def test_a_domain_gets_tls_and_the_redirect_by_itself(caddy_server: Caddy, tmp_p
 async def serving(name: str, port: int) -> AsyncIterator[None]:
     async def answer(request: web.Request) -> web.Response:
         size = len(await request.read())
+        seen = {"who": name, "size": size, "path": request.path_qs}
         told = {"for": request.headers.getall("X-Forwarded-For"), "proxy": request.headers.getall(PROXY_HEADER)}
-        return web.json_response({"who": name, "size": size, **told})
+        headers = {"X-Content-Type-Options": "nosniff"} if name == "gateway" else {}
+        return web.json_response({**seen, **told}, headers=headers)
 
     app = web.Application(client_max_size=10_000_000)
     app.router.add_route("*", "/{path:.*}", answer)
@@ -69,7 +72,8 @@ async def get(caddy_server: Caddy) -> AsyncIterator[Get]:
         async def get(path: str, **options: Any) -> tuple[int, dict[str, Any]]:
             async with session.request(options.pop("method", "GET"), path, **options) as answer:
                 is_json = answer.content_type == "application/json"
-                return answer.status, await answer.json() if is_json else {}
+                sniff = answer.headers.getall("X-Content-Type-Options", [])
+                return answer.status, {**await answer.json(), "sniff": sniff} if is_json else {}
 
         yield get
 
@@ -106,10 +110,43 @@ async def test_caddy_shows_who_it_is_and_no_client_passes_for_it(get: Get, path:
     assert body["proxy"] == [PROXY_SECRET]
 
 
-async def test_a_huge_body_does_not_reach_the_gateway(get: Get) -> None:
-    assert (await get("/api/x", method="POST", data=b"x" * 500_000))[1]["size"] == 500_000
-    status, _ = await get("/api/x", method="POST", data=b"x" * 1_500_000)
-    assert status in (413, 502)
+async def test_the_socket_path_without_its_slash_is_the_same(get: Get) -> None:
+    for path in ("/socket.io?EIO=4&transport=polling&sid=r2-abc", "/socket.io/?EIO=4&transport=polling&sid=r2-abc"):
+        _, body = await get(path)
+        assert (body["who"], body["path"]) == ("r2", "/socket.io/?EIO=4&transport=polling&sid=r2-abc")
+
+
+async def test_every_answer_says_once_that_its_type_is_no_guess(get: Get) -> None:
+    for path in ("/api/spaces", "/socket.io/?EIO=4", "/docs"):
+        assert (await get(path))[1]["sniff"] == ["nosniff"]
+
+
+def test_https_is_asked_for_from_then_on_where_there_is_tls(caddy_server: Caddy, tmp_path: Path) -> None:
+    done = caddy("adapt", home(tmp_path) | {"PRESENCE_SITE": "presence.example.com"})
+    assert "Strict-Transport-Security" in done.stdout
+    assert '"protocol":"https"' in done.stdout, "and not where there is none"
+
+
+async def test_what_caddy_logs_of_an_error_has_no_token(caddy_server: Caddy) -> None:
+    """Neither of a request nor of an upgrade that no replica takes."""
+    query = "EIO=4&transport=websocket&sid=r2-abc&token=SECRET-OF-QUERY"
+    headers = {"Authorization": "Bearer SECRET-OF-HEADER", "Referer": "https://dlux.io/?token=SECRET-OF-PAGE"}
+    before = caddy_server.child.log.stat().st_size
+    async with aiohttp.ClientSession(caddy_server.url, headers=headers) as session:
+        async with session.get(f"/socket.io/?{query}") as answer:
+            assert answer.status == 502
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await session.ws_connect(f"/socket.io/?{query}")
+        assert refused.value.status == 502
+
+    async def both_are_logged() -> bool:
+        return logged().count("/socket.io/?REDACTED") >= 2
+
+    def logged() -> str:
+        return caddy_server.child.log.read_bytes()[before:].decode()
+
+    await eventually(both_are_logged)
+    assert "SECRET" not in logged()
 
 
 async def test_new_sockets_pass_over_a_dead_replica(caddy_server: Caddy) -> None:

@@ -68,6 +68,11 @@ async def test_a_service_that_is_away_is_unavailable(world: World) -> None:
     assert int(answer.headers["Retry-After"]) > 0
 
 
+@pytest.mark.parametrize("path", ["/api/spaces", "/", "/docs", "/openapi.json", "/no", "/health", "/api/auth/login"])
+async def test_no_answers_type_is_to_be_guessed(world: World, path: str) -> None:
+    assert (await world.ask("GET", path)).headers["X-Content-Type-Options"] == "nosniff"
+
+
 async def test_every_answer_has_a_request_id_of_its_own(world: World) -> None:
     seen = {(await world.ask("GET", path)).headers["X-Request-Id"] for path in ("/api/spaces", "/", "/no", "/health")}
     assert len(seen) == 4

@@ -3,12 +3,20 @@
 import asyncio
 import gzip
 import json
+from collections.abc import Callable
 from typing import Any
+from zlib import compress
 
 import pytest
+import structlog
+from yarl import URL
 
+from libs.common.contracts.schema import MOST_PROBLEMS
 from libs.common.ids import is_id
-from tests.integration.gateway.world import World, is_error
+from libs.common.metrics import HTTP_REQUESTS
+from services.gateway.server import CLIENT_GONE
+from tests.integration.gateway.world import ORIGIN, World, is_error
+from tests.support.waiting import eventually
 
 MESSAGES = "/api/chat/post/bob/my-post/messages"
 
@@ -36,8 +44,9 @@ async def test_other_ids_have_no_slash(world: World) -> None:
 
 
 async def test_an_escaped_escape_stays_one(world: World) -> None:
-    answer = await world.ask("GET", "/api/spaces/post/bob%252Fmy-post")
-    assert answer.body["details"]["space_id"] == "bob%2Fmy-post"
+    """And no space has such an id; taken for a slash, it would be asked for."""
+    assert is_error(await world.ask("GET", "/api/spaces/post/bob%252Fmy-post"), 400, "invalid_input")
+    assert world.asked == []
 
 
 async def test_a_query_is_read_as_the_fields_expect(world: World) -> None:
@@ -128,6 +137,65 @@ async def test_a_body_that_is_not_packed_as_it_says_is_invalid_input(world: Worl
     answer = await world.ask("POST", MESSAGES, b"not gzip at all", headers={"Content-Encoding": "gzip"})
     assert answer.status == 400
     assert (await world.ask("GET", "/health")).status == 200
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "nonsense", "gzip, gzip"])
+async def test_a_way_of_packing_that_we_do_not_know_is_invalid_input(world: World, encoding: str) -> None:
+    answer = await world.ask("POST", MESSAGES, b"{}", headers={"Content-Encoding": encoding, "Origin": ORIGIN})
+    assert is_error(answer, 400, "invalid_input")
+    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"), [("gzip", gzip.compress), ("GZip", gzip.compress), ("deflate", compress)]
+)
+async def test_a_packed_body_is_unpacked(world: World, encoding: str, pack: Callable[[bytes], bytes]) -> None:
+    fits = json.dumps({"content": "x", "padding": "x" * (64 * 1024 - 31)}).encode()
+    assert len(fits) == 64 * 1024
+    for text in (b'{"content": "x"}', fits):
+        await world.ask("POST", MESSAGES, pack(text), headers={"Content-Encoding": encoding})
+        assert world.request.content == "x"
+    answer = await world.ask("POST", MESSAGES, pack(fits + b" "), headers={"Content-Encoding": encoding})
+    assert is_error(answer, 413, "too_large")
+    cut = await world.ask("POST", MESSAGES, pack(fits)[:-9], headers={"Content-Encoding": encoding})
+    assert is_error(cut, 400, "invalid_input")
+
+
+async def test_an_upload_that_is_broken_off_is_no_error_of_ours(world: World) -> None:
+    """It is counted as a client that left, and nothing of it is logged as a failure."""
+    url = URL(world.url)
+    gone = HTTP_REQUESTS.labels("chat.post_message", CLIENT_GONE)
+
+    def count() -> float:
+        samples = (sample for metric in gone.collect() for sample in metric.samples)
+        return sum(sample.value for sample in samples if sample.name.endswith("_count"))
+
+    before = count()
+    with structlog.testing.capture_logs() as logs:
+        _, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(f"POST {MESSAGES} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{{".encode())
+        await writer.drain()
+
+        async def is_read() -> bool:
+            return bool(await world.redis.redis.keys("LIMITS*post_message*"))
+
+        await eventually(is_read)
+        writer.transport.abort()
+
+        async def is_counted() -> bool:
+            return count() == before + 1
+
+        await eventually(is_counted)
+    assert not [entry for entry in logs if entry["log_level"] in ("error", "critical")]
+
+
+async def test_an_answer_about_bad_fields_does_not_outgrow_the_question(world: World) -> None:
+    many = {"account": "alice", "challenge": "x", "signature": "x", "signatures": [0] * 20_000}
+    raw = json.dumps(many)
+    answer = await world.ask("POST", "/api/auth/login", raw.encode())
+    assert is_error(answer, 400, "invalid_input")
+    assert len(json.dumps(answer.body)) < 20_000
+    assert len(answer.body["details"]["fields"]["signatures"]) <= MOST_PROBLEMS
 
 
 async def test_every_bad_field_is_named(world: World) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import time
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import jwt
@@ -17,6 +18,7 @@ from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, ErrorCode, Presenc
 from libs.common.identity import Identity, guest_identity
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Admission, Signer, Verifier
+from tests.support.refusals import refusal
 
 ISSUER = "https://vr.example"
 ALICE = Identity("account", "alice", "alice", login_id="login-1")
@@ -172,3 +174,28 @@ async def test_others_have_their_turn_between_the_tokens_of_a_crowd() -> None:
         await asyncio.sleep(0)
         turns += 1
     assert turns >= len(await checked)
+
+
+async def verified_at(seconds: float, ttl: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Returns what becomes of a token on an edge whose clock is so far from the signer's."""
+    encoded, _ = OURS.sign(ALICE, ttl)
+    ours = time.time() + seconds
+
+    class Late(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> "Late":
+            return cls.fromtimestamp(ours, tz)
+
+    monkeypatch.setattr("jwt.api_jwt.datetime", Late)
+    monkeypatch.setattr("libs.common.tokens.time.time", lambda: ours)
+    return await refusal(verifier().verify(encoded))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "outcome"),
+    [(0, "ok"), (-1, "ok"), (-4, "ok"), (-10, "unauthorized"), (59, "ok"), (61, "session_expired")],
+)
+async def test_a_fresh_token_is_good_where_the_clock_is_a_little_behind_and_no_longer_than_it_says(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, outcome: str
+) -> None:
+    assert await verified_at(seconds, 60, monkeypatch) == outcome
