@@ -37,6 +37,7 @@ POSTGRES = Program("postgres", "postgresql", ("/usr/lib/postgresql/*/bin", "/usr
 PSQL = Program("psql", "postgresql-client", ("/opt/homebrew/bin",))
 REDIS = Program("redis-server", "redis-server", ("/opt/homebrew/bin",))
 RABBITMQ = Program("rabbitmq-server", "rabbitmq-server", ("/usr/lib/rabbitmq/bin", "/opt/homebrew/opt/rabbitmq/sbin"))
+RABBITMQCTL = Program("rabbitmqctl", "rabbitmq-server", ("/usr/lib/rabbitmq/bin", "/opt/homebrew/opt/rabbitmq/sbin"))
 EPMD = Program("epmd", "erlang-base", ("/usr/lib/erlang/bin", "/opt/homebrew/bin"))
 CADDY = Program("caddy", "caddy", ("/opt/homebrew/bin",))
 TURNSERVER = Program("turnserver", "coturn", ("/opt/homebrew/bin",))

@@ -20,7 +20,7 @@ EPOCH_KEYS = ("~{*}:epoch", "~{*}:epoch_seq")
 # Service → keys ("%R~" for reading only), channels, commands.
 RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "gateway": (
-        ("%R~auth:denied:*", "~guests:salt", "%R~sync:status", "%R~presence:active", *LIMITS_KEYS),
+        ("%R~auth:denied:*", "~guests:salt", "~health:probe", "%R~sync:status", "%R~presence:active", *LIMITS_KEYS),
         (),
         (*LIMITS, "zrange"),
     ),

@@ -20,6 +20,7 @@ Redis Cluster. Keys of a replica carry `{replica:id}`.
 | `auth:challenge:*` | string | nonce of a login challenge → account | 5 min, spent once |
 | `auth:denied:*` | string | `jti` of a logged-out token, `sid` of its login | until the last token would have expired |
 | `auth:logouts` | stream | `id`: the `jti` or `sid` of each logout, for live sockets | the last 10,000 |
+| `health:probe` | string | nothing: a gateway tries whether it can be written | 60 s |
 | `guests:salt` | string | of the ids of guests without a token | for ever |
 | `hive:authority:*` | string | an account's posting authority (JSON) | 60 s |
 | `sync:status` | string | the replica's status, as `/health` shows it (JSON) | 300 s |
@@ -45,6 +46,8 @@ ACTIVE = "presence:active"
 ACCOUNTS = "presence:accounts"
 LOGOUTS = "auth:logouts"
 GUEST_SALT = "guests:salt"
+HEALTH_PROBE = "health:probe"
+HEALTH_PROBE_SECONDS = 60
 LOGOUTS_KEPT = 10_000  # about
 ADDRESSES_SECONDS = 7200  # an admission's life
 EPOCH_SECONDS = 6 * 3600

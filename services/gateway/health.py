@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from libs.common import cache
-from libs.common.bus.base import Bus, Caller
+from libs.common.bus.base import Bus, BusUnavailable, Caller
 from libs.common.contracts import content, log
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.schema import dump
@@ -67,23 +67,40 @@ class Health:
 
     async def _look(self) -> dict[str, Any]:
         """Asks every part, all at once."""
-        redis, database, sync, sockets = await asyncio.gather(
-            _timed(self._ping_redis()), _timed(self._ping_database()), self._sync(), self._sockets()
+        redis, rabbitmq, behind, sync, sockets = await asyncio.gather(
+            _timed(self._write_to_redis()), self._broker(), self._behind_the_bus(), self._sync(), self._sockets()
         )
-        components = {"redis": redis, "rabbitmq": {"ok": self._bus.ready}, "database": database}
-        healthy = all(component["ok"] for component in components.values())
+        if not rabbitmq["ok"]:
+            behind = dict.fromkeys(behind, _unknown("rabbitmq"))
+        components = {"redis": redis, "rabbitmq": rabbitmq, **behind}
+        at_fault = [name for name, component in components.items() if component["ok"] is False]
         return {
-            "status": "ok" if healthy else "degraded",
+            "status": "degraded" if at_fault else "ok",
+            "at_fault": at_fault,
             "components": components,
             "sync": sync or {"current": False, "tables": []},
             "sessions": sockets,
         }
 
-    async def _ping_redis(self) -> None:
-        await self._redis.redis.ping()
+    async def _write_to_redis(self) -> None:
+        """A Redis at its memory limit answers, and takes nothing."""
+        await self._redis.redis.set(cache.HEALTH_PROBE, "", ex=cache.HEALTH_PROBE_SECONDS)
 
-    async def _ping_database(self) -> None:
-        """Asks spaces_auth, since the gateway reaches no database itself."""
+    async def _broker(self) -> dict[str, Any]:
+        try:
+            return await _timed(self._bus.check())
+        except BusUnavailable as error:
+            return _fault(error)
+
+    async def _behind_the_bus(self) -> dict[str, dict[str, Any]]:
+        """Asks spaces_auth for something of the database, which the gateway does not reach itself."""
+        try:
+            answered = await _timed(self._ask_spaces_auth())
+        except BusUnavailable as error:
+            return {"spaces_auth": _fault(error), "database": _unknown("spaces_auth")}
+        return {"spaces_auth": {"ok": True}, "database": answered}
+
+    async def _ask_spaces_auth(self) -> None:
         await self._bus.call(log.heads, log.Heads(["global:lobby"]), Caller(_ME, new_id()), timeout=PATIENCE)
 
     async def _sync(self) -> dict[str, Any] | None:
@@ -119,10 +136,23 @@ def _readable(stored: bytes | str) -> dict[str, Any] | None:
 
 
 async def _timed(check: Awaitable[None]) -> dict[str, Any]:
-    """Runs a check; returns `{ok, milliseconds}`, or `{ok: false, error}`."""
+    """Runs a check; returns `{ok, milliseconds}`, or `{ok: false, error}`. Raises what only the bus can tell."""
     started = time.monotonic()
     try:
         await check
+    except BusUnavailable:
+        raise
     except (PresenceError, RedisError, OSError) as error:
-        return {"ok": False, "error": error.text if isinstance(error, PresenceError) else "away"}
+        return _fault(error)
     return {"ok": True, "milliseconds": round((time.monotonic() - started) * 1000, 1)}
+
+
+def _fault(error: Exception) -> dict[str, Any]:
+    if isinstance(error, OutOfMemoryError):
+        return {"ok": False, "error": "It is full."}
+    return {"ok": False, "error": error.text if isinstance(error, PresenceError) else "It is away."}
+
+
+def _unknown(missing: str) -> dict[str, Any]:
+    """What is said of a part that can be asked through another only."""
+    return {"ok": None, "error": f"It cannot be asked without {missing}."}

@@ -1,8 +1,10 @@
 """What docs/operations.md says of each backing service that goes and comes back, and of a replica that is stopped."""
 
+import asyncio
 from typing import Any
 
 from deploy.local.servers.postgres import Postgres
+from deploy.local.servers.rabbitmq import RabbitMQ
 from deploy.local.servers.redis import Redis
 from deploy.local.stack import Stack
 from tests.support.node import Client, Node
@@ -106,6 +108,22 @@ async def sees_spawned(stack: Stack, node: Node, replica: str, names: set[str]) 
 
 async def spawn(client: Client, name: str) -> None:
     assert (await client.emit("entity-event", {"name": "spawn", "data": {"id": name}}))["ok"]
+
+
+async def test_a_broker_that_is_short_of_disk_is_named_and_nothing_else_is(
+    rest: Rest, rabbitmq_server: RabbitMQ
+) -> None:
+    async def at_fault(*parts: str) -> bool:
+        _, body, _ = await rest.ask("GET", "/api/health")
+        return bool(body["at_fault"] == list(parts))
+
+    await eventually(at_fault)
+    await asyncio.to_thread(rabbitmq_server.control, "set_disk_free_limit", "900000GB")
+    try:
+        await eventually(lambda: at_fault("rabbitmq"))
+    finally:
+        await asyncio.to_thread(rabbitmq_server.control, "set_disk_free_limit", "50MB")
+    await eventually(at_fault)
 
 
 async def test_postgres_gone_and_back(stack: Stack, rest: Rest, node: Node, postgres_server: Postgres) -> None:

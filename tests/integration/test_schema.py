@@ -93,6 +93,9 @@ async def test_a_service_cannot_write_anothers_table_or_read_its_secrets(databas
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute(statement)
+        for function in ("delete_events", "delete_stay_events", "delete_unused_counters"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(f"SELECT {function}(now(), 1)")
         assert await connection.fetchval("SELECT count(*) FROM posts") == 0
     finally:
         await connection.close()

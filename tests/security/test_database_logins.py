@@ -33,7 +33,7 @@ FOR_THE_OWNER = (
     "SELECT pg_read_file('/etc/passwd')",
     "COPY (SELECT 1) TO PROGRAM 'true'",
     "ALTER ROLE CURRENT_USER SUPERUSER",
-    "DELETE FROM event_log",
+    "TRUNCATE event_log",
     "UPDATE event_log SET seq = 1",
     "DROP TABLE event_log",
     "SET ROLE replica_user",

@@ -159,6 +159,11 @@ class RabbitMQContainer(Contained, RabbitMQ):
         ports = {5672: self.port, 15672: self._api_port}
         return published(f"{image('rabbitmq')}-management", ports, settings)
 
+    def control(self, *words: str) -> None:
+        assert self._container
+        code, output = self._container.exec(["rabbitmqctl", *words])
+        assert code == 0, output
+
 
 def stores(
     place: Workplace, guardian: Guardian, passwords: Mapping[str, str], redis_databases: int

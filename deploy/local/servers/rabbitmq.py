@@ -8,15 +8,16 @@ the one that Erlang would start by itself outlives the node and is shared with o
 import asyncio
 import base64
 import json
+import subprocess
 from collections.abc import Mapping
 from typing import Any
 from urllib.request import Request, urlopen
 
 from deploy.local.errors import StartError
 from deploy.local.guardian import Guardian
-from deploy.local.packages import EPMD, RABBITMQ, Program, ensure, find
+from deploy.local.packages import EPMD, RABBITMQ, RABBITMQCTL, Program, ensure, find
 from deploy.local.probes import exchange
-from deploy.local.processes import POLL_SECONDS, Child, Launch
+from deploy.local.processes import POLL_SECONDS, Child, Launch, identity
 from deploy.local.servers.base import Process, exit_text, plain_environment
 from deploy.local.workplace import Workplace, hand_over, replace_text, system_user
 from deploy.logins.rabbitmq import VHOST, definitions, permission, user
@@ -102,6 +103,20 @@ class RabbitMQ(Process):
         made["users"].append(user(ADMIN, self._password, "administrator"))
         made["permissions"].append(permission(ADMIN, vhost, EVERYTHING))
         return made
+
+    def control(self, *words: str) -> None:
+        """Run rabbitmqctl on the node. Blocking, some seconds."""
+        user, group, others = identity(self._user)
+        command = (str(find(RABBITMQCTL)), *words)
+        subprocess.run(
+            command,
+            env=self._environment(),
+            user=user,
+            group=group,
+            extra_groups=others,
+            capture_output=True,
+            check=True,
+        )
 
     def add_vhost(self, name: str) -> str:
         """Make a virtual host and return its URL. Blocking, about 0.2 s; needs the management port."""

@@ -64,6 +64,9 @@ class Bus(Protocol):
     async def stop(self) -> None:
         """Takes no new work, finishes what was taken, then closes."""
 
+    async def check(self) -> None:
+        """Raises `BusUnavailable` that says why, unless the broker takes messages now."""
+
     @property
     def ready(self) -> bool:
         """Returns whether it is connected, with every declared server and consumer attached."""

@@ -52,6 +52,10 @@ class MemoryBus:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def check(self) -> None:
+        if not self.ready:
+            raise BusUnavailable("The broker is away.")
+
     @property
     def ready(self) -> bool:
         return self._broker.running

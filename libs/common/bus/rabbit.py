@@ -41,6 +41,7 @@ from libs.common.ids import new_id
 from libs.common.metrics import BUS_CALLS, BUS_CONNECTS, EVENTS_HANDLED
 
 _log = structlog.get_logger(__name__)
+BLOCKED_SECONDS = 0.1  # a connection that the broker holds up stays so for longer
 CONNECT_TIMEOUT = 5.0
 CONFIRM_TIMEOUT = 5.0
 HEARTBEAT = 10  # seconds; a broker that vanished without a word is noticed within two
@@ -90,6 +91,17 @@ class RabbitBus:
 
     def subscribe(self, group: str, consumer: Consumer, *, concurrency: int = 32) -> None:
         self._consumers.append((group, consumer, concurrency))
+
+    async def check(self) -> None:
+        if self._link is None:
+            raise BusUnavailable("The broker is away.")
+        transport = self._link.connection.transport
+        try:
+            async with asyncio.timeout(BLOCKED_SECONDS):
+                if transport:
+                    await transport.connection.ready()
+        except TimeoutError as error:
+            raise BusUnavailable("The broker takes nothing: it is short of disk or memory.") from error
 
     @property
     def ready(self) -> bool:

@@ -48,7 +48,7 @@ class Retention:
                 await self._delete_all(partial(repository.delete_older, column=column, before=before))
         await self._delete_all(partial(log_retention.delete_stays, before=moment - self._stay_log))
         await self._delete_all(partial(log_retention.delete_events, before=moment - self._log))
-        await self._delete_all(partial(log_retention.delete_counters, before=moment - self._log, now=moment))
+        await self._delete_all(partial(log_retention.delete_counters, before=moment - self._log))
         async with self._database.transaction() as connection:
             await log_retention.raise_floor(connection, moment - self._log)
 

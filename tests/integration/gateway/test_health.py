@@ -9,6 +9,7 @@ import pytest
 from libs.common import cache
 from libs.common.bus.memory import MemoryBus
 from libs.common.contracts import log
+from libs.common.errors import UNAVAILABLE, PresenceError
 from services.gateway import health
 from tests.integration.common.world import proxied
 from tests.integration.gateway.world import World
@@ -27,7 +28,7 @@ async def test_all_is_well(world: World) -> None:
     answer = await world.ask("GET", "/api/health")
     assert (answer.status, answer.body["status"], answer.body["sessions"]) == (200, "ok", 5)
     assert {name: one["ok"] for name, one in answer.body["components"].items()} == {
-        "redis": True, "rabbitmq": True, "database": True,
+        "redis": True, "rabbitmq": True, "spaces_auth": True, "database": True,
     }  # fmt: skip
     assert answer.body["sync"] == {"current": True, "tables": []}, "asked of sync_worker"
     short = await world.ask("GET", "/health")
@@ -47,7 +48,7 @@ async def test_without_redis_it_is_503_and_names_it(redis_url: str, run: Any) ->
         answer = await world.ask("GET", "/api/health")
         assert (answer.status, answer.body["status"], answer.body["sessions"]) == (503, "degraded", None)
         assert {name for name, one in answer.body["components"].items() if not one["ok"]} == {"redis"}
-        assert answer.body["components"]["redis"]["error"]
+        assert (answer.body["at_fault"], answer.body["components"]["redis"]["error"]) == (["redis"], "It is away.")
         short = await world.ask("GET", "/health")
         assert (short.status, short.body["sync"]) == (200, {"current": True})
         await proxy.open()
@@ -59,8 +60,10 @@ async def test_without_the_broker_it_is_503_and_names_what_cannot_be_reached(wor
     world.broker.running = False
     answer = await world.ask("GET", "/api/health")
     assert answer.status == 503
-    away = {name for name, one in answer.body["components"].items() if not one["ok"]}
-    assert away == {"rabbitmq", "database"}
+    assert answer.body["at_fault"] == ["rabbitmq"], "what lies behind it is not known"
+    assert {name: one["ok"] for name, one in answer.body["components"].items()} == {
+        "redis": True, "rabbitmq": False, "spaces_auth": None, "database": None,
+    }  # fmt: skip
     assert answer.body["sync"] == {"current": False, "tables": []}
     assert (await world.ask("GET", "/health")).body == {"status": "ok", "sync": {"current": False}}
 
@@ -84,8 +87,29 @@ async def test_a_service_that_hangs_is_away_before_a_prober_gives_up(
     world.bus.serve(log.heads, hangs)
     answer = await world.ask("GET", "/api/health")
     assert answer.status == 503
-    assert not answer.body["components"]["database"]["ok"]
+    assert answer.body["at_fault"] == ["spaces_auth"]
+    assert answer.body["components"]["database"]["ok"] is None
     assert set(deadlines) == {health.PATIENCE}
+
+
+async def test_a_database_that_is_away_is_named_and_not_the_service_that_says_so(world: World) -> None:
+    async def without_database(*_: object) -> Any:
+        raise PresenceError(UNAVAILABLE, "The database is away.")
+
+    world.bus.serve(log.heads, without_database)
+    answer = await world.ask("GET", "/api/health")
+    assert (answer.status, answer.body["at_fault"]) == (503, ["database"])
+    assert answer.body["components"]["spaces_auth"]["ok"]
+
+
+async def test_a_full_redis_is_named_though_it_answers(world: World) -> None:
+    await world.redis.redis.config_set("maxmemory", 1)
+    try:
+        answer = await world.ask("GET", "/api/health")
+    finally:
+        await world.redis.redis.config_set("maxmemory", 0)
+    assert (answer.status, answer.body["at_fault"]) == (503, ["redis"])
+    assert answer.body["components"]["redis"]["error"] == "It is full."
 
 
 @pytest.mark.parametrize("stored", ["nonsense", "[]", "{}", "null"])

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from libs.common.clock import now
 from libs.common.contracts import log, spaces
@@ -115,6 +116,19 @@ async def test_what_is_not_published_yet_is_not_deleted(world: World, pruned: Re
     await published(world)
     await pruned.prune()
     assert not await world.owner.sql("SELECT 1 FROM event_log")
+
+
+async def test_nothing_younger_than_a_day_can_be_deleted_whatever_the_service_asks(world: World) -> None:
+    await visit(world, MADE_UP)
+    await world.owner.sql("INSERT INTO space_counters VALUES ('', '', 1000, now() - interval '1 hour')")
+    database = Database(world.settings.database_url, "spaces_auth", 1)
+    async with database.transaction() as connection:
+        for function in ("delete_events", "delete_stay_events", "delete_unused_counters"):
+            asked = text(f"SELECT {function}(now() + interval '1 year', 100)")
+            assert (await connection.execute(asked)).scalar_one() == 0
+    await database.stop()
+    await world.owner.sql("DELETE FROM event_log")
+    await world.owner.sql("DELETE FROM space_activity")
 
 
 async def prune_twice(world: World, pruned: Retention) -> None:
