@@ -113,3 +113,4 @@ async def test_a_longer_path_wins_over_a_greedy_one_whichever_is_declared_first(
         registry = Registry(operation(name, binding) for name, binding in order)
         assert await handled_by(registry, "GET", "/api/spaces/post/bob/my-post/x") == "b"
         assert await handled_by(registry, "GET", "/api/spaces/post/bob/my-post") == "a"
+        assert await handled_by(registry, "GET", "/api/spaces/post/bob/x") == "a", "bob's post called x"
