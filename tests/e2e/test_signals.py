@@ -58,6 +58,19 @@ async def test_spawned_entities_are_in_later_snapshots_until_removed_or_their_ow
     assert (await after.join("event", "spawning"))["entities"] == []
 
 
+async def test_nobody_removes_or_overwrites_anothers_entity_by_telling_people_one_by_one(
+    stack: Stack, node: Node
+) -> None:
+    one, two = await a_pair(stack, node, "spawning-aside")
+    assert (await one.emit("entity-event", {"name": "spawn", "data": {"id": "cube"}}))["ok"]
+    await two.wait_for("entity-event", lambda told: told["data"]["id"] == "cube")
+    aside = {"data": {"id": "cube"}, "to": one.sid}
+    assert (await two.emit("entity-event", {"name": "remove", **aside}))["code"] == "forbidden"
+    assert (await two.emit("entity-event", {"name": "spawn", **aside}))["code"] == "conflict"
+    assert one.received("entity-event") == []
+    assert (await one.emit("entity-event", {"name": "remove", "data": {"id": "cube"}, "to": two.sid}))["ok"]
+
+
 async def test_a_subspace_has_entities_of_its_own(stack: Stack, node: Node) -> None:
     one, two = await a_pair(stack, node, "stages", subspace="main")
     other = await node.connect("backstage", stack.url, WEBSOCKET_ONLY)

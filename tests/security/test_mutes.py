@@ -73,6 +73,7 @@ def words(peer: str) -> list[Said]:
         ("webrtc-answer", {"targetSocketId": peer, "answer": {"type": "answer", "sdp": "v=0"}}),
         ("webrtc-ice-candidate", {"targetSocketId": peer, "candidate": {"candidate": "x"}}),
         ("entity-event", {"name": "shout", "data": {"text": "hello"}}),
+        ("entity-event", {"name": "spawn", "data": {"id": "note", "text": "hello"}, "to": peer}),
         ("broadcast", {"type": "chat", "data": {"text": "hello"}}),
         ("send", {"to": peer, "type": "chat", "data": {"text": "hello"}}),
         ("avatar-update", {"avatar_data": {"sign": new_id()}}),

@@ -66,6 +66,10 @@ class Engine:
         self.farewell: list[bytes] = []
         self.is_busy = backlog > 0
 
+    @property
+    def is_gone(self) -> bool:
+        return self.dropped
+
     def write(self, data: bytes) -> None:
         self.writes.append(data)
 
@@ -74,6 +78,7 @@ class Engine:
 
     def queue_message(self, text: str) -> None:
         self.queued.append(text)
+        self.backlog += len(text)
 
     def drop(self, farewell: bytes = b"") -> None:
         self.dropped = True

@@ -40,15 +40,17 @@ class HotSignals:
             return False
         for start, decode, handle in self._table:
             if text.startswith(start, bracket):
-                free = POSE_BYTES if start == _POSE else 0
-                if client.exceeds_signals() or client.exceeds_relayed(len(text), free):
-                    return start == _POSE and not ack_id  # the latest pose counts, and another is near
+                is_pose = start == _POSE and not ack_id
+                exceeds = client.exceeds_poses() if is_pose else client.exceeds_signals()
+                if exceeds or client.exceeds_relayed(len(text), POSE_BYTES if start == _POSE else 0):
+                    return is_pose  # the latest pose counts, and another is near
                 if is_too_deep(text):
                     return False
                 try:
                     handle(client, decode(text[bracket + len(start) : -1]))
                 except (msgspec.MsgspecError, PresenceError):
                     return False
+                client.insistence.taken()
                 if ack_id:
                     client.engine.write(frame(f'43{ack_id}[{{"ok":true}}]'.encode()))
                 return True

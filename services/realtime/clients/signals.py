@@ -101,15 +101,19 @@ class Signals:
     def relay_entity_event(self, client: Client, event: EntityEvent) -> None:
         """Raises `invalid_input`, `conflict` or `forbidden` for a refused spawn or removal, `not_found` for `to`.
 
-        Where entity events are closed it is `forbidden`; a muted member's are `muted`, but for its own entities.
+        Where entity events are closed it is `forbidden`; a muted member's are `muted`, but for its own entities, shown
+        to all. To one alone a spawn or removal is a message like any other, and bound to who owns the entity.
         """
         place = _inside(client)
         require_open(place, FreeChannel.ENTITY_EVENTS)
-        if event.name not in (SPAWN, REMOVE):
+        is_about_entity = event.name in (SPAWN, REMOVE)
+        if event.to is not None or not is_about_entity:
             require_words(place)
         member = place.member
         stamped = presence.EntityEventOut(member.socket_id, member.user_account, event.name, event.data)
         if event.to is not None:
+            if is_about_entity:
+                self._peers.check_entity(client, stamped)
             self._peers.to_one(place, event.to, "entity-event", stamped)
         elif not self._peers.share_entity(client, stamped):
             self._peers.to_others(place, "entity-event", stamped)

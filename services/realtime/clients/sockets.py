@@ -129,7 +129,9 @@ class Sockets:
                 raise PresenceError(RATE_LIMITED, f"At most {MOST_SIGNALS} signals a second.")
             if client.exceeds_relayed(len(payload), free_of_charge(event)):
                 raise PresenceError(RATE_LIMITED, "Too many bytes for the others; send less of it.")
-            return {"ok": True, **await handler(client, _decode(payload, form))}
+            answer = {"ok": True, **await handler(client, _decode(payload, form))}
+            client.insistence.taken()
+            return answer
         except PresenceError as error:
             return self._refuse(client, event, error)
 
@@ -149,7 +151,9 @@ class Sockets:
         if client is None:
             return _failed(PresenceError(FORBIDDEN))
         try:
-            return {"ok": True, **await _in_turn(client, command, arguments)}
+            answer = {"ok": True, **await _in_turn(client, command, arguments)}
+            client.insistence.taken()
+            return answer
         except PresenceError as error:
             return self._refuse(client, event, error)
         except Exception:

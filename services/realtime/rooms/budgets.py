@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-MOST_REFUSED = 8  # seconds in a row in each of which something was refused as too much
+MOST_REFUSED = 8  # seconds in a row in each of which more was refused as too much than was taken
 RELAY_BURST = 4  # seconds of its bytes that one may relay at once
 
 
@@ -38,11 +38,19 @@ class Budget:
 
     def exceeded(self, cost: int = 1) -> bool:
         """Spends `cost` and returns whether that was too much."""
+        self._begin_window()
+        self.spent += cost
+        return 0 < self.most < self.spent
+
+    def has_spent(self, share: float) -> bool:
+        """Returns whether that share of it is spent; spends nothing."""
+        self._begin_window()
+        return 0 < self.most * share <= self.spent
+
+    def _begin_window(self) -> None:
         window = int(self.clock()) // self.seconds
         if window != self.window:
             self.window, self.spent = window, 0
-        self.spent += cost
-        return 0 < self.most < self.spent
 
 
 @dataclass(slots=True)
@@ -80,19 +88,35 @@ class ByteBudget:
 
 @dataclass(slots=True)
 class Insistence:
-    """Notices one who is told that it is too much, and goes on and on."""
+    """Notices one who is told that it is too much, and goes on and on.
+
+    Who is refused less than is taken of it is merely hasty, such as a headset that sends at its own rate.
+    """
 
     clock: Callable[[], float] = time.monotonic
     second: int = -1
-    in_a_row: int = 0
+    in_a_row: int = 0  # seconds before this one
+    taken_now: int = 0
+    refused_now: int = 0
+
+    def taken(self) -> None:
+        """Counts what was taken."""
+        self._begin_second()
+        self.taken_now += 1
 
     def refused(self) -> bool:
-        """Counts a refusal, and returns whether there was one in each of the last `MOST_REFUSED` seconds."""
+        """Counts a refusal. Returns whether in each of the last `MOST_REFUSED` seconds most was refused."""
+        self._begin_second()
+        self.refused_now += 1
+        return self.in_a_row >= MOST_REFUSED - 1 and self.refused_now > self.taken_now
+
+    def _begin_second(self) -> None:
         second = int(self.clock())
-        if second != self.second:
-            self.in_a_row = self.in_a_row + 1 if second == self.second + 1 else 1
-            self.second = second
-        return self.in_a_row >= MOST_REFUSED
+        if second == self.second:
+            return
+        insisted = second == self.second + 1 and self.refused_now > self.taken_now
+        self.in_a_row = self.in_a_row + 1 if insisted else 0
+        self.second, self.taken_now, self.refused_now = second, 0, 0
 
 
 @dataclass(slots=True)

@@ -20,10 +20,12 @@ from services.realtime.transport.packets import EventPacket
 
 MAX_WAITING = 64  # commands of one socket that may wait for their turn
 MOST_SIGNALS = 100  # a second, of one socket
+POSES_SHARE = 0.5  # of the signals may be poses: the latest counts, so of a headset's 90 a second some are left out
 MOST_JOINS = 5  # a second: everybody in the space is told of each, and it is kept
 BLAME_SECONDS = 2.0  # without relaying, for who makes others leave too much unread
 MAX_BACKLOG = 1024 * 1024  # bytes an account's socket may leave unread
 MAX_GUEST_BACKLOG = 64 * 1024  # and a guest's
+MAX_POLLED_BACKLOG = 256 * 1024  # and a guest's that polls: all poses of a large room wait for its next poll
 
 
 class PoseForm(Enum):
@@ -150,6 +152,10 @@ class Client:
         """Spends so many signals and returns whether that was too much."""
         return any(budgets.signals.exceeded(cost) for budgets in self.budgets)
 
+    def exceeds_poses(self) -> bool:
+        """Spends a signal for a pose, and returns whether that was too much beside what cannot be left out."""
+        return self.budgets[0].signals.has_spent(POSES_SHARE) or self.exceeds_signals()
+
     def exceeds_replayed(self, events: int) -> bool:
         """Spends so many events that are to be sent again, and returns whether that was too much."""
         return any(budgets.replayed.exceeded(events) for budgets in self.budgets)
@@ -188,5 +194,6 @@ class Client:
 
     def is_too_slow(self, backlog: int) -> bool:
         """Returns whether `backlog` bytes unread are too many; the snapshot that it was just sent does not count."""
-        most = MAX_BACKLOG if self.token.identity.account else MAX_GUEST_BACKLOG
+        most_of_guest = MAX_GUEST_BACKLOG if self.engine.transport else MAX_POLLED_BACKLOG
+        most = MAX_BACKLOG if self.token.identity.account else most_of_guest
         return backlog > most + self.snapshot_bytes

@@ -104,6 +104,8 @@ def _write_group(namespace: str, group: dict[str, Client], pending: Pending, new
             client.unread.begin(pending)
             client.engine.write(whole)  # nearly always: the shortest way
         else:
+            if client.engine.backlog == 0:
+                client.snapshot_bytes = 0
             write(client, whole, pending)
 
 
@@ -119,30 +121,35 @@ def write(client: Client, data: bytes, packets: Pending) -> None:
 
     If one sender made most of it, the client stays: the packets of that sender are left out, and it pays.
     """
-    engine = client.engine
-    if engine.transport is None:
-        for packet, _ in packets:
-            engine.queue_message(packet.text(client.namespace))
+    if client.engine.is_gone:
         return
-    backlog = engine.backlog
+    backlog = client.engine.backlog
     if backlog == 0:
         client.unread.begin(packets)
     else:
         client.unread.add(packets, client.namespace)
     if not client.is_too_slow(backlog):
-        engine.write(data)
+        _put(client, data, packets)
     elif (most := client.unread.most_of(backlog)) and not client.is_too_slow(backlog - most[1]):
         _write_without(client, packets, *most)
     else:
         _drop(client, backlog)
 
 
+def _put(client: Client, data: bytes, packets: Pending) -> None:
+    if client.engine.transport is not None:
+        client.engine.write(data)
+        return
+    for packet, _ in packets:
+        client.engine.queue_message(packet.text(client.namespace))
+
+
 def _write_without(client: Client, packets: Pending, sender: str, unread: int) -> None:
     if unread >= BLAMED_BYTES:
         client.blame(sender)
-    rest = [packet.frame(client.namespace) for packet, said_by in packets if said_by != sender]
+    rest = [(packet, said_by) for packet, said_by in packets if said_by != sender]
     if rest:
-        client.engine.write(b"".join(rest))
+        _put(client, b"".join([packet.frame(client.namespace) for packet, _ in rest]), rest)
 
 
 def _drop(client: Client, backlog: int) -> None:

@@ -42,15 +42,7 @@ class Peers:
         if event.name not in (SPAWN, REMOVE):
             return False
         place = client.placed()
-        space = self.space(place)
-        entities, others = space.entities, space.clients.values()
-        name = entities.check(
-            place.subspace,
-            event,
-            moderates=place.authorization.role in MODERATING,
-            of_account=lambda: [other.sid for other in others if client.person and other.person == client.person],
-            of_address=lambda: [other.sid for other in others if other.home == client.home],
-        )
+        entities, name = self.space(place).entities, self.check_entity(client, event)
         owner = entities.owner_of(name)
         entities.apply(place.subspace, event)
         if event.name == SPAWN:
@@ -59,6 +51,19 @@ class Peers:
             self._publisher.remove_entity(place.space, name, owner)
         self.to_others(place, "entity-event", event, always=True)
         return True
+
+    def check_entity(self, client: Client, event: EntityEventOut) -> str:
+        """Returns the name of the entity that a spawn or removal is about. Raises as `share_entity` does."""
+        place = client.placed()
+        space = self.space(place)
+        others = space.clients.values()
+        return space.entities.check(
+            place.subspace,
+            event,
+            moderates=place.authorization.role in MODERATING,
+            of_account=lambda: [other.sid for other in others if client.person and other.person == client.person],
+            of_address=lambda: [other.sid for other in others if other.home == client.home],
+        )
 
     def to_others(self, place: Place, event: str, payload: Any, *, always: bool = False) -> None:
         """Sends to everyone else in the sender's subspace; with `always` also where no other replica is known to be."""

@@ -107,11 +107,12 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
     _web_socket: DirectWebSocket | None = None
     _polling = False
     _gate: FloodGate | None = None
+    _queued = 0  # bytes of messages that a client which polls has yet to fetch
 
     @property
     def backlog(self) -> int:
-        """Bytes written and not yet taken by the kernel."""
-        return self.transport.get_write_buffer_size() if self.transport else 0
+        """Bytes written and not yet taken by the kernel, or not yet fetched by a client that polls."""
+        return self.transport.get_write_buffer_size() if self.transport else self._queued
 
     def write(self, data: bytes) -> None:
         """Writes whole frames to an upgraded socket. uvloop raises on a closed transport: nothing to do."""
@@ -139,6 +140,7 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
     def queue_message(self, text: str) -> None:
         """Queues one message for a socket that polls or is upgrading."""
         if self.queue.qsize() < MAX_QUEUED:
+            self._queued += len(text)
             self.queue.put_nowait(Packet(MESSAGE, text))
         else:
             self.drop()
@@ -178,17 +180,25 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
         finally:
             self._polling = False
 
+    async def poll(self) -> Any:
+        """Waits for packets, and returns all there are."""
+        packets = await super().poll()
+        self._queued = 0
+        return packets
+
     async def handle_post_request(self, environ: dict[str, Any]) -> None:
         """Raises `EngineIOError` for what cannot be read: the client ends, and the answer is 400."""
         body = await read_body(environ["aiohttp.request"], self.server.max_http_buffer_size)
         if not await self._let_in(len(body), body.count(SEPARATOR) + 1):
             return
         for pkt in decode_payload(body):
-            if not self._is_gone:
+            if not self.is_gone:
                 await self.receive(pkt)
 
     async def send(self, pkt: Packet) -> None:
-        if self.transport is None:
+        if self.transport is None and self.queue.qsize() >= MAX_QUEUED:  # acks of one who asks and never polls
+            self.drop()
+        elif self.transport is None:
             await super().send(pkt)
         elif await self.check_ping_timeout():
             self._write_packet(pkt)
@@ -246,6 +256,7 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
             self.queue.task_done()
             if waiting is not None:
                 self._write_packet(waiting)
+        self._queued = 0
 
     async def _let_in(self, size: int, packets: int = 1) -> bool:
         """Counts packets before they are read, and reads none of a client that does not read what it is sent.
@@ -256,17 +267,18 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
         if self._gate is None:
             self._gate = FloodGate(self.server.rate_limit_factor, warn=partial(self.write, _FLOODING))
         is_good = await self._gate.let_in(size, packets)
-        while is_good and not self._is_gone and self.backlog > MOST_UNREAD:  # noqa: ASYNC110  no event tells of it
+        while is_good and not self.is_gone and self.transport and self.backlog > MOST_UNREAD:  # noqa: ASYNC110  no event tells of it
             await asyncio.sleep(UNREAD_PAUSE)
-        if is_good or self._is_gone:
-            return not self._is_gone
+        if is_good or self.is_gone:
+            return not self.is_gone
         _log.warning("Socket dropped: it floods", sid=self.sid)
         DROPPED.labels(RATE_LIMITED.code).inc()
         self.drop(_FLOODING)
         return False
 
     @property
-    def _is_gone(self) -> bool:
+    def is_gone(self) -> bool:
+        """Returns whether the connection is closed, or about to be."""
         return self.closed or self.closing or (self.transport is not None and self.transport.is_closing())
 
     async def _take(self, message: WSMessage, response: web.WebSocketResponse) -> bool:

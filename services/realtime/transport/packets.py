@@ -14,11 +14,12 @@ NAMESPACES = (DEFAULT_NAMESPACE, "/socket.io/")  # `io('wss://host/socket.io/')`
 class Packet:
     """A packet (Socket.IO protocol 5). The bytes of each namespace are made when first needed."""
 
-    __slots__ = ("_body", "_frames", "_kind")
+    __slots__ = ("_body", "_frames", "_kind", "_texts")
 
     def __init__(self, kind: bytes, body: bytes) -> None:
         self._kind, self._body = kind, body
         self._frames: dict[str, bytes] = {}
+        self._texts: dict[str, str] = {}
 
     def frame(self, namespace: str) -> bytes:
         """Returns the whole WebSocket frame, an Engine.IO MESSAGE."""
@@ -29,7 +30,10 @@ class Packet:
 
     def text(self, namespace: str) -> str:
         """Returns the packet without framing and Engine.IO type, for a socket that polls."""
-        return (self._kind + prefix(namespace) + self._body).decode()
+        made = self._texts.get(namespace)
+        if made is None:
+            made = self._texts[namespace] = (self._kind + prefix(namespace) + self._body).decode()
+        return made
 
     def send(self, socket: DirectSocket, namespace: str) -> None:
         """Sends it to one socket, at once."""

@@ -62,3 +62,19 @@ def test_a_second_without_a_refusal_begins_anew() -> None:
             assert not insistence.refused()
             clock.now += 1
         clock.now += 1
+
+
+def test_who_has_more_taken_than_refused_is_hasty_and_does_not_insist() -> None:
+    clock = Clock()
+    insistence = Insistence(clock)
+    for _ in range(3 * MOST_REFUSED):
+        for _ in range(20):
+            insistence.taken()
+        assert [insistence.refused() for _ in range(20)] == [False] * 20
+        clock.now += 1
+
+
+def test_what_is_kept_for_others_is_spent_by_none_but_them() -> None:
+    budget = Budget(4, clock=Clock())
+    assert [budget.has_spent(0.5) or budget.exceeded() for _ in range(4)] == [False, False, True, True]
+    assert [budget.exceeded() for _ in range(3)] == [False, False, True]

@@ -7,7 +7,7 @@ import msgspec
 
 from libs.common.identity import guest_identity
 from libs.common.tokens import Token
-from services.realtime.rooms.client import MAX_GUEST_BACKLOG, Client
+from services.realtime.rooms.client import MAX_GUEST_BACKLOG, MAX_POLLED_BACKLOG, Client
 from services.realtime.rooms.room import LONGEST_CORK, Room
 from services.realtime.transport.engine import DirectSocket
 from services.realtime.transport.packets import EventPacket
@@ -76,6 +76,30 @@ async def test_a_socket_that_leaves_too_much_unread_is_dropped_and_the_others_go
     assert (slow.dropped, slow.writes) == (True, [])
     assert b"too_slow" in slow.farewell[0]
     assert (fine.dropped, heard(fine)) == (False, [1])
+
+
+async def test_a_socket_that_polls_and_never_fetches_is_dropped_as_any_other_that_leaves_too_much_unread() -> None:
+    room = Room()
+    polls, fine = member(room, "polls", Engine(polls=True)), member(room, "fine", Engine())
+    for _ in range(2):
+        room.post(EventPacket("e", "x" * (MAX_POLLED_BACKLOG // 2)))
+        room.flush()
+    assert not polls.dropped
+    room.post(EventPacket("e", 1))
+    room.flush()
+    assert (polls.dropped, len(polls.queued)) == (True, 2)
+    assert (fine.dropped, heard(fine)[-1]) == (False, 1)
+
+
+async def test_what_one_sender_has_a_socket_that_polls_leave_unfetched_is_left_out() -> None:
+    room = Room()
+    polls = member(room, "polls", Engine(polls=True))
+    for _ in range(4):
+        room.post(EventPacket("e", "x" * (MAX_POLLED_BACKLOG // 2)), sender="loud")
+        room.flush()
+    room.post(EventPacket("e", 1))
+    room.flush()
+    assert (polls.dropped, len(polls.queued), polls.queued[-1]) == (False, 3, '2["e",1]')
 
 
 class SlowEngine(Engine):
