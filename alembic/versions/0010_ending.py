@@ -49,6 +49,10 @@ def upgrade() -> None:
     op.add_column("space_counters", moment)
     op.create_index("ix_event_log_stays", "event_log", ["occurred_at"], postgresql_where=sa.text(STAYS))
     op.create_index("ix_presence_sessions_left_at", "presence_sessions", ["left_at"])
+    op.drop_index("ix_space_moves_to", "space_moves")
+    for end in ("from", "to"):  # a day's first ways from a space, and to it
+        key = [f"{end}_type", f"{end}_id", "day", sa.text("times DESC")]
+        op.create_index(f"ix_space_moves_{end}", "space_moves", key)
     bodies = (DELETE_EVENTS.format(which="true"), DELETE_EVENTS.format(which=STAYS), DELETE_COUNTERS)
     for function, body in zip(FUNCTIONS, bodies, strict=True):
         named = function.replace("(timestamptz, int)", "(before timestamptz, most int)")
@@ -60,6 +64,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     for function in FUNCTIONS:
         op.execute(f"DROP FUNCTION {function}")
+    op.drop_index("ix_space_moves_from", "space_moves")
+    op.drop_index("ix_space_moves_to", "space_moves")
+    op.create_index("ix_space_moves_to", "space_moves", ["to_type", "to_id", "day"])
     op.drop_index("ix_presence_sessions_left_at", "presence_sessions")
     op.drop_index("ix_event_log_stays", "event_log")
     op.drop_column("space_counters", "used_at")

@@ -187,18 +187,18 @@ async def test_who_shows_another_token_is_not_there_any_more_as_who_they_were(
 
 async def test_a_guest_is_banned_by_one_socket_and_goes_with_all(stack: Stack, rest: Rest, node: Node) -> None:
     space, token = event("live-guest"), await guest(rest)
-    people = await scene(stack, node, space, token, await guest(rest))
+    people = await scene(stack, node, space, token, await rest.token("carol"))
     await act(rest, "POST", path(space, "/bans"), {"socket_id": people.going[1].sid, "reason": "spam"})
     await people.they_go("banned", "spam")
     await refused_everywhere(stack, rest, node, space, token, "banned")
 
 
-async def test_an_address_range_hits_all_who_come_from_it_but_not_who_outranks_it(
+async def test_an_address_hits_all_who_come_from_it_but_not_who_outranks_it(
     stack: Stack, rest: Rest, node: Node
 ) -> None:
     moderator, token = await rest.token("bob"), await guest(rest)
     people = await scene(stack, node, PHOTO, token, await rest.token("alice"))
-    body = {"address": "127.0.0.0/16", "reason": "a flood"}
+    body = {"address": "127.0.0.1", "reason": "a flood"}
     await act(rest, "POST", path(PHOTO, "/bans"), body, moderator)
     try:
         await people.they_go("banned")

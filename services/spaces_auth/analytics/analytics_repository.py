@@ -1,7 +1,7 @@
 """SQL of the five views over the sums by day (see `libs/common/db/models/spaces.py`), and of counting a report.
 
-The last `days` days end today (UTC). None of it reads what a single person did, and an operator's lists of many days
-do not read every space: a space is in one if it is among the first `DAILY` of one of the days. The numbers are exact.
+The last `days` days end today (UTC). None of it reads what a single person did, and a list of `limit` spaces or ways
+does not read all of them: one is in it if it is among the first `limit` of one of the days. The numbers are exact.
 """
 
 from typing import Any
@@ -22,20 +22,74 @@ from libs.common.spaces import SpaceKey
 
 _RECENT = "day > (now() AT TIME ZONE 'UTC')::date - cast(:days AS int)"
 _OF_SCOPE = "(space_type, space_id) = (:space_type, :space_id)"  # a space, or the sums of all where both are empty
-DAILY = 200  # first spaces, documents or ways of a day, among which an operator's lists are made: a whole page
-_FIRST_OF_EACH_DAY = f"""
-JOIN (SELECT DISTINCT {{key}} FROM generate_series(0, cast(:days AS int) - 1) AS ago, LATERAL (
-  SELECT {{key}} FROM {{table}} WHERE day = (now() AT TIME ZONE 'UTC')::date - ago {{only}}
-  ORDER BY {{rank}} DESC LIMIT {DAILY}) AS of_day) AS found USING ({{key}}) WHERE true
-"""  # noqa: S608  names and conditions of ours
-_OF_ONE = f"WHERE {_OF_SCOPE}"
+_SPACE, _WAY = "space_type, space_id", "from_type, from_id, to_type, to_id"
 
+# The sums of `found`, each read by its key: a plan of another kind would read every row of the days.
 _SUMMED = """
-SELECT space_type, space_id, sum(visits)::bigint AS visits, sum(last_visitors)::bigint AS people,
-  sum(messages)::bigint AS messages
-FROM space_days {which} AND {recent} GROUP BY space_type, space_id
-ORDER BY people DESC, visits DESC, space_type, space_id LIMIT :limit
+SELECT {shown}, sums.* FROM {found} AS found, LATERAL (
+  SELECT {sums} FROM {table} AS summed WHERE ({summed_key}) = ({found_key}) AND {recent}
+) AS sums
 """
+_FIRST_OF_EACH_DAY = """
+(SELECT DISTINCT {key} FROM generate_series(0, cast(:days AS int) - 1) AS ago, LATERAL ({of_day}) AS of_day)
+"""
+_TODAY_LESS = "day = (now() AT TIME ZONE 'UTC')::date - ago"
+_POPULARITY = """sum(visits)::bigint AS visits, sum(last_visitors)::bigint AS people,
+  sum(messages)::bigint AS messages"""
+_DOCUMENT = """sum(visits)::bigint AS visits, sum(last_people)::bigint AS people, sum(comments)::bigint AS comments,
+  sum(last_writers)::bigint AS commenters"""
+_MOVES = "sum(times)::bigint AS times, sum(last_people)::bigint AS people"
+_ONE = "(SELECT cast(:space_type AS text) AS space_type, cast(:space_id AS text) AS space_id)"
+
+
+def _summed(table: str, key: str, sums: str, found: str, shown: str = "") -> str:
+    names = key.split(", ")
+    summed_key, found_key = (", ".join(f"{of}.{name}" for name in names) for of in ("summed", "found"))
+    return _SUMMED.format(
+        shown=shown or key,
+        table=table,
+        sums=sums,
+        found=found,
+        summed_key=summed_key,
+        found_key=found_key,
+        recent=_RECENT,
+    )
+
+
+def _days_first(key: str, *of_day: str) -> str:
+    """Returns what is among the first `limit` of any of the days, in one of the ways that a day is read."""
+    return _FIRST_OF_EACH_DAY.format(key=key, of_day=" UNION ALL ".join(f"({read} LIMIT :limit)" for read in of_day))
+
+
+def _spaces_of_a_day(only: str) -> str:
+    return f"SELECT {_SPACE} FROM space_days WHERE {_TODAY_LESS} AND {only} ORDER BY people DESC"  # noqa: S608
+
+
+def _ways_of_a_day(near: str, far: str) -> str:
+    """Returns the ways that have the space at their `near` end and lead to or from a space that everybody may see."""
+    return f"""SELECT {_WAY} FROM space_moves WHERE {_TODAY_LESS}
+      AND ({near}_type, {near}_id) = (:space_type, :space_id)
+      AND NOT ({far}_type = 'post' AND NOT EXISTS (SELECT 1 FROM posts WHERE author = split_part({far}_id, '/', 1)
+        AND permlink = split_part({far}_id, '/', 2) AND NOT hidden AND NOT flagged))
+      AND NOT ({far}_type = 'document' AND NOT EXISTS (SELECT 1 FROM collaboration_documents d
+        WHERE d.space_id = {far}_id AND is_public AND NOT is_deleted))
+      ORDER BY times DESC"""  # noqa: S608
+
+
+_POPULAR_ORDER = "ORDER BY people DESC, visits DESC, space_type, space_id LIMIT :limit"
+_POPULAR_OF_SPACE = f"{_summed('space_days', _SPACE, _POPULARITY, _ONE)} WHERE visits IS NOT NULL {_POPULAR_ORDER}"
+_POPULAR_FOUND = _days_first(_SPACE, _spaces_of_a_day("space_id <> ''"))
+_POPULAR = f"{_summed('space_days', _SPACE, _POPULARITY, _POPULAR_FOUND)} {_POPULAR_ORDER}"
+_DOCUMENTS_ORDER = "ORDER BY people DESC, comments DESC, space_id LIMIT :limit"
+_DOCUMENTS_OF_SPACE = f"""{_summed("space_days", _SPACE, _DOCUMENT, _ONE, "space_id")}
+WHERE space_type = 'document' AND visits IS NOT NULL {_DOCUMENTS_ORDER}"""
+_DOCUMENTS_FOUND = _days_first(_SPACE, _spaces_of_a_day("space_type = 'document'"))
+_DOCUMENTS = f"{_summed('space_days', _SPACE, _DOCUMENT, _DOCUMENTS_FOUND, 'space_id')} {_DOCUMENTS_ORDER}"
+_MOVEMENT_ORDER = f"ORDER BY times DESC, {_WAY} LIMIT :limit"
+_WAYS_FOUND = _days_first(_WAY, f"SELECT {_WAY} FROM space_moves WHERE {_TODAY_LESS} ORDER BY times DESC")  # noqa: S608
+_MOVEMENT = f"{_summed('space_moves', _WAY, _MOVES, _WAYS_FOUND)} {_MOVEMENT_ORDER}"
+_WAYS_OF_SPACE = _days_first(_WAY, _ways_of_a_day("from", "to"), _ways_of_a_day("to", "from"))
+_MOVEMENT_OF_SPACE = f"{_summed('space_moves', _WAY, _MOVES, _WAYS_OF_SPACE)} {_MOVEMENT_ORDER}"
 _ENGAGEMENT = f"""
 SELECT day, visits, people, messages, reactions, stay_seconds::float8 / nullif(stays, 0) AS stay_seconds
 FROM space_days WHERE {_RECENT} AND {_OF_SCOPE} ORDER BY day
@@ -63,38 +117,6 @@ SELECT day, sum(reports)::bigint AS attempts,
   min(medians.milliseconds) AS milliseconds
 FROM counted LEFT JOIN medians USING (day) GROUP BY day ORDER BY day
 """  # noqa: S608
-_SUMMED_DOCUMENTS = """
-SELECT space_id, sum(visits)::bigint AS visits, sum(last_people)::bigint AS people, sum(comments)::bigint AS comments,
-  sum(last_writers)::bigint AS commenters
-FROM space_days {which} AND space_type = 'document' AND {recent} GROUP BY space_id
-ORDER BY people DESC, comments DESC, space_id LIMIT :limit
-"""
-_WAYS = "from_type, from_id, to_type, to_id"
-_SUMMED_WAYS = f"""
-SELECT {_WAYS}, sum(times)::bigint AS times, sum(last_people)::bigint AS people
-FROM space_moves {{which}} AND {_RECENT} GROUP BY {_WAYS}
-ORDER BY times DESC, {_WAYS} LIMIT :limit
-"""  # noqa: S608
-# The ways are put in order before it is asked which may be shown (OFFSET 0 keeps it so): that ends at the limit.
-_MOVEMENT_OF_SPACE = f"""
-SELECT {_WAYS}, times, people FROM (
-  SELECT {_WAYS}, sum(times)::bigint AS times, sum(last_people)::bigint AS people FROM (
-    SELECT * FROM space_moves
-    WHERE (from_type, from_id) = (:space_type, :space_id) AND {_RECENT}
-    UNION ALL
-    SELECT * FROM space_moves
-    WHERE (to_type, to_id) = (:space_type, :space_id) AND {_RECENT}
-  ) AS moves GROUP BY {_WAYS} ORDER BY times DESC, {_WAYS} OFFSET 0
-) AS ways, LATERAL (
-  SELECT CASE WHEN (from_type, from_id) = (:space_type, :space_id) THEN to_type ELSE from_type END AS t,
-    CASE WHEN (from_type, from_id) = (:space_type, :space_id) THEN to_id ELSE from_id END AS i
-) AS other
-WHERE NOT (t = 'post' AND NOT EXISTS (SELECT 1 FROM posts WHERE author = split_part(i, '/', 1)
-    AND permlink = split_part(i, '/', 2) AND NOT hidden AND NOT flagged))
-  AND NOT (t = 'document' AND NOT EXISTS (SELECT 1 FROM collaboration_documents d
-    WHERE d.space_id = i AND is_public AND NOT is_deleted))
-ORDER BY times DESC, {_WAYS} LIMIT :limit
-"""  # noqa: S608
 _REPORT = text("""
 INSERT INTO webrtc_days AS w (space_type, space_id, day, outcome, path, media, milliseconds, reports)
 SELECT space_type, space_id, (now() AT TIME ZONE 'UTC')::date, :outcome, :path, :media, :milliseconds, 1
@@ -102,20 +124,6 @@ FROM unnest(cast(:types AS text[]), cast(:ids AS text[])) AS scope(space_type, s
 ON CONFLICT (space_type, space_id, day, outcome, path, media, milliseconds) DO UPDATE SET reports = w.reports + 1
 """)
 UNSAID = -1  # milliseconds that nobody reported
-_KEY = "space_type, space_id"
-
-
-def _among(table: str, key: str, rank: str, only: str = "") -> str:
-    return _FIRST_OF_EACH_DAY.format(table=table, key=key, rank=rank, only=only)
-
-
-_POPULAR = _SUMMED.format(recent=_RECENT, which=_among("space_days", _KEY, "people", "AND space_id <> ''"))
-_POPULAR_OF_SPACE = _SUMMED.format(recent=_RECENT, which=_OF_ONE)
-_DOCUMENTS = _SUMMED_DOCUMENTS.format(
-    recent=_RECENT, which=_among("space_days", _KEY, "people", "AND space_type = 'document'")
-)
-_DOCUMENTS_OF_SPACE = _SUMMED_DOCUMENTS.format(recent=_RECENT, which=_OF_ONE)
-_MOVEMENT = _SUMMED_WAYS.format(which=_among("space_moves", _WAYS, "times"))
 
 
 async def popular(connection: AsyncConnection, space: SpaceKey | None, query: AnalyticsQuery) -> list[SpacePopularity]:

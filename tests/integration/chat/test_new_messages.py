@@ -143,9 +143,9 @@ async def test_a_hidden_space_answers_as_one_that_does_not_exist(world: World, s
 @pytest.mark.parametrize(
     "request_",
     [
-        {"content": "x" * 2001}, {"content": "a\x00b"}, {"message_type": "A b"}, {"subspace": "a/b"},
-        {"message_type": "system"}, {"parent_message_id": "nonsense"}, {"client_message_id": "x" * 129},
-        {"client_message_id": "\x00"},
+        {"content": "x" * 2001}, {"content": "a\x00b"}, {"message_type": "A b"}, {"message_type": "system"},
+        {"subspace": "a/b"},
+        {"parent_message_id": "nonsense"}, {"client_message_id": "x" * 129}, {"client_message_id": "\x00"},
     ],
     ids=str,
 )  # fmt: skip

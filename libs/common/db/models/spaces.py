@@ -223,7 +223,8 @@ class SpaceMove(Base):
     __tablename__ = "space_moves"
     __table_args__ = (
         Index("ix_space_moves_times", "day", text("times DESC")),
-        Index("ix_space_moves_to", "to_type", "to_id", "day"),
+        Index("ix_space_moves_from", "from_type", "from_id", "day", text("times DESC")),
+        Index("ix_space_moves_to", "to_type", "to_id", "day", text("times DESC")),
     )
 
     from_type: Mapped[str] = mapped_column(primary_key=True)
