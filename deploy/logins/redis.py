@@ -39,12 +39,12 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     ),
     "spaces_auth": (
         (
-            *("%R~{*}:members", "~{*}:addresses", "%R~presence:active", *EPOCH_KEYS),
+            *("%R~{*}:members", "~{*}:address:*", "%R~presence:active", *EPOCH_KEYS),
             *("~auth:challenge:*", "~auth:denied:*", "~auth:logouts", "~hive:authority:*"),
         ),
         (),
         (
-            *(*EPOCHS, "getdel", "hget", "hset", "hlen", "hvals", "zrevrange", "xadd"),
+            *(*EPOCHS, "getdel", "hget", "hlen", "hvals", "zrevrange", "xadd"),
             *("multi", "exec", "discard"),
         ),
     ),

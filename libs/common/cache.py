@@ -8,11 +8,11 @@ Redis Cluster. Keys of a replica carry `{replica:id}`.
 | `{space}:members` | hash | socket id → member record (JSON) | while anyone is there |
 | `{space}:owners` | set | socket ids of members who spawned entities | while anyone is there |
 | `{space}:entities:<socket id>` | hash | subspace:entity id → spawned entity (JSON) | while its owner is there |
-| `{space}:dropped` | hash | person → socket id of a connection that broke | the grace period |
+| `{space}:dropped` | hash | person → socket id of a connection that broke | the grace period, each |
 | `{space}:version` | string | presence version, raised by every join and leave | 1 h after the last member left |
 | `{space}:epoch` | string | access epoch, raised by bans, revocations, settings | 6 h after it was set |
 | `{space}:epoch_seq` | string | `seq` of the last event that raised it | as long |
-| `{space}:addresses` | hash | `Identity.key` → the address it came from last, for bans | 2 h after the last join |
+| `{space}:address:*` | string | the address that an `Identity.key` came from last, for bans | 2 h after its last join |
 | `{space}:wire` | channel | frames between replicas: presence, poses, durable events | - |
 | `presence:replicas` | sorted set | replica id → lease expiry (Redis time, ms) | - |
 | `presence:active` | sorted set | space → sockets in it; the popular-spaces cache | - |
@@ -78,8 +78,9 @@ def epoch_seq(space: SpaceKey) -> str:
     return f"{{{space}}}:epoch_seq"
 
 
-def addresses(space: SpaceKey) -> str:
-    return f"{{{space}}}:addresses"
+def address(space: SpaceKey, person: str) -> str:
+    """Returns the key of one `Identity.key`: fields of a hash have no end of their own."""
+    return f"{{{space}}}:address:{person}"
 
 
 def entity_owners(space: SpaceKey) -> str:

@@ -34,7 +34,7 @@ async def two_clients(stack: Stack, node: Node, space: str) -> tuple[Client, Cli
 @contextlib.asynccontextmanager
 async def stuck_chat(stack: Stack) -> AsyncIterator[asyncio.subprocess.Process]:
     """The chat service that hangs before it publishes; it has connected when the block begins."""
-    environment = {**os.environ, **stack.settings, "PRESENCE_OPS_PORT": "0"}
+    environment = {**os.environ, **stack.settings_of("chat"), "PRESENCE_OPS_PORT": "0"}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.faults.stuck_chat",
         cwd=REPOSITORY, env=environment, stdout=asyncio.subprocess.PIPE,

@@ -29,7 +29,7 @@ WRITERS = {
     cache.entity_owners(SPACE): {"realtime"},
     cache.version(SPACE): {"realtime"},
     cache.epoch(SPACE): {"spaces_auth", "sync_worker", "realtime"},
-    cache.addresses(SPACE): {"spaces_auth"},
+    cache.address(SPACE, "guest:x"): {"spaces_auth"},
     cache.replica_spaces("r1-5f3a"): {"realtime"},
     cache.REPLICAS: {"realtime"},
     cache.denied("a-token"): {"spaces_auth"},

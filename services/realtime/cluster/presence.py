@@ -100,6 +100,11 @@ _UPDATE = f"""{cache.EVEN_WHEN_FULL}
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
 """
 
+# KEYS: dropped. ARGV: person, socket id. A later connection of the person that broke stays.
+_UNMARK = f"""{cache.EVEN_WHEN_FULL}
+if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end
+"""
+
 # KEYS: the popular spaces. ARGV: space, members.
 _SHOW_COUNT = f"""{cache.EVEN_WHEN_FULL}
 if ARGV[2] == '0' then redis.call('ZREM', KEYS[1], ARGV[1]) else redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1]) end
@@ -176,6 +181,7 @@ class Presence:
         self._leave = redis.register_script(_LEAVE)
         self._drop = redis.register_script(_DROP_ENTITIES)
         self._update = redis.register_script(_UPDATE)
+        self._unmark = redis.register_script(_UNMARK)
         self._show = redis.register_script(_SHOW_COUNT)
         self._renew = redis.register_script(_RENEW)
         self._expired = redis.register_script(_EXPIRED)
@@ -220,6 +226,11 @@ class Presence:
                 pipe.hset(cache.dropped(space), person, socket_id)
                 pipe.pexpire(cache.dropped(space), round(seconds * 1000))
                 await pipe.execute()
+
+    async def unmark_dropped(self, space: SpaceKey, person: str, socket_id: str) -> None:
+        """Forgets a connection whose person did not come back: others that break keep the whole hash alive."""
+        with cache.redis_unavailable():
+            await self._unmark(keys=[cache.dropped(space)], args=[person, socket_id])
 
     async def leave(self, space: SpaceKey, socket_ids: list[str], reason: str) -> list[Member]:
         """Removes members, announces it, and returns those that were really there."""

@@ -44,7 +44,7 @@ class Grace:
     async def begin(self, space: SpaceKey, member: Member, person: str) -> None:
         """Keeps the member for a while; then it leaves. Returns once every replica can know of it."""
         self._departure.expect(space)
-        task = asyncio.create_task(self._keep(space, member))
+        task = asyncio.create_task(self._keep(space, member, person))
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
         try:
@@ -52,6 +52,10 @@ class Grace:
         except PresenceError as error:
             _log.warning("nobody can take this connection's place", socket_id=member.socket_id, error=str(error))
 
-    async def _keep(self, space: SpaceKey, member: Member) -> None:
+    async def _keep(self, space: SpaceKey, member: Member, person: str) -> None:
         await asyncio.sleep(self._seconds)
         await self._departure.leave(space, member, "disconnected")
+        try:
+            await self._presence.unmark_dropped(space, person, member.socket_id)
+        except PresenceError as error:  # it ends with the hash
+            _log.debug("a broken connection is remembered", socket_id=member.socket_id, error=str(error))

@@ -119,7 +119,8 @@ def _write_rest(client: Client, pending: Pending) -> None:
 def write(client: Client, data: bytes, packets: Pending) -> None:
     """Writes `data`, the frames of `packets`. A client that has too much unread is dropped, and only that one.
 
-    If one sender made most of it, the client stays: the packets of that sender are left out, and it pays.
+    If one sender made most of it and the client reads, the client stays: the packets of that sender are left out, and
+    it pays.
     """
     if client.engine.is_gone:
         return
@@ -130,6 +131,8 @@ def write(client: Client, data: bytes, packets: Pending) -> None:
         client.unread.add(packets, client.namespace)
     if not client.is_too_slow(backlog):
         _put(client, data, packets)
+    elif client.unread.is_stalled(backlog):
+        _drop(client, backlog)
     elif (most := client.unread.most_of(backlog)) and not client.is_too_slow(backlog - most[1]):
         _write_without(client, packets, *most)
     else:
@@ -137,6 +140,7 @@ def write(client: Client, data: bytes, packets: Pending) -> None:
 
 
 def _put(client: Client, data: bytes, packets: Pending) -> None:
+    client.unread.written += len(data) if client.engine.backlog else 0
     if client.engine.transport is not None:
         client.engine.write(data)
         return

@@ -88,5 +88,5 @@ async def find(redis: Redis, space: SpaceKey, request: Any) -> Subject:
 async def address_of(redis: Redis, space: SpaceKey, subject: Subject) -> Subject | None:
     """Returns the range that the person came from last; None if that is not known."""
     with cache.redis_unavailable():
-        stored: Any = await redis.hget(cache.addresses(space), f"{subject.kind}:{subject.id}")
+        stored: Any = await redis.get(cache.address(space, f"{subject.kind}:{subject.id}"))
     return Subject("address", parse_range(stored.decode())) if stored else None

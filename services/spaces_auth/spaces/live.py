@@ -57,11 +57,11 @@ async def sockets_of(redis: Redis, space: SpaceKey, identity: Identity) -> int:
 
 async def note_addresses(redis: Redis, space: SpaceKey, entering: Mapping[str, str]) -> None:
     """Keeps the address of each `Identity.key` for a while, so that a moderator can ban it without seeing it."""
-    known: dict[Any, Any] = {key: address for key, address in entering.items() if address}
+    known = {key: address for key, address in entering.items() if address}
     if known:
         async with redis.pipeline(transaction=False) as pipe:
-            pipe.hset(cache.addresses(space), mapping=known)
-            pipe.expire(cache.addresses(space), cache.ADDRESSES_SECONDS)
+            for key, address in known.items():
+                pipe.set(cache.address(space, key), address, ex=cache.ADDRESSES_SECONDS)
             await pipe.execute()
 
 

@@ -1,5 +1,6 @@
 """One Caddyfile, valid for a laptop and for a domain, that sends every request where it belongs."""
 
+import asyncio
 import json
 import subprocess
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -157,3 +158,12 @@ async def test_new_sockets_pass_over_a_dead_replica(caddy_server: Caddy) -> None
                 assert (await answer.json())["who"] == "r1"
         async with session.get("/socket.io/?EIO=4&sid=r2-abc") as answer:
             assert answer.status == 502
+
+
+async def test_half_a_request_is_not_waited_for(caddy_server: Caddy) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", caddy_server.port)
+    writer.write(b"GET /api/spaces HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+    await writer.drain()
+    async with asyncio.timeout(60):
+        await reader.read()
+    writer.close()

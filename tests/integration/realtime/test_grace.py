@@ -1,8 +1,17 @@
 """A connection that broke: its member stays for a while, and its person's next connection takes the place."""
 
+from functools import partial
+
+from redis.asyncio import Redis
+
+from libs.common import cache
 from tests.integration.realtime.people import guest, stranger
 from tests.integration.realtime.world import HALL, PATIENCE, World, running
 from tests.support.waiting import eventually
+
+
+async def is_forgotten(redis: Redis) -> bool:
+    return not await redis.exists(cache.dropped(HALL))
 
 
 async def test_a_drop_keeps_the_member_and_nobody_hears_of_it(world: World) -> None:
@@ -51,6 +60,17 @@ async def test_a_place_that_was_taken_over_is_not_left_when_the_grace_period_end
         assert world.leaves_heard_by("bob") == [("ann", "replaced"), ("zoe", "disconnected")]
         assert set(await world.members()) == {"ann2", "bob"}
         assert [report for report in await world.reports() if report[:2] == ("leave", "ann2")] == []
+
+
+async def test_who_did_not_come_back_is_not_remembered_though_others_drop(redis_url: str) -> None:
+    async with running(redis_url, grace=0.1) as world:
+        await world.join("bob")
+        for name in ("ann", "zoe"):
+            await world.join(name)
+            await world.drop(name)
+        await eventually(lambda: len(world.leaves_heard_by("bob")) == 2, PATIENCE)
+        async with Redis.from_url(redis_url) as redis:
+            await eventually(partial(is_forgotten, redis), PATIENCE)
 
 
 async def test_whoever_does_not_come_back_has_left_as_disconnected(redis_url: str) -> None:

@@ -168,6 +168,14 @@ async def test_what_a_visit_makes_in_redis_ends(world: World) -> None:
         assert 0 < await world.redis.redis.ttl(key) <= cache.EPOCH_SECONDS
 
 
+async def test_who_was_let_in_before_a_ban_does_not_bring_the_epoch_of_that_moment_back(world: World) -> None:
+    redis = world.redis.redis
+    read = await cache.read_epoch(redis, PHOTO)
+    raised = await cache.raise_epoch(redis, PHOTO)
+    await cache.keep_epoch(redis, PHOTO, read)
+    assert await cache.read_epoch(redis, PHOTO) == raised > read
+
+
 async def test_an_epoch_that_redis_lost_is_one_that_no_admission_has(world: World) -> None:
     before = (await world.review_entry(PHOTO, "dave")).epoch
     await cache.raise_epoch(world.redis.redis, PHOTO)

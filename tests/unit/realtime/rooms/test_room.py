@@ -4,11 +4,13 @@ import asyncio
 from typing import Any, cast
 
 import msgspec
+import pytest
 
 from libs.common.identity import guest_identity
 from libs.common.tokens import Token
 from services.realtime.rooms.client import MAX_GUEST_BACKLOG, MAX_POLLED_BACKLOG, Client
 from services.realtime.rooms.room import LONGEST_CORK, Room
+from services.realtime.rooms.unread import LEAST_LINE
 from services.realtime.transport.engine import DirectSocket
 from services.realtime.transport.packets import EventPacket
 from tests.support.clock import Clock
@@ -100,6 +102,34 @@ async def test_what_one_sender_has_a_socket_that_polls_leave_unfetched_is_left_o
     room.post(EventPacket("e", 1))
     room.flush()
     assert (polls.dropped, len(polls.queued), polls.queued[-1]) == (False, 3, '2["e",1]')
+
+
+class Line(Engine):
+    """Takes so many bytes of its backlog each second."""
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self.backlog += len(data)
+
+    def take(self, size: int) -> None:
+        self.backlog = max(self.backlog - size, 0)
+
+
+@pytest.mark.parametrize(("line", "is_dropped"), [(0, True), (LEAST_LINE // 2, True), (4 * LEAST_LINE, False)])
+async def test_who_stops_reading_is_dropped_and_silences_nobody_and_a_slow_line_is_spared(
+    line: int, is_dropped: bool
+) -> None:
+    room, clock, engine, blamed = Room(), Clock(), Line(), list[str]()
+    client = Client("guest", "/", cast("DirectSocket", engine), Token(guest_identity("g"), 2**40), "127.0.0.1", [])
+    client.blame = blamed.append
+    client.unread.clock = clock
+    room.add(client)
+    for _ in range(100):  # a tenth of a second each: a sender within its budget
+        room.post(EventPacket("broadcast", "x" * 2000 if is_dropped else "x" * 10_000), sender="speaker")
+        room.flush()
+        clock.now += 0.1
+        engine.take(line // 10)
+    assert (engine.dropped, bool(blamed)) == (is_dropped, not is_dropped)
 
 
 class SlowEngine(Engine):
