@@ -38,20 +38,24 @@ for i, owner in ipairs(ARGV) do
 end
 """
 
-# KEYS: members, version, epoch, dropped. ARGV: channel, timestamp, then for each: socket id, person, max, member.
-# Returns {epoch, used, answers}; an answer is 0 for a full space, else "" or the member that was replaced.
+# KEYS: members, version, epoch, dropped. ARGV: channel, timestamp, and of each: socket id, person, max, epoch, member.
+# Returns {epoch, used, answers}; an answer is 0 for a full space, 1 for one who was let in under another epoch, else ""
+# or the member that was replaced.
 _JOIN = (
     _NEXT_VERSION
     + """
 local used = redis.call('HLEN', KEYS[1])
+local epoch = tonumber(redis.call('GET', KEYS[3]) or '0')
 local answers, arrivals = {}, {}
-for i = 3, #ARGV, 4 do
-  local sid, person, max, member = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
+for i = 3, #ARGV, 5 do
+  local sid, person, max, member = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 4]
   local old = person ~= '' and redis.call('HGET', KEYS[4], person)
   local before = redis.call('HGET', KEYS[1], sid)
   if before then old = sid end
   local replaced = before or (old and redis.call('HGET', KEYS[1], old))
-  if not replaced and used >= max then
+  if ARGV[i + 3] ~= '' and tonumber(ARGV[i + 3]) ~= epoch then
+    table.insert(answers, 1)
+  elseif not replaced and used >= max then
     table.insert(answers, 0)
   else
     if old then redis.call('HDEL', KEYS[4], person) end
@@ -66,7 +70,7 @@ if #arrivals > 0 then
   redis.call('PUBLISH', ARGV[1], '{"type":"joined","version":' .. next_version(KEYS[2]) ..
     ',"arrivals":[' .. table.concat(arrivals, ',') .. '],"timestamp":"' .. ARGV[2] .. '"}')
 end
-return {tonumber(redis.call('GET', KEYS[3]) or '0'), used, answers}
+return {epoch, used, answers}
 """
 )
 
@@ -142,24 +146,30 @@ UNBOUNDED = 2**31  # members
 
 @dataclass(frozen=True, slots=True)
 class JoinRequest:
-    """`person` is an identity's key, or empty for one who cannot be known again."""
+    """`person` is an identity's key, or empty for one who cannot be known again.
+
+    `epoch` is the access epoch under which it was let in; None for one who was here already.
+    """
 
     member: Member
     person: str
     max_users: int
+    epoch: int | None = None
 
     @property
-    def arguments(self) -> tuple[str, str, int, bytes]:
+    def arguments(self) -> tuple[str, str, int, int | str, bytes]:
         """Returns the arguments that the script takes of each member."""
-        return self.member.socket_id, self.person, self.max_users, messages.encode(self.member)
+        epoch = "" if self.epoch is None else self.epoch
+        return self.member.socket_id, self.person, self.max_users, epoch, messages.encode(self.member)
 
 
 @dataclass(frozen=True, slots=True)
 class JoinResult:
-    """`replaced` is the member whose place was taken."""
+    """`replaced` is the member whose place was taken. `is_stale`: the access epoch is another, and nobody joined."""
 
     epoch: int
     replaced: Member | None
+    is_stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +200,8 @@ class Presence:
     async def join(self, space: SpaceKey, requests: Sequence[JoinRequest]) -> list[JoinResult | PresenceError]:
         """Adds members, announces them once, and gives each the space's access epoch, or `space_full`.
 
+        One who was let in under another epoch is not added.
+
         A person who comes back takes the place of the connection that broke. A socket that is known is announced as
         its own successor.
         """
@@ -202,10 +214,10 @@ class Presence:
                 args=[cache.wire(space), rfc3339(now()), *records],
             )
             await self._show_count(space, used)
-            replaced = [decode_member(answer) if answer else None for answer in answers]
+            replaced = [decode_member(answer) if answer not in (0, 1, b"") else None for answer in answers]
             await self._drop_entities(space, {old.socket_id for old in replaced if old})
         return [
-            _full(used, request.max_users) if answer == 0 else JoinResult(int(epoch), old)
+            _full(used, request.max_users) if answer == 0 else JoinResult(int(epoch), old, is_stale=answer == 1)
             for request, answer, old in zip(requests, answers, replaced, strict=True)
         ]
 

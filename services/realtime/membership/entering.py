@@ -35,13 +35,13 @@ from libs.common.contracts.members import Member
 from libs.common.contracts.presence import JoinSpace
 from libs.common.contracts.spaces import Authorization
 from libs.common.edge.commands import require_admission_to
-from libs.common.errors import FORBIDDEN, RATE_LIMITED, PresenceError
+from libs.common.errors import FORBIDDEN, RATE_LIMITED, UNAVAILABLE, PresenceError
 from libs.common.ids import new_id
 from libs.common.metrics import MEMBERS
 from libs.common.roles import MODERATING
 from libs.common.spaces import SpaceKey, check_subspace
 from libs.common.tasks.batching import Batches
-from services.realtime.cluster.presence import UNBOUNDED, JoinRequest, Presence
+from services.realtime.cluster.presence import UNBOUNDED, JoinRequest, JoinResult, Presence
 from services.realtime.membership.authorization import MOST_AT_ONCE, Authorizer
 from services.realtime.membership.departure import Departure
 from services.realtime.membership.door import Door
@@ -57,6 +57,7 @@ from services.realtime.space.held_spaces import HeldSpaces
 from services.realtime.space.inbox import Present
 from services.realtime.transport.packets import EventPacket
 
+MOST_TRIES = 5  # to join under an access epoch that moves
 INTEREST = "interest"  # the feature of clients that want near members often and far ones seldom
 
 
@@ -136,18 +137,28 @@ class Entering:
                 await self._held_spaces.release(space)
 
     async def _register(self, client: Client, space: HeldSpace) -> Place:
-        """Makes the client a member. The authorization must be of the epoch that joining found."""
+        """Makes the client a member, by an authorization of the epoch that joining finds: nobody is shown before."""
         place = client.placed()
-        moderates = place.authorization.role in MODERATING
-        space.require_subspace(client, place.subspace, moderates=moderates)
-        most = UNBOUNDED if moderates else place.authorization.max_users
-        joined = await self._join.do(space.key, JoinRequest(place.member, client.person, most))
-        if joined.epoch != place.authorization.epoch:  # a ban or a change of settings while it was entering
+        for _ in range(MOST_TRIES):
+            joined = await self._try_to_join(client, space, place)
+            if not joined.is_stale:
+                break
+            # A ban or a change of settings while it was entering.
             place.authorization = await self._authorizer.ask(client, space.key)
+            place.member.role = place.authorization.role
+        else:
+            raise PresenceError(UNAVAILABLE, "The space's access changes all the time.")
         if joined.replaced and joined.replaced.socket_id != place.member.socket_id:
             self._reporter.leave(space.key, joined.replaced, "replaced")
         self._reporter.join(space.key, place.member)
         return place
+
+    async def _try_to_join(self, client: Client, space: HeldSpace, place: Place) -> JoinResult:
+        authorization = place.authorization
+        moderates = authorization.role in MODERATING
+        space.require_subspace(client, place.subspace, moderates=moderates)
+        most = UNBOUNDED if moderates else authorization.max_users
+        return await self._join.do(space.key, JoinRequest(place.member, client.person, most, authorization.epoch))
 
     async def _welcome(
         self, client: Client, space: HeldSpace, place: Place, snapshot: Snapshot, after_seq: int | None

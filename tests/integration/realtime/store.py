@@ -62,6 +62,7 @@ class Store:
         self.asked: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
         self.roles: dict[str, str] = {}
+        self.epoch_of = self._keep_epoch
         self.banned: set[str] = set()
         self.forgotten: set[str] = set()
         self.max_users = 100
@@ -146,10 +147,14 @@ class Store:
     async def _review(self, request: Review) -> Reviewed:
         """Reads the epoch before the policy, as spaces_auth does."""
         space = SpaceKey(request.space_type, request.space_id)
-        epoch = await cache.read_epoch(self._redis, space)
-        await cache.keep_epoch(self._redis, space, epoch)
+        epoch = await self.epoch_of(space)
         verdicts = [self._verdict(member) for member in request.members]
         return Reviewed(epoch, self.max_users, {"voice_enabled": True}, verdicts)
+
+    async def _keep_epoch(self, space: SpaceKey) -> int:
+        epoch = await cache.read_epoch(self._redis, space)
+        await cache.keep_epoch(self._redis, space, epoch)
+        return epoch
 
     def _verdict(self, member: ReviewedMember) -> Verdict:
         role = self.roles.get(member.id, "member" if member.kind == "account" else "guest")

@@ -6,6 +6,7 @@ import pytest
 
 from libs.common import cache
 from libs.common.contracts import spaces
+from libs.common.spaces import SpaceKey
 from libs.common.tokens import Admission
 from tests.integration.realtime.people import code_of, guest
 from tests.integration.realtime.world import ELSEWHERE, HALL, HOME, World
@@ -88,12 +89,12 @@ async def test_an_epoch_that_moves_before_the_registration_has_the_socket_author
 
 
 @pytest.mark.parametrize("by_admission", [False, True])
-async def test_a_refusal_after_the_epoch_moved_leaves_nobody_registered(world: World, by_admission: bool) -> None:
+async def test_who_is_refused_after_the_epoch_moved_was_never_shown(world: World, by_admission: bool) -> None:
     assert await code_of(entering_while_the_epoch_moves(world, by_admission=by_admission, banned=True)) == "banned"
     await world.settled()
     assert set(await world.members()) == {"zoe"}
     assert world.replicas["r1"].roster(HALL) == {"zoe"}
-    assert (world.joins_heard_by("zoe"), world.leaves_heard_by("zoe")) == (["ann"], [("ann", "left")])
+    assert (world.joins_heard_by("zoe"), world.leaves_heard_by("zoe")) == ([], [])
     assert {name for _, name, _ in await world.reports()} == {"zoe"}, "whose joining was not reported has not left"
 
 
@@ -113,6 +114,18 @@ async def entering_while_the_epoch_moves(world: World, *, by_admission: bool, ba
         world.store.banned |= {"ann"} if banned else set()
         review.release()
         await joining
+
+
+async def test_an_epoch_that_never_comes_to_rest_is_unavailable(world: World) -> None:
+    await world.join("zoe")
+    real = world.store.epoch_of
+
+    async def another(space: SpaceKey) -> int:
+        return await real(space) + 1
+
+    world.store.epoch_of = another
+    assert await code_of(world.join("ann")) == "unavailable"
+    assert set(await world.members()) == {"zoe"}
 
 
 # After entering.
