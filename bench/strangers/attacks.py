@@ -163,7 +163,7 @@ async def searches(stage: Stage) -> Price:
     """Twenty-four strangers search for everything but one word."""
     async with from_address(ATTACKER) as http:
         await _post(http, stage, "archive", "common words of a message that many wrote")
-        fresh = {"id": FRESH_ID.format(n="n"), "seq": "r.seq + n", "client_message_id": "NULL"}
+        fresh = {"id": FRESH_ID.format(n="n"), "seq": "r.seq + n", "client_message_id": "'c' || n"}
         await stage.copy_row("chat_messages", "space_id = 'archive'", MESSAGES, **fresh)
         await stage.sql("ANALYZE chat_messages")
         url = f"{stage.api}/api/chat/event/archive/messages"
