@@ -14,7 +14,6 @@ from libs.common.contracts.documents import (
 )
 from libs.common.db import cursor
 from libs.common.db.engine import Database
-from libs.common.errors import PresenceError
 from libs.common.spaces import SpaceKey
 from services.chat.comments import comments_repository as repository
 from services.chat.rules.policy import Policy
@@ -57,8 +56,5 @@ async def read_comment(connection: AsyncConnection, policy: Policy, caller: Call
 
 
 def space_of(document_id: str) -> SpaceKey:
-    """Returns the document's space. Raises `invalid_input` that names the field of these requests."""
-    try:
-        return SpaceKey.parse("document", document_id)
-    except PresenceError as error:
-        raise PresenceError(error.kind, error.text, {"fields": {"document_id": ["Malformed."]}}) from error
+    """Returns the document's space."""
+    return SpaceKey.parse("document", document_id)

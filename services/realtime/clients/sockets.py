@@ -138,7 +138,7 @@ class Sockets:
     def _refuse(self, client: Client, event: str, error: PresenceError) -> dict[str, Any]:
         """Tells a client of a refusal and returns the ack; ends one that goes on asking for too much."""
         _tell_error(client, event, error)
-        if error.kind is RATE_LIMITED and client.insistence.refused():
+        if error.kind is RATE_LIMITED and client.insists():
             _log.warning("Socket dropped: it goes on asking for too much", sid=client.sid)
             DROPPED.labels(RATE_LIMITED.code).inc()
             client.engine.drop(EventPacket("space-error", error.to_wire()).frame(client.namespace))

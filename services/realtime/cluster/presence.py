@@ -39,7 +39,7 @@ end
 """
 
 # KEYS: members, version, epoch, dropped. ARGV: channel, timestamp, and of each: socket id, person, max, epoch, member.
-# Returns {epoch, used, answers}; an answer is 0 for a full space, 1 for one who was let in under another epoch, else ""
+# Returns {used, answers}; an answer is 0 for a full space, 1 for one who was let in under another epoch, else ""
 # or the member that was replaced.
 _JOIN = (
     _NEXT_VERSION
@@ -70,7 +70,7 @@ if #arrivals > 0 then
   redis.call('PUBLISH', ARGV[1], '{"type":"joined","version":' .. next_version(KEYS[2]) ..
     ',"arrivals":[' .. table.concat(arrivals, ',') .. '],"timestamp":"' .. ARGV[2] .. '"}')
 end
-return {epoch, used, answers}
+return {used, answers}
 """
 )
 
@@ -167,7 +167,6 @@ class JoinRequest:
 class JoinResult:
     """`replaced` is the member whose place was taken. `is_stale`: the access epoch is another, and nobody joined."""
 
-    epoch: int
     replaced: Member | None
     is_stale: bool = False
 
@@ -198,9 +197,7 @@ class Presence:
         self._forget = redis.register_script(_FORGET)
 
     async def join(self, space: SpaceKey, requests: Sequence[JoinRequest]) -> list[JoinResult | PresenceError]:
-        """Adds members, announces them once, and gives each the space's access epoch, or `space_full`.
-
-        One who was let in under another epoch is not added.
+        """Adds members, announces them once, and gives each its result, or `space_full`.
 
         A person who comes back takes the place of the connection that broke. A socket that is known is announced as
         its own successor.
@@ -209,7 +206,7 @@ class Presence:
             # First, so that a replica that dies right after the script still leads its sweeper here.
             await self._add_space(space)
             records = [part for request in requests for part in request.arguments]
-            epoch, used, answers = await self._join(
+            used, answers = await self._join(
                 keys=[cache.members(space), cache.version(space), cache.epoch(space), cache.dropped(space)],
                 args=[cache.wire(space), rfc3339(now()), *records],
             )
@@ -217,7 +214,7 @@ class Presence:
             replaced = [decode_member(answer) if answer not in (0, 1, b"") else None for answer in answers]
             await self._drop_entities(space, {old.socket_id for old in replaced if old})
         return [
-            _full(used, request.max_users) if answer == 0 else JoinResult(int(epoch), old, is_stale=answer == 1)
+            _full(used, request.max_users) if answer == 0 else JoinResult(old, is_stale=answer == 1)
             for request, answer, old in zip(requests, answers, replaced, strict=True)
         ]
 

@@ -105,13 +105,14 @@ class Entering:
             authorization = await self._authorizer(client, key)
             if client.place and (client.place.space, client.place.subspace) != (key, request.subspace):
                 await self.leave(client, "left")
-            self._require_openable(client, key, authorization)
+            self._require_openable(client, key, request.subspace, authorization)
             space = await self._held_spaces.hold(key)
             return await self._enter_held(client, space, request, authorization)
 
-    def _require_openable(self, client: Client, key: SpaceKey, authorization: Authorization) -> None:
-        """Raises `rate_limited` for one who opens spaces that nobody is in, one after the other."""
-        is_open = key in self._held_spaces.by_key or authorization.role in MODERATING
+    def _require_openable(self, client: Client, key: SpaceKey, subspace: str, authorization: Authorization) -> None:
+        """Raises `rate_limited` for one who opens spaces or subspaces that nobody is in, one after the other."""
+        space = self._held_spaces.by_key.get(key)
+        is_open = (space is not None and space.is_open(subspace)) or authorization.role in MODERATING
         if not is_open and client.exceeds_opened():
             raise PresenceError(RATE_LIMITED, "You opened too many empty spaces; wait a minute.")
 
@@ -146,6 +147,7 @@ class Entering:
             # A ban or a change of settings while it was entering.
             place.authorization = await self._authorizer.ask(client, space.key)
             place.member.role = place.authorization.role
+            place.member.avatar_data = avatar_on_entering(place)
         else:
             raise PresenceError(UNAVAILABLE, "The space's access changes all the time.")
         if joined.replaced and joined.replaced.socket_id != place.member.socket_id:

@@ -10,7 +10,10 @@ RELAY_BURST = 4  # seconds of its bytes that one may relay at once
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """`signals` and `replayed` events a second, `relayed` bytes a second, `opened` spaces a minute; 0 is no limit."""
+    """`signals` and `replayed` events a second, `relayed` bytes a second, `opened` spaces and subspaces a minute.
+
+    0 is no limit.
+    """
 
     signals: int
     replayed: int
@@ -40,6 +43,12 @@ class Budget:
         """Spends `cost` and returns whether that was too much."""
         self._begin_window()
         self.spent += cost
+        return self.is_used_up
+
+    @property
+    def is_used_up(self) -> bool:
+        """Returns whether the last cost was too much, in this time."""
+        self._begin_window()
         return 0 < self.most < self.spent
 
     def has_spent(self, share: float) -> bool:
@@ -61,16 +70,17 @@ class ByteBudget:
     clock: Callable[[], float] = time.monotonic
     filled_at: float = 0.0
     left: float = 0.0
+    is_used_up: bool = False  # by the last size
 
     def exceeded(self, size: int) -> bool:
         """Spends `size` bytes, or returns True where they are not left."""
         if self.rate <= 0:
             return False
         self._fill()
-        if self.left < size:
-            return True
-        self.left -= size
-        return False
+        self.is_used_up = self.left < size
+        if not self.is_used_up:
+            self.left -= size
+        return self.is_used_up
 
     def take_away(self, seconds: float) -> None:
         """Leaves nothing for so many seconds."""
@@ -134,3 +144,8 @@ class Budgets:
         self.replayed = Budget(self.rates.replayed)
         self.relayed = ByteBudget(self.rates.relayed)
         self.opened = Budget(self.rates.opened, 60)
+
+    @property
+    def is_used_up(self) -> bool:
+        """Returns whether any of them refused the last that was asked of it."""
+        return self.signals.is_used_up or self.relayed.is_used_up or self.opened.is_used_up

@@ -171,8 +171,15 @@ class Client:
         )
 
     def exceeds_opened(self) -> bool:
-        """Counts a space that nobody else is in here, and returns whether that was one too many."""
+        """Counts a space or subspace that nobody is in here, and returns whether that was one too many."""
         return any(budgets.opened.exceeded() for budgets in self.budgets)
+
+    def insists(self) -> bool:
+        """Counts something that was refused as too much; returns whether this client goes on and on.
+
+        What its account or address has used up is no fault of this one.
+        """
+        return self.budgets[0].is_used_up and self.insistence.refused()
 
     def pay_for_backlog(self) -> None:
         """Takes away what it may relay for `BLAME_SECONDS`."""

@@ -145,12 +145,16 @@ class HeldSpace:
         self.clients.pop(client.sid, None)
         self.entering.pop(client.sid, None)
 
+    def is_open(self, subspace: str) -> bool:
+        """Returns whether the subspace is there without anybody's opening it."""
+        return subspace == MAIN or bool(self.roster.of(subspace))
+
     def require_subspace(self, client: Client, subspace: str, *, moderates: bool) -> None:
         """Raises for a subspace that nobody is in: `space_full` where too many are open, `rate_limited` by one address.
 
         `main` is open to everybody, and every subspace to those who moderate.
         """
-        if subspace == MAIN or moderates or self.roster.of(subspace):
+        if moderates or self.is_open(subspace):
             return
         own = {other.place.subspace for other in self.clients.values() if other.place and other.home == client.home}
         if len(own) > MOST_SUBSPACES_OF_ADDRESS:

@@ -64,6 +64,7 @@ class Store:
         self.roles: dict[str, str] = {}
         self.epoch_of = self._keep_epoch
         self.banned: set[str] = set()
+        self.muted: set[str] = set()
         self.forgotten: set[str] = set()
         self.max_users = 100
         self.pad = ""  # added to each message of a snapshot
@@ -160,7 +161,7 @@ class Store:
         role = self.roles.get(member.id, "member" if member.kind == "account" else "guest")
         if member.id in self.banned:
             return Verdict(member.socket_id, False, role, BANNED.code, "rude")
-        return Verdict(member.socket_id, True, role)
+        return Verdict(member.socket_id, True, role, muted=member.id in self.muted)
 
     async def _record(self, request: RecordPresence) -> Recorded:
         self.reports += request.changes

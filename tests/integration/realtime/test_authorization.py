@@ -116,6 +116,18 @@ async def entering_while_the_epoch_moves(world: World, *, by_admission: bool, ba
         await joining
 
 
+async def test_who_is_muted_while_entering_brings_no_text_along(world: World) -> None:
+    await world.join("zoe")
+    async with world.store.holding(spaces.review) as review:
+        joining = asyncio.create_task(world.join("ann", avatar={"sign": "hello"}))
+        await review.asked()
+        await cache.raise_epoch(world.redis, HALL)
+        review.release()
+        world.store.muted.add("ann")
+        await joining
+    assert (await world.members())["ann"].avatar_data is None
+
+
 async def test_an_epoch_that_never_comes_to_rest_is_unavailable(world: World) -> None:
     await world.join("zoe")
     real = world.store.epoch_of

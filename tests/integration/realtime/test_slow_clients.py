@@ -128,4 +128,4 @@ async def test_who_moderates_opens_as_many_spaces_as_need_be(world: World) -> No
     await world.join("mona")
     world.limit_opened("mona", spaces=1)
     for number in range(3):
-        await world.join("mona", space=SpaceKey("event", f"round-{number}"))
+        assert (await world.join("mona", space=SpaceKey("event", f"round-{number}")))["role"] == "moderator"

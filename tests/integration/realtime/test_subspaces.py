@@ -41,6 +41,18 @@ async def test_one_address_opens_a_bounded_number_of_subspaces(world: World, mon
     await world.join("cat", "garden")
 
 
+async def test_one_who_opens_empty_subspaces_one_after_the_other_is_told_to_wait(world: World) -> None:
+    await world.join("zoe")
+    await world.join("ann")
+    world.limit_opened("ann", 2)
+    await world.join("ann", "attic")
+    await world.join("ann", "cellar")
+    await world.join("ann")
+    assert await code_of(world.join("ann", "garden")) == "rate_limited"
+    await world.join("dan", "garden")
+    await world.join("ann", "garden")
+
+
 async def test_a_pose_that_its_member_has_overtaken_leaves_nothing_behind(world: World) -> None:
     await world.join("ann")
     await world.say(Poses("outside", "attic", [PoseWire("outside-gone", None, msgspec.Raw(b"{}"))]))

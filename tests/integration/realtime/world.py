@@ -197,6 +197,7 @@ class World:
         space: SpaceKey = HALL,
         *,
         after_seq: int | None = None,
+        avatar: Any = None,
         **connection: Any,
     ) -> dict[str, Any]:
         """Connects first if need be. Returns the snapshot, with what the ack says of it."""
@@ -204,7 +205,7 @@ class World:
             self.connect(name, **connection)
         replica, client = self._sockets[name]
         async with client.turn:
-            request = JoinSpace(space.space_type, space.space_id, subspace, after_seq=after_seq)
+            request = JoinSpace(space.space_type, space.space_id, subspace, avatar_data=avatar, after_seq=after_seq)
             ack = await replica.entering.enter(client, request)
         return {**self.heard_by(name, "space-joined")[-1], **ack}
 

@@ -83,5 +83,5 @@ def test_who_stays_away_for_a_minute_is_forgotten() -> None:
 def test_without_a_factor_there_are_no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRESENCE_RATE_LIMIT_FACTOR", "0")
     of = Quotas(read(Settings))
-    for _ in range(50):
-        of.take(account("alice"), "192.0.2.1")
+    taken = [of.take(account("alice"), "192.0.2.1") for _ in range(50)]
+    assert {quota.sockets for quotas in taken for quota in quotas} == {50}

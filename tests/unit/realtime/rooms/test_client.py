@@ -1,5 +1,6 @@
 """The states of a client and their transitions."""
 
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -11,8 +12,10 @@ from libs.common.errors import FORBIDDEN, PresenceError
 from libs.common.identity import guest_identity
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Token
+from services.realtime.rooms.budgets import MOST_REFUSED, UNLIMITED, Budgets, Insistence, Rates
 from services.realtime.rooms.client import Client, ClientState, Place
 from services.realtime.transport.packets import EventPacket
+from tests.support.clock import Clock
 
 MEMBER = Member("s", "stay", "r1", "main", None, "g", True, "Guest", Position(), None, "2026-01-01T00:00:00Z")
 
@@ -74,3 +77,21 @@ def test_a_dropped_client_gives_its_place_up_once_and_never_comes_back(client: C
     place = in_state(client, state).place
     assert client.drop() is place
     assert (client.drop(), client.step_out(), client.state) == (None, None, ClientState.DROPPED)
+
+
+def insisting(client: Client, *rates: Rates) -> bool:
+    """Returns whether the client insists that is refused for as long as that takes, by budgets of these rates."""
+    clock = Clock()
+    client.budgets, client.insistence = [Budgets(rate) for rate in rates], Insistence(clock)
+    insisted = False
+    for _ in range(MOST_REFUSED):
+        assert client.exceeds_signals(2)
+        insisted = client.insists()
+        clock.now += 1
+    return insisted
+
+
+def test_what_neighbours_have_used_up_makes_nobody_insist(client: Client) -> None:
+    little = replace(UNLIMITED, signals=1)
+    assert not insisting(client, UNLIMITED, little, little)
+    assert insisting(client, little, UNLIMITED)
