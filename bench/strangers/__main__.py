@@ -25,7 +25,8 @@ EXPLANATION = f"""\
 # What strangers cost
 
 Written by `python -m bench.strangers`. Each attack is the cheapest client that does it, from one address, against a
-stack of its own with the limits that strangers meet; all of it shares the machine. CPU seconds are those of gateway,
+stack of its own with the limits that strangers meet; all of it shares the machine, the attacker with a nice value of
+10. CPU seconds are those of gateway,
 replicas, spaces_auth, chat, PostgreSQL and Redis, with what the bystander causes; MB is the growth of our Python
 processes. The bystander asks all the time for an answer of its own: the clock on a socket (1, 3 to 6, 8, 9), a join
 (2), a message (16).
@@ -33,14 +34,14 @@ Goals: p99 under {GOAL_MS:g} ms, less than {GOAL_MB:g} MB, told, and ended withi
 """
 
 
-def measure(tree: Path, names: list[str]) -> dict[str, Any]:
-    """Returns the prices of the attacks on a tree's stack."""
+def measure(tree: Path, name: str) -> dict[str, Any] | None:
+    """Returns the price of an attack on a tree's stack; None where the system under attack gave up."""
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "prices.json"
+        out = Path(folder) / "price.json"
         environment = {**os.environ, "PYTHONPATH": f"{tree}{os.pathsep}{HERE / 'bench'}"}
-        command = [sys.executable, "-m", "strangers.measure", str(out), *names]
-        subprocess.run(command, cwd=tree, env=environment, check=True)
-        return dict(json.loads(out.read_text()))
+        command = [sys.executable, "-m", "strangers.measure", str(out), name]
+        subprocess.run(command, cwd=tree, env=environment, check=False)
+        return dict(json.loads(out.read_text())) if out.exists() else None
 
 
 def row(name: str, when: str, price: dict[str, Any]) -> str:
@@ -80,7 +81,10 @@ def main() -> None:
     figures["machine"] = machine.description()
     trees = {"before": chosen.before, "after": HERE} if chosen.before else {"after": HERE}
     for when, tree in trees.items():
-        figures.setdefault(when, {}).update(measure(tree.resolve(), names))
+        for name in names:
+            if price := measure(tree.resolve(), name):
+                figures.setdefault(when, {})[name] = price
+                print(row(name, when, price), flush=True)
     stored.write_text(json.dumps(figures, indent=1) + "\n")
     (RESULTS / "strangers.md").write_text(table(figures))
 

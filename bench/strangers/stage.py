@@ -23,6 +23,7 @@ from deploy.local.servers.base import Process
 from deploy.local.stack import Stack
 
 ATTACKER, BYSTANDER, VICTIM = "127.0.0.2", "127.0.0.3", "127.0.0.4"
+POLITENESS = 10  # nice value of the attacker while it attacks: it would not take our processors' time
 OURS = ("gateway", "r1", "r2", "spaces_auth", "chat", "postgres", "redis")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -112,6 +113,7 @@ class Stage:
         )  # fmt: skip
         assert bystander.stdout
         await bystander.stdout.readline()
+        os.setpriority(os.PRIO_PROCESS, 0, POLITENESS)
         await asyncio.sleep(2)
         cpu, memory, began = self.cpu(), self.memory(), time.monotonic()
         try:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import time
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,6 +27,7 @@ class Socket:
         self.heard: list[str] = []
         self.bytes_heard = 0
         self.ended = asyncio.Event()
+        self.ended_at = 0.0  # of `time.monotonic`
         self._http, self._url, self._token = http, url, token
         self._acks: dict[int, asyncio.Future[Any]] = {}
         self._numbers = itertools.count(1)
@@ -64,6 +66,7 @@ class Socket:
     async def _read(self) -> None:
         async for message in self.web_socket:
             await self._take(str(message.data))
+        self.ended_at = time.monotonic()
         self.ended.set()
 
     async def _take(self, packet: str) -> None:

@@ -2,45 +2,22 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
 
-from deploy.local.stack import Stack
 from services.realtime.transport.flood_gate import MOST_PACKETS
-from tests.support.whole import Replica, one_more_replica
+from tests.support.whole import Replica
 from tests.support.wire import PATH, Polling, WebSocket
 
 LONGEST = 60.0  # seconds a busy machine may take for what takes five
 JOIN = '42["join-space",{"spaceType":"global","spaceId":"lobby"}]'
 
 
-@pytest.fixture(scope="module")
-async def replica(stack: Stack) -> AsyncIterator[Replica]:
-    """A replica with the limits that strangers meet."""
-    async with one_more_replica(stack, "strict", PRESENCE_RATE_LIMIT_FACTOR="1") as running:
-        yield running
-
-
-@pytest.fixture
-async def client(replica: Replica) -> AsyncIterator[WebSocket]:
-    async with WebSocket(replica.url) as connected:
-        await connected.connect()
-        yield connected
-
-
-@pytest.fixture
-async def bystander(replica: Replica) -> AsyncIterator[WebSocket]:
-    async with WebSocket(replica.url) as connected:
-        await connected.connect()
-        yield connected
-
-
-async def test_an_unknown_event_with_an_ack_is_answered_not_found(client: WebSocket) -> None:
-    answer = await client.ask('427["no-such-event",{}]', "437")
+async def test_an_unknown_event_with_an_ack_is_answered_not_found(stranger: WebSocket) -> None:
+    answer = await stranger.ask('427["no-such-event",{}]', "437")
     assert (answer["ok"], answer["code"]) == (False, "not_found")
-    assert (await client.ask('428["time"]', "438"))["ok"]
+    assert (await stranger.ask('428["time"]', "438"))["ok"]
 
 
 @pytest.mark.parametrize(
@@ -49,9 +26,9 @@ async def test_an_unknown_event_with_an_ack_is_answered_not_found(client: WebSoc
     ids=["unknown", "over its budget", "refused", "costly", "unreadable", "pong"],
 )
 async def test_a_flood_of_any_packet_is_told_so_and_ended_while_a_bystander_is_answered(
-    client: WebSocket, bystander: WebSocket, packet: str
+    stranger: WebSocket, bystander: WebSocket, packet: str
 ) -> None:
-    flood, heard = asyncio.ensure_future(pour(client, packet)), asyncio.ensure_future(client.rest())
+    flood, heard = asyncio.ensure_future(pour(stranger, packet)), asyncio.ensure_future(stranger.rest())
     answers = 0
     try:
         async with asyncio.timeout(LONGEST):
@@ -83,12 +60,12 @@ async def pour_plain(plain: aiohttp.ClientWebSocketResponse) -> None:
             await asyncio.sleep(0)  # or it would hear nothing before the end, which resets the connection
 
 
-async def test_a_flood_of_pings_ends(replica: Replica, client: WebSocket) -> None:
-    assert client.socket
+async def test_a_flood_of_pings_ends(replica: Replica, stranger: WebSocket) -> None:
+    assert stranger.socket
     with contextlib.suppress(ConnectionError, aiohttp.ClientError):
         async with asyncio.timeout(LONGEST):
             while True:
-                await client.socket.ping()
+                await stranger.socket.ping()
     async with WebSocket(replica.url) as bystander:
         await bystander.connect()
         assert (await bystander.ask('428["time"]', "438"))["ok"]
@@ -104,15 +81,15 @@ async def test_a_flood_of_posted_packets_ends_the_session(replica: Replica) -> N
         assert (await session.get())[0] == 400
 
 
-async def pour(client: WebSocket, packet: str) -> None:
+async def pour(stranger: WebSocket, packet: str) -> None:
     """Sends for as long as the server takes it."""
     with contextlib.suppress(ConnectionError, aiohttp.ClientError):
         while True:
-            await client.send(*[packet] * 50)
+            await stranger.send(*[packet] * 50)
             await asyncio.sleep(0)
 
 
-async def test_a_hasty_client_below_the_bound_stays_and_loses_nothing(client: WebSocket) -> None:
+async def test_a_hasty_client_below_the_bound_stays_and_loses_nothing(stranger: WebSocket) -> None:
     for _ in range(2 * MOST_PACKETS):
-        await client.send("3")
-    assert (await client.ask('428["time"]', "438"))["ok"]
+        await stranger.send("3")
+    assert (await stranger.ask('428["time"]', "438"))["ok"]

@@ -5,7 +5,6 @@ Over real sockets, on a replica with the limits that strangers meet; each test h
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -17,28 +16,8 @@ from libs.common.ids import new_id
 from services.realtime.space.entities import MAX_OWNED
 from services.realtime.space.held_space import MOST_REPLAYED, MOST_SUBSPACES_OF_ADDRESS
 from tests.support.people import OPERATOR, Rest
-from tests.support.whole import Replica, one_more_replica
+from tests.support.whole import Replica
 from tests.support.wire import WebSocket
-
-
-@pytest.fixture(scope="module")
-async def replica(stack: Stack) -> AsyncIterator[Replica]:
-    async with one_more_replica(stack, "bounded", PRESENCE_RATE_LIMIT_FACTOR="1") as running:
-        yield running
-
-
-@pytest.fixture
-async def stranger(replica: Replica) -> AsyncIterator[WebSocket]:
-    async with WebSocket(replica.url) as connected:
-        await connected.connect()
-        yield connected
-
-
-@pytest.fixture
-async def victim(replica: Replica) -> AsyncIterator[WebSocket]:
-    async with WebSocket(replica.url) as connected:
-        await connected.connect()
-        yield connected
 
 
 @pytest.fixture
@@ -77,11 +56,11 @@ async def test_who_asks_for_a_whole_log_gets_a_gap_and_the_snapshot(
 
 
 async def test_the_ack_of_a_join_says_how_much_there_is_and_carries_none_of_it(
-    stranger: WebSocket, victim: WebSocket, hall: str
+    stranger: WebSocket, bystander: WebSocket, hall: str
 ) -> None:
     await join(stranger, hall)
     await ask(stranger, "entity-event", {"name": "spawn", "data": {"id": "ball", "text": "x" * 4000}})
-    answer = await join(victim, hall)
+    answer = await join(bystander, hall)
     assert answer["counts"] == {"users": 1, "entities": 1, "messages": 0}
     assert len(json.dumps(answer)) < 200
 
@@ -96,10 +75,10 @@ async def test_a_socket_spawns_so_many_entities_and_no_more(stranger: WebSocket,
     assert codes == ["ok"] * MAX_OWNED + ["conflict"]
 
 
-async def test_nobody_removes_anothers_entity(stranger: WebSocket, victim: WebSocket, hall: str) -> None:
-    await join(victim, hall)
+async def test_nobody_removes_anothers_entity(stranger: WebSocket, bystander: WebSocket, hall: str) -> None:
+    await join(bystander, hall)
     await join(stranger, hall)
-    assert (await ask(victim, "entity-event", {"name": "spawn", "data": {"id": "sculpture"}}))["ok"]
+    assert (await ask(bystander, "entity-event", {"name": "spawn", "data": {"id": "sculpture"}}))["ok"]
     for name in ("remove", "spawn"):
         answer = await ask(stranger, "entity-event", {"name": name, "data": {"id": "sculpture"}})
         assert answer["code"] in ("forbidden", "conflict")
@@ -129,16 +108,16 @@ async def test_asking_for_what_does_not_exist_leaves_no_key(
 
 
 async def test_who_says_more_than_others_can_take_is_told_and_they_stay(
-    stranger: WebSocket, victim: WebSocket, hall: str
+    stranger: WebSocket, bystander: WebSocket, hall: str
 ) -> None:
-    await join(victim, hall)
+    await join(bystander, hall)
     await join(stranger, hall)
     codes = set()
     for _ in range(40):  # of 60 KB: more than a socket may relay at once
         answer = await ask(stranger, "entity-event", {"name": "shout", "data": "x" * 60_000})
         codes.add(answer.get("code", "ok"))
     assert codes == {"ok", "rate_limited"}
-    assert (await ask(victim, "time", {}))["ok"], "who has read nothing meanwhile is still there"
+    assert (await ask(bystander, "time", {}))["ok"], "who has read nothing meanwhile is still there"
 
 
 async def test_slow_mode_paces_strangers_of_one_address_together(rest: Rest, hall: str) -> None:
