@@ -34,7 +34,8 @@ DEAD_QUEUES = [topology.dead_queue(group) for group in topology.EVENT_GROUPS]
 AGAIN = [topology.again_exchange(group) for group in topology.EVENT_GROUPS]
 LATER = [topology.later_queue(group) for group in topology.EVENT_GROUPS]
 EXCHANGES = [
-    topology.CALLS_EXCHANGE, topology.REPLIES_EXCHANGE, topology.EVENTS_EXCHANGE, topology.DEAD_EXCHANGE, *AGAIN, *LATER,
+    topology.CALLS_EXCHANGE, topology.REPLIES_EXCHANGE, topology.EVENTS_EXCHANGE, topology.DEAD_EXCHANGE,
+    *AGAIN, *LATER,
 ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from libs.common.db import cursor
 from libs.common.db.engine import Database
 from libs.common.spaces import SpaceKey
 from services.chat.inbox import read_cursors_repository as cursors
+from services.chat.inbox.subscriptions import total_unread
 from services.chat.notifications import notifications_repository, subscriptions_repository
 from services.chat.rules.policy import Policy, require_account
 
@@ -50,7 +51,7 @@ class NotificationHandlers:
                     space.space_type,
                     space.space_id,
                     notified.get(space, 0),
-                    await cursors.unread(connection, space, account, read[space]) if space in read else 0,
+                    await _unread(connection, space, account, read[space]) if space in read else 0,
                 )
                 for space in spaces
             ]
@@ -89,3 +90,7 @@ class NotificationHandlers:
         account = require_account(caller)
         async with self._database.transaction() as connection:
             return NotificationsRead(await notifications_repository.mark_read(connection, account, request.ids))
+
+
+async def _unread(connection: AsyncConnection, space: SpaceKey, account: str, floor: int) -> int:
+    return total_unread(await cursors.of_space(connection, space, account, floor))
