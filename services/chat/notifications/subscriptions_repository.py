@@ -53,7 +53,7 @@ async def levels(connection: AsyncConnection, space: SpaceKey, named: Collection
 
 
 async def subscribed(connection: AsyncConnection, account: str, limit: int) -> dict[SpaceKey, int]:
-    """Returns at most `limit` spaces whose level is not `none`, newest first, each with the `seq` up to which it is read."""
+    """Returns at most `limit` spaces whose level is not `none`, newest first, each with its `last_read_seq`."""
     statement = (
         select(ChatSubscription.space_type, ChatSubscription.space_id, ChatSubscription.last_read_seq)
         .where(ChatSubscription.account == account, ChatSubscription.level != "none")
