@@ -9,7 +9,6 @@ down_revision: str | None = "0010"
 branch_labels: None = None
 depends_on: None = None
 
-SHOWN = 20  # names of an emoji, as in the sums that chat keeps
 _BLACK_AND_WHITE = regex.compile(r"[\p{Extended_Pictographic}--\p{Emoji_Presentation}]", regex.VERSION1)
 _ALONE = "SELECT DISTINCT reaction FROM message_reactions WHERE char_length(reaction) = 1"
 _MESSAGES = """
@@ -20,11 +19,12 @@ INSERT INTO message_reactions (message_id, author_key, reaction, display_name, c
 SELECT message_id, author_key, reaction || U&'\\FE0F', display_name, created_at
 FROM message_reactions WHERE reaction = ANY(:misspelled) ON CONFLICT DO NOTHING"""
 _FORGET = "DELETE FROM message_reactions WHERE reaction = ANY(:misspelled)"
+# With the first 20 names of each, as chat keeps them.
 _SUM_UP = """
 UPDATE chat_messages SET reactions = summed.reactions FROM (
   SELECT message_id, jsonb_object_agg(reaction, jsonb_build_object('count', count, 'by', names)) AS reactions FROM (
     SELECT message_id, reaction, count(*) AS count,
-      (array_agg(display_name ORDER BY created_at, author_key))[:CAST(:shown AS integer)] AS names
+      (array_agg(display_name ORDER BY created_at, author_key))[1\\:20] AS names
     FROM message_reactions JOIN respelled USING (message_id) GROUP BY message_id, reaction
   ) AS counted GROUP BY message_id
 ) AS summed WHERE chat_messages.id = summed.message_id"""
@@ -36,7 +36,7 @@ def upgrade() -> None:
     if misspelled:
         for statement in (_MESSAGES, _SPELL, _FORGET):
             connection.execute(sa.text(statement), {"misspelled": misspelled})
-        connection.execute(sa.text(_SUM_UP), {"shown": SHOWN})
+        connection.execute(sa.text(_SUM_UP))
 
 
 def downgrade() -> None:

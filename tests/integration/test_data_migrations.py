@@ -8,20 +8,20 @@ from libs.common.ids import new_id
 from tests.integration.test_schema import alembic
 
 
-async def insert_message(connection: asyncpg.Connection[Any], reactions: str) -> str:
+async def insert_message(connection: "asyncpg.Connection[Any]", reactions: str) -> str:
     message_id = new_id()
     await connection.execute("SELECT chat_partitions.make_month(now()::date)")
     await connection.execute(
         "INSERT INTO chat_messages (id, seq, space_type, space_id, subspace, author_key, display_name, message_type,"
         " content, client_message_id, created_at, updated_at, reactions)"
-        " VALUES ($1, 1, 'event', 'x', 'main', 'account:alice', 'alice', 'text', 'x', $1::text, now(), now(), $2)",
+        " VALUES ($1, 1, 'event', 'x', 'main', 'account:alice', 'alice', 'text', 'x', 'c', now(), now(), $2)",
         message_id,
         reactions,
     )
     return message_id
 
 
-async def react(connection: asyncpg.Connection[Any], message_id: str, person: str, emoji: str, second: int) -> None:
+async def react(connection: "asyncpg.Connection[Any]", message_id: str, person: str, emoji: str, second: int) -> None:
     await connection.execute(
         "INSERT INTO message_reactions (message_id, author_key, reaction, display_name, created_at)"
         " VALUES ($1, $2, $3, $4, timestamptz '2026-11-01' + make_interval(secs => $5))",

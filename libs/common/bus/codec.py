@@ -23,7 +23,7 @@ _log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 _decode_events: Callable[[bytes], list[LoggedEvent] | LoggedEvent] = msgspec.json.Decoder(
-    Annotated[list[LoggedEvent], msgspec.Meta(min_length=1)] | LoggedEvent  # type: ignore[arg-type]  # a union of types
+    Annotated[list[LoggedEvent], msgspec.Meta(min_length=1)] | LoggedEvent
 ).decode
 
 WIRE_VERSION: Final = 1

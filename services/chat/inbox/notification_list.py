@@ -17,7 +17,6 @@ from libs.common.db import cursor
 from libs.common.db.engine import Database
 from libs.common.spaces import SpaceKey
 from services.chat.inbox import read_cursors_repository as cursors
-from services.chat.inbox.subscriptions import total_unread
 from services.chat.notifications import notifications_repository, subscriptions_repository
 from services.chat.rules.policy import Policy, require_account
 
@@ -93,4 +92,4 @@ class NotificationHandlers:
 
 
 async def _unread(connection: AsyncConnection, space: SpaceKey, account: str, floor: int) -> int:
-    return total_unread(await cursors.of_space(connection, space, account, floor))
+    return cursors.total_unread(await cursors.of_space(connection, space, account, floor))

@@ -1,5 +1,6 @@
 """SQL of read cursors, of spaces and of threads, and of the messages after them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Select, func, select, text
@@ -93,6 +94,11 @@ async def of_space(connection: AsyncConnection, space: SpaceKey, account: str, f
         "most_subspaces": MOST_SUBSPACES,
     }
     return [SubspaceCursor(**row) for row in (await connection.execute(_OF_SPACE, values)).mappings()]
+
+
+def total_unread(subspaces: Iterable[SubspaceCursor]) -> int:
+    """Returns what is unread in all of them, at most `MOST_UNREAD`."""
+    return min(sum(cursor.unread for cursor in subspaces), MOST_UNREAD)
 
 
 async def of_subspace(

@@ -1,20 +1,16 @@
 """An account's subscription to a space: its notification level, its read cursors, and the unread messages."""
 
-from collections.abc import Iterable
-
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.access import Action
 from libs.common.bus.base import Caller
 from libs.common.contracts.chat import Message
 from libs.common.contracts.notifications import (
-    MOST_UNREAD,
     ChatSubscription,
     GetSubscription,
     MarkRead,
     ReadState,
     SetSubscription,
-    SubspaceCursor,
 )
 from libs.common.db.engine import Database
 from libs.common.errors import NOT_FOUND, PresenceError
@@ -86,11 +82,6 @@ class SubscriptionHandlers:
         return ReadState(last, seq, unread, message.subspace, thread_id)
 
 
-def total_unread(subspaces: Iterable[SubspaceCursor]) -> int:
-    """Returns what is unread in all of them, at most `MOST_UNREAD`."""
-    return min(sum(cursor.unread for cursor in subspaces), MOST_UNREAD)
-
-
 async def _subscription(connection: AsyncConnection, space: SpaceKey, account: str) -> ChatSubscription:
     stored = await subscriptions_repository.get(connection, space, account)
     subspaces = await cursors.of_space(connection, space, account, stored.last_read_seq)
@@ -102,7 +93,7 @@ async def _subscription(connection: AsyncConnection, space: SpaceKey, account: s
         stored.level,
         newest.last_read_message_id,
         newest.last_read_seq,
-        total_unread(subspaces),
+        cursors.total_unread(subspaces),
         subspaces,
     )
 

@@ -301,7 +301,7 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
     @property
     def is_gone(self) -> bool:
         """Returns whether the server has ended the connection. What a client sent before it went is still taken."""
-        return self.closed or self.closing
+        return bool(self.closed or self.closing)
 
     @property
     def is_listening(self) -> bool:
