@@ -20,6 +20,7 @@ handshake, heartbeats, closing) stays the library's. Read from engineio 4.15.1:
 """
 
 import asyncio
+import contextlib
 import secrets
 import struct
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -314,7 +315,7 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
         if message.type not in _CARRIES_DATA or not await self._let_in(len(message.data)):
             return False
         if message.type is WSMsgType.PING:
-            if self.is_listening:
+            with contextlib.suppress(ConnectionError):  # of a client that is gone, whose messages are yet to be read
                 await response.pong(message.data)
         elif message.type is not WSMsgType.PONG:
             return await self._read(message.data)
