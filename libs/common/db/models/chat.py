@@ -26,13 +26,6 @@ class ChatMessage(Base):
     __table_args__ = (
         Index("ix_chat_messages_page", "space_type", "space_id", "subspace", text("seq DESC")),
         Index(
-            "ix_chat_messages_unread",
-            "space_type",
-            "space_id",
-            "seq",
-            postgresql_where=text("parent_message_id IS NULL AND NOT is_deleted"),
-        ),
-        Index(
             "ix_chat_messages_thread",
             "parent_message_id",
             "seq",
@@ -169,7 +162,10 @@ class DocumentCommentEdit(Base):
 
 
 class ChatSubscription(Base):
-    """How much of a space an account wants to hear of, and how far it has read."""
+    """How much of a space an account wants to hear of.
+
+    `last_read_*` is how far it had read in every subspace, of when a space had one cursor.
+    """
 
     __tablename__ = "chat_subscriptions"
     __table_args__ = (
@@ -184,6 +180,20 @@ class ChatSubscription(Base):
     level: Mapped[str] = mapped_column(server_default="mentions")
     last_read_message_id: Mapped[Uuid | None]
     last_read_seq: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    updated_at: Mapped[CreatedAt]
+
+
+class SubspaceReadCursor(Base):
+    """How far an account has read one subspace."""
+
+    __tablename__ = "subspace_read_cursors"
+
+    account: Mapped[str] = mapped_column(primary_key=True)
+    space_type: Mapped[str] = mapped_column(primary_key=True)
+    space_id: Mapped[str] = mapped_column(primary_key=True)
+    subspace: Mapped[str] = mapped_column(primary_key=True)
+    last_read_message_id: Mapped[Uuid]
+    last_read_seq: Mapped[int] = mapped_column(BigInteger)
     updated_at: Mapped[CreatedAt]
 
 
