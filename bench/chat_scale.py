@@ -1,12 +1,14 @@
 """Does chat stay flat in one space with very many messages?  `python -m bench.chat_scale 100000 10000000`
 
 For each size: fills a fresh database of a server of its own with messages of one space over two and a half months (one
-in ten a reply in one thread, one in a hundred thousand with the rare word) by COPY, one partition after the other, with
-the indexes made afterwards. Then it times the repository's own queries, drops a month while somebody writes, and, for
-the last size, shows the plans. Prints Markdown; says on stderr how far it is. Nothing is left behind.
+in ten a reply in one thread, one in three in Chinese, one in a hundred thousand with the rare words) by COPY, one
+partition after the other, with the indexes made afterwards. Then it times the repository's own queries and its insert,
+drops a month while somebody writes, and, for the last size, shows the plans. Prints Markdown; says on stderr how far it
+is. Nothing is left behind.
 """
 
 import asyncio
+import random
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -37,6 +39,8 @@ ROUNDS = 50
 LINES = 5000  # of one block of COPY
 SPAN = timedelta(days=75)
 WORDS = 20_000  # different ones, two of them in each message
+SIGNS = 3000  # of Chinese, 16 of them in a message; the commonest is one in 14, as in real texts
+BATCH = 50  # messages of one transaction
 COLUMNS = (
     "id", "seq", "space_type", "space_id", "subspace", "author_key", "user_account", "display_name", "message_type",
     "content", "parent_message_id", "client_message_id", "created_at", "updated_at",
@@ -70,15 +74,24 @@ class Fill:
             rows = []
             for n in range(block, min(block + LINES, after)):
                 who, moment = f"user{n % 1000}", (start + step * n).isoformat()
-                words = f"common words of message {n} w{n * 7919 % WORDS} w{n * 104729 % WORDS}"
-                if n % 100_000 == 0:
-                    words += " rarity"
+                words = text_of(n)
                 parent = thread if n % 10 == 0 else "\\N"
                 rows.append(
                     f"{self.id_of(n)}\t{n}\tglobal\tlobby\tmain\taccount:{who}\t{who}\t{who}\ttext\t{words}\t{parent}"
                     f"\t{n}\t{moment}\t{moment}\n"
                 )
             yield "".join(rows).encode()
+
+
+def text_of(n: int) -> str:
+    """Returns what message number `n` says."""
+    rare = n % 100_000 == 0
+    if n % 3 == 1:
+        chance = random.Random(n)
+        signs = "".join(chr(0x4E00 + int(SIGNS * chance.random() ** 3)) for _ in range(16))
+        return f"{signs[:8]}\uff0c{signs[8:]}"
+    words = f"common words of message {n} w{n * 7919 % WORDS} w{n * 104729 % WORDS}"
+    return f"{words} rarity 鸑鷟 scene-{n}.glb" if rare else words
 
 
 async def load(url: str, fill: Fill) -> None:
@@ -130,6 +143,11 @@ def queries(fill: Fill) -> dict[str, Callable[[AsyncConnection], Awaitable[Any]]
         "search, a common word": lambda c: pages.read(c, Page(LOBBY, "main", 50, q="common")),
         "search, a rare word": lambda c: pages.read(c, Page(LOBBY, "main", 50, q="rarity")),
         "search, no such word": lambda c: pages.read(c, Page(LOBBY, "main", 50, q="nowhere")),
+        "search, a common sign": lambda c: pages.read(c, Page(LOBBY, "main", 50, q="一")),
+        "search, two signs in a sentence": lambda c: pages.read(c, Page(LOBBY, "main", 50, q=text_of(700_000)[1:3])),
+        "search, four signs in a sentence": lambda c: pages.read(c, Page(LOBBY, "main", 50, q=text_of(700_000)[1:5])),
+        "search, two rare signs": lambda c: pages.read(c, Page(LOBBY, "main", 50, q="鸑鷟")),
+        "search, a file's name": lambda c: pages.read(c, Page(LOBBY, "main", 50, q="scene-100000.glb")),
     }
 
 
@@ -154,6 +172,22 @@ async def measure(database: Database, fill: Fill, found: Found) -> None:
                 taken.append((time.perf_counter() - began) * 1000)
         taken.sort()
         found.taken[name] = taken[ROUNDS // 2], taken[-1]
+
+
+async def measure_writing(database: Database, found: Found) -> None:
+    """Times the insert of one message, and of a batch, each with its commit; in the languages of the others."""
+    number = 10**8
+    for name, size in (("one message stored", 1), (f"{BATCH} messages stored at once", BATCH)):
+        taken = []
+        for _ in range(4 * ROUNDS):
+            messages = [written(number + n, text_of(number + n)) for n in range(size)]
+            number += size
+            began = time.perf_counter()
+            async with database.transaction() as connection:
+                await messages_repository.insert(connection, messages)
+            taken.append((time.perf_counter() - began) * 1000)
+        taken.sort()
+        found.taken[name] = taken[len(taken) // 2], taken[-1]
 
 
 async def plans(database: Database, fill: Fill) -> str:
@@ -199,11 +233,11 @@ async def drop_month(database: Database, month: date) -> str:
     )
 
 
-def written(number: int) -> StoredMessage:
+def written(number: int, content: str = "written meanwhile") -> StoredMessage:
     moment = now()
     message = Message(
-        new_id(), number, "global", "lobby", "main", "alice", False, "alice", "text", "written meanwhile", None, 0, {},
-        [], False, False, moment, moment, str(number),
+        new_id(), number, "global", "lobby", "main", "alice", False, "alice", "text", content, None, 0, {}, [], False,
+        False, moment, moment, str(number),
     )  # fmt: skip
     return StoredMessage(message, "account:alice")
 
@@ -217,6 +251,7 @@ async def one_size(servers: Servers, total: int, *, explain: bool) -> Found:
     database = Database(url, "chat", 4)
     try:
         await measure(database, fill, found)
+        await measure_writing(database, found)
         found.plans = await plans(database, fill) if explain else ""
         found.dropped = await drop_month(database, fill.start.date().replace(day=1))
     finally:
