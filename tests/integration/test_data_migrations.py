@@ -34,7 +34,7 @@ async def react(connection: "asyncpg.Connection[Any]", message_id: str, person: 
 
 
 async def test_hearts_of_both_spellings_are_counted_together(empty_database_url: str) -> None:
-    await alembic(empty_database_url, "upgrade", "0010")
+    await alembic(empty_database_url, "upgrade", "0011")
     connection = await asyncpg.connect(empty_database_url)
     try:
         message = await insert_message(connection, '{"❤": {"by": ["carol", "bob"], "count": 2}}')

@@ -95,14 +95,18 @@ class ListNotifications:
 
 @dataclass(frozen=True)
 class Notification:
-    """A notification of a message. `kind` is mention, reply or message; `content` is null if that is deleted."""
+    """A notification of a message, or of a comment on a document: of the two ids the other is null.
+
+    `kind` is mention, reply or message; `content` is null if what it is about is deleted.
+    """
 
     id: str
     kind: str
     space_type: str
     space_id: str
     subspace: str
-    message_id: str
+    message_id: str | None
+    comment_id: str | None
     by: str
     content: str | None
     created_at: datetime
@@ -143,13 +147,17 @@ class NotificationsRead:
 
 
 class Mention(Struct):
-    """A message that names the account, or answers it. `kind` is mention or reply; `by` a display name."""
+    """A message that names the account or answers it, or a document's comment that names it: the other id is null.
+
+    `kind` is mention or reply; `by` a display name.
+    """
 
     kind: str
     space_type: str
     space_id: str
     subspace: str
-    message_id: str
+    message_id: str | None
+    comment_id: str | None
     by: str
     content: str
     seq: int

@@ -1,4 +1,4 @@
-"""The rules of a text: the characters it may hold, and the accounts it mentions."""
+"""What a text may hold."""
 
 import re
 import unicodedata
@@ -7,11 +7,6 @@ import regex
 
 from libs.common.contracts.characters import SEEN
 from libs.common.errors import INVALID_INPUT, PresenceError
-
-# An account's name is 3 to 16 characters; the end of it must be the end of the word, or a longer word would mention the
-# account whose name it begins with.
-_MENTION = re.compile(r"(?<![\w@/.-])@([a-z][a-z0-9.-]{1,14}[a-z0-9])(?!\w|[.-][a-z0-9])")
-MAX_MENTIONS = 20
 
 _LAYOUT = "\n\t"
 IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")  # drawn as nothing at all, fillers too
@@ -32,11 +27,6 @@ def clean(text: str) -> str:
 
 def _is_control(character: str) -> bool:
     return unicodedata.category(character) == "Cc" and character not in _LAYOUT
-
-
-def mentioned(text: str) -> list[str]:
-    """Returns the account names after an @, each once, in order of appearance; at most `MAX_MENTIONS`."""
-    return list(dict.fromkeys(_MENTION.findall(text)))[:MAX_MENTIONS]
 
 
 def _invalid(text: str) -> PresenceError:

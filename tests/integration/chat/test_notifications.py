@@ -141,6 +141,53 @@ async def test_an_edit_tells_whom_only_the_new_words_name(world: World) -> None:
     assert len((await world.notified("bob")).notifications) == 1
 
 
+async def unread_of(world: World, who: str) -> int:
+    return sum(space.notifications for space in (await world.notified(who)).unread)
+
+
+async def test_a_mention_edited_out_takes_its_unread_notification_along(world: World) -> None:
+    message = await world.post("hey @bob and @dave, wrong person")
+    await world.edit(message, "hey @carol and @dave, look")
+    assert (await unread_of(world, "bob"), await unread_of(world, "carol"), await unread_of(world, "dave")) == (0, 1, 1)
+    assert (await world.notified("bob")).notifications == []
+    await world.edit(message, "nobody")
+    assert (await unread_of(world, "carol"), await unread_of(world, "dave")) == (0, 0)
+
+
+async def test_a_mention_that_was_read_stays_read_when_it_is_edited_out_and_is_unread_when_it_comes_again(
+    world: World,
+) -> None:
+    message = await world.post("hey @bob")
+    await world.call(notifications.read_notifications, ReadNotifications(), "bob")
+    await world.edit(message, "hey you")
+    assert len((await world.notified("bob")).notifications) == 1, "what bob has read is not unsaid"
+    assert await unread_of(world, "bob") == 0
+    await world.edit(message, "hey @bob")
+    assert (await unread_of(world, "bob"), len((await world.notified("bob")).notifications)) == (1, 1)
+
+
+async def test_who_is_answered_or_wants_to_hear_all_is_so_after_a_mention_was_edited_out(world: World) -> None:
+    question = await world.post("why?", "bob")
+    await world.level("all", "dave")
+    answer = await world.post("because, @bob and @dave", parent_message_id=question.id)
+    assert [kind for kind, _ in kinds(await world.notified("bob"))] == ["mention"]
+    await world.edit(answer, "because")
+    assert kinds(await world.notified("bob")) == [("reply", "because")]
+    assert kinds(await world.notified("dave")) == [("message", "because")]
+    await world.edit(answer, "because, @bob")
+    assert kinds(await world.notified("bob")) == [("mention", "because, @bob")]
+
+
+async def test_an_edit_tells_at_once_whom_only_the_new_words_name(world: World) -> None:
+    message = await world.post("hi @bob")
+    async with world.redis.redis.pubsub() as pubsub:
+        await pubsub.subscribe(cache.ACCOUNTS)
+        await world.edit(message, "hi @bob, 你好@carol")
+        told: ToAccount = await eventually(lambda: mention(pubsub))
+        assert await mention(pubsub) is None
+    assert told.account == "carol"
+
+
 async def test_notifications_are_paged_counted_and_read(world: World) -> None:
     for number in range(5):
         await world.post(f"{number} @bob")

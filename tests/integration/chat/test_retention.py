@@ -85,10 +85,12 @@ async def test_an_old_month_is_archived_dropped_and_restored_byte_for_byte(
     assert hashlib.sha256(packed).hexdigest() == manifest.file_sha256
     lines = zstandard.ZstdDecompressor().decompressobj().decompress(packed)
     assert len(lines.splitlines()) == 28
+    assert b'"search"' not in lines, "what PostgreSQL makes of the words is made again"
 
     await archive.restore(database, manifest_path)
     assert await content_of_month(world) == before
     assert await world.page(limit=100) == page
+    assert len((await world.page(q="“EDITED”")).messages) == 1
     assert await retention(database, tmp_path).look_back() == [], "what was restored stays"
 
     (tmp_path / "chat-2026-03.keep").unlink()

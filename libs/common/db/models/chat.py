@@ -8,7 +8,8 @@ them and a table of its own for idempotency. The partitions are in the schema `c
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Computed, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from libs.common.db.models.base import Base, CreatedAt, Uuid
@@ -32,7 +33,7 @@ class ChatMessage(Base):
             postgresql_where=text("parent_message_id IS NOT NULL"),
         ),
         Index("ix_chat_messages_created_at", "created_at"),
-        Index("ix_chat_messages_search", text("to_tsvector('simple'::regconfig, content)"), postgresql_using="gin"),
+        Index("ix_chat_messages_search", "search", postgresql_using="gin"),
         {"postgresql_partition_by": "RANGE (id)"},
     )
 
@@ -56,6 +57,7 @@ class ChatMessage(Base):
     client_message_id: Mapped[str]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    search: Mapped[str] = mapped_column(TSVECTOR, Computed("search_vector(content)", persisted=True))
 
 
 class ChatMessageEdit(Base):
@@ -210,7 +212,10 @@ class ThreadReadCursor(Base):
 
 
 class Notification(Base):
-    """A message that an account is told of. Its text is the message's own, so that what is deleted is gone here too."""
+    """A message that an account is told of, or a document's comment, which `of_comment` says.
+
+    Its text is that one's own, so that what is deleted is gone here too.
+    """
 
     __tablename__ = "notifications"
     __table_args__ = (
@@ -228,6 +233,7 @@ class Notification(Base):
     space_id: Mapped[str]
     subspace: Mapped[str]
     message_id: Mapped[Uuid]
+    of_comment: Mapped[bool] = mapped_column(server_default=text("false"))
     by: Mapped[str]
     created_at: Mapped[CreatedAt]
     read_at: Mapped[datetime | None]

@@ -4,8 +4,8 @@ import regex
 import sqlalchemy as sa
 from alembic import op
 
-revision: str = "0011"
-down_revision: str | None = "0010"
+revision: str = "0012"
+down_revision: str | None = "0011"
 branch_labels: None = None
 depends_on: None = None
 
