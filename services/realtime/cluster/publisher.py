@@ -1,7 +1,7 @@
 """Sends what this replica tells the others, in the order in which it was said.
 
 One task sends: all that has gathered since the last round trip goes in the next. It is ephemeral, so what
-Redis cannot take is dropped.
+Redis cannot take is dropped; once it takes something again, `on_return` has everything that lasts told anew.
 """
 
 import asyncio
@@ -10,30 +10,27 @@ from collections.abc import Callable
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from libs.common import cache
 from libs.common.spaces import SpaceKey
 from libs.common.tasks.background import Background
-from services.realtime.cluster import messages
+from services.realtime.cluster import entity_store, messages
 
 _log = structlog.get_logger(__name__)
 MOST_WAITING = 10_000  # commands; more than this behind, Redis is as good as away
-
-# KEYS: members, owners, entities of the owner. ARGV: owner, name, entity. A word that is late keeps nothing of one who
-# left.
-_PUT_ENTITY = """
-if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then
-  redis.call('SADD', KEYS[2], ARGV[1])
-  redis.call('HSET', KEYS[3], ARGV[2], ARGV[3])
-end
-"""
+RETRY_SECONDS = 0.5
 
 
 class Publisher:
+    """A component. `on_return` is for whoever holds the spaces to set."""
+
     def __init__(self, redis: Redis) -> None:
+        self.on_return: Callable[[], None] = lambda: None
         self._redis = redis
         self._waiting: list[Callable[[Pipeline], object]] = []
+        self._entities: dict[tuple[SpaceKey, str], messages.Entity] = {}  # to be stored, each as it is now
+        self._lost = False
         self._woken = asyncio.Event()
         self._background = Background()
 
@@ -43,20 +40,24 @@ class Publisher:
         self._add(lambda pipe: pipe.publish(channel, data))
 
     def put_entity(self, space: SpaceKey, name: str, entity: messages.Entity) -> None:
-        """Keeps a spawned entity for replicas that come later, if its owner is still there by then."""
-        keys = cache.members(space), cache.entity_owners(space), cache.entities(space, entity.owner)
-        data = messages.encode(entity)
-        self._add(lambda pipe: pipe.eval(_PUT_ENTITY, len(keys), *keys, entity.owner, name, data))
+        """Keeps a spawned entity for replicas that come later, if its owner is still there by then.
 
-    def remove_entity(self, space: SpaceKey, name: str, owner: str) -> None:
+        Whoever hears of it by a message that is put after this finds it stored.
+        """
+        self._entities[space, name] = entity
+        self._woken.set()
+
+    def remove_entity(self, space: SpaceKey, name: str, entity: messages.Entity, stamp: int) -> None:
         """Removes a spawned entity."""
-        key = cache.entities(space, owner)
-        self._add(lambda pipe: pipe.hdel(key, name))
+        self._entities.pop((space, name), None)
+        self._add(lambda pipe: entity_store.remove(pipe, space, name, entity, stamp))
 
     def _add(self, command: Callable[[Pipeline], object]) -> None:
         if len(self._waiting) < MOST_WAITING:
             self._waiting.append(command)
-            self._woken.set()
+        else:
+            self._lost = True
+        self._woken.set()
 
     async def start(self) -> None:
         self._background.begin(self._run())
@@ -69,17 +70,34 @@ class Publisher:
             await self._woken.wait()
             self._woken.clear()
             await self.flush()
+            if self._lost:
+                await asyncio.sleep(RETRY_SECONDS)
+                self._woken.set()
 
     async def flush(self) -> None:
         """Sends everything that was put."""
         batch, self._waiting = self._waiting, []
+        entities, self._entities = self._entities, {}
+        had_lost, self._lost = self._lost, False
         try:
-            await self._send(batch)
+            await self._send(batch, entities)
+        except ResponseError as error:  # one command was refused, and all others were carried out
+            _log.warning("refused between replicas", error=str(error))
         except (RedisError, OSError) as error:
+            self._lost = True
             _log.warning("not published between replicas", messages=len(batch), error=repr(error))
+        else:
+            if had_lost:
+                self.on_return()
 
-    async def _send(self, batch: list[Callable[[Pipeline], object]]) -> None:
+    async def _send(
+        self, batch: list[Callable[[Pipeline], object]], entities: dict[tuple[SpaceKey, str], messages.Entity]
+    ) -> None:
         async with self._redis.pipeline(transaction=False) as pipe:
+            for (space, name), entity in entities.items():
+                entity_store.put(pipe, space, name, entity)
             for command in batch:
                 command(pipe)
+            if not pipe.command_stack:
+                pipe.ping()
             await pipe.execute()

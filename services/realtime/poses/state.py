@@ -56,6 +56,12 @@ class PoseState:
         self.numbers[socket_id] = number
         self.new_numbers.append((number, socket_id))
 
+    def replace(self, pose: Pose) -> None:
+        """Takes what is left of a pose of which a part is no longer true; nobody needs to be told of that."""
+        for known in (self.latest, self.changed, self.moved_here):
+            if pose.socket_id in known:
+                known[pose.socket_id] = pose
+
     def forget_listener(self, socket_id: str) -> None:
         """Drops the notes on what a client was told; its pose stays for as long as it is a member."""
         self.behind.discard(socket_id)

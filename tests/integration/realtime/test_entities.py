@@ -1,7 +1,14 @@
-"""The bounds on what one person and one address may spawn, as the replica finds who that is."""
+"""Spawned entities: bounded by who spawns, shown as they are now, and the same everywhere after Redis was away."""
 
+from typing import Any
+
+import msgspec
+import pytest
+
+from libs.common.contracts.presence import AframeUpdate, Position
 from tests.integration.realtime.people import code_of
-from tests.integration.realtime.world import World
+from tests.integration.realtime.world import HALL, PATIENCE, World
+from tests.support.waiting import eventually
 
 
 async def test_the_sockets_of_an_account_share_a_bound_on_entities(world: World) -> None:
@@ -22,3 +29,117 @@ async def test_the_sockets_of_an_address_share_a_bound_on_entities(world: World)
     assert await code_of(world.spawn("guest-4", "one-more")) == "conflict"
     await world.join("bob", address="198.51.100.8")
     await world.spawn("bob", "his")
+
+
+# As they are now, for whoever comes later.
+
+
+async def late(world: World, replica: str) -> dict[str, dict[str, Any]]:
+    """Returns what somebody who comes now is shown, by id; they go again."""
+    name = f"late at {replica}"
+    snapshot = await world.join(name, replica=replica)
+    await world.leave(name)
+    return {event["data"]["id"]: event["data"] for event in snapshot["entities"]}
+
+
+@pytest.mark.parametrize("replica", ["r1", "r2"])
+async def test_a_late_joiner_is_shown_an_entity_where_its_owner_moved_it(world: World, replica: str) -> None:
+    await world.join("ann")
+    await world.join("bob", replica="r2")
+    await world.settled()
+    await world.spawn("ann", "by event", position={"x": 0})
+    await world.spawn("ann", "by pose", position={"x": 0}, colour="red")
+    await world.tell_of("ann", "moved", "by event", position={"x": 5})
+    await world.move_and_tell("ann", AframeUpdate(Position(), entities={"by pose": {"position": {"x": 7}}}))
+    await world.settled()
+    shown = await late(world, replica)
+    assert shown["by event"]["position"] == {"x": 5}
+    assert shown["by pose"] == {"id": "by pose", "position": {"x": 7}, "colour": "red"}
+
+
+@pytest.mark.parametrize("replica", ["r1", "r2"])
+async def test_of_a_pose_and_an_event_about_an_entity_the_later_holds(world: World, replica: str) -> None:
+    await world.join("ann")
+    await world.join("bob", replica="r2")
+    await world.settled()
+    await world.spawn("ann", "ball", x=0)
+    await world.move_and_tell("ann", AframeUpdate(Position(), entities={"ball": {"x": 1}, "other": {"x": 1}}))
+    await world.tell_of("ann", "moved", "ball", x=2)
+    await world.settled()
+    assert (await late(world, replica))["ball"]["x"] == 2
+    assert world.pose_at(replica, "ann")["entities"] == {"other": {"x": 1}}, "and no pose says otherwise afterwards"
+    world.move("ann", AframeUpdate(entities={"ball": {"x": 3}}))
+    await eventually(lambda: "ball" in world.pose_at(replica, "ann")["entities"], PATIENCE)
+    assert (await late(world, replica))["ball"]["x"] == 3
+
+
+async def test_a_replica_that_comes_later_shows_entities_as_they_are(world: World) -> None:
+    await world.join("ann")
+    await world.spawn("ann", "ball", x=0)
+    await world.tell_of("ann", "moved", "ball", x=5)
+    await world.spawn("ann", "gone")
+    await world.tell_of("ann", "remove", "gone")
+    await eventually(lambda: stored_as(world, {"main:ball": 5}), PATIENCE)
+    assert await late(world, "r2") == {"ball": {"id": "ball", "x": 5}}
+
+
+async def stored_as(world: World, expected: dict[str, int]) -> bool:
+    stored = await world.replicas["r1"].presence.entities.read(HALL)
+    return {name: msgspec.json.decode(entity.event.data).get("x") for name, entity in stored.items()} == expected
+
+
+# After Redis was away, those inside are told what they missed.
+
+
+@pytest.mark.parametrize("away", ["r1", "r2"])
+async def test_what_changed_while_redis_was_away_is_told_when_it_is_back(world: World, away: str) -> None:
+    await world.join("ann")
+    await world.join("bob", replica="r2")
+    for name in ("ball", "cube"):
+        await world.spawn("ann", name, x=0)
+    await world.settled()
+    await world.redis_goes_away(away)
+    await world.spawn("ann", "cone")
+    await world.tell_of("ann", "remove", "cube")
+    await world.tell_of("ann", "moved", "ball", x=5)
+    await world.redis_comes_back(away)
+    await eventually(lambda: model(world, "bob") == {"ball": 5, "cone": None}, PATIENCE)
+    for replica in ("r1", "r2"):
+        assert set(await late(world, replica)) == {"ball", "cone"}
+
+
+async def test_a_removal_by_ones_other_tab_while_redis_was_away_holds(world: World) -> None:
+    await world.join("ann")
+    await world.join("tab", as_name="ann", replica="r2")
+    await world.spawn("ann", "ball")
+    await world.settled()
+    await world.redis_goes_away("r2")
+    await world.tell_of("tab", "remove", "ball")
+    await world.redis_comes_back("r2")
+    await eventually(lambda: [event["name"] for event in world.heard_by("ann", "entity-event")] == ["remove"], PATIENCE)
+    for replica in ("r1", "r2"):
+        assert await late(world, replica) == {}
+
+
+async def test_entities_that_redis_lost_are_put_back_with_their_owners(world: World) -> None:
+    await world.join("ann")
+    await world.join("bob", replica="r2")
+    await world.spawn("ann", "ball", x=1)
+    await world.settled()
+    await world.redis.flushdb()
+    for replica in ("r1", "r2"):
+        await world.beat(replica)
+    await eventually(lambda: stored_as(world, {"main:ball": 1}), PATIENCE)
+    assert set(await late(world, "r2")) == {"ball"}
+
+
+def model(world: World, name: str) -> dict[str, Any]:
+    """Returns what somebody believes of entities, having heard all: `x` by id."""
+    known: dict[str, dict[str, Any]] = {}
+    for event in world.heard_by(name, "entity-event"):
+        data = event["data"]
+        if event["name"] == "remove":
+            known.pop(data["id"], None)
+        else:
+            known[data["id"]] = {**known.get(data["id"], {}), **data}
+    return {entity_id: data.get("x") for entity_id, data in known.items()}

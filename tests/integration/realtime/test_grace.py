@@ -62,7 +62,7 @@ async def test_a_place_that_was_taken_over_is_not_left_when_the_grace_period_end
         assert [report for report in await world.reports() if report[:2] == ("leave", "ann2")] == []
 
 
-async def test_who_did_not_come_back_is_not_remembered_though_others_drop(redis_url: str) -> None:
+async def test_who_did_not_come_back_is_not_remembered(redis_url: str) -> None:
     async with running(redis_url, grace=0.1) as world:
         await world.join("bob")
         for name in ("ann", "zoe"):
