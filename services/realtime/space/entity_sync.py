@@ -18,7 +18,9 @@ from services.realtime.cluster.publisher import Publisher
 from services.realtime.space.entities import REMOVE, SpaceEntities, entity_id, shown_with
 from services.realtime.space.roster import Roster
 
-type Tell = Callable[[str, EntityEventOut], None]  # the clients of a subspace
+NOBODY = ""  # who said something that everybody is to hear
+
+type Tell = Callable[[Entity], None]  # of its event, the clients of its subspace
 
 
 class EntitySync:
@@ -61,11 +63,11 @@ class EntitySync:
             if removal >= entity.stamp:
                 self._remove_again(name, entity, removal)
             elif self._has_owner(entity) and self._entities.take(name, self._shown(entity)):
-                self._tell(entity.subspace, self._shown(entity).event)
+                self._tell(self._shown(entity))
         for name, entity in self._entities.all().items():
             if name not in stored and (entity.owner, entity.subspace) not in homes_here:
                 self._entities.drop(name)
-                self._tell(entity.subspace, _removal_of(entity))
+                self._tell(msgspec.structs.replace(entity, event=_removal_of(entity)))
 
     def leave(self, member: Member, successors: list[Member], moved: Mapping[str, Any]) -> str | None:
         """Has a member's entities go on with the oldest of its person's other sockets, which is returned, or end."""
@@ -89,14 +91,13 @@ class EntitySync:
         return entity if is_there or not sockets else shown_with(entity, sockets[0].socket_id)
 
     def _remove_again(self, name: str, entity: Entity, stamp: int) -> None:
-        """Says once more what somebody has missed."""
+        """Says once more what somebody has missed, also to the one whose entity it was."""
         self._publisher.remove_entity(self._key, name, entity, stamp)
-        removal = _removal_of(entity)
-        payload = msgspec.Raw(msgspec.json.encode(removal))
-        told = FromMember(
-            self._replica, entity.subspace, "entity-event", payload, removal.socket_id, None, entity.owner, stamp, True
+        payload = msgspec.Raw(msgspec.json.encode(_removal_of(entity)))
+        message = FromMember(
+            self._replica, entity.subspace, "entity-event", payload, NOBODY, None, entity.owner, stamp, True
         )
-        self._publisher.put(self._key, told)
+        self._publisher.put(self._key, message)
 
 
 def _removal_of(entity: Entity) -> EntityEventOut:

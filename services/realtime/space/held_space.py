@@ -257,6 +257,7 @@ class HeldSpace:
         await self._entity_sync.share()
         await self._entity_sync.reload()
         self._repeat()
+        self._poses.tell_all(self.key)
         self._poses.ask(self.key, missed=True)
         await self.events.fetch_gap()
 
@@ -301,8 +302,10 @@ class HeldSpace:
         else:
             self._broadcast.to_one(client, packet, sender)
 
-    def _tell_of_entity(self, subspace: str, event: EntityEventOut) -> None:
-        self._broadcast.send(self.key, subspace, "entity-event", event, lasts=True)
+    def _tell_of_entity(self, entity: Entity) -> None:
+        """Tells clients what they missed of an entity."""
+        self._forget_poses(entity.owner, entity.subspace, entity_id(entity.event))
+        self._broadcast.send(self.key, entity.subspace, "entity-event", entity.event, lasts=True)
 
     def blame(self, socket_id: str) -> bool:
         """Has a client of this replica pay for what others cannot read; returns whether it is one."""
@@ -327,9 +330,12 @@ class HeldSpace:
 
         Returns False for one that a later one has overtaken.
         """
-        for member in self.roster.sockets_of(owner, subspace):
-            self._poses.forget_entity(self.key, subspace, member.socket_id, entity_id(event))
+        self._forget_poses(owner, subspace, entity_id(event))
         return self.entities.apply(subspace, event, owner, stamp)
+
+    def _forget_poses(self, owner: str, subspace: str, entity: str) -> None:
+        for member in self.roster.sockets_of(owner, subspace):
+            self._poses.forget_entity(self.key, subspace, member.socket_id, entity)
 
     # Entering.
 

@@ -7,7 +7,7 @@ Reports and lease renewals happen when a test says so (`reports`, `beat`), unles
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -88,10 +88,10 @@ class Replica:
         redis, bus = self.redis.redis, MemoryBus(broker)
         self.clients = ClientTable(cast("Any", self))
         self.presence = make_presence(redis, name, intervals.lease)
-        broadcast = Broadcast(default_registry())
+        broadcast = self.broadcast = Broadcast(default_registry())
         poses = self.poses = PoseTicker(redis, broadcast, name, 0.05, 1000)
         listeners: list[SpaceListener] = []
-        publisher = Publisher(redis)
+        publisher = self.publisher = Publisher(redis)
         parts = SpaceParts(name, bus, self.presence, publisher, broadcast, poses, intervals.gap, listeners)
         self.held_spaces = HeldSpaces(self.redis, parts, intervals.heads)
         self.peers = Peers(self.held_spaces, publisher, name)
@@ -334,6 +334,10 @@ class World:
         """Returns events and payloads, in order."""
         return [(event, payload) for event, payload in self._engines[name].events if event != MARKER]
 
+    def believed_by(self, name: str) -> list[tuple[str, Any]]:
+        """Returns all that somebody heard, poses too, in order."""
+        return self._engines[name].all
+
     def events_heard_by(self, name: str) -> list[str]:
         return [event for event, _ in self._engines[name].events if event != MARKER]
 
@@ -446,6 +450,15 @@ class World:
         """Stops a replica in order; its sockets are gone already."""
         await self.replicas[replica].stop()
 
+    def flush(self, replica: str) -> None:
+        """Has everybody at a replica hear what is only waiting for the end of the loop's turn."""
+        if room := self.replicas[replica].broadcast.room(HALL, "main"):
+            room.flush()
+
+    async def told_all(self, replica: str) -> None:
+        """Returns once all that its members said is with Redis."""
+        await self.replicas[replica].publisher.flush()
+
     async def die(self, replica: str) -> None:
         """Ends a replica, which gives nothing back."""
         await self.replicas[replica].die()
@@ -481,14 +494,14 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def running(redis_url: str, **intervals: Any) -> AsyncIterator[World]:
-    """Runs two replicas, `r1` and `r2`, each with a way of its own to Redis."""
+async def running(redis_url: str, names: Sequence[str] = ("r1", "r2"), **intervals: Any) -> AsyncIterator[World]:
+    """Runs replicas, each with a way of its own to Redis."""
     redis = cache.RedisClient(redis_url)
     broker = MemoryBroker()
     store = Store(broker, redis.redis)
     timings = patch.multiple(departure, RETRY_SECONDS=0.05, PATIENCE=0.2)
-    async with proxied(redis_url) as one, proxied(redis_url) as two:
-        ways = {"r1": one, "r2": two}
+    async with contextlib.AsyncExitStack() as stack:
+        ways = {name: await stack.enter_async_context(proxied(redis_url)) for name in names}
         replicas = {name: Replica(name, way, broker, Intervals(**intervals)) for name, way in ways.items()}
         with timings:
             await store.bus.start()
