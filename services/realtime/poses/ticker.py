@@ -7,7 +7,7 @@ A socket that has not taken the last bytes yet is left out of a tick and given e
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -30,7 +30,7 @@ from libs.common.contracts.presence import (
 )
 from libs.common.errors import TOO_LARGE, PresenceError
 from libs.common.metrics import POSE_TICK
-from libs.common.spaces import SpaceKey
+from libs.common.spaces import MAIN, SpaceKey
 from libs.common.tasks.background import Background
 from services.realtime.cluster import messages
 from services.realtime.cluster.messages import AskPoses, Poses, PoseWire
@@ -78,6 +78,15 @@ class PoseTicker:
     def ask(self, space: SpaceKey, *, missed: bool = False) -> None:
         """Has the other replicas tell of all their members; the answer comes with a next tick."""
         self._asking[space] = missed or self._asking.get(space, False)
+
+    def all_here(self, space: SpaceKey) -> list[Poses]:
+        """Returns the poses of all of this replica's members, by subspace: an answer also where there are none."""
+        told = []
+        for (key, subspace), room in self._rooms.items():
+            here = [pose for pose in room.latest.values() if pose.state] if key == space else []
+            if here:
+                told.append(Poses(self._replica, subspace, _on_the_wire(here)))
+        return told or [Poses(self._replica, MAIN, [])]
 
     def tell_all(self, space: SpaceKey) -> None:
         """Tells the other replicas of all of this replica's members again."""
@@ -196,8 +205,8 @@ class PoseTicker:
                 for space, missed in asking.items():
                     pipe.publish(cache.wire(space), messages.encode(AskPoses(self._replica, missed)))
                 for (space, subspace), poses in moved.items():
-                    moved_poses = [PoseWire(p.socket_id, p.user_account, msgspec.Raw(p.data)) for p in poses.values()]
-                    pipe.publish(cache.wire(space), messages.encode(Poses(self._replica, subspace, moved_poses)))
+                    message = Poses(self._replica, subspace, _on_the_wire(poses.values()))
+                    pipe.publish(cache.wire(space), messages.encode(message))
                 await pipe.execute()
         except (RedisError, OSError):
             for space, missed in asking.items():
@@ -230,6 +239,10 @@ class PoseTicker:
             room.behind.discard(client.sid)
             audience = interest if interest and (crowded or place.wants_interest) else everywhere
             audience.variants(place, behind=behind).send(client)
+
+
+def _on_the_wire(poses: Iterable[Pose]) -> list[PoseWire]:
+    return [PoseWire(pose.socket_id, pose.user_account, msgspec.Raw(pose.data)) for pose in poses]
 
 
 def _merged(before: AframeUpdate | None, update: AframeUpdate) -> tuple[AframeUpdate, bytes]:

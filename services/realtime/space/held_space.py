@@ -14,6 +14,7 @@ a hole in the versions makes the roster be read anew. So nobody is announced twi
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -49,6 +50,7 @@ from services.realtime.transport.packets import EventPacket
 
 _log = structlog.get_logger(__name__)
 RESYNC_SECONDS = 0.5  # after a failure
+ANSWER_SECONDS = 0.25  # for which a replica that comes to a space waits for the others' poses
 IN_SNAPSHOT = {"avatar-updated", "voice-state"}  # and changes of entities: whoever is entering is shown the outcome
 MOST_SUBSPACES = 256  # that somebody is in, of one space
 MOST_SUBSPACES_OF_ADDRESS = 32  # that clients of one address are in, on one replica
@@ -71,6 +73,10 @@ class HeldSpace:
         self._presence = parts.presence
         self._broadcast = parts.broadcast
         self._poses = parts.poses
+        self._publisher = parts.publisher
+        self._replica = parts.replica
+        self._unheard: set[str] = set()  # replicas that are asked where their members are
+        self._all_heard = asyncio.Event()
         self._listeners = parts.listeners
         self._inbox = Inbox()
         self.events = EventFeed(key, parts, self.entering, self.put)
@@ -82,6 +88,10 @@ class HeldSpace:
 
     def put(self, item: Item) -> None:
         """Has the worker handle an item, soon."""
+        if self._unheard and isinstance(item, Poses):
+            self._unheard.discard(item.replica)
+            if not self._unheard:
+                self._all_heard.set()
         self._inbox.put(item)
 
     async def open(self) -> None:
@@ -93,7 +103,19 @@ class HeldSpace:
         self.roster.version = roll.version
         await self._entity_sync.open()
         self._look_elsewhere()
-        self._poses.ask(self.key)
+        await self._ask_for_poses()
+
+    async def _ask_for_poses(self) -> None:
+        """Has the other replicas say where their members are, so that the first snapshot here has it.
+
+        One that has died meanwhile does not answer.
+        """
+        self._unheard = self.roster.other_replicas
+        if self._unheard:
+            self._publisher.put(self.key, AskPoses(self._replica))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._all_heard.wait(), ANSWER_SECONDS)
+        self._unheard = set()
 
     @property
     def is_shared(self) -> bool:
@@ -162,7 +184,9 @@ class HeldSpace:
         elif isinstance(item, Blamed):
             self.blame(item.socket_id)
         elif isinstance(item, AskPoses):
-            self._poses.tell_all(self.key)
+            for message in self._poses.all_here(self.key):
+                self._publisher.put(self.key, message)
+            self._poses.tell_all(self.key)  # again with the next tick: what moves now may be told before
             if item.missed:
                 self._repeat()
             await self._entity_sync.reload()

@@ -39,6 +39,11 @@ class Roster:
         return len(self._members) > self._replicas[self._replica]
 
     @property
+    def other_replicas(self) -> set[str]:
+        """Returns the replicas that have members here, beside this one."""
+        return {replica for replica, members in self._replicas.items() if members > 0} - {self._replica}
+
+    @property
     def subspaces(self) -> list[str]:
         """Returns the subspaces that somebody is in."""
         return list(self._subspaces)

@@ -76,11 +76,15 @@ async def test_of_a_pose_and_an_event_about_an_entity_the_later_holds(world: Wor
 async def test_a_replica_that_comes_later_shows_entities_as_they_are(world: World) -> None:
     await world.join("ann")
     await world.spawn("ann", "ball", x=0)
+    await world.spawn("ann", "cube", x=0)
     await world.tell_of("ann", "moved", "ball", x=5)
+    world.move("ann", AframeUpdate(Position(3.0), entities={"cube": {"x": 7}}))
     await world.spawn("ann", "gone")
     await world.tell_of("ann", "remove", "gone")
-    await eventually(lambda: stored_as(world, {"main:ball": 5}), PATIENCE)
-    assert await late(world, "r2") == {"ball": {"id": "ball", "x": 5}}
+    await eventually(lambda: stored_as(world, {"main:ball": 5, "main:cube": 0}), PATIENCE)
+    snapshot = await world.join("bob", replica="r2")
+    assert {told["data"]["id"]: told["data"]["x"] for told in snapshot["entities"]} == {"ball": 5, "cube": 7}
+    assert [user["position"]["x"] for user in snapshot["users"]] == [3.0]
 
 
 async def stored_as(world: World, expected: dict[str, int]) -> bool:

@@ -40,7 +40,8 @@ class Model:
         elif event == "entity-event":
             self._of_entity(told["name"], told["socketId"], told["data"])
         elif event == "aframe-update" and told["socketId"] in self.people:
-            self.people[told["socketId"]] = told["entityData"].get("position", {"x": 0.0})["x"]
+            if position := told["entityData"].get("position"):
+                self.people[told["socketId"]] = position["x"]
             for entity_id, moved in told["entityData"].get("entities", {}).items():
                 self._of_entity("moved", told["socketId"], {"id": entity_id, **moved})
 

@@ -456,8 +456,17 @@ class World:
             room.flush()
 
     async def told_all(self, replica: str) -> None:
-        """Returns once all that its members said is with Redis."""
-        await self.replicas[replica].publisher.flush()
+        """Returns once a replica has said everything that its members did, and put right what it missed."""
+        at, number = self.replicas[replica], next(self._markers)
+        names = [name for name, (other, client) in self._sockets.items() if other is at and client.is_inside]
+
+        async def heard() -> bool:
+            await self.say(FromMember("outside", "main", MARKER, msgspec.Raw(b"%d" % number), ""))
+            return all(self._has_heard(name, number) for name in names)
+
+        await eventually(heard, PATIENCE)
+        await at.publisher.flush()
+        await at.poses._publish()
 
     async def die(self, replica: str) -> None:
         """Ends a replica, which gives nothing back."""
