@@ -276,6 +276,7 @@ class Entering:
             places = {sid: client.place for sid, client in space.clients.items() if client.place}
             lost = await self._presence.missing(space.key, places)
             if lost:
+                space.entity_sync.has_lost = True
                 await self._register_lost(space.key, [place for sid, place in places.items() if sid in lost])
 
     async def _register_lost(self, key: SpaceKey, places: list[Place]) -> None:
@@ -290,7 +291,7 @@ class Entering:
         for place in places:
             self._reporter.join(key, place.member)
         if space := self._held_spaces.by_key.get(key):
-            space.put(Resync())  # what they spawned went with them
+            space.put(Resync(lost=True))  # what they spawned went with them
 
 
 def _new_place(client: Client, key: SpaceKey, request: JoinSpace, authorization: Authorization, replica: str) -> Place:

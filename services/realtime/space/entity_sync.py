@@ -4,7 +4,7 @@ What was heard while messages were lost is made good here, and told to the clien
 new to them, a removal for what is gone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -12,37 +12,27 @@ import msgspec
 from libs.common.contracts.members import Member
 from libs.common.contracts.presence import EntityEventOut
 from libs.common.spaces import SpaceKey
-from services.realtime.cluster.entity_store import EntityStore
 from services.realtime.cluster.messages import Entity, FromMember
-from services.realtime.cluster.publisher import Publisher
-from services.realtime.space.entities import REMOVE, SpaceEntities, entity_id, shown_with
+from services.realtime.space.entities import REMOVE, SPAWN, SpaceEntities, entity_id, shown_with
+from services.realtime.space.parts import SpaceParts
 from services.realtime.space.roster import Roster
 
 NOBODY = ""  # who said something that everybody is to hear
 
-type Tell = Callable[[Entity], None]  # of its event, the clients of its subspace
-
 
 class EntitySync:
-    """`tell` tells this replica's clients; `roster` says who is there to own something."""
+    """`roster` says who is there to own something."""
 
-    def __init__(
-        self,
-        key: SpaceKey,
-        entities: SpaceEntities,
-        roster: Roster,
-        store: EntityStore,
-        publisher: Publisher,
-        replica: str,
-        tell: Tell,
-    ) -> None:
+    def __init__(self, key: SpaceKey, parts: SpaceParts, entities: SpaceEntities, roster: Roster) -> None:
         self._key = key
         self._entities = entities
         self._roster = roster
-        self._store = store
-        self._publisher = publisher
-        self._replica = replica
-        self._tell = tell
+        self._store = parts.presence.entities
+        self._publisher = parts.publisher
+        self._replica = parts.replica
+        self._poses = parts.poses
+        self._broadcast = parts.broadcast
+        self.has_lost = False  # members of this replica, and with them what they had, until they are put back
 
     async def open(self) -> None:
         """Reads what was spawned before this replica came; nobody is here to be told."""
@@ -50,14 +40,15 @@ class EntitySync:
             if self._has_owner(entity):
                 self._entities.take(name, self._shown(entity))
 
-    async def share(self) -> None:
-        """Stores what the members of this replica have, where Redis has not heard of it."""
+    async def put_back(self) -> None:
+        """Stores what the members of this replica have, which were lost and are members again."""
         await self._store.put(self._key, self._entities.of(self._roster.homes_here))
+        self.has_lost = False
 
     async def reload(self) -> None:
-        """Takes what others have stored. What somebody else has is gone where it is stored no more."""
+        """Takes what is stored, and gives up what is not (any more), unless it is only to be stored."""
         stored = await self._store.read(self._key)
-        homes_here = self._roster.homes_here
+        kept = self._roster.homes_here if self.has_lost else set()
         for name, entity in stored.items():
             removal = self._entities.removal_of(name)
             if removal >= entity.stamp:
@@ -65,9 +56,43 @@ class EntitySync:
             elif self._has_owner(entity) and self._entities.take(name, self._shown(entity)):
                 self._tell(self._shown(entity))
         for name, entity in self._entities.all().items():
-            if name not in stored and (entity.owner, entity.subspace) not in homes_here:
+            is_gone = name not in stored and not self._publisher.is_to_store(self._key, name)
+            if is_gone and (entity.owner, entity.subspace) not in kept:
                 self._entities.drop(name)
                 self._tell(msgspec.structs.replace(entity, event=_removal_of(entity)))
+
+    def change(self, subspace: str, event: EntityEventOut, owner: str, stamp: int) -> bool:
+        """Keeps what an event makes of an entity; it is later than what its owner's poses said of that.
+
+        Returns False for one that a later one has overtaken.
+        """
+        if not self._entities.apply(subspace, event, owner, stamp):
+            return False
+        self._forget_poses(owner, subspace, entity_id(event))
+        return True
+
+    def told_by_poses(self, entity: Entity) -> Mapping[str, Any]:
+        """Returns what the poses of an entity's owner say of entities, by id."""
+        told: dict[str, Any] = {}
+        for member in self._roster.sockets_of(entity.owner, entity.subspace):
+            told |= self._poses.entities_of(self._key, entity.subspace, member.socket_id)
+        return told
+
+    def _forget_poses(self, owner: str, subspace: str, entity: str) -> None:
+        for member in self._roster.sockets_of(owner, subspace):
+            self._poses.forget_entity(self._key, subspace, member.socket_id, entity)
+
+    def _tell(self, entity: Entity) -> None:
+        """Tells this replica's clients what they missed of an entity."""
+        self._forget_poses(entity.owner, entity.subspace, entity_id(entity.event))
+        self._broadcast.send(self._key, entity.subspace, "entity-event", entity.event, lasts=True)
+
+    def claimed(self, subspace: str, event: EntityEventOut, owner: str) -> EntityEventOut | None:
+        """Returns a spawn as that of a socket which is there: it may come late. None where its owner has left."""
+        sockets = self._roster.sockets_of(owner, subspace)
+        if event.name != SPAWN or any(member.socket_id == event.socket_id for member in sockets):
+            return event
+        return msgspec.structs.replace(event, socket_id=sockets[0].socket_id) if sockets else None
 
     def leave(self, member: Member, successors: list[Member], moved: Mapping[str, Any]) -> str | None:
         """Has a member's entities go on with the oldest of its person's other sockets, which is returned, or end."""

@@ -15,9 +15,8 @@ a hole in the versions makes the roster be read anew. So nobody is announced twi
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
 import msgspec
 import structlog
@@ -32,7 +31,6 @@ from libs.common.spaces import MAIN, SpaceKey
 from services.realtime.cluster.messages import (
     AskPoses,
     Blamed,
-    Entity,
     FromMember,
     Logged,
     MembersJoined,
@@ -40,7 +38,7 @@ from services.realtime.cluster.messages import (
     Poses,
 )
 from services.realtime.rooms.client import Client
-from services.realtime.space.entities import SpaceEntities, entity_id
+from services.realtime.space.entities import SpaceEntities
 from services.realtime.space.entity_sync import EntitySync
 from services.realtime.space.event_feed import EventFeed
 from services.realtime.space.inbox import Enter, Head, Inbox, Item, Present, Resync, Send
@@ -64,10 +62,7 @@ class HeldSpace:
         self.holders = 0
         self.entities = SpaceEntities()
         self.roster = Roster(parts.replica)
-        store = parts.presence.entities
-        self._entity_sync = EntitySync(
-            key, self.entities, self.roster, store, parts.publisher, parts.replica, self._tell_of_entity
-        )
+        self.entity_sync = EntitySync(key, parts, self.entities, self.roster)
         self.clients: dict[str, Client] = {}
         self.entering: dict[str, Client] = {}  # of `clients`, those that wait for their snapshot
         self._presence = parts.presence
@@ -75,6 +70,7 @@ class HeldSpace:
         self._poses = parts.poses
         self._publisher = parts.publisher
         self._replica = parts.replica
+        self._is_to_put_back = False  # what this replica's members had
         self._unheard: set[str] = set()  # replicas that are asked where their members are
         self._all_heard = asyncio.Event()
         self._listeners = parts.listeners
@@ -101,7 +97,7 @@ class HeldSpace:
         for member in roll.members.values():
             self.roster.add(member)
         self.roster.version = roll.version
-        await self._entity_sync.open()
+        await self.entity_sync.open()
         self._look_elsewhere()
         await self._ask_for_poses()
 
@@ -189,7 +185,7 @@ class HeldSpace:
             self._poses.tell_all(self.key)  # again with the next tick: what moves now may be told before
             if item.missed:
                 self._repeat()
-            await self._entity_sync.reload()
+            await self.entity_sync.reload()
         elif isinstance(item, MembersJoined | MembersLeft):
             await self._on_presence(item)
         elif isinstance(item, Enter):
@@ -198,6 +194,7 @@ class HeldSpace:
         elif isinstance(item, Head):
             await self.events.on_head(item.seq)
         else:
+            self._is_to_put_back |= item.lost
             await self._resync()
 
     # Presence: the roster decides, so nobody is announced twice.
@@ -209,7 +206,7 @@ class HeldSpace:
         self.roster.version = item.version
         if missed:
             await self._resync_roster()
-            await self._entity_sync.reload()
+            await self.entity_sync.reload()
         elif isinstance(item, MembersJoined):
             for arrival in item.arrivals:
                 self._arrive(arrival.member, arrival.replaces, item.timestamp)
@@ -247,6 +244,8 @@ class HeldSpace:
         own = self.clients.get(socket_id)
         if own is None or own.place is None:
             self._remove(socket_id, reason, timestamp, coming)
+        else:
+            self.entity_sync.has_lost = True
 
     def _remove(self, socket_id: str, reason: str, timestamp: str, coming: Iterable[Member] = ()) -> None:
         """Removes a member; what it spawned stays with its person's other sockets, or with those of them `coming`."""
@@ -255,7 +254,7 @@ class HeldSpace:
             sockets = {other.socket_id: other for other in self.roster.sockets_of(member.owner, member.subspace)}
             sockets |= {o.socket_id: o for o in coming if (o.owner, o.subspace) == (member.owner, member.subspace)}
             moved = self._poses.entities_of(self.key, member.subspace, socket_id)
-            successor = self._entity_sync.leave(member, sorted(sockets.values(), key=seniority), moved)
+            successor = self.entity_sync.leave(member, sorted(sockets.values(), key=seniority), moved)
             left = member.left(reason, timestamp, successor)
             self._broadcast.send(self.key, member.subspace, "user-left", left, skip=socket_id)
             self._poses.drop(self.key, member.subspace, socket_id)
@@ -278,8 +277,10 @@ class HeldSpace:
     async def _resync(self) -> None:
         await self._resync_roster()
         self._look_elsewhere()
-        await self._entity_sync.share()
-        await self._entity_sync.reload()
+        if self._is_to_put_back:
+            await self.entity_sync.put_back()
+            self._is_to_put_back = False
+        await self.entity_sync.reload()
         self._repeat()
         self._poses.tell_all(self.key)
         self._poses.ask(self.key, missed=True)
@@ -326,11 +327,6 @@ class HeldSpace:
         else:
             self._broadcast.to_one(client, packet, sender)
 
-    def _tell_of_entity(self, entity: Entity) -> None:
-        """Tells clients what they missed of an entity."""
-        self._forget_poses(entity.owner, entity.subspace, entity_id(entity.event))
-        self._broadcast.send(self.key, entity.subspace, "entity-event", entity.event, lasts=True)
-
     def blame(self, socket_id: str) -> bool:
         """Has a client of this replica pay for what others cannot read; returns whether it is one."""
         client = self.clients.get(socket_id)
@@ -342,24 +338,17 @@ class HeldSpace:
         """Keeps what later joiners are to see of a message. Returns False for one that a later one has overtaken."""
         if item.stamp:
             event = msgspec.json.decode(item.payload, type=EntityEventOut)
-            return self.change_entity(item.subspace, event, item.owner, item.stamp)
+            claimed = self.entity_sync.claimed(item.subspace, event, item.owner)
+            if claimed is None:
+                return False
+            if claimed is not event:
+                item.payload = msgspec.Raw(msgspec.json.encode(claimed))
+            return self.entity_sync.change(item.subspace, claimed, item.owner, item.stamp)
         if item.event == "avatar-updated":
             self.roster.set_avatar(item.sender, msgspec.json.decode(item.payload, type=AvatarUpdated).avatar_data)
         elif item.event == "voice-state":
             self.roster.set_voice(item.sender, msgspec.json.decode(item.payload, type=VoiceState))
         return True
-
-    def change_entity(self, subspace: str, event: EntityEventOut, owner: str, stamp: int) -> bool:
-        """Keeps what an event makes of an entity; it is later than what its owner's poses said of that.
-
-        Returns False for one that a later one has overtaken.
-        """
-        self._forget_poses(owner, subspace, entity_id(event))
-        return self.entities.apply(subspace, event, owner, stamp)
-
-    def _forget_poses(self, owner: str, subspace: str, entity: str) -> None:
-        for member in self.roster.sockets_of(owner, subspace):
-            self._poses.forget_entity(self.key, subspace, member.socket_id, entity)
 
     # Entering.
 
@@ -382,7 +371,7 @@ class HeldSpace:
         position_of = partial(self._poses.position_of, self.key, place.subspace)
         users = self.roster.shown(place.subspace, client.sid, position_of)
         others = len(self.roster.of(place.subspace)) - 1
-        item.send(Present(users, others, self.entities.shown(place.subspace, self._moved)))
+        item.send(Present(users, others, self.entities.shown(place.subspace, self.entity_sync.told_by_poses)))
         self.entering.pop(client.sid, None)
         for listener in self._listeners:
             listener.on_welcome(self, client)
@@ -391,13 +380,6 @@ class HeldSpace:
         self._poses.welcome(client)
         if not item.done.done():
             item.done.set_result(None)
-
-    def _moved(self, entity: Entity) -> Mapping[str, Any] | None:
-        """Returns what the poses of an entity's owner say of entities, by id."""
-        told: dict[str, Any] = {}
-        for member in self.roster.sockets_of(entity.owner, entity.subspace):
-            told |= self._poses.entities_of(self.key, entity.subspace, member.socket_id)
-        return told
 
     def _stay_of(self, socket_id: str) -> str | None:
         member = self.roster.get(socket_id)

@@ -43,7 +43,7 @@ class Peers:
         known = space.entities.get(name)
         owner = known.owner if known else place.member.owner
         stamp = space.entities.new_stamp(name)
-        space.change_entity(place.subspace, event, owner, stamp)
+        space.entity_sync.change(place.subspace, event, owner, stamp)
         if entity := space.entities.get(name):
             self._publisher.put_entity(place.space, name, entity)
         elif known:

@@ -181,7 +181,8 @@ class Lives:
             person.entities[entity_id] = x
 
     async def move_by_pose(self, person: Person) -> None:
-        if len(person.tabs) == 1 and not person.dying and person.entities:
+        """Not while something is held up: a pose does not say when it was, and nobody could tell which was later."""
+        if len(person.tabs) == 1 and not person.dying and person.entities and not self.away:
             entity_id, x = self.random.choice(list(person.entities)), next(self._numbers)
             person.entities[entity_id] = x
             told = {"name": "moved", "socketId": "", "data": {"id": entity_id, "x": x}}
