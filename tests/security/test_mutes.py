@@ -3,6 +3,7 @@
 With real clients on the running stack; each test has an event of its own, which belongs to the operators.
 """
 
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -112,10 +113,14 @@ async def test_further_fields_of_a_muted_persons_poses_are_left_out_and_that_is_
     for x in (1.0, 2.0):
         pose = {"position": {"x": x, "y": 0.0, "z": 0.0}, "sign": "hello", "entities": {"ball": {"x": x}}}
         assert (await carol.emit("aframe-update", pose))["ok"]
-        told = await dave.wait_for("aframe-update", lambda told, x=x: told["entityData"]["position"]["x"] == x)
-        assert set(told["entityData"]) == {"position", "entities"}
+        await dave.wait_for("aframe-update", partial(is_at, x))
+    assert all(set(told["entityData"]) == {"position", "entities"} for told in dave.received("aframe-update"))
     said = [told for told in carol.received("space-error") if "further fields" in told["error"]]
     assert [told["code"] for told in said] == ["muted"], "once"
+
+
+def is_at(x: float, told: Any) -> bool:
+    return bool(told["entityData"]["position"]["x"] == x)
 
 
 async def test_those_who_hear_somebody_who_is_muted_are_told_to_stop(
