@@ -125,6 +125,28 @@ async def test_a_removal_by_ones_other_tab_while_redis_was_away_holds(world: Wor
         assert await late(world, replica) == {}
 
 
+async def test_what_ones_other_tab_removed_is_not_put_back_by_a_replica_that_was_swept(world: World) -> None:
+    await world.join("ann")
+    await world.join("tab", as_name="ann", replica="r2")
+    for name in ("ball", "cube"):
+        await world.spawn("ann", name)
+    await world.settled()
+    await world.redis_goes_away("r1")
+    await world.lose_lease("r1")
+    await world.sweep("r2")
+    await world.tell_of("tab", "remove", "ball")
+    await world.redis_comes_back("r1")
+    await world.beat("r1")
+    await eventually(lambda: stored_as(world, {"main:cube": None}), PATIENCE)
+    await eventually(lambda: "ball" in removed(world, "ann"), PATIENCE)
+    for replica in ("r1", "r2"):
+        assert set(await late(world, replica)) == {"cube"}
+
+
+def removed(world: World, name: str) -> list[str]:
+    return [event["data"]["id"] for event in world.heard_by(name, "entity-event") if event["name"] == "remove"]
+
+
 async def test_entities_that_redis_lost_are_put_back_with_their_owners(world: World) -> None:
     await world.join("ann")
     await world.join("bob", replica="r2")

@@ -128,3 +128,19 @@ async def test_a_removal_that_only_a_listener_missed_is_said_again(redis_url: st
 def removed(world: World, name: str) -> list[Any]:
     packets = world.heard_by(name, "broadcast")
     return sorted({packet["data"]["networkId"] for packet in packets if packet["type"] == "r"})
+
+
+async def test_the_removal_of_what_was_made_again_is_not_said_again(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        await world.join_room("ann")
+        await world.join_room("bob", replica="r2")
+        await world.settled()
+        await world.naf("ann", "r", networkId="ball")
+        await world.naf("ann", "u", networkId="ball", isFirstSync=True, creator=world.sid("ann"))
+        await world.settled()
+        await world.redis_goes_away("r2")
+        await world.naf("ann", "r", networkId="cube")
+        await world.redis_comes_back("r2")
+        await eventually(lambda: "cube" in removed(world, "bob"), PATIENCE)
+        packets = [packet for packet in world.heard_by("bob", "broadcast") if packet["data"]["networkId"] == "ball"]
+        assert [packet["type"] for packet in packets] == ["r", "u"]
