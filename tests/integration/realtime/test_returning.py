@@ -181,3 +181,21 @@ async def test_a_return_that_fails_half_way_loses_nothing(world: World) -> None:
     told = await world.join("ann2")
     assert [name for name, _ in chairs(told)] == ["chair"]
     assert (told["you"]["position"]["x"], told["you"]["avatar_data"]) == (1, HAT)
+
+
+async def test_networked_aframe_is_never_told_of_more_occupants_than_there_are_people(world: World) -> None:
+    await world.join_room("bob", replica="r2")
+    for name in ("one", "two"):
+        await world.join_room(name, as_name="ann")
+    await world.settled()
+    for name in ("one", "two"):
+        await world.drop(name)
+    for name in ("three", "four"):
+        await world.join_room(name, as_name="ann", replica="r2")
+    everybody = {world.sid(name) for name in ("bob", "three", "four")}
+    await eventually(lambda: occupants(world, "bob")[-1] == everybody, PATIENCE)
+    assert max(map(len, occupants(world, "bob"))) == 3
+
+
+def occupants(world: World, name: str) -> list[set[str]]:
+    return [set(told["occupants"]) for told in world.heard_by(name, "occupantsChanged")]
