@@ -67,10 +67,10 @@ class Entity(msgspec.Struct):
     entity the one with the greater stamp holds. `owner` is `Member.owner`.
     """
 
-    stamp: int  # first: the scripts that compare it look no further
     owner: str
     subspace: str
     event: EntityEventOut
+    stamp: int = 1  # last: the scripts that compare it look at the end; the version before has none
 
 
 class FromMember(msgspec.Struct, tag="relay"):

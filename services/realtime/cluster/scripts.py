@@ -160,7 +160,7 @@ PUT_ENTITY = (
     + """
 if not is_in(KEYS[2], KEYS[1], ARGV[1], ARGV[2]) then return 0 end
 local known = redis.call('HGET', KEYS[4], ARGV[3])
-if known and tonumber(string.match(known, '^{"stamp":(%d+)') or '0') >= tonumber(ARGV[4]) then return 0 end
+if known and tonumber(string.match(known, '"stamp":(%d+)}$') or '0') >= tonumber(ARGV[4]) then return 0 end
 redis.call('SADD', KEYS[3], ARGV[2] .. ':' .. ARGV[1])
 redis.call('HSET', KEYS[4], ARGV[3], ARGV[5])
 return 1
@@ -170,7 +170,7 @@ return 1
 # KEYS: entities of the owner. ARGV: name, stamp.
 REMOVE_ENTITY = """
 local known = redis.call('HGET', KEYS[1], ARGV[1])
-if known and tonumber(string.match(known, '^{"stamp":(%d+)') or '0') <= tonumber(ARGV[2]) then
+if known and tonumber(string.match(known, '"stamp":(%d+)}$') or '0') <= tonumber(ARGV[2]) then
   redis.call('HDEL', KEYS[1], ARGV[1])
 end
 """

@@ -152,7 +152,7 @@ class SpaceEntities:
         if stamp <= max(known.stamp if known else 0, self._removed.get(name, 0)):
             return False
         if event.name == SPAWN:
-            self._put(name, Entity(stamp, owner, subspace, event))
+            self._put(name, Entity(owner, subspace, event, stamp))
         elif event.name == REMOVE:
             self._pop(name)
             self._remember(name, stamp)

@@ -13,10 +13,11 @@ from libs.common.contracts.members import Member
 from libs.common.contracts.presence import EntityEventOut
 from libs.common.spaces import SpaceKey
 from services.realtime.cluster.messages import Entity, FromMember
-from services.realtime.space.entities import REMOVE, SPAWN, SpaceEntities, entity_id, shown_with
+from services.realtime.space.entities import REMOVE, SPAWN, SpaceEntities, entity_id, entity_name, shown_with
 from services.realtime.space.parts import SpaceParts
 from services.realtime.space.roster import Roster
 
+_ABOUT_ENTITY = b'"name":"spawn"', b'"name":"remove"'
 NOBODY = ""  # who said something that everybody is to hear
 
 
@@ -70,6 +71,17 @@ class EntitySync:
             return False
         self._forget_poses(owner, subspace, entity_id(event))
         return True
+
+    def note_unstamped(self, message: FromMember) -> bool:
+        """Keeps a spawn or removal that a replica of the version before relays: as it comes, of the socket's own."""
+        payload = bytes(message.payload)
+        if not any(name in payload for name in _ABOUT_ENTITY):
+            return True
+        event = msgspec.json.decode(payload, type=EntityEventOut)
+        if event.name not in (SPAWN, REMOVE):
+            return True
+        stamp = self._entities.new_stamp(entity_name(message.subspace, event))
+        return self.change(message.subspace, event, message.sender, stamp)
 
     def told_by_poses(self, entity: Entity) -> Mapping[str, Any]:
         """Returns what the poses of an entity's owner say of entities, by id."""

@@ -344,6 +344,8 @@ class HeldSpace:
             if claimed is not event:
                 item.payload = msgspec.Raw(msgspec.json.encode(claimed))
             return self.entity_sync.change(item.subspace, claimed, item.owner, item.stamp)
+        if item.event == "entity-event" and item.to is None:
+            return self.entity_sync.note_unstamped(item)
         if item.event == "avatar-updated":
             self.roster.set_avatar(item.sender, msgspec.json.decode(item.payload, type=AvatarUpdated).avatar_data)
         elif item.event == "voice-state":

@@ -104,7 +104,7 @@ class Register:
         """`owner` is a name of `r1`, or a person."""
         sender = owner if ":" in owner else f"r1-{owner}"
         data = msgspec.Raw(msgspec.json.encode({"colour": colour}))
-        return Entity(stamp, sender, "main", EntityEventOut(sender, owner, "spawn", data))
+        return Entity(sender, "main", EntityEventOut(sender, owner, "spawn", data), stamp)
 
     # What Redis holds.
 

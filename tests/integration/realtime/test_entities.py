@@ -1,13 +1,16 @@
 """Spawned entities: bounded by who spawns, shown as they are now, and the same everywhere after Redis was away."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import msgspec
 import pytest
 
-from libs.common.contracts.presence import AframeUpdate, Position
-from tests.integration.realtime.people import code_of
-from tests.integration.realtime.world import HALL, PATIENCE, World
+from libs.common import cache
+from libs.common.contracts.presence import AframeUpdate, EntityEventOut, Position
+from services.realtime.cluster.messages import FromMember
+from tests.integration.realtime.people import code_of, stranger
+from tests.integration.realtime.world import HALL, PATIENCE, World, running
 from tests.support.waiting import eventually
 
 
@@ -87,7 +90,7 @@ async def test_a_replica_that_comes_later_shows_entities_as_they_are(world: Worl
     assert [user["position"]["x"] for user in snapshot["users"]] == [3.0]
 
 
-async def stored_as(world: World, expected: dict[str, int]) -> bool:
+async def stored_as(world: World, expected: Mapping[str, int | None]) -> bool:
     stored = await world.replicas["r1"].presence.entities.read(HALL)
     return {name: msgspec.json.decode(entity.event.data).get("x") for name, entity in stored.items()} == expected
 
@@ -169,3 +172,19 @@ def model(world: World, name: str) -> dict[str, Any]:
         else:
             known[data["id"]] = {**known.get(data["id"], {}), **data}
     return {entity_id: data.get("x") for entity_id, data in known.items()}
+
+
+async def test_what_a_replica_of_the_version_before_relays_and_stores_is_shown(redis_url: str) -> None:
+    async with running(redis_url, ("r1", "r2", "r3")) as world:
+        await world.join("ann")
+        await world.join("old", replica="r2", person=stranger("old"))
+        sid = world.sid("old")
+        event = EntityEventOut(sid, None, "spawn", msgspec.Raw(b'{"id":"relayed"}'))
+        await world.say(FromMember("r9", "main", "entity-event", msgspec.Raw(msgspec.json.encode(event)), sid))
+        await world.settled()
+        assert set(await late(world, "r1")) == {"relayed"}
+        event.data = msgspec.Raw(b'{"id":"stored"}')
+        stored = msgspec.json.encode({"owner": sid, "subspace": "main", "event": event})
+        await cast("Any", world.redis.sadd(cache.entity_owners(HALL), sid))
+        await cast("Any", world.redis.hset(cache.entities(HALL, sid), "main:stored", stored))
+        assert set(await late(world, "r3")) == {"stored"}

@@ -153,12 +153,12 @@ def test_a_change_from_here_is_later_than_all_that_is_known() -> None:
 def test_what_is_stored_is_taken_unless_it_is_older_than_what_is_known() -> None:
     entities = SpaceEntities()
     apply(entities, spawned("ann", "ball", "red"), stamp=5)
-    assert not entities.take("main:ball", Entity(4, "ann", "main", spawned("ann", "ball", "old")))
-    assert not entities.take("main:ball", Entity(5, "ann", "main", spawned("ann", "ball", "red")))
-    assert entities.take("main:ball", Entity(5, "ann", "main", spawned("ann", "ball", "whole")))
-    assert entities.take("main:ball", Entity(6, "ann", "main", spawned("ann", "ball", "new")))
+    assert not entities.take("main:ball", Entity("ann", "main", spawned("ann", "ball", "old"), 4))
+    assert not entities.take("main:ball", Entity("ann", "main", spawned("ann", "ball", "red"), 5))
+    assert entities.take("main:ball", Entity("ann", "main", spawned("ann", "ball", "whole"), 5))
+    assert entities.take("main:ball", Entity("ann", "main", spawned("ann", "ball", "new"), 6))
     apply(entities, removal("ann", "ball"), stamp=7)
-    assert not entities.take("main:ball", Entity(6, "ann", "main", spawned("ann", "ball", "new")))
+    assert not entities.take("main:ball", Entity("ann", "main", spawned("ann", "ball", "new"), 6))
     assert ids(entities) == []
 
 
