@@ -26,8 +26,9 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     ),
     "realtime": (
         (
-            *("~{*}:members", "~{*}:owners", "~{*}:entities:*", "~{*}:dropped", "~{*}:version", "~{replica:*}:spaces"),
-            *("~presence:replicas", "~presence:active", "~{*}:epoch"),  # the last is a key of a script, which may write
+            *("~{*}:members", "~{*}:owners", "~{*}:entities:*", "~{*}:people", "~{*}:dropped", "~{*}:version"),
+            *("~{replica:*}:spaces", "~presence:replicas", "~presence:active"),
+            "~{*}:epoch",  # a key of a script, which may write
             *("%R~auth:denied:*", "%R~auth:logouts", *LIMITS_KEYS),
         ),
         ("&{*}:wire", "&presence:accounts", "&presence:probe:*"),

@@ -6,9 +6,10 @@ Redis Cluster. Keys of a replica carry `{replica:id}`.
 | key | type | holds | lives |
 |---|---|---|---|
 | `{space}:members` | hash | socket id → member record (JSON) | while anyone is there |
-| `{space}:owners` | set | socket ids of members who spawned entities | while anyone is there |
-| `{space}:entities:<socket id>` | hash | subspace:entity id → spawned entity (JSON) | while its owner is there |
-| `{space}:dropped` | hash | person → socket id of a connection that broke | the grace period, each |
+| `{space}:people` | hash | person (or socket id) → its sockets and their subspaces | while anyone is there |
+| `{space}:owners` | set | subspace:person of those who spawned entities | while anyone is there |
+| `{space}:entities:<subspace>:<person>` | hash | subspace:entity id → entity (JSON) | while its owner is there |
+| `{space}:dropped` | hash | socket id of a connection that broke → 1 | the grace period, each |
 | `{space}:version` | string | presence version, raised by every join and leave | 1 h after the last member left |
 | `{space}:epoch` | string | access epoch, raised by bans, revocations, settings | 6 h after it was set |
 | `{space}:epoch_seq` | string | `seq` of the last event that raised it | as long |
@@ -62,6 +63,10 @@ def members(space: SpaceKey) -> str:
     return f"{{{space}}}:members"
 
 
+def people(space: SpaceKey) -> str:
+    return f"{{{space}}}:people"
+
+
 def dropped(space: SpaceKey) -> str:
     return f"{{{space}}}:dropped"
 
@@ -87,8 +92,9 @@ def entity_owners(space: SpaceKey) -> str:
     return f"{{{space}}}:owners"
 
 
-def entities(space: SpaceKey, owner: str) -> str:
-    return f"{{{space}}}:entities:{owner}"
+def entities(space: SpaceKey, home: str) -> str:
+    """`home` is `subspace:owner`."""
+    return f"{{{space}}}:entities:{home}"
 
 
 def wire(space: SpaceKey) -> str:

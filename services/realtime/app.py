@@ -29,8 +29,8 @@ from services.realtime.poses.ticker import PoseTicker
 from services.realtime.rooms.broadcast import Broadcast
 from services.realtime.rooms.client_table import ClientTable
 from services.realtime.settings import Settings
-from services.realtime.space.held_space import SpaceListener, SpaceParts
 from services.realtime.space.held_spaces import HeldSpaces
+from services.realtime.space.parts import SpaceListener, SpaceParts
 from services.realtime.space.peers import Peers
 from services.realtime.space.voice_states import VoiceStates
 from services.realtime.transport.server import Server, SocketHttp
@@ -58,9 +58,9 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     poses = PoseTicker(redis.redis, broadcast, replica, settings.tick_seconds, settings.interest_above)
 
     listeners: list[SpaceListener] = []  # NAF and the ejection, which both need the spaces first
-    parts = SpaceParts(replica, bus, presence, broadcast, poses, settings.gap_seconds, listeners)
+    parts = SpaceParts(replica, bus, presence, publisher, broadcast, poses, settings.gap_seconds, listeners)
     held_spaces = HeldSpaces(redis, parts, settings.head_seconds)
-    peers = Peers(held_spaces, broadcast, publisher, replica)
+    peers = Peers(held_spaces, publisher, replica)
 
     reporter = Reporter(bus, replica)
     departure = Departure(presence, held_spaces, reporter)
@@ -70,7 +70,7 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     ejection = Ejection(bus, redis.redis, held_spaces.by_key, clients, entering.leave, voice_states.silence)
     lease = Lease(presence, reporter, entering, grace, ejection, settings.lease_seconds)
 
-    naf = NafAdapter(bus, entering, peers)
+    naf = NafAdapter(bus, entering, peers, publisher, replica)
     listeners += [naf, ejection]
     voice = Voice(held_spaces, poses)
 

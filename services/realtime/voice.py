@@ -20,7 +20,6 @@ from libs.common.spaces import SpaceKey
 from libs.common.tasks.background import Background
 from services.realtime.poses.grid import Grid, distance
 from services.realtime.poses.ticker import PoseTicker
-from services.realtime.rooms.broadcast import Broadcast
 from services.realtime.space.held_space import HeldSpace
 from services.realtime.space.held_spaces import HeldSpaces
 from services.realtime.transport.packets import EventPacket
@@ -139,4 +138,4 @@ def _tell(space: HeldSpace, peers: Peers, last: Peers) -> None:
     for sid, client in space.clients.items():
         chosen = peers.get(sid, [])
         if set(chosen) != set(last.get(sid, [])):
-            Broadcast.to_one(client, EventPacket("voice-peers", VoicePeers(chosen)))
+            space.tell(client, EventPacket("voice-peers", VoicePeers(chosen)))

@@ -100,6 +100,32 @@ async def test_a_pose_stays_small_however_many_entities_were_told_of(stack: Stac
     assert max(len(str(told["entityData"])) for told in two.received("aframe-update")) < 17_000
 
 
+@pytest.mark.parametrize("feature", ["", "pose-batch", "pose-compact"])
+async def test_further_fields_of_a_pose_are_carried_to_everybody_or_refused(
+    stack: Stack, node: Node, feature: str
+) -> None:
+    space = f"costumes-{feature}"
+    one, two = await a_pair(stack, node, space, features=[feature] if feature else [])
+    pose = {
+        "position": {"x": 1.0, "y": 0.0, "z": 0.0},
+        "rotation": {"x": 0.0, "y": 90.0, "z": 0.0},
+        "scale": {"x": 2},
+        "animation": "wave",
+    }
+    await one.send("aframe-update", pose)  # the short way, without an ack
+    if feature:
+        await two.wait_for("aframe-batch", lambda told: [one.sid, pose] in told["poses"])
+    else:
+        await two.wait_for("aframe-update", lambda told: told["entityData"] == pose)
+    assert (await one.emit("aframe-update", {"animation": "sit"}))["ok"]
+    late = await node.connect_to("r2", f"late for {space}", stack.url, WEBSOCKET_ONLY)
+    await late.join("event", space)
+    await late.wait_for("aframe-update", lambda told: told["entityData"] == {**pose, "animation": "sit"})
+    many = {f"field{number}": number for number in range(33)}
+    assert (await one.emit("aframe-update", many))["code"] == "invalid_input"
+    assert (await one.emit("aframe-update", {"animation": "x" * 17_000}))["code"] == "too_large"
+
+
 async def test_a_bad_rejoin_leaves_one_where_one_was(stack: Stack, node: Node) -> None:
     one, two = await a_pair(stack, node, "stays")
     for number in (-1, 2**53 + 2, 1e18, 0.5, "1"):

@@ -3,6 +3,7 @@
 With real clients on the running stack; each test has an event of its own, which belongs to the operators.
 """
 
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -102,6 +103,24 @@ async def test_a_mute_takes_words_and_voice_and_leaves_moving_about(
     await carol.wait_for("space-error", lambda told: told["code"] == "muted")
     assert set((await codes(carol, words(dave.sid))).values()) == {"muted"}
     assert set((await codes(carol, moves(dave.sid))).values()) == {"ok"}
+
+
+async def test_further_fields_of_a_muted_persons_poses_are_left_out_and_that_is_said(
+    rest: Rest, hall: str, carol: Client, dave: Client
+) -> None:
+    await mute(rest, hall, account="carol")
+    await carol.wait_for("space-error", lambda told: told["code"] == "muted")
+    for x in (1.0, 2.0):
+        pose = {"position": {"x": x, "y": 0.0, "z": 0.0}, "sign": "hello", "entities": {"ball": {"x": x}}}
+        assert (await carol.emit("aframe-update", pose))["ok"]
+        await dave.wait_for("aframe-update", partial(is_at, x))
+    assert all(set(told["entityData"]) == {"position", "entities"} for told in dave.received("aframe-update"))
+    said = [told for told in carol.received("space-error") if "further fields" in told["error"]]
+    assert [told["code"] for told in said] == ["muted"], "once"
+
+
+def is_at(x: float, told: Any) -> bool:
+    return bool(told["entityData"]["position"]["x"] == x)
 
 
 async def test_those_who_hear_somebody_who_is_muted_are_told_to_stop(

@@ -25,8 +25,10 @@ ABOUT_THE_SERVER = (
 # Key → who may write it. Nobody else may, and who is no reader may not read it either.
 WRITERS = {
     cache.members(SPACE): {"realtime"},
-    cache.entities(SPACE, "r1-5f3a-x"): {"realtime"},
+    cache.entities(SPACE, "main:account:alice"): {"realtime"},
     cache.entity_owners(SPACE): {"realtime"},
+    cache.people(SPACE): {"realtime"},
+    cache.dropped(SPACE): {"realtime"},
     cache.version(SPACE): {"realtime"},
     cache.epoch(SPACE): {"spaces_auth", "sync_worker", "realtime"},
     cache.address(SPACE, "guest:x"): {"spaces_auth"},

@@ -14,7 +14,8 @@ from redis.asyncio import Redis
 from deploy.local.stack import Stack
 from libs.common.ids import new_id
 from services.realtime.space.entities import MAX_OWNED
-from services.realtime.space.held_space import MOST_REPLAYED, MOST_SUBSPACES_OF_ADDRESS
+from services.realtime.space.event_feed import MOST_REPLAYED
+from services.realtime.space.held_space import MOST_SUBSPACES_OF_ADDRESS
 from tests.support.people import OPERATOR, Rest
 from tests.support.whole import Replica
 from tests.support.wire import WebSocket

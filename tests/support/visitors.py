@@ -15,6 +15,7 @@ from tests.support.people import Rest
 from tests.support.waiting import eventually
 
 type Model = dict[str, dict[str, Any]]  # everyone else in the space, by socket id, with where they are
+type Entities = dict[str, tuple[str, Any]]  # by id: the socket that shows it, and its `x`
 
 ACK_SECONDS = 5.0
 
@@ -47,6 +48,7 @@ class Visitor:
     def __init__(self, url: str, name: str, token: str, space: str) -> None:
         self.url, self.name, self.token, self.space = url, name, token, space
         self.model: Model = {}
+        self.entities: Entities = {}
         self.messages: list[dict[str, Any]] = []
         self.faults: list[str] = []
         self.disconnects = 0
@@ -67,6 +69,7 @@ class Visitor:
             "user-left": self._user_left,
             "aframe-update": self._moved,
             "chat-message": self._told,
+            "entity-event": self._of_entity,
         }.items():
             client.on(event, handler)
         return client
@@ -137,6 +140,13 @@ class Visitor:
         with contextlib.suppress(socketio.exceptions.SocketIOError):
             await self._client.emit("aframe-update", {"position": self.position})
 
+    async def tell_of(self, event: str, entity_id: str, x: int) -> bool:
+        """Spawns, changes or removes an entity; returns whether that was taken."""
+        ok = await self._ok("entity-event", {"name": event, "data": {"id": entity_id, "x": x}})
+        if ok:
+            await self._of_entity({"name": event, "socketId": self.sid, "data": {"id": entity_id, "x": x}})
+        return ok
+
     async def say(self, content: str) -> None:
         """Until it is acknowledged, as a client does."""
         try:
@@ -179,6 +189,7 @@ class Visitor:
     async def _joined(self, told: dict[str, Any]) -> None:
         self.inside = True
         self.model = {user["socketId"]: user for user in told["users"]}
+        self.entities = {event["data"]["id"]: (event["socketId"], event["data"]["x"]) for event in told["entities"]}
         if not self.messages or told["gap"]:  # nothing is sent again then: the snapshot is the truth
             last = self.messages[-1]["seq"] if self.messages else 0
             self.messages += [message for message in told["messages"] if message["seq"] > last]
@@ -191,6 +202,20 @@ class Visitor:
     async def _user_left(self, told: dict[str, Any]) -> None:
         if self.model.pop(told["socketId"], None) is None:
             self.faults.append(f"{told['socketId']} left and was not there")
+        for entity_id in [name for name, (owner, _) in self.entities.items() if owner == told["socketId"]]:
+            if "successor" in told:
+                self.entities[entity_id] = told["successor"], self.entities[entity_id][1]
+            else:
+                del self.entities[entity_id]
+
+    async def _of_entity(self, event: dict[str, Any]) -> None:
+        entity_id, x = event["data"]["id"], event["data"].get("x")
+        if event["name"] == "spawn":
+            self.entities[entity_id] = event["socketId"], x
+        elif event["name"] == "remove":
+            self.entities.pop(entity_id, None)
+        elif entity_id in self.entities:
+            self.entities[entity_id] = self.entities[entity_id][0], x
 
     async def _moved(self, pose: dict[str, Any]) -> None:
         if pose["socketId"] in self.model:
@@ -210,12 +235,14 @@ class Visitor:
 
 
 @contextlib.asynccontextmanager
-async def visitors(rest: Rest, space: str, urls: list[str]) -> AsyncIterator[list[Visitor]]:
-    """One a URL, connected and in the space; all gone afterwards."""
+async def visitors(rest: Rest, space: str, urls: list[str], tabs: int = 1) -> AsyncIterator[list[Visitor]]:
+    """One a URL, each `tabs` in a row one person; connected and in the space; all gone afterwards."""
     made: list[Visitor] = []
+    token = ""
     try:
         for number, url in enumerate(urls):
-            token = (await rest.post("/api/auth/guest", {"display_name": f"v{number}"}))["token"]
+            if number % tabs == 0:
+                token = (await rest.post("/api/auth/guest", {"display_name": f"v{number}"}))["token"]
             made.append(Visitor(url, f"v{number}", token, space))
         await asyncio.gather(*(visitor.connect() for visitor in made))
         await asyncio.gather(*(visitor.enter() for visitor in made))

@@ -6,6 +6,7 @@ for each that a client may send.
 
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from libs.common.contracts.registry import Signal
@@ -14,6 +15,9 @@ from libs.common.contracts.voice import VoiceState
 COORDINATE_LIMIT = 1e6  # metres from the origin; beyond it a float has no centimetres left
 MAX_AVATAR_BYTES = 2048
 MAX_ENTITIES = 64
+MAX_MORE = 32  # fields of a pose beside those we know
+MAX_NAME = 64  # characters of their names
+_KNOWN = ("position", "rotation", "entities")
 MAX_POSE_BYTES = 16 * 1024  # of JSON, entities included: everyone gets all of it whenever any of it changes
 MAX_SEQ = 2**53  # what JavaScript counts exactly
 
@@ -48,6 +52,8 @@ class Rotation(Position, frozen=True):
 class JoinSpace(Struct, rename=_CAMEL):
     """`after_seq` is the last number the client has: it is sent every durable event since, or told of a `gap`.
 
+    Without `position` or `avatar_data` it has those of the person's connection that broke, or that is still here.
+
     `features`: `pose-batch` (a tick's poses as one `aframe-batch`), `pose-compact` (the same in 16 bytes a pose),
     `interest` (near members at every tick, far ones once a second, whoever is out of range not at all).
     """
@@ -56,8 +62,8 @@ class JoinSpace(Struct, rename=_CAMEL):
     space_id: Annotated[str, Meta(max_length=300)]
     subspace: Annotated[str, Meta(max_length=64)] = "main"
     user_account: Any = None  # believed from no one: the token says who it is
-    position: Position = Position()
-    avatar_data: Any = None
+    position: Position | UnsetType = UNSET
+    avatar_data: Any = UNSET
     token: Annotated[str, Meta(max_length=4096)] | None = None
     after_seq: Annotated[int, Meta(ge=0, le=MAX_SEQ)] | None = None
     features: Annotated[list[str], Meta(max_length=16)] = []
@@ -66,7 +72,8 @@ class JoinSpace(Struct, rename=_CAMEL):
 class AframeUpdate(Struct, omit_defaults=True):
     """A pose, and the poses of what one moves. Absent fields keep their last value.
 
-    Above `MAX_ENTITIES` or `MAX_POSE_BYTES` the entities that were told of before are forgotten.
+    Any further field is carried as it is, at most `MAX_MORE` of them. Above `MAX_ENTITIES`, `MAX_MORE` or
+    `MAX_POSE_BYTES` the entities and further fields that were told of before are forgotten.
     """
 
     position: Position | UnsetType = UNSET
@@ -79,18 +86,65 @@ class AframeUpdate(Struct, omit_defaults=True):
         if self.entities and newer.entities:
             together = {**self.entities, **newer.entities}
             entities = dict(list(together.items())[-MAX_ENTITIES:])  # the newest
-        return AframeUpdate(
-            newer.position if newer.position is not UNSET else self.position,
-            newer.rotation if newer.rotation is not UNSET else self.rotation,
-            entities,
-        )
+        position = newer.position if newer.position is not UNSET else self.position
+        rotation = newer.rotation if newer.rotation is not UNSET else self.rotation
+        more = {**further_fields(self), **further_fields(newer)}
+        if not more:
+            return AframeUpdate(position, rotation, entities)
+        return FullUpdate(position, rotation, entities, dict(list(more.items())[-MAX_MORE:]))
+
+
+class FullUpdate(AframeUpdate):
+    """One with further fields, which on the wire are beside the others (`read_update`, `write_update`)."""
+
+    more: dict[str, Raw] = {}
+
+
+class _PlainUpdate(AframeUpdate, forbid_unknown_fields=True):
+    """One without."""
+
+
+_decode_plain = msgspec.json.Decoder(_PlainUpdate).decode
+_decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+def further_fields(update: AframeUpdate) -> dict[str, Raw]:
+    return update.more if isinstance(update, FullUpdate) else {}
+
+
+def read_update(data: bytes | str) -> AframeUpdate:
+    """Decodes an update: nearly always one without further fields, in one pass. Raises `MsgspecError`."""
+    try:
+        return _decode_plain(data)
+    except msgspec.ValidationError:
+        return _read_full(data)
+
+
+def _read_full(data: bytes | str) -> AframeUpdate:
+    fields = _decode_fields(data)
+    plain = _decode_plain(msgspec.json.encode({name: fields.pop(name) for name in _KNOWN if name in fields}))
+    if len(fields) > MAX_MORE or max(map(len, fields), default=0) > MAX_NAME:
+        raise msgspec.ValidationError(f"A pose has at most {MAX_MORE} further fields, of names up to {MAX_NAME} long.")
+    msgspec.json.decode(data)  # or others could not read what is out of range in one of them
+    return FullUpdate(plain.position, plain.rotation, plain.entities, fields)
+
+
+def write_update(update: AframeUpdate) -> bytes:
+    """Encodes an update, as others are told of it."""
+    more = further_fields(update)
+    if not more:
+        return msgspec.json.encode(update)
+    plain = msgspec.json.encode(AframeUpdate(update.position, update.rotation, update.entities))
+    return plain[:-1] + (b"," if len(plain) > 2 else b"") + msgspec.json.encode(more)[1:]
 
 
 class EntityEvent(Struct):
     """Something that must not be merged with what came before: a spawn, a removal, a move in a game.
 
     `spawn` and `remove` name their entity in `data.id`; a spawned entity is in later joiners' snapshot until it
-    is removed or its owner leaves. With `to`, a socket id of the same space, only that one hears of it.
+    is removed or its owner leaves. Any other event of its owner, or of a moderator, with that `data.id` changes it:
+    what later joiners are shown has the fields of its `data`. With `to`, a socket id of the same space, only that one
+    hears of it, and nothing is kept.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=64)]
@@ -148,18 +202,23 @@ class UserJoined(Struct, rename=_CAMEL):
 
 
 class UserLeft(Struct, rename=_CAMEL):
-    """`reason`: left, disconnected, lost (its server died), replaced, kicked."""
+    """`reason`: left, disconnected, lost (its server died), replaced, kicked.
+
+    `successor` is the socket of the same person to which its entities belong now; without one they are gone.
+    """
 
     socket_id: str
     user_account: str | None
     reason: str
     timestamp: str
+    successor: str | UnsetType = UNSET
 
 
 class SpaceJoined(Struct, rename=_CAMEL):
     """The snapshot: `seq` is the number of the last durable event it holds.
 
-    `gap`: more was missed since `after_seq` than is sent again; the snapshot alone is the truth.
+    `gap`: more was missed since `after_seq` than is sent again; the snapshot alone is the truth. `you` is how the
+    others see this socket, `pose` its last `entityData` for one that came back.
     """
 
     success: bool
@@ -169,6 +228,8 @@ class SpaceJoined(Struct, rename=_CAMEL):
     role: str
     seq: int
     users: list[UserJoined]
+    you: UserJoined
+    pose: dict[str, Any] | None
     entities: list[Any]
     messages: list[Any]
     settings: dict[str, Any]

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from libs.common.contracts.presence import AframeUpdate, EntityEvent
+from libs.common.contracts.presence import EntityEvent, read_update
 from libs.common.edge.nesting import is_too_deep
 from libs.common.errors import PresenceError
 from services.realtime.clients.signals import POSE_BYTES, Signals
@@ -26,7 +26,7 @@ class HotSignals:
 
     def __init__(self, signals: Signals) -> None:
         self._table: tuple[HotSignal, ...] = (
-            (_POSE, msgspec.json.Decoder(AframeUpdate).decode, signals.take_pose),
+            (_POSE, read_update, signals.take_pose),
             ('["entity-event",', _read_entity_event, signals.relay_entity_event),
         )
 

@@ -14,17 +14,26 @@ from msgspec import UNSET
 
 from libs.common.contracts import presence, voice
 from libs.common.contracts.moderation import FreeChannel
-from libs.common.contracts.presence import MAX_AVATAR_BYTES, AframeUpdate, AuthRefresh, EntityEvent, Nothing
+from libs.common.contracts.presence import (
+    MAX_AVATAR_BYTES,
+    AframeUpdate,
+    AuthRefresh,
+    EntityEvent,
+    Nothing,
+    further_fields,
+)
 from libs.common.edge.gatekeeper import Gatekeeper
-from libs.common.errors import FORBIDDEN, INVALID_INPUT, PresenceError
+from libs.common.errors import FORBIDDEN, INVALID_INPUT, MUTED, PresenceError
 from services.realtime.cluster.presence import Presence
 from services.realtime.naf.adapter import NafAdapter
 from services.realtime.poses.ticker import PoseTicker
+from services.realtime.rooms.broadcast import Broadcast
 from services.realtime.rooms.client import Client, Place
 from services.realtime.rooms.speech import is_open, require_avatar, require_open, require_voice, require_words
 from services.realtime.space.entities import REMOVE, SPAWN
 from services.realtime.space.peers import Peers
 from services.realtime.space.voice_states import VoiceStates
+from services.realtime.transport.packets import EventPacket
 
 type Handler = Callable[[Client, Any], Awaitable[dict[str, Any]]]
 
@@ -88,18 +97,35 @@ class Signals:
         return {}
 
     def take_pose(self, client: Client, update: AframeUpdate) -> None:
-        """Takes a pose, without its entities where those are closed: who moves goes on moving."""
+        """Takes a pose, without what may not be said in it: who moves goes on moving, and is told once.
+
+        Where entities in poses are closed, that is those and further fields; of a muted member further fields.
+        """
         place = _inside(client)
-        if update.entities and not is_open(place, FreeChannel.POSE_ENTITIES):
-            update.entities = UNSET
+        if update.entities or further_fields(update):
+            update = self._without_unsaid(client, place, update)
         self._poses.put(place, update)
+
+    def _without_unsaid(self, client: Client, place: Place, update: AframeUpdate) -> AframeUpdate:
+        refusal = None
+        if not is_open(place, FreeChannel.POSE_ENTITIES):
+            refusal = PresenceError(FORBIDDEN, "Poses are taken without entities and further fields in this space.")
+        elif place.authorization.muted and further_fields(update):
+            refusal = PresenceError(MUTED, "You are muted: your poses are taken without further fields.")
+        if refusal is None:
+            return update
+        if refusal.kind.code not in place.told_of_poses:
+            place.told_of_poses.add(refusal.kind.code)
+            Broadcast.to_one(client, EventPacket("space-error", refusal.to_wire()))
+        entities = update.entities if refusal.kind is MUTED else UNSET
+        return AframeUpdate(update.position, update.rotation, entities)
 
     async def entity_event(self, client: Client, event: EntityEvent) -> dict[str, Any]:
         self.relay_entity_event(client, event)
         return {}
 
     def relay_entity_event(self, client: Client, event: EntityEvent) -> None:
-        """Raises `invalid_input`, `conflict` or `forbidden` for a refused spawn or removal, `not_found` for `to`.
+        """Raises `invalid_input`, `conflict` or `forbidden` for a refused change of an entity, `not_found` for `to`.
 
         Where entity events are closed it is `forbidden`; a muted member's are `muted`, but for its own entities, shown
         to all. To one alone a spawn or removal is a message like any other, and bound to who owns the entity.
@@ -111,12 +137,12 @@ class Signals:
             require_words(place)
         member = place.member
         stamped = presence.EntityEventOut(member.socket_id, member.user_account, event.name, event.data)
-        if event.to is not None:
-            if is_about_entity:
-                self._peers.check_entity(client, stamped)
-            self._peers.to_one(place, event.to, "entity-event", stamped)
-        elif not self._peers.share_entity(client, stamped):
-            self._peers.to_others(place, "entity-event", stamped)
+        if event.to is None:
+            self._peers.share_entity(client, stamped)
+            return
+        if is_about_entity:
+            self._peers.check_entity(client, stamped)
+        self._peers.to_one(place, event.to, "entity-event", stamped, lasts=is_about_entity)
 
     async def chat_typing(self, client: Client, typing: presence.Typing) -> dict[str, Any]:
         place = _inside(client)
@@ -138,7 +164,7 @@ class Signals:
         self._peers.space(place).roster.set_avatar(place.member.socket_id, update.avatar_data)
         await self._presence.update(place.space, place.member)
         stamped = presence.AvatarUpdated(place.member.socket_id, place.member.user_account, update.avatar_data)
-        self._peers.to_others(place, "avatar-updated", stamped)
+        self._peers.to_others(place, "avatar-updated", stamped, lasts=True)
         return {}
 
     async def auth_refresh(self, client: Client, refresh: AuthRefresh) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 import socketio
 import structlog
+from msgspec import UNSET
 
-from libs.common.contracts.presence import JoinSpace, NafRoom
+from libs.common.contracts.presence import AframeUpdate, JoinSpace, NafRoom, read_update
 from libs.common.contracts.registry import Operation, Registry, Socket
 from libs.common.contracts.schema import dump, has_field
 from libs.common.edge.commands import ClientCall, Commands
@@ -36,6 +37,8 @@ from services.realtime.transport.packets import DEFAULT_NAMESPACE, NAMESPACES, E
 _log = structlog.get_logger(__name__)
 # Reasons of a disconnect that somebody wanted; with any other the connection broke.
 _WANTED = {socketio.AsyncServer.reason.CLIENT_DISCONNECT, socketio.AsyncServer.reason.SERVER_DISCONNECT}
+# Of payloads that are more than their struct.
+DECODERS: dict[type, Callable[[bytes], Any]] = {AframeUpdate: read_update}
 
 type Command = Callable[[Client, Any], Awaitable[dict[str, Any]]]
 
@@ -163,7 +166,8 @@ class Sockets:
     async def _join_space(self, client: Client, data: Any) -> dict[str, Any]:
         client.spend_join()
         request = _convert((data,), JoinSpace)
-        check_avatar(request.avatar_data)
+        if request.avatar_data is not UNSET:
+            check_avatar(request.avatar_data)
         if request.token is not None:
             await self._take_token(client, request.token)
         client.token = await self._gatekeeper.check_again(client.token)
@@ -245,7 +249,7 @@ def _encode(arguments: tuple[Any, ...]) -> bytes:
 
 def _decode[T](payload: bytes, form: type[T]) -> T:
     try:
-        return msgspec.json.decode(payload, type=form)
+        return DECODERS[form](payload) if form in DECODERS else msgspec.json.decode(payload, type=form)
     except msgspec.MsgspecError as error:
         raise PresenceError(INVALID_INPUT, str(error)) from error
 

@@ -68,8 +68,8 @@ class Channels:
         self._receivers.pop(channel, None)
         async with self._changing:
             if self._pubsub and channel not in self._receivers:
-                with contextlib.suppress(RedisError, OSError):
-                    await self._pubsub.unsubscribe(channel)
+                with contextlib.suppress(Exception):  # a closed transport raises what the event loop likes to
+                    await self._pubsub.unsubscribe(channel)  # the next connection does not subscribe to it
 
     async def _listen_forever(self) -> None:
         while True:

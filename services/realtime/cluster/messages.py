@@ -54,23 +54,30 @@ class Poses(msgspec.Struct, tag="poses"):
 
 
 class AskPoses(msgspec.Struct, tag="ask-poses"):
-    """`replica` missed what was said of poses, or never heard it: the others tell it of all their members."""
+    """`replica` has just come, or has `missed` something: the others tell it of all their members' poses."""
 
     replica: str
+    missed: bool = False
 
 
 class Entity(msgspec.Struct):
-    """A spawned entity, as a `{space}:entities:…` hash holds it. `event` is what its spawn was."""
+    """A spawned entity, as a `{space}:entities:…` hash holds it. `event` is the spawn that shows it as it is now.
 
-    owner: str  # socket id
+    `stamp` is when it changed last, in microseconds of Unix time, later than any change before: of two states of an
+    entity the one with the greater stamp holds. `owner` is `Member.owner`.
+    """
+
+    owner: str
     subspace: str
     event: EntityEventOut
+    stamp: int = 1  # last: the scripts that compare it look at the end; the version before has none
 
 
 class FromMember(msgspec.Struct, tag="relay"):
     """An ephemeral event of a member, on its way to the others in the subspace, or to one of them.
 
-    `payload` is what clients get, as JSON that nobody on the way has to read.
+    `payload` is what clients get, as JSON that nobody on the way has to read. `owner` and `stamp` are of the entity
+    that it changes (`Entity`), if it changes one. `lasts` (`EventPacket`): a slow client is not spared it.
     """
 
     replica: str
@@ -79,6 +86,9 @@ class FromMember(msgspec.Struct, tag="relay"):
     payload: msgspec.Raw
     sender: str
     to: str | None = None
+    owner: str = ""
+    stamp: int = 0
+    lasts: bool = False
 
 
 class Blamed(msgspec.Struct, tag="blamed"):

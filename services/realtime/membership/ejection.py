@@ -29,7 +29,7 @@ from libs.common.tasks.background import Background
 from services.realtime.membership.authorization import reviewed
 from services.realtime.rooms.broadcast import Broadcast
 from services.realtime.rooms.client import Client, Place
-from services.realtime.space.held_space import SpaceListener
+from services.realtime.space.parts import SpaceListener
 from services.realtime.transport.packets import EventPacket
 
 _log = structlog.get_logger(__name__)

@@ -28,11 +28,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec import UNSET, Raw, structs
+
 from libs.common.bus.base import Bus
 from libs.common.clock import now, rfc3339
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.members import Member
-from libs.common.contracts.presence import JoinSpace
+from libs.common.contracts.presence import JoinSpace, Position
 from libs.common.contracts.spaces import Authorization
 from libs.common.edge.commands import require_admission_to
 from libs.common.errors import FORBIDDEN, RATE_LIMITED, UNAVAILABLE, PresenceError
@@ -42,22 +44,25 @@ from libs.common.roles import MODERATING
 from libs.common.spaces import SpaceKey, check_subspace
 from libs.common.tasks.batching import Batches
 from services.realtime.cluster.presence import UNBOUNDED, JoinRequest, JoinResult, Presence
+from services.realtime.cluster.scripts import NOBODY
 from services.realtime.membership.authorization import MOST_AT_ONCE, Authorizer
 from services.realtime.membership.departure import Departure
 from services.realtime.membership.door import Door
 from services.realtime.membership.grace import Grace
 from services.realtime.membership.reporter import Reporter
+from services.realtime.membership.returning import inherit, limit_to_rights
 from services.realtime.membership.snapshot import Snapshot, Snapshots, space_joined
 from services.realtime.poses.ticker import PoseTicker
 from services.realtime.rooms.broadcast import Broadcast
 from services.realtime.rooms.client import Client, ClientState, Place, PoseForm
 from services.realtime.rooms.speech import avatar_on_entering
-from services.realtime.space.held_space import MOST_REPLAYED, HeldSpace
+from services.realtime.space.event_feed import MOST_REPLAYED
+from services.realtime.space.held_space import HeldSpace
 from services.realtime.space.held_spaces import HeldSpaces
-from services.realtime.space.inbox import Present
+from services.realtime.space.inbox import Present, Resync
 from services.realtime.transport.packets import EventPacket
 
-MOST_TRIES = 5  # to join under an access epoch that moves
+MOST_TRIES = 20  # to join, while the access epoch moves or others of the same person come back
 INTEREST = "interest"  # the feature of clients that want near members often and far ones seldom
 
 
@@ -123,10 +128,12 @@ class Entering:
         if predecessor and request.after_seq is not None:  # it may have been told more than it knew when it asked
             request.after_seq = max(request.after_seq, space.seq)
         client.enter(_new_place(client, space.key, request, authorization, self._presence.replica))
+        if predecessor:
+            inherit(client.placed(), self._as_it_is(space.key, predecessor.member), request)
         space.begin_entering(client)
         MEMBERS.inc()
         try:
-            place = await self._register(client, space)
+            place = await self._register(client, space, request)
             snapshot = await self._snapshots.of(space.key, place.subspace)
             return await self._welcome(client, space, place, snapshot, request.after_seq)
         except BaseException:
@@ -137,30 +144,43 @@ class Entering:
                 self._reporter.leave(space.key, predecessor.member, "replaced")
                 await self._held_spaces.release(space)
 
-    async def _register(self, client: Client, space: HeldSpace) -> Place:
-        """Makes the client a member, by an authorization of the epoch that joining finds: nobody is shown before."""
-        place = client.placed()
+    async def _register(self, client: Client, space: HeldSpace, request: JoinSpace) -> Place:
+        """Makes the client a member, by an authorization of the epoch that joining finds: nobody is shown before.
+
+        A person who is here already, or was a moment ago, goes on as they were (`inherit`).
+        """
+        place, predecessor = client.placed(), ""
         for _ in range(MOST_TRIES):
-            joined = await self._try_to_join(client, space, place)
-            if not joined.is_stale:
+            joined = await self._try_to_join(client, space, place, predecessor)
+            if joined.predecessor:
+                inherit(place, self._as_it_is(space.key, joined.predecessor), request)
+                predecessor = joined.predecessor.socket_id
+            elif joined.is_stale:  # a ban or a change of settings while it was entering
+                place.authorization = await self._authorizer.ask(client, space.key)
+                place.member.role = place.authorization.role
+                limit_to_rights(place)
+            else:
                 break
-            # A ban or a change of settings while it was entering.
-            place.authorization = await self._authorizer.ask(client, space.key)
-            place.member.role = place.authorization.role
-            place.member.avatar_data = avatar_on_entering(place)
         else:
             raise PresenceError(UNAVAILABLE, "The space's access changes all the time.")
         if joined.replaced and joined.replaced.socket_id != place.member.socket_id:
+            place.replaces = joined.replaced.socket_id
             self._reporter.leave(space.key, joined.replaced, "replaced")
         self._reporter.join(space.key, place.member)
         return place
 
-    async def _try_to_join(self, client: Client, space: HeldSpace, place: Place) -> JoinResult:
+    async def _try_to_join(self, client: Client, space: HeldSpace, place: Place, predecessor: str) -> JoinResult:
         authorization = place.authorization
         moderates = authorization.role in MODERATING
         space.require_subspace(client, place.subspace, moderates=moderates)
         most = UNBOUNDED if moderates else authorization.max_users
-        return await self._join.do(space.key, JoinRequest(place.member, client.person, most, authorization.epoch))
+        return await self._join.do(space.key, JoinRequest(place.member, most, authorization.epoch, predecessor))
+
+    def _as_it_is(self, key: SpaceKey, member: Member) -> Member:
+        """Returns a member's record with its latest pose, as far as this replica has heard it."""
+        pose = self._poses.pose_of(key, member.subspace, member.socket_id)
+        position = self._poses.position_of(key, member.subspace, member.socket_id)
+        return structs.replace(member, position=position or member.position, pose=Raw(pose) if pose else member.pose)
 
     async def _welcome(
         self, client: Client, space: HeldSpace, place: Place, snapshot: Snapshot, after_seq: int | None
@@ -171,7 +191,8 @@ class Entering:
         ack: dict[str, Any] = {"role": place.authorization.role, "seq": snapshot.seq, "gap": gap}
 
         def send(present: Present) -> None:
-            payload = space_joined(place, snapshot, present.users, present.entities, gap=gap)
+            pose = self._poses.pose_of(place.space, place.subspace, client.sid)
+            payload = space_joined(place, snapshot, present, pose, gap=gap)
             packets = [EventPacket("space-joined", payload)]
             packets += [packet for event in missed or () for packet in self._broadcast.rendered(event)]
             client.snapshot_bytes = sum(len(packet.frame(client.namespace)) for packet in packets)
@@ -191,15 +212,21 @@ class Entering:
             return []
         if client.exceeds_replayed(min(until - after_seq, MOST_REPLAYED)):
             return None
-        return await space.missed_since(after_seq, until, place.subspace)
+        return await space.events.missed_since(after_seq, until, place.subspace)
 
     async def _back_out(self, client: Client, space: HeldSpace) -> None:
-        """Undoes an entering that failed, unless the client was taken out meanwhile, with all that it held."""
+        """Undoes an entering that failed, unless the client was taken out meanwhile, with all that it held.
+
+        A place that was taken over goes on waiting for its person, who tries again.
+        """
         place = self._step_out(client)
         if place is None:
             return
         try:
-            await self._depart(place, "left")
+            if place.replaces:
+                await self._grace.begin(place.space, place.member)
+            else:
+                await self._depart(place, "left")
         finally:
             await self._held_spaces.release(space)
 
@@ -211,12 +238,11 @@ class Entering:
 
     async def drop(self, client: Client) -> None:
         """Ends a client whose connection broke; a person who can come back is waited for."""
-        person = client.person
         place = self._take_out(client, client.drop())
         if place is None:
             return
-        if person:
-            await self._grace.begin(place.space, place.member, person)
+        if place.member.person:
+            await self._grace.begin(place.space, self._as_it_is(place.space, place.member))
             await self._release(place.space)
         else:
             await self._release(place.space)
@@ -250,6 +276,7 @@ class Entering:
             places = {sid: client.place for sid, client in space.clients.items() if client.place}
             lost = await self._presence.missing(space.key, places)
             if lost:
+                space.entity_sync.has_lost = True
                 await self._register_lost(space.key, [place for sid, place in places.items() if sid in lost])
 
     async def _register_lost(self, key: SpaceKey, places: list[Place]) -> None:
@@ -259,14 +286,17 @@ class Entering:
             moved = self._poses.position_of(key, place.subspace, place.member.socket_id)
             place.member.position = moved or place.member.position
             place.member.stay_id = new_id()
-        await asyncio.gather(*(self._join.do(key, JoinRequest(place.member, "", UNBOUNDED)) for place in places))
+        requests = [JoinRequest(place.member, UNBOUNDED, predecessor=NOBODY) for place in places]
+        await asyncio.gather(*(self._join.do(key, request) for request in requests))
         for place in places:
             self._reporter.join(key, place.member)
-        self._poses.tell_all(key)
+        if space := self._held_spaces.by_key.get(key):
+            space.put(Resync(lost=True))  # what they spawned went with them
 
 
 def _new_place(client: Client, key: SpaceKey, request: JoinSpace, authorization: Authorization, replica: str) -> Place:
     identity = client.token.identity
+    has_avatar = request.avatar_data is not UNSET
     member = Member(
         socket_id=client.sid,
         stay_id=new_id(),
@@ -276,10 +306,11 @@ def _new_place(client: Client, key: SpaceKey, request: JoinSpace, authorization:
         guest_id=None if identity.account else identity.id,
         guest=identity.account is None,
         display_name=identity.display_name,
-        position=request.position,
-        avatar_data=request.avatar_data,
+        position=request.position or Position(),
+        avatar_data=request.avatar_data if has_avatar else None,
         joined_at=rfc3339(now()),
         role=authorization.role,
+        person=client.person,
     )
     form = PoseForm.of(request.features)
     place = Place(key, member, authorization, form, wants_interest=INTEREST in request.features)

@@ -16,7 +16,7 @@ from services.realtime.cluster.presence import Presence
 from services.realtime.membership.departure import Departure
 
 _log = structlog.get_logger(__name__)
-MARK_SECONDS = 30.0  # for which Redis may remember a broken connection; its member is gone long before
+RETRY_SECONDS = 0.5
 
 
 class Grace:
@@ -41,21 +41,28 @@ class Grace:
             task.cancel()
         await asyncio.gather(*self._waiting, return_exceptions=True)
 
-    async def begin(self, space: SpaceKey, member: Member, person: str) -> None:
-        """Keeps the member for a while; then it leaves. Returns once every replica can know of it."""
+    async def begin(self, space: SpaceKey, member: Member) -> None:
+        """Keeps the member for a while, as it is; then it leaves. Returns once every replica can know of it.
+
+        While Redis is away nobody can come back, so the while begins when it has returned.
+        """
         self._departure.expect(space)
-        task = asyncio.create_task(self._keep(space, member, person))
+        is_known = await self._mark(space, member)
+        task = asyncio.create_task(self._keep(space, member, is_known=is_known))
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
+
+    async def _mark(self, space: SpaceKey, member: Member) -> bool:
         try:
-            await self._presence.mark_dropped(space, person, member.socket_id, MARK_SECONDS)
+            await self._presence.mark_dropped(space, member)
         except PresenceError as error:
             _log.warning("nobody can take this connection's place", socket_id=member.socket_id, error=str(error))
+            return False
+        return True
 
-    async def _keep(self, space: SpaceKey, member: Member, person: str) -> None:
+    async def _keep(self, space: SpaceKey, member: Member, *, is_known: bool) -> None:
+        while not is_known:
+            await asyncio.sleep(RETRY_SECONDS)
+            is_known = await self._mark(space, member)
         await asyncio.sleep(self._seconds)
         await self._departure.leave(space, member, "disconnected")
-        try:
-            await self._presence.unmark_dropped(space, person, member.socket_id)
-        except PresenceError as error:  # it ends with the hash
-            _log.debug("a broken connection is remembered", socket_id=member.socket_id, error=str(error))

@@ -9,13 +9,13 @@ from libs.common.bus.base import Bus, Caller
 from libs.common.clock import now, rfc3339
 from libs.common.contracts import chat
 from libs.common.contracts.chat import GetSnapshot
-from libs.common.contracts.presence import EntityEventOut
 from libs.common.contracts.schema import dump
 from libs.common.identity import service_identity
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from libs.common.tasks.batching import Batches
 from services.realtime.rooms.client import Place
+from services.realtime.space.inbox import Present
 
 
 class Snapshot:
@@ -46,7 +46,7 @@ class Snapshots:
 
 
 def space_joined(
-    place: Place, snapshot: Snapshot, users: msgspec.Raw, entities: Sequence[EntityEventOut], *, gap: bool
+    place: Place, snapshot: Snapshot, present: Present, pose: bytes | None, *, gap: bool
 ) -> dict[str, Any]:
     """Returns a `SpaceJoined`, of which what is large is JSON already."""
     return {
@@ -56,8 +56,10 @@ def space_joined(
         "subspace": place.subspace,
         "role": place.authorization.role,
         "seq": snapshot.seq,
-        "users": users,
-        "entities": msgspec.Raw(msgspec.json.encode(entities)),
+        "users": present.users,
+        "you": place.member.joined(),
+        "pose": msgspec.Raw(pose) if pose else None,
+        "entities": msgspec.Raw(msgspec.json.encode(present.entities)),
         "messages": snapshot.messages,
         "settings": place.authorization.settings,
         "timestamp": rfc3339(now()),

@@ -16,10 +16,10 @@ from services.realtime.space.held_space import HeldSpace
 
 MOST_ENTITIES = 10_000  # remembered of a space
 LONGEST_ID = 64  # characters
-_FIRST_SYNC = b'"isFirstSync":true'
+FIRST_SYNC = b'"isFirstSync":true'
 
 
-class _Entity(msgspec.Struct, rename="camel"):
+class Entity(msgspec.Struct, rename="camel"):
     network_id: str
     creator: str = ""
     is_first_sync: bool = False
@@ -28,7 +28,7 @@ class _Entity(msgspec.Struct, rename="camel"):
 class _Update(msgspec.Struct):
     """The `data` of a packet of type `um`: several entities; one of type `u` is one entity."""
 
-    d: list[_Entity]
+    d: list[Entity]
 
 
 class EntityOwners:
@@ -41,7 +41,7 @@ class EntityOwners:
         """Returns the entities of another occupant that the packet makes its sender's."""
         known = self._of.setdefault(space, {})
         taken = []
-        for entity in _first_syncs(packet):
+        for entity in first_syncs(packet):
             place = (subspace, entity.network_id)
             before = known.get(place, packet.sender)
             if before != packet.sender and space.has_member(before, subspace):
@@ -58,14 +58,14 @@ class EntityOwners:
             del known[place]
 
 
-def _first_syncs(packet: NafPacketOut) -> list[_Entity]:
+def first_syncs(packet: NafPacketOut) -> list[Entity]:
     """Returns the entities that the sender says it created."""
     data = bytes(packet.data)
-    if packet.type not in ("u", "um") or _FIRST_SYNC not in data:
+    if packet.type not in ("u", "um") or FIRST_SYNC not in data:
         return []
     try:
         if packet.type == "u":
-            entities = [msgspec.json.decode(data, type=_Entity)]
+            entities = [msgspec.json.decode(data, type=Entity)]
         else:
             entities = msgspec.json.decode(data, type=_Update).d
     except msgspec.MsgspecError:  # not networked-aframe's; relayed as it is

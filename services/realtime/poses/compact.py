@@ -7,25 +7,26 @@
 | 11-12 | yaw (`rotation.y`), unsigned | 360°/65536 | a whole turn |
 | 13-15 | pitch (`rotation.x`, the low 12 bits), roll (`rotation.z`), unsigned | 360°/4096 | a whole turn |
 
-What does not fit travels as JSON in the same packet: quaternions, entities, a pose without position or rotation, and
-whoever is farther from the origin. Rounding is at most 0.5 mm, 0.003° of yaw and 0.044° of pitch and roll.
+What does not fit travels as JSON in the same packet: quaternions, entities, further fields, a pose without position or
+rotation, and whoever is farther from the origin. Rounding is at most 0.5 mm, 0.003° of yaw and 0.044° of pitch and
+roll.
 """
 
-import msgspec
 from msgspec import UNSET
 
-from libs.common.contracts.presence import AframeUpdate
+from libs.common.contracts.presence import AframeUpdate, further_fields, read_update
 
 SIZE = 16  # bytes
 NUMBERS = 65536
 _MOST_MM = 2**23 - 1
-_decode = msgspec.json.Decoder(AframeUpdate).decode
 
 
 def pack(update: AframeUpdate) -> bytes | None:
     """Bytes 2 to 15; None for what does not fit."""
     position, rotation = update.position, update.rotation
     if position is UNSET or rotation is UNSET or update.entities or rotation.w is not UNSET:
+        return None
+    if further_fields(update):
         return None
     x, y, z = round(position.x * 1000), round(position.y * 1000), round(position.z * 1000)
     if max(x, y, z) > _MOST_MM or min(x, y, z) < -_MOST_MM:
@@ -42,7 +43,7 @@ def pack(update: AframeUpdate) -> bytes | None:
 
 def pack_json(data: bytes) -> bytes | None:
     """Returns the compact form of a pose that is JSON; None if it does not fit."""
-    return pack(_decode(data))
+    return pack(read_update(data))
 
 
 def _turn(degrees: float, steps: int) -> int:

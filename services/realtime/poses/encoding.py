@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -21,16 +22,22 @@ class _Positioned(msgspec.Struct):
     position: Position | None = None
 
 
+class _WithEntities(msgspec.Struct):
+    entities: dict[str, Any] = {}
+
+
 _decode_position = msgspec.json.Decoder(_Positioned).decode
+_decode_entities = msgspec.json.Decoder(_WithEntities).decode
+_NO_ENTITIES: Mapping[str, Any] = {}
 
 
 class Pose:
     """`data` is the `entityData` as JSON; `state` what it was made of, for this replica's own members.
 
-    `position` and `packed` are found when first asked for, and then kept.
+    `position`, `packed` and `entities` are found when first asked for, and then kept.
     """
 
-    __slots__ = ("_packed", "_position", "data", "socket_id", "state", "user_account")
+    __slots__ = ("_entities", "_packed", "_position", "data", "socket_id", "state", "user_account")
 
     def __init__(
         self, socket_id: str, user_account: str | None, data: bytes, state: AframeUpdate | None = None
@@ -41,6 +48,14 @@ class Pose:
         self.state = state
         self._position: Position | UnsetType | None = UNSET
         self._packed: bytes | UnsetType | None = UNSET
+        self._entities: Mapping[str, Any] | None = None
+
+    @property
+    def entities(self) -> Mapping[str, Any]:
+        """What it says of entities, by id."""
+        if self._entities is None:
+            self._entities = _decode_entities(self.data).entities if b'"entities"' in self.data else _NO_ENTITIES
+        return self._entities
 
     @property
     def position(self) -> Position | None:

@@ -56,6 +56,17 @@ class PoseState:
         self.numbers[socket_id] = number
         self.new_numbers.append((number, socket_id))
 
+    def replace(self, pose: Pose) -> None:
+        """Takes what is left of a pose of which a part is no longer true: clients know that already.
+
+        Other replicas may not, and are told by the one whose member it is.
+        """
+        self.latest[pose.socket_id] = pose
+        if pose.socket_id in self.changed:
+            self.changed[pose.socket_id] = pose
+        if pose.state:
+            self.moved_here[pose.socket_id] = pose
+
     def forget_listener(self, socket_id: str) -> None:
         """Drops the notes on what a client was told; its pose stays for as long as it is a member."""
         self.behind.discard(socket_id)

@@ -7,19 +7,30 @@ A socket that has not taken the last bytes yet is left out of a tick and given e
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import msgspec
 import structlog
+from msgspec import UNSET
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from libs.common import cache
 from libs.common.clock import now, rfc3339
-from libs.common.contracts.presence import MAX_POSE_BYTES, AframeUpdate, Position
+from libs.common.contracts.members import Member
+from libs.common.contracts.presence import (
+    MAX_POSE_BYTES,
+    AframeUpdate,
+    FullUpdate,
+    Position,
+    further_fields,
+    read_update,
+    write_update,
+)
 from libs.common.errors import TOO_LARGE, PresenceError
 from libs.common.metrics import POSE_TICK
-from libs.common.spaces import SpaceKey
+from libs.common.spaces import MAIN, SpaceKey
 from libs.common.tasks.background import Background
 from services.realtime.cluster import messages
 from services.realtime.cluster.messages import AskPoses, Poses, PoseWire
@@ -31,7 +42,6 @@ from services.realtime.rooms.broadcast import Broadcast
 from services.realtime.rooms.client import Client, Place, PoseForm
 
 _log = structlog.get_logger(__name__)
-_encode = msgspec.json.Encoder().encode
 
 
 class PoseTicker:
@@ -46,7 +56,7 @@ class PoseTicker:
         self._tick = tick_seconds
         self._interest_above = interest_above
         self._rooms: dict[tuple[SpaceKey, str], PoseState] = {}
-        self._asking: set[SpaceKey] = set()
+        self._asking: dict[SpaceKey, bool] = {}  # whether something was missed
         self._shared: set[SpaceKey] = set()  # spaces where other replicas have members too
         self._background = Background()
 
@@ -65,9 +75,18 @@ class PoseTicker:
         for pose in message.poses:
             room.set(Pose(pose.socket_id, pose.user_account, bytes(pose.data)))
 
-    def ask(self, space: SpaceKey) -> None:
+    def ask(self, space: SpaceKey, *, missed: bool = False) -> None:
         """Has the other replicas tell of all their members; the answer comes with a next tick."""
-        self._asking.add(space)
+        self._asking[space] = missed or self._asking.get(space, False)
+
+    def all_here(self, space: SpaceKey) -> list[Poses]:
+        """Returns the poses of all of this replica's members, by subspace: an answer also where there are none."""
+        told = []
+        for (key, subspace), room in self._rooms.items():
+            here = [pose for pose in room.latest.values() if pose.state] if key == space else []
+            if here:
+                told.append(Poses(self._replica, subspace, _on_the_wire(here)))
+        return told or [Poses(self._replica, MAIN, [])]
 
     def tell_all(self, space: SpaceKey) -> None:
         """Tells the other replicas of all of this replica's members again."""
@@ -80,6 +99,36 @@ class PoseTicker:
         room = self._rooms.get((space, subspace))
         pose = room.latest.get(socket_id) if room else None
         return pose.position if pose else None
+
+    def pose_of(self, space: SpaceKey, subspace: str, socket_id: str) -> bytes | None:
+        """Returns a member's latest pose as JSON; None if it has not moved since it came."""
+        room = self._rooms.get((space, subspace))
+        pose = room.latest.get(socket_id) if room else None
+        return pose.data if pose else None
+
+    def begin(self, space: SpaceKey, member: Member, *, is_here: bool) -> None:
+        """Gives a member who came back the pose that its broken connection had; `is_here`: to this replica."""
+        if member.pose is UNSET:
+            return
+        room, data = self._room(space, member.subspace), bytes(member.pose)
+        if member.socket_id not in room.latest:
+            room.set(Pose(member.socket_id, member.user_account, data, read_update(data) if is_here else None))
+
+    def entities_of(self, space: SpaceKey, subspace: str, socket_id: str) -> Mapping[str, Any]:
+        """Returns what a member's poses say of entities, by id."""
+        room = self._rooms.get((space, subspace))
+        pose = room.latest.get(socket_id) if room else None
+        return pose.entities if pose else {}
+
+    def forget_entity(self, space: SpaceKey, subspace: str, socket_id: str, entity_id: str) -> None:
+        """Drops what a member's poses said of an entity: something else has changed it since."""
+        room = self._rooms.get((space, subspace))
+        pose = room.latest.get(socket_id) if room else None
+        if room and pose and entity_id in pose.entities:
+            state = read_update(pose.data)
+            state.entities = {name: told for name, told in pose.entities.items() if name != entity_id} or UNSET
+            here = state if pose.state else None
+            room.replace(Pose(socket_id, pose.user_account, write_update(state), here))
 
     def welcome(self, client: Client) -> None:
         """Sends everyone's latest pose at the next tick to a client that has just entered."""
@@ -112,7 +161,7 @@ class PoseTicker:
         for key in [key for key in self._rooms if key[0] == space]:
             del self._rooms[key]
         self._shared.discard(space)
-        self._asking.discard(space)
+        self._asking.pop(space, None)
 
     def _room(self, space: SpaceKey, subspace: str) -> PoseState:
         return self._rooms.setdefault((space, subspace), PoseState())
@@ -147,19 +196,21 @@ class PoseTicker:
 
     async def _publish(self) -> None:
         """Tells the other replicas, all in one round trip; poses that Redis did not take go with a next tick."""
-        asking, moved = self._asking & self._shared, self._moved_here()
+        moved = self._moved_here()
+        asking = {space: self._asking.pop(space) for space in list(self._asking) if space in self._shared}
         if not asking and not moved:
             return
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
-                for space in asking:
-                    pipe.publish(cache.wire(space), messages.encode(AskPoses(self._replica)))
+                for space, missed in asking.items():
+                    pipe.publish(cache.wire(space), messages.encode(AskPoses(self._replica, missed)))
                 for (space, subspace), poses in moved.items():
-                    moved_poses = [PoseWire(p.socket_id, p.user_account, msgspec.Raw(p.data)) for p in poses.values()]
-                    pipe.publish(cache.wire(space), messages.encode(Poses(self._replica, subspace, moved_poses)))
+                    message = Poses(self._replica, subspace, _on_the_wire(poses.values()))
+                    pipe.publish(cache.wire(space), messages.encode(message))
                 await pipe.execute()
-            self._asking -= asking
         except (RedisError, OSError):
+            for space, missed in asking.items():
+                self.ask(space, missed=missed)
             for key, poses in moved.items():
                 if room := self._rooms.get(key):
                     room.moved_here = {sid: pose for sid, pose in poses.items() if sid in room.latest} | room.moved_here
@@ -190,13 +241,17 @@ class PoseTicker:
             audience.variants(place, behind=behind).send(client)
 
 
+def _on_the_wire(poses: Iterable[Pose]) -> list[PoseWire]:
+    return [PoseWire(pose.socket_id, pose.user_account, msgspec.Raw(pose.data)) for pose in poses]
+
+
 def _merged(before: AframeUpdate | None, update: AframeUpdate) -> tuple[AframeUpdate, bytes]:
     """Returns the state after the update, and its JSON."""
     state = before.merged(update) if before else update
-    data = _encode(state)
+    data = write_update(state)
     if len(data) > MAX_POSE_BYTES:
-        state = AframeUpdate(state.position, state.rotation, update.entities)
-        data = _encode(state)
+        state = FullUpdate(state.position, state.rotation, update.entities, further_fields(update))
+        data = write_update(state)
     if len(data) > MAX_POSE_BYTES:
         raise PresenceError(TOO_LARGE, f"A pose with its entities is at most {MAX_POSE_BYTES} bytes of JSON.")
     return state, data

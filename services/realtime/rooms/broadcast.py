@@ -25,11 +25,13 @@ class Broadcast:
         """Returns the room; None where this replica has nobody."""
         return self._rooms.get(space, {}).get(subspace)
 
-    def send(self, space: SpaceKey, subspace: str, event: str, payload: Any, *, skip: str | None = None) -> None:
+    def send(
+        self, space: SpaceKey, subspace: str, event: str, payload: Any, *, skip: str | None = None, lasts: bool = False
+    ) -> None:
         """Sends an ephemeral event to everyone in a subspace."""
         room = self.room(space, subspace)
         if room:
-            room.post(EventPacket(event, payload), skip)
+            room.post(EventPacket(event, payload, lasts=lasts), skip)
 
     def event(self, space: SpaceKey, event: LoggedEvent, entering: Iterable[Client]) -> None:
         """Sends a durable event to everyone it concerns, but those whose snapshot already holds it.
@@ -57,6 +59,9 @@ class Broadcast:
         for packet in gathered:
             self.to_one(client, packet)
         if place := client.place:
+            held, place.held = place.held, []
+            for packet, sender in held:
+                self.to_one(client, packet, sender)
             room = self._rooms.setdefault(place.space, {}).setdefault(place.subspace, Room())
             room.newest_snapshot = max(room.newest_snapshot, seq)
             room.add(client)

@@ -18,6 +18,7 @@ from services.realtime.rooms.unread import Unread
 from services.realtime.transport.engine import DirectSocket
 from services.realtime.transport.packets import EventPacket
 
+MAX_HELD = 1024  # packets of others that wait for a client that is entering, beside those that last
 MAX_WAITING = 64  # commands of one socket that may wait for their turn
 MOST_SIGNALS = 100  # a second, of one socket
 POSES_SHARE = 0.5  # of the signals may be poses: the latest counts, so of a headset's 90 a second some are left out
@@ -62,7 +63,8 @@ _NEXT = {
 class Place:
     """A client's part in a space. Durable events up to `after_seq` are in its snapshot.
 
-    `gathered` holds the durable events that arrive while it is entering, each with its `seq`.
+    `gathered` holds the durable events that arrive while it is entering, each with its `seq`; `held` what others say
+    to it meanwhile, each with the socket that said it.
     """
 
     space: SpaceKey
@@ -74,10 +76,18 @@ class Place:
     speaks_naf: bool = False  # it came through networked-aframe's `joinRoom`
     after_seq: int = 0
     gathered: list[tuple[int, EventPacket]] = field(default_factory=list)
+    replaces: str | None = None  # the connection of the same person whose place it took
+    told_of_poses: set[str] = field(default_factory=set)  # codes of what its poses were taken without
+    held: list[tuple[EventPacket, str | None]] = field(default_factory=list)
 
     @property
     def subspace(self) -> str:
         return self.member.subspace
+
+    def hold(self, packet: EventPacket, sender: str | None) -> None:
+        """Keeps what others say until the client was sent its snapshot."""
+        if packet.lasts or len(self.held) < MAX_HELD:
+            self.held.append((packet, sender))
 
 
 @dataclass(slots=True)

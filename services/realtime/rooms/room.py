@@ -119,8 +119,8 @@ def _write_rest(client: Client, pending: Pending) -> None:
 def write(client: Client, data: bytes, packets: Pending) -> None:
     """Writes `data`, the frames of `packets`. A client that has too much unread is dropped, and only that one.
 
-    If one sender made most of it and the client reads, the client stays: the packets of that sender are left out, and
-    it pays.
+    If one sender made most of it and the client reads, the client stays: the packets of that sender are left out, but
+    for those that last, and it pays.
     """
     if not client.engine.is_listening:
         return
@@ -151,7 +151,7 @@ def _put(client: Client, data: bytes, packets: Pending) -> None:
 def _write_without(client: Client, packets: Pending, sender: str, unread: int) -> None:
     if unread >= BLAMED_BYTES:
         client.blame(sender)
-    rest = [(packet, said_by) for packet, said_by in packets if said_by != sender]
+    rest = [(packet, said_by) for packet, said_by in packets if said_by != sender or packet.lasts]
     if rest:
         _put(client, b"".join([packet.frame(client.namespace) for packet, _ in rest]), rest)
 

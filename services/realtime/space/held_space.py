@@ -8,83 +8,50 @@ thought through; a single worker has none. What a handler awaits delays this spa
 inside. In plain order a crowd at the door would hold up every word; behind everything else it waits for what little is
 said meanwhile, and those inside notice nothing.
 
-**A hole is waited for, then fetched.** Events of one space are published by several workers of chat and come through
-whichever replica took them from the shared queue, so neighbours overtake each other by some milliseconds. Fetching at
-once would ask the log, on every replica that holds the space, for events that are already on their way; `gap_seconds`
-(50 ms) lets nearly all of these holes close and is still short of what a person notices in a chat. The last event of a
-burst leaves no hole when it is lost: comparing heads (`HeldSpaces`) finds it.
-
 **The roster decides what is announced.** A join or leave can come twice (a script's message, then a reading of all), be
 overtaken, or be lost with the Redis connection. Nobody is told what a message says, only how the roster changed by it;
 a hole in the versions makes the roster be read anew. So nobody is announced twice, and nobody stays for ever.
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+import contextlib
+from collections.abc import Iterable
 from functools import partial
 
 import msgspec
 import structlog
+from msgspec import UNSET
 
-from libs.common.bus.base import Bus, Caller
 from libs.common.clock import now, rfc3339
-from libs.common.contracts import log
-from libs.common.contracts.log import EventsSince, Heads, LoggedEvent
 from libs.common.contracts.members import Member
 from libs.common.contracts.presence import AvatarUpdated, EntityEventOut
 from libs.common.contracts.voice import VoiceState
 from libs.common.errors import FORBIDDEN, RATE_LIMITED, SPACE_FULL, PresenceError
-from libs.common.identity import service_identity
-from libs.common.ids import new_id
-from libs.common.metrics import GAPS
 from libs.common.spaces import MAIN, SpaceKey
-from services.realtime.cluster.messages import AskPoses, Blamed, FromMember, Logged, MembersJoined, MembersLeft, Poses
-from services.realtime.cluster.presence import Presence
-from services.realtime.poses.ticker import PoseTicker
-from services.realtime.rooms.broadcast import Broadcast
+from services.realtime.cluster.messages import (
+    AskPoses,
+    Blamed,
+    FromMember,
+    Logged,
+    MembersJoined,
+    MembersLeft,
+    Poses,
+)
 from services.realtime.rooms.client import Client
-from services.realtime.space.entities import REMOVE, SPAWN, SpaceEntities
-from services.realtime.space.event_order import EventOrder
+from services.realtime.space.entities import SpaceEntities
+from services.realtime.space.entity_sync import EntitySync
+from services.realtime.space.event_feed import EventFeed
 from services.realtime.space.inbox import Enter, Head, Inbox, Item, Present, Resync, Send
-from services.realtime.space.roster import Roster
+from services.realtime.space.parts import SpaceParts
+from services.realtime.space.roster import Roster, seniority
 from services.realtime.transport.packets import EventPacket
 
 _log = structlog.get_logger(__name__)
-PAGE = 500  # events of one question to the log
-MOST_REPLAYED = PAGE  # numbers of a space that a client who comes back may have missed
-MOST_REPLAYED_AGE = timedelta(days=90)  # words older than that are not said again
 RESYNC_SECONDS = 0.5  # after a failure
+ANSWER_SECONDS = 0.25  # for which a replica that comes to a space waits for the others' poses
+IN_SNAPSHOT = {"avatar-updated", "voice-state"}  # and changes of entities: whoever is entering is shown the outcome
 MOST_SUBSPACES = 256  # that somebody is in, of one space
 MOST_SUBSPACES_OF_ADDRESS = 32  # that clients of one address are in, on one replica
-
-
-class SpaceListener:
-    """Hears of this replica's held spaces; the defaults do nothing."""
-
-    def on_roster_changed(self, space: "HeldSpace", subspace: str) -> None:
-        """Somebody came to the subspace, or left it."""
-
-    def on_event(self, space: SpaceKey, event_name: str) -> None:
-        """A durable event was delivered."""
-
-    def may_deliver(self, space: "HeldSpace", message: FromMember) -> bool:
-        """Returns whether another replica's message may be delivered now; a listener that refuses keeps it."""
-        return True
-
-
-@dataclass(frozen=True, slots=True)
-class SpaceParts:
-    """The parts that the held spaces of a replica work with. A hole in the events is waited for `gap_seconds`."""
-
-    replica: str
-    bus: Bus
-    presence: Presence
-    broadcast: Broadcast
-    poses: PoseTicker
-    gap_seconds: float
-    listeners: Sequence[SpaceListener]
 
 
 class HeldSpace:
@@ -95,39 +62,56 @@ class HeldSpace:
         self.holders = 0
         self.entities = SpaceEntities()
         self.roster = Roster(parts.replica)
+        self.entity_sync = EntitySync(key, parts, self.entities, self.roster)
         self.clients: dict[str, Client] = {}
         self.entering: dict[str, Client] = {}  # of `clients`, those that wait for their snapshot
-        self._bus = parts.bus
         self._presence = parts.presence
         self._broadcast = parts.broadcast
         self._poses = parts.poses
-        self._gap_seconds = parts.gap_seconds
+        self._publisher = parts.publisher
+        self._replica = parts.replica
+        self._is_to_put_back = False  # what this replica's members had
+        self._unheard: set[str] = set()  # replicas that are asked where their members are
+        self._all_heard = asyncio.Event()
         self._listeners = parts.listeners
         self._inbox = Inbox()
-        self._events = EventOrder()
-        self._gap_timer: asyncio.TimerHandle | None = None
+        self.events = EventFeed(key, parts, self.entering, self.put)
 
     @property
     def seq(self) -> int:
         """The number of the last durable event that was delivered."""
-        return self._events.seq
+        return self.events.seq
 
     def put(self, item: Item) -> None:
         """Has the worker handle an item, soon."""
+        if self._unheard and isinstance(item, Poses):
+            self._unheard.discard(item.replica)
+            if not self._unheard:
+                self._all_heard.set()
         self._inbox.put(item)
 
     async def open(self) -> None:
         """Reads where the space stands. Its channel is subscribed before, so nothing falls between."""
-        caller = Caller(service_identity("realtime"), new_id())
-        answer = await self._bus.call(log.heads, Heads([str(self.key)]), caller)
-        self._events = EventOrder(answer.heads[str(self.key)])
+        await self.events.open()
         roll = await self._presence.roll(self.key)
         for member in roll.members.values():
             self.roster.add(member)
         self.roster.version = roll.version
-        self.entities.load(await self._presence.entities(self.key))
+        await self.entity_sync.open()
         self._look_elsewhere()
-        self._poses.ask(self.key)
+        await self._ask_for_poses()
+
+    async def _ask_for_poses(self) -> None:
+        """Has the other replicas say where their members are, so that the first snapshot here has it.
+
+        One that has died meanwhile does not answer.
+        """
+        self._unheard = self.roster.other_replicas
+        if self._unheard:
+            self._publisher.put(self.key, AskPoses(self._replica))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._all_heard.wait(), ANSWER_SECONDS)
+        self._unheard = set()
 
     @property
     def is_shared(self) -> bool:
@@ -190,22 +174,27 @@ class HeldSpace:
         if isinstance(item, Poses):
             self._on_poses(item)
         elif isinstance(item, Logged):
-            self._on_logged(item.events)
+            self.events.on_logged(item.events)
         elif isinstance(item, FromMember):
             self._on_message(item)
         elif isinstance(item, Blamed):
             self.blame(item.socket_id)
         elif isinstance(item, AskPoses):
-            self._poses.tell_all(self.key)
-            await self._reload_entities()
+            for message in self._poses.all_here(self.key):
+                self._publisher.put(self.key, message)
+            self._poses.tell_all(self.key)  # again with the next tick: what moves now may be told before
+            if item.missed:
+                self._repeat()
+            await self.entity_sync.reload()
         elif isinstance(item, MembersJoined | MembersLeft):
             await self._on_presence(item)
         elif isinstance(item, Enter):
             self._on_enter(item)
             await asyncio.sleep(0)  # let arrive what has come meanwhile
         elif isinstance(item, Head):
-            await self._on_head(item.seq)
+            await self.events.on_head(item.seq)
         else:
+            self._is_to_put_back |= item.lost
             await self._resync()
 
     # Presence: the roster decides, so nobody is announced twice.
@@ -217,6 +206,7 @@ class HeldSpace:
         self.roster.version = item.version
         if missed:
             await self._resync_roster()
+            await self.entity_sync.reload()
         elif isinstance(item, MembersJoined):
             for arrival in item.arrivals:
                 self._arrive(arrival.member, arrival.replaces, item.timestamp)
@@ -230,7 +220,7 @@ class HeldSpace:
         if known and known.stay_id == member.stay_id:
             replaces = None if replaces == member.socket_id else replaces
         if replaces:
-            self._remove(replaces, "replaced", timestamp)
+            self._remove(replaces, "replaced", timestamp, [member])
         self._add(member)
 
     def _add(self, member: Member) -> None:
@@ -245,24 +235,31 @@ class HeldSpace:
         if own and own.place and own.place.member.stay_id == member.stay_id:
             member = own.place.member  # one record of it is enough
         if self.roster.add(member):
+            self._poses.begin(self.key, member, is_here=own is not None)
             self._broadcast.send(self.key, member.subspace, "user-joined", member.joined(), skip=member.socket_id)
             self._roster_changed(member.subspace)
 
-    def _lose(self, socket_id: str, reason: str, timestamp: str) -> None:
+    def _lose(self, socket_id: str, reason: str, timestamp: str, coming: Iterable[Member] = ()) -> None:
         """Removes a member, unless its client is here: it was swept, or Redis lost it, and the lease puts it back."""
         own = self.clients.get(socket_id)
         if own is None or own.place is None:
-            self._remove(socket_id, reason, timestamp)
+            self._remove(socket_id, reason, timestamp, coming)
+        else:
+            self.entity_sync.has_lost = True
 
-    def _remove(self, socket_id: str, reason: str, timestamp: str) -> None:
+    def _remove(self, socket_id: str, reason: str, timestamp: str, coming: Iterable[Member] = ()) -> None:
+        """Removes a member; what it spawned stays with its person's other sockets, or with those of them `coming`."""
         member = self.roster.remove(socket_id)
         if member:
-            left = member.left(reason, timestamp)
+            sockets = {other.socket_id: other for other in self.roster.sockets_of(member.owner, member.subspace)}
+            sockets |= {o.socket_id: o for o in coming if (o.owner, o.subspace) == (member.owner, member.subspace)}
+            moved = self._poses.entities_of(self.key, member.subspace, socket_id)
+            successor = self.entity_sync.leave(member, sorted(sockets.values(), key=seniority), moved)
+            left = member.left(reason, timestamp, successor)
             self._broadcast.send(self.key, member.subspace, "user-left", left, skip=socket_id)
             self._poses.drop(self.key, member.subspace, socket_id)
             if not self.roster.of(member.subspace):
                 self._poses.close_subspace(self.key, member.subspace)
-            self.entities.drop_of(socket_id)
             self._roster_changed(member.subspace)
 
     def _roster_changed(self, subspace: str) -> None:
@@ -272,7 +269,7 @@ class HeldSpace:
     async def _resync_roster(self) -> None:
         roll = await self._presence.roll(self.key)
         for socket_id in self.roster.socket_ids - roll.members.keys():
-            self._lose(socket_id, "lost", rfc3339(now()))
+            self._lose(socket_id, "lost", rfc3339(now()), roll.members.values())
         for member in roll.members.values():
             self._add(member)
         self.roster.version = roll.version
@@ -280,14 +277,14 @@ class HeldSpace:
     async def _resync(self) -> None:
         await self._resync_roster()
         self._look_elsewhere()
-        await self._presence.keep_entities(self.key, self.clients, self.entities.of(self.clients))
-        await self._reload_entities()
-        self._poses.ask(self.key)
-        await self._fetch_gap()
-
-    async def _reload_entities(self) -> None:
-        """Reads the entities that other replicas stored: one that asks for poses has just stored its own."""
-        self.entities.reload(await self._presence.entities(self.key), self.clients)
+        if self._is_to_put_back:
+            await self.entity_sync.put_back()
+            self._is_to_put_back = False
+        await self.entity_sync.reload()
+        self._repeat()
+        self._poses.tell_all(self.key)
+        self._poses.ask(self.key, missed=True)
+        await self.events.fetch_gap()
 
     def _on_poses(self, item: Poses) -> None:
         """Takes the poses of members: a pose may be overtaken by its member's leaving."""
@@ -296,15 +293,39 @@ class HeldSpace:
             self._poses.take(self.key, item)
 
     def _on_message(self, item: FromMember) -> None:
-        """Passes on what a member on another replica says."""
-        self._note(item)
-        packet = EventPacket(item.event, item.payload)
+        """Passes on what a member on another replica says, unless it was overtaken."""
+        for listener in self._listeners:
+            listener.on_message(self, item)
+        if not self._note(item):
+            return
+        packet = EventPacket(item.event, item.payload, lasts=item.lasts)
         if item.to is None:
-            room = self._broadcast.room(self.key, item.subspace)
-            if room:
-                room.post(packet, item.sender)
+            self.relay(item.subspace, packet, item.sender, is_kept=bool(item.stamp))
         elif client := self.clients.get(item.to):
-            self._broadcast.to_one(client, packet, item.sender)
+            self.tell(client, packet, item.sender)
+
+    def _repeat(self) -> None:
+        for listener in self._listeners:
+            listener.on_missed(self)
+
+    def relay(self, subspace: str, packet: EventPacket, sender: str, *, is_kept: bool = False) -> None:
+        """Sends what a member says to everybody else in the subspace, also to those who were named and are entering.
+
+        Of what `is_kept` their snapshot will show the outcome.
+        """
+        if room := self._broadcast.room(self.key, subspace):
+            room.post(packet, sender)
+        if self.entering and not is_kept and packet.event not in IN_SNAPSHOT:
+            for client in self.entering.values():
+                if client.place and client.place.subspace == subspace and client.sid != sender:
+                    client.place.hold(packet, sender)
+
+    def tell(self, client: Client, packet: EventPacket, sender: str | None = None) -> None:
+        """Sends to one client of this replica, after its snapshot."""
+        if client.sid in self.entering and client.place:
+            client.place.hold(packet, sender)
+        else:
+            self._broadcast.to_one(client, packet, sender)
 
     def blame(self, socket_id: str) -> bool:
         """Has a client of this replica pay for what others cannot read; returns whether it is one."""
@@ -313,55 +334,23 @@ class HeldSpace:
             client.pay_for_backlog()
         return client is not None
 
-    def _note(self, item: FromMember) -> None:
-        """Keeps what later joiners are to see of a message."""
-        if item.event == "entity-event" and item.to is None:
+    def _note(self, item: FromMember) -> bool:
+        """Keeps what later joiners are to see of a message. Returns False for one that a later one has overtaken."""
+        if item.stamp:
             event = msgspec.json.decode(item.payload, type=EntityEventOut)
-            if event.name in (SPAWN, REMOVE):
-                self.entities.apply(item.subspace, event)
-        elif item.event == "avatar-updated":
+            claimed = self.entity_sync.claimed(item.subspace, event, item.owner)
+            if claimed is None:
+                return False
+            if claimed is not event:
+                item.payload = msgspec.Raw(msgspec.json.encode(claimed))
+            return self.entity_sync.change(item.subspace, claimed, item.owner, item.stamp)
+        if item.event == "entity-event" and item.to is None:
+            return self.entity_sync.note_unstamped(item)
+        if item.event == "avatar-updated":
             self.roster.set_avatar(item.sender, msgspec.json.decode(item.payload, type=AvatarUpdated).avatar_data)
         elif item.event == "voice-state":
             self.roster.set_voice(item.sender, msgspec.json.decode(item.payload, type=VoiceState))
-
-    # Durable events.
-
-    def _on_logged(self, events: Sequence[LoggedEvent]) -> None:
-        self._events.add(events)
-        self._deliver()
-        if self._events.head > self.seq and self._gap_timer is None:
-            self._gap_timer = asyncio.get_running_loop().call_later(self._gap_seconds, self._gap_is_due)
-
-    def _gap_is_due(self) -> None:
-        self._gap_timer = None
-        self.put(Head(self._events.head))
-
-    async def _on_head(self, seq: int) -> None:
-        if seq > self.seq:
-            await self._fetch_gap()
-
-    async def _fetch_gap(self) -> None:
-        """Delivers everything after the last event, from the log, page by page."""
-        while page := await self._page_after(self.seq):
-            GAPS.inc()
-            if page[0].seq > self.seq + 1:  # what the log has not is waited for by nobody
-                _log.error("events are missing in the log", space=str(self.key), after=self.seq, before=page[0].seq)
-                self._events.skip_to(page[0].seq - 1)
-            self._events.add(page)
-            self._deliver()
-            if len(page) < PAGE:
-                return
-
-    async def _page_after(self, after_seq: int) -> Sequence[LoggedEvent]:
-        caller = Caller(service_identity("realtime"), new_id())
-        request = EventsSince(self.key.space_type, self.key.space_id, after_seq, PAGE)
-        return (await self._bus.call(log.events_since, request, caller)).events
-
-    def _deliver(self) -> None:
-        for event in self._events.take():
-            self._broadcast.event(self.key, event, self.entering.values())
-            for listener in self._listeners:
-                listener.on_event(self.key, event.name)
+        return True
 
     # Entering.
 
@@ -380,12 +369,15 @@ class HeldSpace:
         if place is None or place.space != self.key:
             raise PresenceError(FORBIDDEN, "The socket left while it was entering.")
         if place.member.stay_id != self._stay_of(client.sid):  # its own arrival may come later than this
-            self._arrive(place.member, client.sid, place.member.joined_at)
+            self._arrive(place.member, place.replaces or client.sid, place.member.joined_at)
         position_of = partial(self._poses.position_of, self.key, place.subspace)
         users = self.roster.shown(place.subspace, client.sid, position_of)
         others = len(self.roster.of(place.subspace)) - 1
-        item.send(Present(users, others, self.entities.shown(place.subspace)))
+        item.send(Present(users, others, self.entities.shown(place.subspace, self.entity_sync.told_by_poses)))
         self.entering.pop(client.sid, None)
+        for listener in self._listeners:
+            listener.on_welcome(self, client)
+        place.member.pose = UNSET  # from here on the poses say where it is
         self._broadcast.admit(client, item.seq)
         self._poses.welcome(client)
         if not item.done.done():
@@ -394,16 +386,3 @@ class HeldSpace:
     def _stay_of(self, socket_id: str) -> str | None:
         member = self.roster.get(socket_id)
         return member.stay_id if member else None
-
-    async def missed_since(self, after_seq: int, until: int, subspace: str) -> Sequence[LoggedEvent] | None:
-        """Returns the durable events of a subspace after a client's last number and up to its snapshot's.
-
-        None where that is more than `MOST_REPLAYED` numbers ago, or more than the log may still say.
-        """
-        if until - after_seq > MOST_REPLAYED:
-            return None
-        events = [event for event in await self._page_after(after_seq) if event.seq <= until]
-        oldest = now() - MOST_REPLAYED_AGE
-        if len(events) < until - after_seq or any(event.occurred_at < oldest for event in events):
-            return None
-        return [event for event in events if event.concerns(subspace)]

@@ -21,8 +21,9 @@ from libs.common.tasks.background import Background
 from services.realtime.cluster import messages
 from services.realtime.cluster.channels import Channels
 from services.realtime.cluster.messages import AskPoses, FromMember, Logged, Poses
-from services.realtime.space.held_space import HeldSpace, SpaceParts
+from services.realtime.space.held_space import HeldSpace
 from services.realtime.space.inbox import Head, Resync
+from services.realtime.space.parts import SpaceParts
 
 _log = structlog.get_logger(__name__)
 HEADS_AT_ONCE = 500
@@ -39,6 +40,7 @@ class HeldSpaces:
         self._parts = parts
         self._head_seconds = head_seconds
         self.channels = Channels(redis.redis, parts.replica, self._resync_all)
+        parts.publisher.on_return = self._resync_all
         self.by_key: dict[SpaceKey, HeldSpace] = {}
         self._opened: dict[SpaceKey, asyncio.Task[None]] = {}
         self._workers: dict[SpaceKey, asyncio.Task[None]] = {}
@@ -102,11 +104,7 @@ class HeldSpaces:
             return
         if isinstance(message, Poses | AskPoses | FromMember) and message.replica == self._parts.replica:
             return
-        if not isinstance(message, FromMember) or self._may_deliver(space, message):
-            space.put(message)
-
-    def _may_deliver(self, space: HeldSpace, message: FromMember) -> bool:
-        return all(listener.may_deliver(space, message) for listener in self._parts.listeners)
+        space.put(message)
 
     async def release(self, space: HeldSpace) -> None:
         """Gives up a hold; with the last one the channel goes."""

@@ -41,8 +41,11 @@ class Head:
     seq: int
 
 
+@dataclass(frozen=True, slots=True)
 class Resync:
-    """Messages may have been missed: read everything again."""
+    """Messages may have been missed: read everything again. `lost`: this replica's members were, and are put back."""
+
+    lost: bool = False
 
 
 type Item = messages.Message | Enter | Head | Resync

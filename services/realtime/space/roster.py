@@ -23,6 +23,7 @@ class Roster:
         self._members: dict[str, Member] = {}
         self._subspaces: dict[str, dict[str, Member]] = defaultdict(dict)
         self._replicas: Counter[str] = Counter()
+        self._sockets_of: dict[str, dict[str, Member]] = defaultdict(dict)  # by owner and socket id
         self._shown: dict[str, tuple[Position | None, bytes]] = {}
 
     def __contains__(self, socket_id: str) -> bool:
@@ -38,12 +39,28 @@ class Roster:
         return len(self._members) > self._replicas[self._replica]
 
     @property
+    def other_replicas(self) -> set[str]:
+        """Returns the replicas that have members here, beside this one."""
+        return {replica for replica, members in self._replicas.items() if members > 0} - {self._replica}
+
+    @property
     def subspaces(self) -> list[str]:
         """Returns the subspaces that somebody is in."""
         return list(self._subspaces)
 
     def get(self, socket_id: str) -> Member | None:
         return self._members.get(socket_id)
+
+    def sockets_of(self, owner: str, subspace: str) -> list[Member]:
+        """Returns the members of one person in the subspace, the one that is there for longest first."""
+        found = [member for member in self._sockets_of.get(owner, {}).values() if member.subspace == subspace]
+        return sorted(found, key=seniority)
+
+    @property
+    def homes_here(self) -> set[tuple[str, str]]:
+        """Returns owner and subspace of each member of this replica, also of those whose connection broke."""
+        mine = (member for member in self._members.values() if member.replica == self._replica)
+        return {(member.owner, member.subspace) for member in mine}
 
     def of(self, subspace: str) -> Mapping[str, Member]:
         """Returns everyone in the subspace, by socket id."""
@@ -54,6 +71,7 @@ class Roster:
         known = self.remove(member.socket_id) is not None
         self._members[member.socket_id] = self._subspaces[member.subspace][member.socket_id] = member
         self._replicas[member.replica] += 1
+        self._sockets_of[member.owner][member.socket_id] = member
         return not known
 
     def remove(self, socket_id: str) -> Member | None:
@@ -64,6 +82,10 @@ class Roster:
             if not subspace:
                 del self._subspaces[member.subspace]
             self._replicas[member.replica] -= 1
+            sockets = self._sockets_of[member.owner]
+            del sockets[socket_id]
+            if not sockets:
+                del self._sockets_of[member.owner]
             self._shown.pop(socket_id, None)
         return member
 
@@ -92,3 +114,8 @@ class Roster:
                 member.position = position
             shown = self._shown[member.socket_id] = position, _encode(member.joined())
         return shown[1]
+
+
+def seniority(member: Member) -> tuple[str, str]:
+    """Puts a person's sockets in one order on all replicas."""
+    return member.joined_at, member.socket_id

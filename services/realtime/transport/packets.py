@@ -44,13 +44,17 @@ class Packet:
 
 
 class EventPacket(Packet):
-    """An EVENT for everyone who gets it, encoded once."""
+    """An EVENT for everyone who gets it, encoded once.
 
-    __slots__ = ("event",)
+    `lasts`: it changes what its readers know for good, so that it is never left out for one who reads slowly.
+    """
 
-    def __init__(self, event: str, payload: Any) -> None:
+    __slots__ = ("event", "lasts")
+
+    def __init__(self, event: str, payload: Any, *, lasts: bool = False) -> None:
         super().__init__(b"2", _encode([event, payload]))
         self.event = event
+        self.lasts = lasts
 
 
 class AckPacket(Packet):

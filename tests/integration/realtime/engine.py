@@ -1,5 +1,6 @@
 """Remembers the events that are written to a socket, at the edge of the transport."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ class Engine(sockets.Engine):
         super().__init__()
         self.name = name
         self.events: list[tuple[str, Any]] = []
+        self.all: list[tuple[str, Any]] = []  # with poses
         self.reads = True
         self._order = order
 
@@ -28,6 +30,11 @@ class Engine(sockets.Engine):
             self.backlog += len(data)
             self.is_busy = True
         self._note(payloads(data))
+
+    def write_parts(self, parts: Sequence[bytes]) -> None:
+        """Takes poses, of which only `all` tells."""
+        packets = payloads(b"".join(parts))
+        self.all += [msgspec.json.decode(packet.removeprefix(PREFIX)) for packet in packets]
 
     def queue_message(self, text: str) -> None:
         """Discards packets for a connection that was dropped."""
@@ -46,4 +53,5 @@ class Engine(sockets.Engine):
         for packet in packets:
             event, payload = msgspec.json.decode(packet.removeprefix(PREFIX))
             self.events.append((event, payload))
+            self.all.append((event, payload))
             self._order.append((self.name, event))

@@ -55,6 +55,9 @@ class Register:
         presence = self.presence(member.replica)
         await presence.renew()
         (answer,) = await presence.join(self.space, [self.request(member, person, most)])
+        while isinstance(answer, JoinResult) and answer.predecessor:
+            again = make_join_request(member, person, most, answer.predecessor.socket_id)
+            (answer,) = await presence.join(self.space, [again])
         if isinstance(answer, PresenceError):
             raise answer
         return answer
@@ -79,21 +82,29 @@ class Register:
         gone = await self.presence(by).leave(self.space, [f"r1-{name}" for name in names], "left")
         return {name_of(member.socket_id) for member in gone}
 
-    async def mark_dropped(self, member: Member, person: str) -> None:
-        await self.presence(member.replica).mark_dropped(self.space, person, member.socket_id, FAR)
+    async def mark_dropped(self, member: Member) -> None:
+        await self.presence(member.replica).mark_dropped(self.space, member)
 
     async def spawn(self, owner: str, *ids: str) -> None:
         """Makes these the entities of a member of `r1`."""
-        event = EntityEventOut(f"r1-{owner}", owner, "spawn", msgspec.Raw(b"{}"))
-        entities = {f"main:{id_}": Entity(f"r1-{owner}", "main", event) for id_ in ids}
-        await self.presence().keep_entities(self.space, [f"r1-{owner}"], entities)
+        await self.presence().entities.put(self.space, {f"main:{id_}": self.entity(owner) for id_ in ids})
 
-    async def put_entity(self, owner: str, id_: str) -> None:
+    async def put_entity(self, owner: str, id_: str, *, stamp: int = 1, colour: str = "red") -> None:
         """Keeps an entity of a member of `r1` as a spawn does."""
-        event = EntityEventOut(f"r1-{owner}", owner, "spawn", msgspec.Raw(b"{}"))
         publisher = Publisher(self.redis)
-        publisher.put_entity(self.space, f"main:{id_}", Entity(f"r1-{owner}", "main", event))
+        publisher.put_entity(self.space, f"main:{id_}", self.entity(owner, stamp=stamp, colour=colour))
         await publisher.flush()
+
+    async def remove_entity(self, owner: str, id_: str, *, stamp: int) -> None:
+        publisher = Publisher(self.redis)
+        publisher.remove_entity(self.space, f"main:{id_}", self.entity(owner), stamp)
+        await publisher.flush()
+
+    def entity(self, owner: str, *, stamp: int = 1, colour: str = "red") -> Entity:
+        """`owner` is a name of `r1`, or a person."""
+        sender = owner if ":" in owner else f"r1-{owner}"
+        data = msgspec.Raw(msgspec.json.encode({"colour": colour}))
+        return Entity(sender, "main", EntityEventOut(sender, owner, "spawn", data), stamp)
 
     # What Redis holds.
 
@@ -110,7 +121,11 @@ class Register:
         return {name_of(member.socket_id) for member in await self.stored()}
 
     async def entities(self) -> set[str]:
-        return set(await self.presence().entities(self.space))
+        return set(await self.presence().entities.read(self.space))
+
+    async def colours(self) -> dict[str, str]:
+        stored = await self.presence().entities.read(self.space)
+        return {name: msgspec.json.decode(entity.event.data)["colour"] for name, entity in stored.items()}
 
     async def version(self) -> int:
         return int(await self.redis.get(cache.version(self.space)) or 0)

@@ -22,6 +22,8 @@ from libs.common.contracts.spaces import (
     PresenceChange,
     Recorded,
     RecordPresence,
+    ResolvedRoom,
+    ResolveRoom,
     Review,
     Reviewed,
     ReviewedMember,
@@ -77,6 +79,7 @@ class Store:
         self._serve(chat.snapshot, self._snapshot)
         self._serve(spaces.review, self._review)
         self._serve(spaces.record_presence, self._record)
+        self._serve(spaces.resolve_room, self._resolve_room)
 
     def _serve[Request, Reply](
         self, operation: Operation[Request, Reply], answer: Callable[[Request], Awaitable[Reply]]
@@ -162,6 +165,10 @@ class Store:
         if member.id in self.banned:
             return Verdict(member.socket_id, False, role, BANNED.code, "rude")
         return Verdict(member.socket_id, True, role, muted=member.id in self.muted)
+
+    async def _resolve_room(self, request: ResolveRoom) -> ResolvedRoom:
+        space_type, space_id, subspace = request.room.split(":")
+        return ResolvedRoom(space_type, space_id, subspace)
 
     async def _record(self, request: RecordPresence) -> Recorded:
         self.reports += request.changes

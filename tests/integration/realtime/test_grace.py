@@ -1,6 +1,7 @@
 """A connection that broke: its member stays for a while, and its person's next connection takes the place."""
 
 from functools import partial
+from typing import Any, cast
 
 from redis.asyncio import Redis
 
@@ -62,7 +63,7 @@ async def test_a_place_that_was_taken_over_is_not_left_when_the_grace_period_end
         assert [report for report in await world.reports() if report[:2] == ("leave", "ann2")] == []
 
 
-async def test_who_did_not_come_back_is_not_remembered_though_others_drop(redis_url: str) -> None:
+async def test_who_did_not_come_back_is_not_remembered(redis_url: str) -> None:
     async with running(redis_url, grace=0.1) as world:
         await world.join("bob")
         for name in ("ann", "zoe"):
@@ -113,6 +114,26 @@ async def test_a_space_with_nobody_but_a_broken_connection_is_still_swept(world:
     assert await world.spaces_to_sweep("r1") == {str(HALL)}
     await world.lose_lease("r1")
     assert await world.sweep("r2") == {"ann"}
+
+
+async def test_whose_connection_broke_while_redis_was_away_is_waited_for_from_its_return_on(world: World) -> None:
+    await world.join("bob", replica="r2")
+    await world.join("zoe")
+    await world.join("ann")
+    await world.spawn("ann", "chair")
+    await world.settled()
+    await world.redis_goes_away("r1")
+    await world.drop("ann")
+    await world.redis_comes_back("r1")
+    await eventually(partial(is_marked, world, "ann"), PATIENCE)
+    told = await world.join("ann2", as_name="ann")
+    await world.settled()
+    assert world.leaves_heard_by("bob") == [("ann", "replaced")]
+    assert [event["data"]["id"] for event in told["entities"]] == ["chair"]
+
+
+async def is_marked(world: World, name: str) -> bool:
+    return bool(await cast("Any", world.redis.hexists(cache.dropped(HALL), world.sid(name))))
 
 
 async def test_a_socket_that_breaks_while_redis_is_away_leaves_when_it_is_back(redis_url: str) -> None:

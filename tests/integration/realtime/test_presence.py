@@ -8,7 +8,7 @@ import pytest
 from libs.common import cache
 from libs.common.errors import PresenceError
 from services.realtime.cluster.messages import MembersJoined, MembersLeft
-from services.realtime.cluster.presence import UNBOUNDED
+from services.realtime.cluster.presence import UNBOUNDED, JoinResult
 from tests.integration.realtime.people import code_of
 from tests.integration.realtime.register import Register, registered
 from tests.integration.realtime.world import PATIENCE, make_member
@@ -74,7 +74,7 @@ async def test_a_space_has_room_again_once_somebody_left(register: Register) -> 
 async def test_a_person_takes_the_place_of_the_connection_that_broke_also_in_a_full_space(register: Register) -> None:
     old, new = make_member("ann"), make_member("ann2", "r2")
     await register.enter(old, person="account:ann", most=1)
-    await register.mark_dropped(old, "account:ann")
+    await register.mark_dropped(old)
     result = await register.enter(new, person="account:ann", most=1)
     assert result.replaced == old
     assert await register.names() == {"ann2"}
@@ -86,7 +86,7 @@ async def test_a_person_takes_the_place_of_the_connection_that_broke_also_in_a_f
 async def test_a_place_is_taken_over_once(register: Register) -> None:
     old = make_member("ann")
     await register.enter(old, person="account:ann")
-    await register.mark_dropped(old, "account:ann")
+    await register.mark_dropped(old)
     second = await register.enter(make_member("ann2"), person="account:ann")
     third = await register.enter(make_member("ann3"), person="account:ann")
     assert (second.replaced, third.replaced) == (old, None)
@@ -96,7 +96,7 @@ async def test_a_place_is_taken_over_once(register: Register) -> None:
 async def test_another_person_takes_nobodys_place(register: Register) -> None:
     old = make_member("ann")
     await register.enter(old, person="account:ann")
-    await register.mark_dropped(old, "account:ann")
+    await register.mark_dropped(old)
     assert (await register.enter(make_member("bob"), person="account:bob")).replaced is None
     assert (await register.enter(make_member("nil"), person="")).replaced is None
     assert await register.names() == {"ann", "bob", "nil"}
@@ -174,12 +174,77 @@ async def test_entities_go_with_their_owner(register: Register) -> None:
     assert await register.entities() == {"main:table"}
 
 
-async def test_entities_go_with_an_owner_whose_place_was_taken(register: Register) -> None:
+async def test_entities_stay_with_a_person_who_takes_their_place_and_go_with_the_last_of_their_sockets(
+    register: Register,
+) -> None:
     ann = make_member("ann")
     await register.enter(ann, person="account:ann")
-    await register.spawn("ann", "chair")
-    await register.mark_dropped(ann, "account:ann")
+    await register.put_entity("account:ann", "chair")
+    await register.mark_dropped(ann)
     await register.enter(make_member("ann2"), person="account:ann")
+    await register.enter(make_member("ann3"), person="account:ann")
+    assert await register.entities() == {"main:chair"}
+    await register.leave("ann2")
+    assert await register.entities() == {"main:chair"}
+    await register.leave("ann3")
+    assert await register.entities() == set()
+
+
+async def test_entities_go_with_the_last_socket_of_their_owner_in_the_subspace(register: Register) -> None:
+    await register.enter(make_member("ann"), person="account:ann")
+    await register.enter(make_member("ann2", subspace="attic"), person="account:ann")
+    await register.put_entity("account:ann", "chair")
+    await register.leave("ann")
+    assert await register.entities() == set()
+
+
+async def break_two_tabs(register: Register) -> None:
+    tabs = [make_member("one"), make_member("two")]
+    for tab in tabs:
+        await register.enter(tab, person="account:ann")
+    for tab in tabs:
+        await register.mark_dropped(tab)
+
+
+async def test_two_connections_of_a_person_that_broke_are_replaced_one_by_one(register: Register) -> None:
+    await break_two_tabs(register)
+    answers = await asyncio.gather(
+        *(register.enter(make_member(name, "r2"), person="account:ann") for name in ("three", "four"))
+    )
+    assert {answer.replaced.socket_id for answer in answers if answer.replaced} == {"r1-one", "r1-two"}
+    assert await register.names() == {"three", "four"}
+
+
+async def test_those_of_a_person_who_come_back_in_one_batch_are_told_of_different_predecessors(
+    register: Register,
+) -> None:
+    await break_two_tabs(register)
+    presence = register.presence("r2")
+    requests = [register.request(make_member(name, "r2"), "account:ann") for name in ("three", "four")]
+    answers = await presence.join(register.space, requests)
+    told = [answer.predecessor.socket_id for answer in answers if isinstance(answer, JoinResult) and answer.predecessor]
+    assert told == ["r1-one", "r1-two"]
+
+
+async def test_a_person_whose_connection_lives_is_asked_about_and_keeps_it(register: Register) -> None:
+    await register.enter(make_member("ann"), person="account:ann")
+    request = register.request(make_member("ann2", "r2"), "account:ann")
+    (asked,) = await register.presence("r2").join(register.space, [request])
+    assert isinstance(asked, JoinResult)
+    assert asked.predecessor
+    assert asked.predecessor.socket_id == "r1-ann"
+    assert (await register.enter(make_member("ann2", "r2"), person="account:ann")).replaced is None
+    assert await register.names() == {"ann", "ann2"}
+
+
+async def test_an_earlier_state_of_an_entity_overtakes_no_later_one(register: Register) -> None:
+    await register.join("ann")
+    await register.put_entity("ann", "chair", stamp=3, colour="blue")
+    await register.put_entity("ann", "chair", stamp=2, colour="red")
+    assert await register.colours() == {"main:chair": "blue"}
+    await register.remove_entity("ann", "chair", stamp=2)
+    assert await register.entities() == {"main:chair"}
+    await register.remove_entity("ann", "chair", stamp=3)
     assert await register.entities() == set()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from libs.common.contracts import log
-from services.realtime.space import held_space
+from services.realtime.space import event_feed
 from tests.integration.realtime.people import guest
 from tests.integration.realtime.world import World
 
@@ -42,7 +42,7 @@ async def test_a_rejoin_is_sent_the_events_of_its_subspace_and_of_the_whole_spac
 async def test_more_missed_than_the_bound_is_a_gap_that_reads_nothing_of_the_log(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(held_space, "MOST_REPLAYED", 3)
+    monkeypatch.setattr(event_feed, "MOST_REPLAYED", 3)
     world.write(5)
     assert await came_back(world, 1) == (True, [])
     assert world.store.asked[EVENTS_SINCE] == 0
@@ -52,7 +52,7 @@ async def test_more_missed_than_the_bound_is_a_gap_that_reads_nothing_of_the_log
 
 async def test_words_older_than_retention_are_not_said_again(world: World) -> None:
     events = world.write(3)
-    world.store.age(events[1], by=held_space.MOST_REPLAYED_AGE + timedelta(hours=1))
+    world.store.age(events[1], by=event_feed.MOST_REPLAYED_AGE + timedelta(hours=1))
     assert await came_back(world, 0) == (True, [])
     await world.leave("ann")
     assert await came_back(world, 2) == (False, [3])

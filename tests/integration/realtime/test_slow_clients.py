@@ -92,6 +92,24 @@ async def test_what_one_sender_has_a_client_leave_unread_costs_the_sender_and_no
     assert len(world.seqs_heard_by("gil")) == 1, "what others say still arrives"
 
 
+@pytest.mark.parametrize("replica", ["r1", "r2"])
+async def test_a_slow_client_is_spared_what_passes_and_not_what_lasts(world: World, replica: str) -> None:
+    await world.join_room("ann", replica=replica)
+    world.limit_relayed("ann", rate=MAX_BACKLOG)
+    await world.join_room("gil", person=guest("gil"), reads=False)
+    await world.spawn("ann", "ball")
+    for _ in range(4):
+        world.relay("ann", RELAYED)
+        await world.settled()
+    await world.tell_of("ann", "remove", "ball")
+    await world.naf("ann", "r", networkId="cube")
+    await world.settled()
+    heard = [event["name"] for event in world.heard_by("gil", "entity-event")]
+    assert (heard.count("wave") < 4, heard[0], heard[-1]) == (True, "spawn", "remove")
+    assert [packet["type"] for packet in world.heard_by("gil", "broadcast")] == ["r"]
+    assert not world.is_dropped("gil")
+
+
 async def test_who_reads_nothing_of_anybody_is_dropped_whoever_made_it(world: World) -> None:
     await world.join("ann")
     await world.join("gil", person=guest("gil"), reads=False)

@@ -7,7 +7,7 @@ Reports and lease renewals happen when a test says so (`reports`, `beat`), unles
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -15,6 +15,7 @@ from typing import Any, cast
 from unittest.mock import AsyncMock, patch
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from redis.asyncio import Redis
 
 from libs.common import cache
@@ -23,8 +24,9 @@ from libs.common.clock import now, rfc3339
 from libs.common.contracts import default_registry
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.members import Member, decode_member, encode_member
-from libs.common.contracts.presence import AframeUpdate, EntityEventOut, JoinSpace, Position
+from libs.common.contracts.presence import AframeUpdate, EntityEventOut, JoinSpace, NafPacket, NafRoom, Position
 from libs.common.contracts.spaces import PresenceChange
+from libs.common.contracts.voice import VoiceState
 from libs.common.errors import UNAVAILABLE, PresenceError
 from libs.common.identity import Identity
 from libs.common.ids import new_id
@@ -41,14 +43,15 @@ from services.realtime.membership.entering import Entering
 from services.realtime.membership.grace import Grace
 from services.realtime.membership.lease import Lease
 from services.realtime.membership.reporter import Reporter
+from services.realtime.naf.adapter import NafAdapter
 from services.realtime.poses.ticker import PoseTicker
 from services.realtime.rooms.broadcast import Broadcast
 from services.realtime.rooms.budgets import UNLIMITED, Budgets
 from services.realtime.rooms.client import Client
 from services.realtime.rooms.client_table import ClientTable
-from services.realtime.space.held_space import SpaceListener, SpaceParts
 from services.realtime.space.held_spaces import HeldSpaces
 from services.realtime.space.inbox import Head
+from services.realtime.space.parts import SpaceListener, SpaceParts
 from services.realtime.space.peers import Peers
 from services.realtime.space.voice_states import VoiceStates
 from tests.integration.common.world import Proxy, proxied
@@ -85,13 +88,13 @@ class Replica:
         redis, bus = self.redis.redis, MemoryBus(broker)
         self.clients = ClientTable(cast("Any", self))
         self.presence = make_presence(redis, name, intervals.lease)
-        broadcast = Broadcast(default_registry())
+        broadcast = self.broadcast = Broadcast(default_registry())
         poses = self.poses = PoseTicker(redis, broadcast, name, 0.05, 1000)
         listeners: list[SpaceListener] = []
-        parts = SpaceParts(name, bus, self.presence, broadcast, poses, intervals.gap, listeners)
+        publisher = self.publisher = Publisher(redis)
+        parts = SpaceParts(name, bus, self.presence, publisher, broadcast, poses, intervals.gap, listeners)
         self.held_spaces = HeldSpaces(self.redis, parts, intervals.heads)
-        publisher = Publisher(redis)
-        self.peers = Peers(self.held_spaces, broadcast, publisher, name)
+        self.peers = Peers(self.held_spaces, publisher, name)
         self.reporter = Reporter(bus, name)
         leaving = Departure(self.presence, self.held_spaces, self.reporter)
         self.grace = Grace(intervals.grace, self.presence, leaving)
@@ -102,7 +105,8 @@ class Replica:
         ejection = Ejection(
             bus, redis, self.held_spaces.by_key, self.clients, self.entering.leave, self.voice_states.silence
         )
-        listeners.append(ejection)
+        self.naf = NafAdapter(bus, self.entering, self.peers, publisher, name)
+        listeners += [self.naf, ejection]
         self.lease = Lease(self.presence, self.reporter, self.entering, self.grace, ejection, intervals.lease)
         beating = [self.lease] if intervals.beats else []
         self._parts: list[Any] = [self.redis, self.held_spaces, bus, self.grace, ejection, *beating, publisher, poses]
@@ -197,7 +201,8 @@ class World:
         space: SpaceKey = HALL,
         *,
         after_seq: int | None = None,
-        avatar: Any = None,
+        avatar: Any = UNSET,
+        position: Position | UnsetType = UNSET,
         **connection: Any,
     ) -> dict[str, Any]:
         """Connects first if need be. Returns the snapshot, with what the ack says of it."""
@@ -205,7 +210,7 @@ class World:
             self.connect(name, **connection)
         replica, client = self._sockets[name]
         async with client.turn:
-            request = JoinSpace(space.space_type, space.space_id, subspace, avatar_data=avatar, after_seq=after_seq)
+            request = JoinSpace(space.space_type, space.space_id, subspace, None, position, avatar, after_seq=after_seq)
             ack = await replica.entering.enter(client, request)
         return {**self.heard_by(name, "space-joined")[-1], **ack}
 
@@ -226,12 +231,43 @@ class World:
         async with client.turn:
             await replica.entering.drop(client)
 
-    async def spawn(self, name: str, entity_id: str) -> None:
+    async def spawn(self, name: str, entity_id: str, **fields: Any) -> None:
         """Raises what the sender is told."""
+        await self.tell_of(name, "spawn", entity_id, **fields)
+
+    async def tell_of(self, name: str, event: str, entity_id: str, **fields: Any) -> None:
+        """Sends an entity event. Raises what the sender is told."""
         replica, client = self._sockets[name]
-        data = msgspec.Raw(msgspec.json.encode({"id": entity_id}))
-        event = EntityEventOut(client.sid, client.placed().member.user_account, "spawn", data)
-        assert replica.peers.share_entity(client, event)
+        data = msgspec.Raw(msgspec.json.encode({"id": entity_id, **fields}))
+        account = client.placed().member.user_account
+        replica.peers.share_entity(client, EntityEventOut(client.sid, account, event, data))
+
+    async def speak(self, name: str) -> None:
+        """Switches the microphone on."""
+        replica, client = self._sockets[name]
+        await replica.voice_states.set(client.placed(), VoiceState(enabled=True))
+
+    async def signal(self, name: str, to: str, event: str) -> None:
+        """Says something to one socket that nobody keeps."""
+        replica, client = self._sockets[name]
+        replica.peers.to_one(client.placed(), self._sockets[to][1].sid, event, {})
+
+    async def join_room(self, name: str, **connection: Any) -> None:
+        """Enters with networked-aframe's adapter."""
+        if name not in self._sockets:
+            self.connect(name, **connection)
+        replica, client = self._sockets[name]
+        async with client.turn:
+            await replica.naf.join_room(client, NafRoom(f"{HALL}:main"))
+
+    async def naf(self, name: str, type: str, to: str | None = None, **data: Any) -> None:
+        """Sends a packet of networked-aframe."""
+        replica, client = self._sockets[name]
+        packet = NafPacket(type, msgspec.Raw(msgspec.json.encode(data)), self.sid(to) if to else None)
+        await (replica.naf.send if to else replica.naf.broadcast)(client, packet)
+
+    def sid(self, name: str) -> str:
+        return self._sockets[name][1].sid
 
     def relay(self, name: str, size: int, to: str | None = None) -> None:
         """Has a socket say so many bytes that nobody keeps, to all others or to one."""
@@ -266,6 +302,18 @@ class World:
         replica, client = self._sockets[name]
         replica.poses.put(client.placed(), update)
 
+    async def move_and_tell(self, name: str, update: AframeUpdate) -> None:
+        """Moves, and returns once every replica with somebody in the space knows."""
+        self.move(name, update)
+        sid, subspace = self.sid(name), self._sockets[name][1].placed().subspace
+        holding = [replica for replica in self.replicas.values() if HALL in replica.held_spaces.by_key]
+        await eventually(lambda: all(r.poses.pose_of(HALL, subspace, sid) for r in holding), PATIENCE)
+
+    def pose_at(self, replica: str, name: str) -> dict[str, Any]:
+        """Returns somebody's latest pose as a replica knows it; empty where it knows none."""
+        data = self.replicas[replica].poses.pose_of(HALL, "main", self.sid(name))
+        return {"entities": {}, **msgspec.json.decode(data)} if data else {"entities": {}}
+
     def subspaces_with_poses(self, replica: str) -> set[str]:
         """Those that the ticks of a replica look at."""
         return {subspace for _, subspace in self.replicas[replica].poses._rooms}
@@ -281,6 +329,14 @@ class World:
     def heard_by(self, name: str, event: str) -> list[Any]:
         """Returns the payloads of an event."""
         return [payload for heard, payload in self._engines[name].events if heard == event]
+
+    def all_heard_by(self, name: str) -> list[tuple[str, Any]]:
+        """Returns events and payloads, in order."""
+        return [(event, payload) for event, payload in self._engines[name].events if event != MARKER]
+
+    def believed_by(self, name: str) -> list[tuple[str, Any]]:
+        """Returns all that somebody heard, poses too, in order."""
+        return self._engines[name].all
 
     def events_heard_by(self, name: str) -> list[str]:
         return [event for event, _ in self._engines[name].events if event != MARKER]
@@ -394,6 +450,24 @@ class World:
         """Stops a replica in order; its sockets are gone already."""
         await self.replicas[replica].stop()
 
+    def flush(self, replica: str) -> None:
+        """Has everybody at a replica hear what is only waiting for the end of the loop's turn."""
+        if room := self.replicas[replica].broadcast.room(HALL, "main"):
+            room.flush()
+
+    async def told_all(self, replica: str) -> None:
+        """Returns once a replica has said everything that its members did, and put right what it missed."""
+        at, number = self.replicas[replica], next(self._markers)
+        names = [name for name, (other, client) in self._sockets.items() if other is at and client.is_inside]
+
+        async def heard() -> bool:
+            await self.say(FromMember("outside", "main", MARKER, msgspec.Raw(b"%d" % number), ""))
+            return all(self._has_heard(name, number) for name in names)
+
+        await eventually(heard, PATIENCE)
+        await at.publisher.flush()
+        await at.poses._publish()
+
     async def die(self, replica: str) -> None:
         """Ends a replica, which gives nothing back."""
         await self.replicas[replica].die()
@@ -429,14 +503,14 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def running(redis_url: str, **intervals: Any) -> AsyncIterator[World]:
-    """Runs two replicas, `r1` and `r2`, each with a way of its own to Redis."""
+async def running(redis_url: str, names: Sequence[str] = ("r1", "r2"), **intervals: Any) -> AsyncIterator[World]:
+    """Runs replicas, each with a way of its own to Redis."""
     redis = cache.RedisClient(redis_url)
     broker = MemoryBroker()
     store = Store(broker, redis.redis)
     timings = patch.multiple(departure, RETRY_SECONDS=0.05, PATIENCE=0.2)
-    async with proxied(redis_url) as one, proxied(redis_url) as two:
-        ways = {"r1": one, "r2": two}
+    async with contextlib.AsyncExitStack() as stack:
+        ways = {name: await stack.enter_async_context(proxied(redis_url)) for name in names}
         replicas = {name: Replica(name, way, broker, Intervals(**intervals)) for name, way in ways.items()}
         with timings:
             await store.bus.start()
@@ -471,5 +545,6 @@ def make_member(name: str, replica: str = "r1", subspace: str = "main") -> Membe
     )
 
 
-def make_join_request(member: Member, person: str, max_users: int) -> JoinRequest:
-    return JoinRequest(member, person, max_users)
+def make_join_request(member: Member, person: str, max_users: int, predecessor: str = "") -> JoinRequest:
+    member.person = person
+    return JoinRequest(member, max_users, predecessor=predecessor)
