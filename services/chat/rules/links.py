@@ -22,7 +22,9 @@ _ALSO_WORDS: Final = frozenset(  # that begin what people say next
 )
 _EXPLICIT = regex.compile(r"(?<![a-z0-9])[a-z][a-z0-9+.-]{1,15}://\S|(?<!\w)www\d?\.\w", regex.IGNORECASE)
 _LABEL = r"[\p{L}\p{M}\p{N}_-]++"
-_DOTTED = regex.compile(rf"(?<mention>(?<![\p{{L}}\p{{N}}._+-])@)?(?<name>{_LABEL}(?:\.{_LABEL})++)(?<rest>.{{0,2}})")
+_DOTTED = regex.compile(
+    rf"(?<mention>(?<![\p{{L}}\p{{N}}._+-])@)?(?<name>{_LABEL}(?:\.{_LABEL})++)(?=(?<rest>.{{0,2}}))"
+)
 _FOLLOWED = regex.compile(r"[/#]|[:?]\w")
 _NEXT_WORD = regex.compile(r"\s\w")
 _GLUED = regex.compile(r"[a-zA-Z]++(?=[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Hangul}])")

@@ -51,7 +51,7 @@ LINKS = [
     "example。com", "exa\u200bmple.com", "ＥＸＡＭＰＬＥ.ＣＯＭ", "**example.dev**", "example.com:8080",
     "example.com?x=1", "visit example.it", "visit example.it!", "done.Now example.org", "163.com",
     "example.com.Then we go", "_example.app_", "mail me: spammer@example.com", "foo@bar.example.shop",
-    "a.b.c.example.top",
+    "a.b.c.example.top", "a.b x.io",
 ]  # fmt: skip
 NO_LINKS = [
     "a.b", "the .com bubble", "1.5", "e.g. this", "file.commit", "main.py", "README.md", "my.scene.zip", "clip.mov",
