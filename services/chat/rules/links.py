@@ -74,4 +74,6 @@ def _is_bare_link(before: list[str], end: str, rest: str) -> bool:
         return False
     if len(before[-1]) == 1 and not end.isascii():  # an item of a list
         return False
+    if end.isupper() and not before[-1].isupper():  # `GmbH & Co.KG`
+        return False
     return name not in _ALSO_WORDS or not _NEXT_WORD.match(rest)

@@ -56,7 +56,7 @@ LINKS = [
 NO_LINKS = [
     "a.b", "the .com bubble", "1.5", "e.g. this", "file.commit", "main.py", "README.md", "my.scene.zip", "clip.mov",
     "ok.so what", "nice.it is", "done.Now", "Ok.Cool", "at 5.pm", "1.de 2.fr", "@hive.fund", "thanks @steem.dao!",
-    "hi...you", "v2.0.rc1", "photo.jpg", "scene.glb", "и т.д.", "г.Москва", "2.みんな", "A.公司", "://", "www",
+    "hi...you", "v2.0.rc1", "photo.jpg", "scene.glb", "и т.д.", "г.Москва", "2.みんな", "A.公司", "GmbH & Co.KG", "://", "www",
     "http:", "@bob.com hello",
 ]  # fmt: skip
 
@@ -84,6 +84,7 @@ BLOCKED = [
     ("ばか", "おまえはばかだ"), ("ガンバ", "ｶﾞﾝﾊﾞ大阪"), ("바보", "너는 바보야"), ("바보", "바 보"),
     ("ควาย", "ไอ้ควายเอ๊ย"), ("дурак", "ну ДУРАК же"), ("дурак", "дypaк"), ("дурак", "д у р а к"),
     ("🖕", "here: 🖕🏽"), ("AV女优", "看av女优吗"), ("l33t", "l33t"), ("ass", "you @ss? no: ass"),
+    ("bad", "\U0001ccd7\U0001ccd6\U0001ccd9"),
     ("straße", "STRASSE"),
 ]  # fmt: skip
 NOT_BLOCKED = [
