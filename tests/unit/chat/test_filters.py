@@ -56,7 +56,8 @@ LINKS = [
 NO_LINKS = [
     "a.b", "the .com bubble", "1.5", "e.g. this", "file.commit", "main.py", "README.md", "my.scene.zip", "clip.mov",
     "ok.so what", "nice.it is", "done.Now", "Ok.Cool", "at 5.pm", "1.de 2.fr", "@hive.fund", "thanks @steem.dao!",
-    "hi...you", "v2.0.rc1", "photo.jpg", "scene.glb", "и т.д.", "г.Москва", "2.みんな", "A.公司", "GmbH & Co.KG", "://", "www",
+    "hi...you", "v2.0.rc1", "photo.jpg", "scene.glb", "и т.д.", "г.Москва", "2.みんな", "A.公司",
+    "GmbH & Co.KG", "://", "www",
     "http:", "@bob.com hello",
 ]  # fmt: skip
 
