@@ -3,8 +3,8 @@
 Texts are cut into terms by functions of the schema, so that what is indexed and what is asked are cut alike, and no
 writer can forget it: the terms are generated columns. Upper and lower case, letters and digits are ICU's; the root
 collation is in every PostgreSQL that Debian, the official image and others build. The columns are filled from what is
-stored: some 100 s for a million messages, during which nobody reads or writes them. A month that was detached already
-is left alone.
+stored: some two minutes for a million messages, which nobody reads or writes meanwhile. A month that was detached
+already is left alone.
 
 Notifications are of comments too, and say so.
 """

@@ -22,7 +22,9 @@ _ALSO_WORDS: Final = frozenset(  # that begin what people say next
 )
 _EXPLICIT = regex.compile(r"(?<![a-z0-9])[a-z][a-z0-9+.-]{1,15}://\S|(?<!\w)www\d?\.\w", regex.IGNORECASE)
 _LABEL = r"[\p{L}\p{M}\p{N}_-]++"
-_DOTTED = regex.compile(rf"(?<mention>(?<![\p{{L}}\p{{N}}._+-])@)?(?<name>{_LABEL}(?:\.{_LABEL})++)(?<rest>.{{0,2}})")
+_DOTTED = regex.compile(
+    rf"(?<mention>(?<![\p{{L}}\p{{N}}._+-])@)?(?<name>{_LABEL}(?:\.{_LABEL})++)(?=(?<rest>.{{0,2}}))"
+)
 _FOLLOWED = regex.compile(r"[/#]|[:?]\w")
 _NEXT_WORD = regex.compile(r"\s\w")
 _GLUED = regex.compile(r"[a-zA-Z]++(?=[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Hangul}])")
@@ -71,5 +73,7 @@ def _is_bare_link(before: list[str], end: str, rest: str) -> bool:
     if name in _ALSO_FILES or (end.istitle() and end.isalpha()) or before[-1].isdecimal():
         return False
     if len(before[-1]) == 1 and not end.isascii():  # an item of a list
+        return False
+    if end.isupper() and not before[-1].isupper():  # `GmbH & Co.KG`
         return False
     return name not in _ALSO_WORDS or not _NEXT_WORD.match(rest)

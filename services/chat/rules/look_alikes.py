@@ -47,7 +47,7 @@ def _look_alikes() -> dict[int, str]:
     edges = defaultdict[str, set[str]](set)
     for letter, others in json.loads(data).items():
         for other in others:
-            if letter.isalpha() and other.isalpha() and len(letter) == len(other) == 1:
+            if len(letter) == len(other) == 1 and _is_letter(letter) and _is_letter(other):
                 edges[letter].add(other)
                 edges[other].add(letter)
     table: dict[int, str] = {}
@@ -57,6 +57,11 @@ def _look_alikes() -> dict[int, str]:
             stands_for_all = min(alike, key=lambda c: (not c.isascii(), not c.islower(), c))
             table |= {ord(c): stands_for_all for c in alike}
     return table
+
+
+def _is_letter(character: str) -> bool:
+    """Returns true also for signs that look like letters, and for those that Python's Unicode does not know yet."""
+    return character.isalpha() or unicodedata.category(character) in ("So", "Cn")
 
 
 def _reached(edges: dict[str, set[str]], letter: str) -> set[str]:

@@ -51,12 +51,13 @@ LINKS = [
     "example。com", "exa\u200bmple.com", "ＥＸＡＭＰＬＥ.ＣＯＭ", "**example.dev**", "example.com:8080",
     "example.com?x=1", "visit example.it", "visit example.it!", "done.Now example.org", "163.com",
     "example.com.Then we go", "_example.app_", "mail me: spammer@example.com", "foo@bar.example.shop",
-    "a.b.c.example.top",
+    "a.b.c.example.top", "a.b x.io",
 ]  # fmt: skip
 NO_LINKS = [
     "a.b", "the .com bubble", "1.5", "e.g. this", "file.commit", "main.py", "README.md", "my.scene.zip", "clip.mov",
     "ok.so what", "nice.it is", "done.Now", "Ok.Cool", "at 5.pm", "1.de 2.fr", "@hive.fund", "thanks @steem.dao!",
-    "hi...you", "v2.0.rc1", "photo.jpg", "scene.glb", "и т.д.", "г.Москва", "2.みんな", "A.公司", "://", "www",
+    "hi...you", "v2.0.rc1", "photo.jpg", "scene.glb", "и т.д.", "г.Москва", "2.みんな", "A.公司",
+    "GmbH & Co.KG", "://", "www",
     "http:", "@bob.com hello",
 ]  # fmt: skip
 
@@ -84,6 +85,7 @@ BLOCKED = [
     ("ばか", "おまえはばかだ"), ("ガンバ", "ｶﾞﾝﾊﾞ大阪"), ("바보", "너는 바보야"), ("바보", "바 보"),
     ("ควาย", "ไอ้ควายเอ๊ย"), ("дурак", "ну ДУРАК же"), ("дурак", "дypaк"), ("дурак", "д у р а к"),
     ("🖕", "here: 🖕🏽"), ("AV女优", "看av女优吗"), ("l33t", "l33t"), ("ass", "you @ss? no: ass"),
+    ("bad", "\U0001ccd7\U0001ccd6\U0001ccd9"),
     ("straße", "STRASSE"),
 ]  # fmt: skip
 NOT_BLOCKED = [
