@@ -40,7 +40,7 @@ from services.realtime.transport.payloads import SEPARATOR, decode_payload, read
 
 _log = structlog.get_logger(__name__)
 TEXT, BINARY, CLOSE_FRAME = 1, 2, 8  # opcodes (RFC 6455, 5.2)
-SERVICE_RESTART = struct.pack("!H", 1012)  # close code (IANA's WebSocket registry)
+SERVICE_RESTART, TRY_AGAIN_LATER = struct.pack("!H", 1012), struct.pack("!H", 1013)  # close codes (IANA's registry)
 LAST_SECONDS = 2.0  # a dropped connection has for its last bytes
 MOST_UNREAD = 256 * 1024  # bytes that a client may leave unread and still be listened to
 UNREAD_PAUSE = 0.05  # seconds between two looks at that
@@ -158,6 +158,10 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
         """Ends the connection so that its client comes back: without a word of Socket.IO or Engine.IO, both of which
         would say that the server does not want it any more."""
         self.drop(frame(SERVICE_RESTART, CLOSE_FRAME))
+
+    def turn_away(self, error: PresenceError) -> None:
+        """Likewise, and says why in the WebSocket's close frame: what was asked for is temporarily not to be had."""
+        self.drop(frame(TRY_AGAIN_LATER + error.kind.code.encode(), CLOSE_FRAME))
 
     async def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
         """Closes at once, whatever `wait` says, and answers a poll that waits: a client that is gone polls no more."""
