@@ -15,6 +15,7 @@ from tests.support.wire import PATH, Polling, WebSocket, decoded
 
 HANDSHAKES, SOCKETS = 5, 3
 TRY_AGAIN_LATER = "1013"
+WAITING_SECONDS = 0.5
 IMPATIENT, PATIENT = {"PRESENCE_HANDSHAKE_SECONDS": "0.1"}, {"PRESENCE_HANDSHAKE_SECONDS": "20"}
 HANDSHAKE = {"EIO": "4", "transport": "polling"}
 
@@ -84,6 +85,9 @@ async def test_a_connection_too_many_waits_for_another_to_close(rest: Rest, repl
         async with WebSocket(replica.url) as old:
             await old.connect(auth=auth)
             await new.send(f"40{auth}")
+            with pytest.raises(TimeoutError):  # neither let in nor refused
+                async with asyncio.timeout(WAITING_SECONDS):
+                    await new.next()
         assert decoded(await new.next(), "40")["sid"]
 
 

@@ -70,6 +70,21 @@ async def test_spaces_auth_counts_and_not_what_stands_in_redis(redis_url: str) -
         assert (await edge.identify(token()[0])).identity.account == "alice"
 
 
+async def test_a_key_that_spaces_auth_gave_stays_it_whatever_stands_in_redis_while_it_is_away(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verification_keys, "REFETCH_PAUSE", 0.0)
+    ours, second = another(SIGNER.kid), another("key-2")
+    async with Edge(redis_url) as edge:
+        await edge.identify(token()[0])
+        await edge.server.stop()
+        await leave(edge, ours, second)
+        assert (await edge.identify(signed_by(second))).identity.account == "alice"
+        await edge.refuses(signed_by(ours), UNAUTHORIZED)
+        assert (await edge.identify(token()[0])).identity.account == "alice"
+        await edge.server.start()
+
+
 @pytest.mark.parametrize("left", [b"", b"nonsense", b"{}", b"[1]", b"[]", b'[{"kid": "key-1", "kty": "new"}]'], ids=str)
 async def test_what_cannot_be_read_in_redis_is_as_good_as_nothing(redis_url: str, left: bytes) -> None:
     async with Edge(redis_url, keys=False) as edge:
