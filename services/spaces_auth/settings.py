@@ -30,7 +30,7 @@ class Settings(HiveSettings, SecretSettings):
     authority_depth: int = setting(
         "PRESENCE_HIVE_AUTHORITY_DEPTH",
         2,
-        "How many accounts, each named by the one before, may lie between an account and the key that logs in.",
+        "How many accounts, each named by the one before, may lie between an account and its key; at most 2.",
     )
     turn_secret: str = setting(
         "TURN_SECRET", "", "The secret shared with coturn (static-auth-secret); empty gives STUN only."

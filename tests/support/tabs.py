@@ -6,8 +6,9 @@ outcome = await refreshed_under_kills(stack, logins=50, rounds=67)
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -25,14 +26,14 @@ PATIENCE = 15.0  # seconds for an answer
 
 @dataclass
 class Outcome:
-    """What became of them. `lost` are logins that ended and were not stolen from; `unnoticed` are thefts."""
+    """What became of them. `lost` tells of each login that ended and was not stolen from; `unnoticed` are thefts."""
 
     refreshes: int = 0
     asked: int = 0  # times, with answers that were lost and refusals that were temporary
     kills: int = 0
     thefts: int = 0
-    lost: int = 0
     unnoticed: int = 0
+    lost: list[str] = field(default_factory=list)
 
 
 class Login:
@@ -41,15 +42,29 @@ class Login:
     def __init__(self, rest: Rest, tokens: dict[str, Any], outcome: Outcome) -> None:
         self._rest = rest
         self._outcome = outcome
+        self.account: str = tokens["account"]
         self.token: str = tokens["token"]
         self.shown: list[str] = [tokens["refresh_token"]]  # the last one is to be shown next
 
+    async def live(self, rounds: int) -> bool:
+        """Refreshes so many times; returns whether the login is as good as before."""
+        for _ in range(rounds):
+            if not await self.refresh():
+                return False
+        if not await self.is_good():
+            self._outcome.lost.append(f"{self.account}: its token is refused")
+            return False
+        return True
+
     async def refresh(self) -> bool:
-        """Has every tab refresh once; returns whether all were given the same, and a token that is good."""
+        """Has every tab refresh once; returns whether all were given the same."""
+        began = time.monotonic()
         answers = await asyncio.gather(*(self._ask(self.shown[-1]) for _ in range(TABS)))
         self._outcome.refreshes += sum(status == 200 for status, _ in answers)
         given = {str(body.get("refresh_token")) for _, body in answers}
         if len(given) > 1 or any(status != 200 for status, _ in answers):
+            took = f"{time.monotonic() - began:.1f} s"
+            self._outcome.lost.append(f"{self.account}, refresh {len(self.shown)}, {took}: {answers}")
             return False
         self.shown.append(given.pop())
         self.token = random.choice(answers)[1]["token"]
@@ -87,17 +102,11 @@ async def refreshed_under_kills(stack: Stack, logins: int, rounds: int) -> Outco
     async with Rest(stack.url) as rest:
         people = [Login(rest, await rest.login(ACCOUNTS[number % len(ACCOUNTS)]), outcome) for number in range(logins)]
         async with _killed_again_and_again(stack, outcome):
-            kept = await asyncio.gather(*(_live(person, rounds) for person in people))
-            noticed = await asyncio.gather(*(person.theft_is_noticed() for person in people))
-    outcome.lost, outcome.unnoticed = kept.count(False), noticed.count(False)
+            kept = await asyncio.gather(*(person.live(rounds) for person in people))
+            robbed = [person for person, is_kept in zip(people, kept, strict=True) if is_kept]
+            noticed = await asyncio.gather(*(person.theft_is_noticed() for person in robbed))
+    outcome.unnoticed = noticed.count(False)
     return outcome
-
-
-async def _live(login: Login, rounds: int) -> bool:
-    for _ in range(rounds):
-        if not await login.refresh():
-            return False
-    return await login.is_good()
 
 
 @contextlib.asynccontextmanager

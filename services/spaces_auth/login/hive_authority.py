@@ -26,6 +26,7 @@ from libs.common.errors import UNAUTHORIZED, UNAVAILABLE, PresenceError
 from libs.common.hive import HiveClient, HiveError
 
 AUTHORITY_SECONDS = 60
+MOST_DEPTH = 2  # Hive's own; there are exponentially many ways that are longer
 MOST_ACCOUNTS = 125  # looked at for one login (Hive's `HIVE_MAX_SIG_CHECK_ACCOUNTS`); others' keys do not count
 AGREEING = 2  # nodes that must give the same answer, where so many are configured: one that lies lets nobody in
 _SIGNATURE = re.compile(r"(?:1f|2[0-2])[0-9a-f]{128}")  # header byte 31..34: recovery id, compressed key
@@ -97,13 +98,13 @@ def recover_key(text: str, signature: str) -> str:
 class HiveAuthority:
     """Posting authorities, cached for a minute; keys that do not match are looked up afresh once.
 
-    `depth` is how many accounts may stand between the account and the key: 0 is none.
+    `depth` is how many accounts may stand between the account and the key, at most `MOST_DEPTH`: 0 is none.
     """
 
     def __init__(self, hive: HiveClient, redis: Redis, depth: int) -> None:
         self._hive = hive
         self._redis = redis
-        self._depth = depth
+        self._depth = min(depth, MOST_DEPTH)
 
     async def require_posting_keys(self, account: str, keys: Set[str]) -> None:
         """Returns if `keys` together satisfy the account's posting authority. Raises `unauthorized`, `unavailable`."""

@@ -4,8 +4,8 @@ Two tabs renew at once; a phone loses the answer and asks again. Both show the t
 both get what it was exchanged for. Its successor is not kept for that: it is an HMAC of the token under our secret, and
 made again, while the database holds hashes only.
 
-Between a use and its repetition lie at most `PRESENCE_REFRESH_REPEAT_SECONDS`. An outage does not count: the last
-tokens that were used before a process began may be shown again for as long after its beginning.
+Between a use and its repetition lie at most `PRESENCE_REFRESH_REPEAT_SECONDS`. An outage does not count: for tokens
+whose time had not run out at the last sign of life before a process began, it begins again with that process.
 """
 
 import base64
@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
+import structlog
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -26,8 +27,7 @@ from libs.common.ids import made_at
 from services.spaces_auth.login import refresh_tokens_repository as repository
 from services.spaces_auth.settings import Settings
 
-ANSWERED = timedelta(seconds=10)
-"""By then an edge has its answer, or none any more: what was used so shortly before the last may have lost its own."""
+_log = structlog.get_logger(__name__)
 
 
 class Use(Enum):
@@ -57,7 +57,7 @@ class Refreshes:
         self._life = timedelta(seconds=settings.refresh_seconds)
         self._repeat = timedelta(seconds=settings.refresh_repeat_seconds)
         self._began = now()
-        self._last_before: datetime | None = None  # use of a token, before this process began
+        self._last_before: datetime | None = None  # sign of life, before this process began
 
     async def begin(self, account: str, family_id: str) -> str:
         """Returns the first refresh token of a new login."""
@@ -83,6 +83,7 @@ class Refreshes:
                 await repository.mark_used(connection, _hash(token))
                 await self._add(connection, successor, row.account, family_id)
             elif use is Use.THEFT:
+                _note_theft(family_id, row, request_id)
                 await repository.revoke_family(connection, family_id)
             return Shown(use, successor, row.account, family_id)
 
@@ -107,8 +108,8 @@ class Refreshes:
     def _may_repeat(self, used_at: datetime, seen_at: datetime) -> bool:
         if seen_at - used_at <= self._repeat:
             return True
-        was_last = self._last_before is not None and used_at >= self._last_before - ANSWERED
-        return was_last and now() - self._began <= self._repeat
+        was_open = self._last_before is not None and used_at >= self._last_before - self._repeat
+        return was_open and now() - self._began <= self._repeat
 
     async def _remember_last(self, connection: AsyncConnection) -> None:
         if self._last_before is None:
@@ -121,6 +122,12 @@ class Refreshes:
         """Returns the refresh token that follows one; only the secret yields it."""
         digest = hmac.digest(self._secret, f"refresh {token}".encode(), "sha256")
         return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def _note_theft(family_id: str, row: Row[Any], request_id: str) -> None:
+    moments = {"used_at": row.used_at, "successor_used_at": row.successor_used_at, "revoked_at": row.revoked_at}
+    said = {name: str(moment) for name, moment in moments.items() if moment}
+    _log.warning("a refresh token came again", login_id=family_id, account=row.account, request_id=request_id, **said)
 
 
 def _hash(token: str) -> bytes:

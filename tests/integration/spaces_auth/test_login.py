@@ -278,8 +278,8 @@ async def test_an_outage_does_not_count_as_time_in_which_one_could_have_asked_ag
         await world.owner.sql("UPDATE refresh_tokens SET created_at = created_at - interval '300 seconds'")
     async with running(database_url, redis_url, hive_url) as world:
         await world.login("carol")
-        assert (await refresh(world, lost)).account == "alice", "it was the last before the process began"
-        assert await refusal(refresh(world, earlier)) == "unauthorized", "others were answered after it"
+        assert (await refresh(world, lost)).account == "alice", "its time had not run out when the outage began"
+        assert await refusal(refresh(world, earlier)) == "unauthorized", "others were answered long after it"
 
 
 async def test_a_token_exchanged_under_another_secret_gives_nothing_and_ends_nothing(database_url: str) -> None:
