@@ -64,7 +64,9 @@ class Login:
         given = {str(body.get("refresh_token")) for _, body in answers}
         if len(given) > 1 or any(status != 200 for status, _ in answers):
             took = f"{time.monotonic() - began:.1f} s"
-            self._outcome.lost.append(f"{self.account}, refresh {len(self.shown)}, {took}: {answers}")
+            self._outcome.lost.append(
+                f"{self.account}, refresh {len(self.shown)}, {took}: {sorted(status for status, _ in answers)}"
+            )
             return False
         self.shown.append(given.pop())
         self.token = random.choice(answers)[1]["token"]

@@ -4,8 +4,9 @@ Two tabs renew at once; a phone loses the answer and asks again. Both show the t
 both get what it was exchanged for. Its successor is not kept for that: it is an HMAC of the token under our secret, and
 made again, while the database holds hashes only.
 
-Between a use and its repetition lie at most `PRESENCE_REFRESH_REPEAT_SECONDS`. An outage does not count: for tokens
-whose time had not run out at the last sign of life before a process began, it begins again with that process.
+Between a use and its repetition lie at most `PRESENCE_REFRESH_REPEAT_SECONDS`. An outage does not count, nor several
+in a row: for tokens that were used shortly before the last sign of life before a process began, that time begins again
+with the process.
 """
 
 import base64
@@ -28,6 +29,7 @@ from services.spaces_auth.login import refresh_tokens_repository as repository
 from services.spaces_auth.settings import Settings
 
 _log = structlog.get_logger(__name__)
+SHORTLY = timedelta(minutes=5)  # before an outage: whoever used a token then may have asked again in vain ever since
 
 
 class Use(Enum):
@@ -108,8 +110,8 @@ class Refreshes:
     def _may_repeat(self, used_at: datetime, seen_at: datetime) -> bool:
         if seen_at - used_at <= self._repeat:
             return True
-        was_open = self._last_before is not None and used_at >= self._last_before - self._repeat
-        return was_open and now() - self._began <= self._repeat
+        in_vain = self._last_before is not None and used_at >= self._last_before - SHORTLY
+        return in_vain and now() - self._began <= self._repeat
 
     async def _remember_last(self, connection: AsyncConnection) -> None:
         if self._last_before is None:

@@ -271,14 +271,15 @@ async def test_an_outage_does_not_count_as_time_in_which_one_could_have_asked_ag
     database_url: str, redis_url: str, hive_url: str
 ) -> None:
     async with running(database_url, redis_url, hive_url) as world:
-        lost, earlier = await world.login(), await world.login("bob")
-        for session, seconds in ((earlier, 400), (lost, 300)):
+        lost, in_vain, earlier = await world.login(), await world.login("dave"), await world.login("bob")
+        for session, seconds in ((earlier, 610), (in_vain, 590), (lost, 300)):
             await refresh(world, session)
             await used_earlier(world, session, seconds)
         await world.owner.sql("UPDATE refresh_tokens SET created_at = created_at - interval '300 seconds'")
     async with running(database_url, redis_url, hive_url) as world:
         await world.login("carol")
         assert (await refresh(world, lost)).account == "alice", "its time had not run out when the outage began"
+        assert (await refresh(world, in_vain)).account == "dave", "for minutes there was an outage after the other"
         assert await refusal(refresh(world, earlier)) == "unauthorized", "others were answered long after it"
 
 
