@@ -1,12 +1,15 @@
 """Does chat stay flat in one space with very many messages?  `python -m bench.chat_scale 100000 10000000`
 
 For each size: fills a fresh database of a server of its own with messages of one space over two and a half months (one
-in ten a reply in one thread, one in a hundred thousand with the rare word) by COPY, one partition after the other, with
-the indexes made afterwards. Then it times the repository's own queries, drops a month while somebody writes, and, for
-the last size, shows the plans. Prints Markdown; says on stderr how far it is. Nothing is left behind.
+in ten a reply in one thread, one in three in Chinese, one in a hundred thousand with the rare words) by COPY, one
+partition after the other, with the indexes made afterwards. Then it times the repository's own queries and the
+service's posts, drops a month while somebody writes, and, for the last size, shows the plans. Prints Markdown; says on
+stderr how far it is. Nothing is left behind.
 """
 
 import asyncio
+import itertools
+import random
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -19,9 +22,14 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bench import machine
+from libs.common.bus.base import Caller
+from libs.common.bus.memory import MemoryBroker, MemoryBus
+from libs.common.cache import RedisClient
 from libs.common.clock import now
-from libs.common.contracts.chat import Message
+from libs.common.contracts.chat import Message, PostMessage
 from libs.common.db.engine import Database
+from libs.common.db.event_log import EventLog
+from libs.common.identity import Identity
 from libs.common.ids import new_id
 from libs.common.spaces import LOBBY
 from services.chat.inbox import read_cursors_repository
@@ -29,14 +37,21 @@ from services.chat.messages import message_pages_repository as pages
 from services.chat.messages import messages_repository
 from services.chat.messages.message_pages_repository import Page
 from services.chat.messages.messages_repository import StoredMessage
+from services.chat.messages.new_messages import PostHandlers
+from services.chat.notifications.notifier import Notifier
+from services.chat.notifications.recipients import Recipients
 from services.chat.retention import months_repository as months
 from services.chat.retention.retention import following
+from services.chat.rules.filters import shipped
+from services.chat.rules.policy import Policy
 from tests.support.servers import Servers
 
 ROUNDS = 50
 LINES = 5000  # of one block of COPY
 SPAN = timedelta(days=75)
 WORDS = 20_000  # different ones, two of them in each message
+SIGNS = 3000  # of Chinese, 16 of them in a message; the commonest is one in 14, as in real texts
+BATCH = 50  # messages of one transaction
 COLUMNS = (
     "id", "seq", "space_type", "space_id", "subspace", "author_key", "user_account", "display_name", "message_type",
     "content", "parent_message_id", "client_message_id", "created_at", "updated_at",
@@ -70,15 +85,24 @@ class Fill:
             rows = []
             for n in range(block, min(block + LINES, after)):
                 who, moment = f"user{n % 1000}", (start + step * n).isoformat()
-                words = f"common words of message {n} w{n * 7919 % WORDS} w{n * 104729 % WORDS}"
-                if n % 100_000 == 0:
-                    words += " rarity"
+                words = text_of(n)
                 parent = thread if n % 10 == 0 else "\\N"
                 rows.append(
                     f"{self.id_of(n)}\t{n}\tglobal\tlobby\tmain\taccount:{who}\t{who}\t{who}\ttext\t{words}\t{parent}"
                     f"\t{n}\t{moment}\t{moment}\n"
                 )
             yield "".join(rows).encode()
+
+
+def text_of(n: int) -> str:
+    """Returns what message number `n` says."""
+    rare = n % 100_000 == 0
+    if n % 3 == 1:
+        chance = random.Random(n)
+        signs = "".join(chr(0x4E00 + int(SIGNS * chance.random() ** 3)) for _ in range(16))
+        return f"{signs[:8]}\uff0c{signs[8:]}"
+    words = f"common words of message {n} w{n * 7919 % WORDS} w{n * 104729 % WORDS}"
+    return f"{words} rarity 鸑鷟 scene-{n}.glb" if rare else words
 
 
 async def load(url: str, fill: Fill) -> None:
@@ -125,11 +149,16 @@ def queries(fill: Fill) -> dict[str, Callable[[AsyncConnection], Awaitable[Any]]
         "page in the middle": lambda c: pages.read(c, newest.before(fill.total // 2)),
         "page after": lambda c: pages.read(c, newest.after(fill.total // 2)),
         "thread": lambda c: pages.read(c, Page(LOBBY, "main", 50, fill.thread).after(0)),
-        "unread, 40 behind": lambda c: read_cursors_repository.unread(c, LOBBY, "alice", fill.total - 40),
-        "unread, all of it": lambda c: read_cursors_repository.unread(c, LOBBY, "alice", 0),
+        "unread, 40 behind": lambda c: read_cursors_repository.of_space(c, LOBBY, "alice", fill.total - 40),
+        "unread, all of it": lambda c: read_cursors_repository.of_space(c, LOBBY, "alice", 0),
         "search, a common word": lambda c: pages.read(c, Page(LOBBY, "main", 50, q="common")),
         "search, a rare word": lambda c: pages.read(c, Page(LOBBY, "main", 50, q="rarity")),
         "search, no such word": lambda c: pages.read(c, Page(LOBBY, "main", 50, q="nowhere")),
+        "search, a common sign": lambda c: pages.read(c, Page(LOBBY, "main", 50, q="一")),
+        "search, two signs in a sentence": lambda c: pages.read(c, Page(LOBBY, "main", 50, q=text_of(700_000)[1:3])),
+        "search, four signs in a sentence": lambda c: pages.read(c, Page(LOBBY, "main", 50, q=text_of(700_000)[1:5])),
+        "search, two rare signs": lambda c: pages.read(c, Page(LOBBY, "main", 50, q="鸑鷟")),
+        "search, a file's name": lambda c: pages.read(c, Page(LOBBY, "main", 50, q="scene-100000.glb")),
     }
 
 
@@ -154,6 +183,30 @@ async def measure(database: Database, fill: Fill, found: Found) -> None:
                 taken.append((time.perf_counter() - began) * 1000)
         taken.sort()
         found.taken[name] = taken[ROUNDS // 2], taken[-1]
+
+
+async def measure_posting(database: Database, found: Found) -> None:
+    """Times a post until it is committed, and of a batch of them, through all that the service does with it."""
+    policy = Policy(())
+    recipients, notifier = Recipients(policy), Notifier(RedisClient("redis://127.0.0.1:1"))  # which nobody starts
+    log = EventLog(database, MemoryBus(MemoryBroker()))
+    posts = PostHandlers(database, log, policy, recipients, notifier, shipped())
+    number = itertools.count(1)
+
+    async def post() -> None:
+        n = next(number)
+        who = f"user{n % 1000}"
+        caller = Caller(Identity("account", who, who), "bench", "203.0.113.9")
+        await posts.post_message(caller, PostMessage("global", "lobby", text_of(n)))
+
+    for name, size in (("a post", 1), (f"{BATCH} posts at once", BATCH)):
+        taken = []
+        for _ in range(2 * ROUNDS):
+            began = time.perf_counter()
+            await asyncio.gather(*(post() for _ in range(size)))
+            taken.append((time.perf_counter() - began) * 1000)
+        taken.sort()
+        found.taken[name] = taken[ROUNDS], taken[-1]
 
 
 async def plans(database: Database, fill: Fill) -> str:
@@ -217,6 +270,7 @@ async def one_size(servers: Servers, total: int, *, explain: bool) -> Found:
     database = Database(url, "chat", 4)
     try:
         await measure(database, fill, found)
+        await measure_posting(database, found)
         found.plans = await plans(database, fill) if explain else ""
         found.dropped = await drop_month(database, fill.start.date().replace(day=1))
     finally:

@@ -176,6 +176,18 @@ def migrate(place: Workplace) -> int:
     return subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode
 
 
+def replay(place: Workplace, name: str, arguments: list[str]) -> int:
+    """Give a running service events again, in its own environment; see `libs/common/db/replay.py`."""
+    running_state(place)
+    pid = read_pid_file(place.run / f"{name}.pid")
+    if pid is None:
+        raise SetupError(f"There is no running component {name}: see make ps")
+    variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    environment = dict(os.fsdecode(variable).split("=", 1) for variable in variables if b"=" in variable)
+    command = [sys.executable, "-m", "libs.common.db.replay", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode
+
+
 def running_state(place: Workplace) -> State:
     """The state of a stack that runs. Raises SetupError where none does."""
     if supervisor_pid(place) is None:
@@ -240,6 +252,9 @@ def parser() -> argparse.ArgumentParser:
     of_logs = commands.add_parser("logs")
     of_logs.add_argument("-f", "--follow", action="store_true", help="go on showing what is added")
     of_logs.add_argument("name", nargs="?", help="one component; all without it")
+    of_replay = commands.add_parser("replay")
+    of_replay.add_argument("name", help="the service that events are given to")
+    of_replay.add_argument("what", nargs="+", help="dead, or log SPACE FIRST LAST")
     commands.add_parser("restart").add_argument("name", nargs="?", help="the component")
     return whole
 
@@ -264,6 +279,8 @@ def run(arguments: list[str]) -> int:
             return psql(place, rest)
         case "migrate":
             return migrate(place)
+        case "replay":
+            return replay(place, given.name, given.what)
         case "restart" if given.name:
             return restart(place, given.name)
         case "supervise":

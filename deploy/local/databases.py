@@ -21,12 +21,15 @@ async def make_role(server: Postgres, name: str, password: str, *, creates_roles
         await connection.close()
 
 
-async def make_database(server: Postgres, name: str, owner: str, template: str | None = None) -> None:
-    """Make a database unless it is there. `template` must have no open connection."""
+async def make_database(
+    server: Postgres, name: str, owner: str, template: str | None = None, locale: str | None = None
+) -> None:
+    """Make a database unless it is there. `template` must have no open connection, and a `locale` needs template0."""
     connection = await asyncpg.connect(server.url)
     try:
         if not await _exists(connection, "pg_database", "datname", name):
             source = f" TEMPLATE {_identifier(template)}" if template else ""
+            source += f" LOCALE {_literal(locale)}" if locale else ""
             await connection.execute(f"CREATE DATABASE {_identifier(name)} OWNER {_identifier(owner)}{source}")
     finally:
         await connection.close()

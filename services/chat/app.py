@@ -49,7 +49,7 @@ def build(
     queries = QueryHandlers(reads, searches, policy)
     changes = ChangeHandlers(log, policy, recipients, notifier, filters)
     reactions = ReactionHandlers(log, policy)
-    comments = CommentHandlers(log, policy, filters)
+    comments = CommentHandlers(database, log, policy, recipients, notifier, filters)
     comment_queries = CommentQueryHandlers(reads, policy)
     subscriptions = SubscriptionHandlers(database, reads, policy, recipients)
     notification_list = NotificationHandlers(database, reads, policy)

@@ -11,11 +11,20 @@ from aiohttp import web
 from libs.common.contracts.registry import Limit
 from libs.common.edge.limits import LimitHere
 from libs.common.edge.origin import allowed_origins, client_address
-from libs.common.errors import INTERNAL, INVALID_INPUT, METHOD_NOT_ALLOWED, NOT_FOUND, TOO_LARGE, PresenceError
+from libs.common.errors import (
+    INTERNAL,
+    INVALID_INPUT,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    RATE_LIMITED,
+    TOO_LARGE,
+    PresenceError,
+)
 from libs.common.ids import new_id
 from libs.common.metrics import HTTP_REQUESTS
 from services.gateway.body import MAX_BODY, ClientGone
 from services.gateway.paths import OperationPath
+from services.gateway.refusals import Refusals
 from services.gateway.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -41,7 +50,8 @@ class HttpServer:
         self._port = settings.http_port
         origins = frozenset(allowed_origins(settings))
         limit = _limit_pages(LimitHere(PAGES, settings.rate_limit_factor), settings)
-        self.app = web.Application(client_max_size=MAX_BODY, middlewares=[_cors(origins), _errors, limit])
+        errors = _errors(Refusals(hold=settings.rate_limit_factor > 0))
+        self.app = web.Application(client_max_size=MAX_BODY, middlewares=[_cors(origins), errors, limit])
         # Bodies are unpacked by `body`, where what cannot be is an error like any other.
         self._runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=DRAIN_SECONDS, auto_decompress=False)
 
@@ -91,17 +101,23 @@ def _limit_pages(limit: LimitHere, settings: Settings) -> Any:
     return middleware
 
 
-@web.middleware
-async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+def _errors(refusals: Refusals) -> Any:
     """Turns every failure into an error body (docs/frontend.md) and gives every answer its request id."""
-    request[REQUEST_ID] = new_id()
-    started = time.monotonic()
-    with structlog.contextvars.bound_contextvars(request_id=request[REQUEST_ID]):
-        response = await _answer(request, handler)
-    response.headers["X-Request-Id"] = request[REQUEST_ID]
-    operation = request.get(OPERATION, "none")
-    HTTP_REQUESTS.labels(operation, response.status).observe(time.monotonic() - started)
-    return response
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[REQUEST_ID] = new_id()
+        started = time.monotonic()
+        with structlog.contextvars.bound_contextvars(request_id=request[REQUEST_ID]):
+            response = await _answer(request, handler)
+        response.headers["X-Request-Id"] = request[REQUEST_ID]
+        operation = request.get(OPERATION, "none")
+        HTTP_REQUESTS.labels(operation, response.status).observe(time.monotonic() - started)
+        if response.status == RATE_LIMITED.status:
+            await refusals.hold(request[ADDRESS])
+        return response
+
+    return middleware
 
 
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -7,9 +7,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import aio_pika
 import pytest
 
+from libs.common.bus import codec
 from libs.common.bus.base import Bus, BusUnavailable, Caller, Reject
+from libs.common.bus.codec import WIRE_VERSION, encode_events
+from libs.common.bus.event_messages import WIRE
 from libs.common.bus.memory import MemoryBroker, MemoryBus
 from libs.common.bus.rabbit import RabbitBus
 from libs.common.bus.topology import DELIVERY_LIMIT, SERVERS
@@ -19,10 +23,12 @@ from libs.common.contracts.registry import Access, Limit, Operation
 from libs.common.errors import CONFLICT, FORBIDDEN, INVALID_INPUT, UNAVAILABLE, PresenceError
 from libs.common.identity import OPERATOR, Identity, new_guest, service_identity
 from libs.common.ids import new_id
+from libs.common.metrics import EVENTS_HANDLED
 from tests.support.servers import as_service
 from tests.support.waiting import eventually
 
 PATIENCE = 20.0
+LATER_SECONDS = 0.3  # until what nobody could read is given out again
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,8 @@ class NumberEcho:
 
 echo = Operation("test.echo", "chat", Echo, Echo, Access.INTERNAL, Limit(1, 1))
 later_echo = Operation("test.echo", "chat", LaterEcho, Echo, Access.INTERNAL, Limit(1, 1))
+new_echo = Operation("test.new_echo", "chat", Echo, Echo, Access.INTERNAL, Limit(1, 1))
+misread_echo = Operation("test.echo", "chat", Echo, NumberEcho, Access.INTERNAL, Limit(1, 1))
 number_echo = Operation("test.echo", "chat", NumberEcho, Echo, Access.INTERNAL, Limit(1, 1))
 ALICE = Caller(Identity("account", "alice", "alice", token_id="t"), "request-1", "203.0.113.9")
 
@@ -59,11 +67,11 @@ type MakeBus = Callable[[str], Bus]
 async def make_bus(request: pytest.FixtureRequest) -> AsyncIterator[MakeBus]:
     """Makes buses of one installation; each is a process of the service that is named."""
     if request.param == "memory":
-        broker = MemoryBroker()
+        broker = MemoryBroker(LATER_SECONDS)
         yield partial(MemoryBus, broker)
     else:
         url = request.getfixturevalue("amqp_url")
-        yield lambda service: RabbitBus(as_service(url, service), "conformance")
+        yield lambda service: RabbitBus(as_service(url, service), "conformance", LATER_SECONDS)
 
 
 @asynccontextmanager
@@ -358,6 +366,99 @@ async def test_an_event_unfinished_when_its_consumer_stopped_comes_again(make_bu
     second.subscribe("spaces_auth", collector)
     async with running(second):
         assert await collector.wait_for(1) == [sent]
+
+
+async def test_a_call_goes_on_to_a_process_that_knows_its_operation(make_bus: MakeBus) -> None:
+    old, new, client = make_bus("chat"), make_bus("chat"), make_bus("gateway")
+    asked: list[str] = []
+
+    async def handler(_: Caller, request: Echo) -> Echo:
+        asked.append(request.text)
+        return request
+
+    old.serve(echo, handler)
+    new.serve(echo, handler)
+    new.serve(new_echo, handler)
+    async with running(old, new, client):
+        words = [f"new {n}" for n in range(6)]
+        assert [(await client.call(new_echo, Echo(word), ALICE)).text for word in words] == words
+    assert sorted(asked) == words, "each is carried out once"
+
+
+async def test_an_operation_that_no_process_knows_is_unavailable(make_bus: MakeBus) -> None:
+    old, client = make_bus("chat"), make_bus("gateway")
+    old.serve(echo, echoes)
+    async with running(old, client):
+        with pytest.raises(PresenceError) as raised:
+            await client.call(new_echo, Echo("x"), ALICE, timeout=1)
+    assert raised.value.kind is UNAVAILABLE
+
+
+async def test_a_reply_that_cannot_be_read_is_unavailable(make_bus: MakeBus) -> None:
+    server, client = make_bus("chat"), make_bus("gateway")
+    server.serve(echo, echoes)
+    async with running(server, client):
+        with pytest.raises(PresenceError) as raised:
+            await client.call(misread_echo, Echo("no number"), ALICE)
+    assert raised.value.kind is UNAVAILABLE
+
+
+async def echoes(_: Caller, request: Echo) -> Echo:
+    return request
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"id": 1}', b'[{"name": "test.happened"}]', b"\xff", b"null"])
+async def test_events_of_an_unknown_shape_are_kept_and_hold_nothing_up(make_bus: MakeBus, body: bytes) -> None:
+    bus, collector = make_bus("webhook_dispatcher"), Collector()
+    kept, dead = handled("later"), handled("dead")
+    bus.subscribe("webhook_dispatcher", collector, concurrency=1)
+    publisher, sent = make_bus("chat"), event()
+    async with running(bus, publisher):
+        await send_raw(publisher, body, WIRE_VERSION)
+        await publisher.publish(sent)
+        assert await collector.wait_for(1) == [sent]
+        await eventually(lambda: handled("later") >= kept + 2)
+    assert handled("dead") == dead
+
+
+async def test_events_of_a_newer_wire_version_wait_for_a_process_that_reads_it(
+    make_bus: MakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus, collector = make_bus("webhook_dispatcher"), Collector()
+    bus.subscribe("webhook_dispatcher", collector)
+    publisher, sent, kept = make_bus("chat"), event(), handled("later")
+    async with running(bus, publisher):
+        await send_raw(publisher, encode_events([sent]), WIRE_VERSION + 1)
+        await eventually(lambda: handled("later") > kept)
+        assert collector.handled == []
+        monkeypatch.setattr(codec, "WIRE_VERSION", WIRE_VERSION + 1)
+        assert await collector.wait_for(1) == [sent]
+
+
+async def test_an_event_that_travels_alone_as_it_once_did_is_read(make_bus: MakeBus) -> None:
+    bus, collector = make_bus("webhook_dispatcher"), Collector()
+    bus.subscribe("webhook_dispatcher", collector)
+    publisher, sent = make_bus("chat"), event()
+    async with running(bus, publisher):
+        await send_raw(publisher, encode_events([sent])[1:-1], WIRE_VERSION)
+        assert await collector.wait_for(1) == [sent]
+
+
+async def send_raw(bus: Bus, body: bytes, wire_version: int) -> None:
+    """Publishes what no bus of ours would."""
+    if isinstance(bus, RabbitBus):
+        assert bus._link
+        message = aio_pika.Message(body, headers={WIRE: wire_version}, user_id="chat")
+        await bus._link.events.publish(message, "test.happened", mandatory=True)
+    else:
+        assert isinstance(bus, MemoryBus)
+        for queue in bus._broker.queues.values():
+            queue.put_nowait((body, wire_version))
+
+
+def handled(outcome: str) -> float:
+    value: float = EVENTS_HANDLED.labels("webhook_dispatcher", outcome)._value.get()
+    return value
 
 
 async def abandon(bus: Bus) -> None:

@@ -132,7 +132,11 @@ async def test_postgres_gone_and_back(stack: Stack, rest: Rest, node: Node, post
     try:
         refused = await near.emit("chat-message", {"content": "nowhere to keep it", "client_message_id": "kept"})
         assert refused["code"] == "unavailable"
-        assert (await rest.ask("GET", "/api/health"))[0] == 503
+
+        async def health_tells() -> bool:
+            return (await rest.ask("GET", "/api/health"))[0] == 503
+
+        await eventually(health_tells)  # once its picture of the last second is over
         await near.send("aframe-update", {"position": {"x": 1, "y": 2, "z": 3}})
         await far.wait_for("aframe-update", lambda pose: pose["socketId"] == near.sid)
     finally:

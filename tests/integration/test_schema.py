@@ -22,6 +22,18 @@ SEEDS_QUERIES = (
     """SELECT space_type, space_id, COUNT(*) as messages FROM chat_messages
        WHERE created_at > NOW() - INTERVAL '1 hour' GROUP BY space_type, space_id""",
 )
+BEFORE_SEARCH = (
+    """INSERT INTO posts (author, permlink, type, row_hash, title) VALUES
+       ('a', 'one', '360', 'x', 'Café noir'), ('b', 'two', '360', 'x', 'Привет!'),
+       ('c', 'three', '360', 'x', '京都の庭')""",
+    """INSERT INTO collaboration_documents (space_id, creator, title, row_hash) VALUES
+       ('1', 'a', 'Café noir', 'x'), ('2', 'b', 'Привет!', 'x'), ('3', 'c', '京都の庭', 'x')""",
+    """INSERT INTO chat_messages (id, seq, space_type, space_id, subspace, author_key, display_name, message_type,
+         content, client_message_id, created_at, updated_at)
+       SELECT (left(chat_partitions.first_id(now()::date)::text, 13) || substr(gen_random_uuid()::text, 14))::uuid, n,
+          'global', 'lobby', 'main', 'guest:g', 'g', 'text', said, n::text, now(), now()
+       FROM unnest(ARRAY['«Café» noir', 'Привет!', '京都の庭']) WITH ORDINALITY AS given(said, n)""",
+)
 SHARED = {"event_log", "space_counters", "inbox"}
 
 
@@ -52,6 +64,25 @@ async def test_migrations_go_up_and_down_and_equal_the_models(empty_database_url
     await alembic(empty_database_url, "downgrade", "base")
     assert await tables(empty_database_url) == set()
     await alembic(empty_database_url, "upgrade", "head")
+
+
+async def test_what_was_written_before_search_knew_every_script_is_found_after_the_migration_and_its_undoing(
+    empty_database_url: str,
+) -> None:
+    await alembic(empty_database_url, "upgrade", "0010")
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        for statement in BEFORE_SEARCH:
+            await connection.execute(statement)
+        await alembic(empty_database_url, "upgrade", "head")
+        for table in ("chat_messages", "posts", "collaboration_documents"):
+            found = f"SELECT count(*) FROM {table} WHERE search @@ search_phrase($1)"
+            assert [await connection.fetchval(found, asked) for asked in ("CAFÉ", "привет", "京都")] == [1, 1, 1], table
+        await alembic(empty_database_url, "downgrade", "0010")
+        assert await connection.fetchval("SELECT count(*) FROM posts WHERE search @@ to_tsquery('simple', 'noir')") == 1
+        assert await connection.fetchval("SELECT count(*) FROM chat_messages") == 3
+    finally:
+        await connection.close()
 
 
 @pytest.mark.parametrize("query", SEEDS_QUERIES)

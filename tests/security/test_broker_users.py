@@ -32,8 +32,10 @@ CALL_QUEUES = [queue for server in topology.SERVERS for queue in topology.call_q
 EVENT_QUEUES = [topology.event_queue(group) for group in topology.EVENT_GROUPS]
 DEAD_QUEUES = [topology.dead_queue(group) for group in topology.EVENT_GROUPS]
 AGAIN = [topology.again_exchange(group) for group in topology.EVENT_GROUPS]
+LATER = [topology.later_queue(group) for group in topology.EVENT_GROUPS]
 EXCHANGES = [
-    topology.CALLS_EXCHANGE, topology.REPLIES_EXCHANGE, topology.EVENTS_EXCHANGE, topology.DEAD_EXCHANGE, *AGAIN,
+    topology.CALLS_EXCHANGE, topology.REPLIES_EXCHANGE, topology.EVENTS_EXCHANGE, topology.DEAD_EXCHANGE,
+    *AGAIN, *LATER,
 ]  # fmt: skip
 
 
@@ -77,8 +79,11 @@ def own_call_queues(service: str) -> set[str]:
 
 async def test_a_service_reads_its_own_queues_and_no_others(amqp_url: str, service: str) -> None:
     url = as_service(amqp_url, service)
-    own = own_call_queues(service) | ({topology.event_queue(service)} if service in topology.EVENT_GROUPS else set())
-    readable = {queue for queue in (*CALL_QUEUES, *EVENT_QUEUES, *DEAD_QUEUES) if await may_read(url, queue)}
+    own = own_call_queues(service)
+    if service in topology.EVENT_GROUPS:
+        own |= {topology.event_queue(service), topology.dead_queue(service)}
+    queues = (*CALL_QUEUES, *EVENT_QUEUES, *LATER, *DEAD_QUEUES)
+    readable = {queue for queue in queues if await may_read(url, queue)}
     assert readable == own
 
 
@@ -86,7 +91,8 @@ async def test_a_service_writes_where_its_part_is_and_never_straight_into_a_queu
     url = as_service(amqp_url, service)
     own = {topology.CALLS_EXCHANGE} if service in topology.CALLERS else {topology.REPLIES_EXCHANGE}
     own |= {topology.EVENTS_EXCHANGE} if service in topology.PUBLISHERS else set()
-    own |= {topology.again_exchange(service)} if service in topology.EVENT_GROUPS else set()
+    if service in topology.EVENT_GROUPS:
+        own |= {topology.again_exchange(service), topology.later_queue(service)}
     assert {exchange for exchange in EXCHANGES if await may_publish(url, exchange)} == own
     for queue in ("chat.writes", "realtime.events"):
         assert not await may_publish(url, "", queue)

@@ -160,6 +160,14 @@ class Servers:
         template = await self._template(MIGRATED, self._migrate) if migrated and ALEMBIC.exists() else None
         return await self._copy(template)
 
+    async def new_database_of_locale(self, locale: str) -> str:
+        """The URL of a fresh migrated database whose letters are those of `locale`; the others' are those of C."""
+        name = f"test_{next(self._numbers)}"
+        await make_role(self.postgres, OWNER, PASSWORD, creates_roles=True)
+        await make_database(self.postgres, name, OWNER, "template0", locale)
+        await asyncio.to_thread(self._migrate, self.url_of(name))
+        return self.url_of(name)
+
     async def new_database_with_logins(self) -> str:
         """The owner's URL of a fresh database where each service logs in as itself, with its word in `PASSWORDS`."""
         url = await self.new_database()

@@ -67,8 +67,8 @@ class Engine:
         self.is_busy = backlog > 0
 
     @property
-    def is_gone(self) -> bool:
-        return self.dropped
+    def is_listening(self) -> bool:
+        return not self.dropped
 
     def write(self, data: bytes) -> None:
         self.writes.append(data)

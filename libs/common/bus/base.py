@@ -2,7 +2,8 @@
 
 * **Calls** are answered by one of the service's processes, or end in `unavailable` when the deadline
   passes; never a hang. A call may be carried out more than once (its process may die after the work
-  and before the answer), so every command carries a client-made id that makes it idempotent.
+  and before the answer), so every command carries a client-made id that makes it idempotent. A process that
+  does not know an operation yet, or no more, leaves it to others of its service: the call is asked again.
 * **Events** are published at least once and delivered at least once to each consumer group, in no
   guaranteed order: consumers deduplicate by `LoggedEvent.id` and order by `seq`. `publish` returns
   when every consumer group's queue has the event on disk; it raises `BusUnavailable` otherwise, and
@@ -11,6 +12,8 @@
   failure is tried again, with backoff, for as long as it lasts; any other is tried a few times and
   then dead-lettered. Events that came together and fail are tried again one by one, so that none
   pays for another.
+* Events whose shape this version does not know are kept, and given out again every `LATER_SECONDS`: to a process
+  that can read them, or to nobody for `KEPT_SECONDS`; then they are dead. `again.py` brings the dead back.
 
 `rabbit.py` and `memory.py` implement this; `tests/conformance` holds both to it.
 """

@@ -1,48 +1,77 @@
 """How calls, answers and events look as bytes; and how a handler is run and its outcome told.
 
 Shared by both buses, so that a payload that does not survive the wire fails on either.
+
+Two versions run beside each other whenever one is replaced. What a version adds, the others ignore or leave to whoever
+knows it; `WIRE_VERSION` is raised by a change that those who know the version before would misread.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 import structlog
 
-from libs.common.bus.base import Caller, Handler
+from libs.common.bus.base import BusUnavailable, Caller, Handler
 from libs.common.bus.senders import require_sender
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Operation
 from libs.common.contracts.schema import dump, load
-from libs.common.errors import INTERNAL, PresenceError
+from libs.common.errors import INTERNAL, UNAVAILABLE, PresenceError
 
 _log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
-_decode_events: Callable[[bytes], list[LoggedEvent]] = msgspec.json.Decoder(
-    Annotated[list[LoggedEvent], msgspec.Meta(min_length=1)]
+_decode_events: Callable[[bytes], list[LoggedEvent] | LoggedEvent] = msgspec.json.Decoder(
+    Annotated[list[LoggedEvent], msgspec.Meta(min_length=1)] | LoggedEvent
 ).decode
+
+WIRE_VERSION: Final = 1
+_ELSEWHERE = _encode({"error": PresenceError(UNAVAILABLE).to_wire(), "elsewhere": True})
+
+
+class AskAgain(BusUnavailable):
+    """The process that took the call does not know it; another one of its service may."""
+
+
+class UnknownShape(Exception):
+    """Events that this version cannot read. Another one can, or will be able to."""
 
 
 def encode_call(operation: Operation[Any, Any], request: Any, caller: Caller) -> bytes:
-    return _encode({"operation": operation.name, "caller": caller.to_wire(), "request": dump(request)})
+    call = {"operation": operation.name, "caller": caller.to_wire(), "request": dump(request)}
+    return _encode({"wire": WIRE_VERSION, **call})
 
 
 def decode_answer[Reply](operation: Operation[Any, Reply], body: bytes) -> Reply:
-    """The reply; raises the `PresenceError` the service answered with."""
+    """Returns the reply. Raises the `PresenceError` the service answered with, `AskAgain`, or `BusUnavailable` for a
+    reply of another version that cannot be read.
+    """
     answer = _decode(body)
+    if answer.get("elsewhere"):
+        raise AskAgain(f"No process of {operation.service} that is up knows {operation.name}.")
     if "error" in answer:
         raise PresenceError.from_wire(answer["error"])
-    return load(operation.reply, answer["reply"])
+    try:
+        return load(operation.reply, answer["reply"])
+    except PresenceError as error:
+        _log.error("unreadable reply", operation=operation.name, error=str(error))
+        raise BusUnavailable(f"{operation.service} answered in another version's words.") from error
 
 
 def encode_events(events: Sequence[LoggedEvent]) -> bytes:
     return _encode(events)
 
 
-def decode_events(body: bytes) -> list[LoggedEvent]:
-    """Raises `msgspec.DecodeError` for what are no events."""
-    return _decode_events(body)
+def decode_events(body: bytes, wire_version: int) -> list[LoggedEvent]:
+    """Returns the events, or the one of a version that sent each alone. Raises `UnknownShape`."""
+    if wire_version > WIRE_VERSION:
+        raise UnknownShape(f"wire version {wire_version}; this one reads up to {WIRE_VERSION}")
+    try:
+        events = _decode_events(body)
+    except msgspec.DecodeError as error:
+        raise UnknownShape(str(error)) from error
+    return events if isinstance(events, list) else [events]
 
 
 async def answer_call(
@@ -54,11 +83,13 @@ async def answer_call(
     """
     try:
         call = _decode(body)
+        if call.get("wire", WIRE_VERSION) > WIRE_VERSION:
+            raise KeyError(f"wire version {call['wire']}")
         operation, handler = handlers[call["operation"]]
         caller = Caller.from_wire(call["caller"])
-    except (msgspec.DecodeError, KeyError, TypeError) as error:
-        _log.warning("unreadable call", error=repr(error))
-        return _encode({"error": PresenceError(INTERNAL, "The call could not be read.").to_wire()})
+    except (msgspec.DecodeError, AttributeError, KeyError, TypeError) as error:
+        _log.warning("call left to another version", error=repr(error))
+        return _ELSEWHERE
     with structlog.contextvars.bound_contextvars(request_id=caller.request_id, operation=operation.name):
         try:
             require_sender(sender, caller)

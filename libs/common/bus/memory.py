@@ -12,19 +12,31 @@ from typing import Any
 
 from libs.common.bus import topology
 from libs.common.bus.base import BusUnavailable, Caller, Consumer, Handler
-from libs.common.bus.codec import answer_call, decode_answer, decode_events, encode_call, encode_events
+from libs.common.bus.codec import (
+    WIRE_VERSION,
+    UnknownShape,
+    answer_call,
+    decode_answer,
+    decode_events,
+    encode_call,
+    encode_events,
+)
 from libs.common.bus.delivery import Outcome, deliver
 from libs.common.bus.senders import OPERATORS_EDGE
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Operation
+from libs.common.metrics import EVENTS_HANDLED
+
+type _Sent = tuple[bytes, int]  # events, and the wire version that they are in
 
 
 class MemoryBroker:
     """Queues of one installation. `dead` holds what consumers gave up on, by group."""
 
-    def __init__(self) -> None:
+    def __init__(self, later_seconds: float = topology.LATER_SECONDS) -> None:
+        self.later_seconds = later_seconds
         self.servers: dict[str, list[MemoryBus]] = defaultdict(list)
-        self.queues: dict[str, asyncio.Queue[bytes]] = {g: asyncio.Queue() for g in topology.EVENT_GROUPS}
+        self.queues: dict[str, asyncio.Queue[_Sent]] = {g: asyncio.Queue() for g in topology.EVENT_GROUPS}
         self.dead: dict[str, list[LoggedEvent]] = defaultdict(list)
         self.running = True
 
@@ -85,22 +97,26 @@ class MemoryBus:
     async def publish(self, *events: LoggedEvent) -> None:
         if not self._broker.running:
             raise BusUnavailable
-        body = encode_events(events)
+        sent = encode_events(events), WIRE_VERSION
         for queue in self._broker.queues.values():
-            queue.put_nowait(body)
+            queue.put_nowait(sent)
 
     async def _consume(self, group: str, consumer: Consumer) -> None:
         queue = self._broker.queues[group]
         while True:
-            body = await queue.get()
+            sent = await queue.get()
             done = False
             try:
-                await self._deliver(group, consumer, decode_events(body))
+                await self._deliver(group, consumer, decode_events(*sent))
+                done = True
+            except UnknownShape:
+                EVENTS_HANDLED.labels(group, "later").inc()
+                asyncio.get_running_loop().call_later(self._broker.later_seconds, queue.put_nowait, sent)
                 done = True
             finally:
                 if not done:  # cancelled on the way: the events are nobody's yet
                     with contextlib.suppress(asyncio.QueueFull):
-                        queue.put_nowait(body)
+                        queue.put_nowait(sent)
 
     async def _deliver(self, group: str, consumer: Consumer, events: Sequence[LoggedEvent]) -> None:
         for _ in range(topology.DELIVERY_LIMIT + 1):
@@ -109,7 +125,7 @@ class MemoryBus:
                 return
             if len(events) > 1:
                 for event in events:
-                    self._broker.queues[group].put_nowait(encode_events([event]))
+                    self._broker.queues[group].put_nowait((encode_events([event]), WIRE_VERSION))
                 return
             if outcome is Outcome.DEAD:
                 break

@@ -19,7 +19,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import aio_pika
-import msgspec
 import structlog
 from aio_pika.abc import (
     AbstractChannel,
@@ -32,8 +31,9 @@ from aiormq.exceptions import AMQPError, ChannelInvalidStateError, DeliveryError
 
 from libs.common.bus import topology
 from libs.common.bus.base import BusUnavailable, Caller, Consumer, Handler
-from libs.common.bus.codec import answer_call, decode_answer, decode_events, encode_call, encode_events
+from libs.common.bus.codec import AskAgain, UnknownShape, answer_call, decode_answer, encode_call
 from libs.common.bus.delivery import Outcome, deliver
+from libs.common.bus.event_messages import events_of, for_later, message_of
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Operation
 from libs.common.errors import PresenceError
@@ -46,6 +46,7 @@ CONNECT_TIMEOUT = 5.0
 CONFIRM_TIMEOUT = 5.0
 HEARTBEAT = 10  # seconds; a broker that vanished without a word is noticed within two
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # between connection attempts
+ASK_AGAIN_PAUSE = 0.2  # seconds before a call goes to another process
 _BROKEN = (AMQPError, ConnectionError, OSError, TimeoutError, RuntimeError)
 
 
@@ -74,9 +75,10 @@ class _Link:
 class RabbitBus:
     """See `base.Bus`. `name` is shown in the broker's list of connections; the URL's user is the service."""
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, url: str, name: str, later_seconds: float = topology.LATER_SECONDS) -> None:
         self._url = url
         self._name = name
+        self._later_seconds = later_seconds
         self._user = user_of(url)
         self._handlers: dict[str, tuple[Operation[Any, Any], Handler[Any, Any]]] = {}
         self._consumers: list[tuple[str, Consumer, int]] = []
@@ -138,23 +140,29 @@ class RabbitBus:
         )
         code = "ok"
         try:
-            return decode_answer(operation, await self._ask(pending, timeout))
+            return await self._ask(pending, operation, timeout)
         except PresenceError as error:
             code = error.kind.code
             raise
         finally:
             BUS_CALLS.labels(operation.name, code).observe(time.monotonic() - started)
 
-    async def _ask(self, pending: _PendingCall, timeout: float) -> bytes:
-        correlation_id = new_id()
+    async def _ask[Reply](self, pending: _PendingCall, operation: Operation[Any, Reply], timeout: float) -> Reply:
+        correlation_id, unknown = new_id(), None
         self._pending[correlation_id] = pending
         try:
             async with asyncio.timeout(timeout):
-                if self._link:
-                    await self._send_call(self._link, correlation_id, pending)
-                return await pending.answer
+                while True:
+                    if self._link:
+                        await self._send_call(self._link, correlation_id, pending)
+                    try:
+                        return decode_answer(operation, await pending.answer)
+                    except AskAgain as error:
+                        unknown = error
+                        await asyncio.sleep(ASK_AGAIN_PAUSE)
+                        pending.answer = asyncio.get_running_loop().create_future()
         except TimeoutError as error:
-            raise BusUnavailable(f"{pending.operation.service} did not answer in time.") from error
+            raise unknown or BusUnavailable(f"{operation.service} did not answer in time.") from error
         finally:
             del self._pending[correlation_id]
 
@@ -185,7 +193,7 @@ class RabbitBus:
             raise BusUnavailable("The broker is away.")
         try:
             await self._link.events.publish(
-                self._message_of(events), events[0].name, mandatory=True, timeout=CONFIRM_TIMEOUT
+                message_of(events, self._user), events[0].name, mandatory=True, timeout=CONFIRM_TIMEOUT
             )
         except _BROKEN as error:
             raise BusUnavailable(f"The broker did not take the event: {error!r}") from error
@@ -304,10 +312,9 @@ class RabbitBus:
 
     async def _on_events(self, group: str, consumer: Consumer, message: AbstractIncomingMessage) -> None:
         try:
-            events = decode_events(message.body)
-        except msgspec.DecodeError as error:
-            _log.error("unreadable event", error=str(error))
-            await message.reject(requeue=False)
+            events = events_of(message)
+        except UnknownShape as error:
+            await self._keep(group, message, error)
             return
         with structlog.contextvars.bound_contextvars(request_id=events[0].request_id, event_id=events[0].id):
             outcome = await deliver(consumer, events)
@@ -320,21 +327,28 @@ class RabbitBus:
             await self._part(group, events)
             await message.ack()
 
+    async def _keep(self, group: str, message: AbstractIncomingMessage, error: UnknownShape) -> None:
+        """Puts aside what another version may read, as it came."""
+        kept = for_later(message, self._user, self._later_seconds)
+        _log.error("event unreadable", event_id=message.message_id, error=str(error), kept=kept is not None)
+        EVENTS_HANDLED.labels(group, "later" if kept else "dead").inc()
+        if kept:
+            await self._publish_to(topology.later_queue(group), kept)
+            await message.ack()
+        else:
+            await message.reject(requeue=False)
+
     async def _part(self, group: str, events: Sequence[LoggedEvent]) -> None:
         """Back into the group's queue one by one, so that none pays for another."""
+        for event in events:
+            await self._publish_to(topology.again_exchange(group), message_of([event], self._user))
+
+    async def _publish_to(self, exchange: str, message: aio_pika.Message) -> None:
+        """Publishes to one of the group's own exchanges, each of which leads into one queue."""
         if self._link is None:
             raise ConnectionError("the broker is away")
-        exchange = await self._link.publishing.get_exchange(topology.again_exchange(group), ensure=False)
-        for event in events:
-            await exchange.publish(self._message_of([event]), "", timeout=CONFIRM_TIMEOUT)
-
-    def _message_of(self, events: Sequence[LoggedEvent]) -> aio_pika.Message:
-        return aio_pika.Message(
-            encode_events(events),
-            message_id=events[0].id,
-            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-            user_id=self._user,
-        )
+        own = await self._link.publishing.get_exchange(exchange, ensure=False)
+        await own.publish(message, "", timeout=CONFIRM_TIMEOUT)
 
 
 def user_of(url: str) -> str:

@@ -19,6 +19,8 @@ DEAD_EXCHANGE: Final = "presence.dead"  # direct; routing key = the queue an eve
 MAX_CALLS_WAITING: Final = 10_000  # per queue; more are refused, and the caller gets `unavailable`
 CALLS_IN_PROGRESS: Final = 64  # per process and queue
 DELIVERY_LIMIT: Final = 3  # redeliveries of an event whose handler fails; then it is dead
+LATER_SECONDS: Final = 30.0  # until events that could not be read are given out again
+KEPT_SECONDS: Final = 24 * 3600  # for which they are; then they are dead
 
 CALLERS: Final = ("gateway", "realtime")  # the edges: nobody else asks anything
 SERVERS: Final = ("spaces_auth", "chat", "sync_worker", "webhook_dispatcher")
@@ -49,6 +51,11 @@ def again_exchange(group: str) -> str:
     return f"{group}.events.again"
 
 
+def later_queue(group: str) -> str:
+    """Also its exchange's name: fanout, into this queue alone. Messages expire here and go back through `again`."""
+    return f"{group}.events.later"
+
+
 def dead_queue(group: str) -> str:
     return f"{group}.events.dead"
 
@@ -65,6 +72,15 @@ def event_queue_arguments(group: str) -> dict[str, Any]:
     }
 
 
+def later_queue_arguments(group: str) -> dict[str, Any]:
+    return {
+        "x-queue-type": "quorum",
+        "x-dead-letter-exchange": again_exchange(group),
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",  # which that strategy needs
+    }
+
+
 def definitions(vhost: str, servers: Iterable[str] = SERVERS) -> dict[str, Any]:
     """Returns everything on a virtual host in RabbitMQ's own form (`load_definitions`)."""
     calls = [queue for server in servers for queue in call_queues(server)]
@@ -77,11 +93,16 @@ def definitions(vhost: str, servers: Iterable[str] = SERVERS) -> dict[str, Any]:
     queues = dict.fromkeys(calls, CALL_QUEUE_ARGUMENTS)
     bindings = [(CALLS_EXCHANGE, queue, queue) for queue in calls]
     for group in EVENT_GROUPS:
-        exchanges[again_exchange(group)] = "fanout"
-        queues |= {event_queue(group): event_queue_arguments(group), dead_queue(group): {"x-queue-type": "quorum"}}
+        exchanges |= {again_exchange(group): "fanout", later_queue(group): "fanout"}
+        queues |= {
+            event_queue(group): event_queue_arguments(group),
+            later_queue(group): later_queue_arguments(group),
+            dead_queue(group): {"x-queue-type": "quorum"},
+        }
         bindings += [
             (EVENTS_EXCHANGE, event_queue(group), "#"),
             (again_exchange(group), event_queue(group), ""),
+            (later_queue(group), later_queue(group), ""),
             (DEAD_EXCHANGE, dead_queue(group), dead_queue(group)),
         ]
     place = {"vhost": vhost, "durable": True, "auto_delete": False}
@@ -120,8 +141,8 @@ def permissions(
     if service in publishers:
         writes.append(re.escape(EVENTS_EXCHANGE))
     if service in EVENT_GROUPS:
-        writes.append(re.escape(again_exchange(service)))
-        reads.append(re.escape(event_queue(service)))
+        writes += [re.escape(again_exchange(service)), re.escape(later_queue(service))]
+        reads += [re.escape(event_queue(service)), re.escape(dead_queue(service))]
     return {"configure": _any_of(makes), "write": _any_of(writes), "read": _any_of(reads)}
 
 

@@ -12,6 +12,7 @@ from libs.common.contracts.schema import ClientId, Cursor, Id, PageSize, SpaceId
 LEVELS = ("all", "mentions", "none")
 MOST_IDS = 200  # of a command
 MOST_UNREAD = 1000  # counting ends here; a front end shows "999+"
+MOST_SUBSPACES = 100  # of a space, whose cursors are told and whose messages are counted
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,20 @@ class SetSubscription:
 
 
 @dataclass(frozen=True)
+class SubspaceCursor:
+    """How far a subspace was read. `unread` counts others' messages after that, without replies; at most 1000."""
+
+    subspace: str
+    last_read_message_id: str | None
+    last_read_seq: int
+    unread: int
+
+
+@dataclass(frozen=True)
 class ChatSubscription:
-    """A subscription. `unread` counts others' messages after the read cursor, without replies; at most 1000."""
+    """A subscription. `last_read_*` is the newest of the cursors in `subspaces`, of which at most 100 are listed;
+    `unread` is what is unread in all of those, at most 1000.
+    """
 
     space_type: str
     space_id: str
@@ -45,11 +58,14 @@ class ChatSubscription:
     last_read_message_id: str | None
     last_read_seq: int
     unread: int
+    subspaces: list[SubspaceCursor]
 
 
 @dataclass(frozen=True)
 class MarkRead:
-    """Moves the read cursor to `message_id`, forwards only; with `thread_id`, that of the thread alone."""
+    """Moves the read cursor of the message's subspace to `message_id`, forwards only; with `thread_id`, that of the
+    thread alone.
+    """
 
     space_type: SpaceType
     space_id: SpaceId
@@ -59,11 +75,12 @@ class MarkRead:
 
 @dataclass(frozen=True)
 class ReadState:
-    """A read cursor, of the space or with `thread_id` of that thread. `unread` is at most 1000."""
+    """A read cursor, of the `subspace` or with `thread_id` of that thread. `unread` is at most 1000."""
 
     last_read_message_id: str
     last_read_seq: int
     unread: int
+    subspace: str
     thread_id: str | None = None
 
 
@@ -78,14 +95,18 @@ class ListNotifications:
 
 @dataclass(frozen=True)
 class Notification:
-    """A notification of a message. `kind` is mention, reply or message; `content` is null if that is deleted."""
+    """A notification of a message, or of a comment on a document: of the two ids the other is null.
+
+    `kind` is mention, reply or message; `content` is null if what it is about is deleted.
+    """
 
     id: str
     kind: str
     space_type: str
     space_id: str
     subspace: str
-    message_id: str
+    message_id: str | None
+    comment_id: str | None
     by: str
     content: str | None
     created_at: datetime
@@ -126,13 +147,17 @@ class NotificationsRead:
 
 
 class Mention(Struct):
-    """A message that names the account, or answers it. `kind` is mention or reply; `by` a display name."""
+    """A message that names the account or answers it, or a document's comment that names it: the other id is null.
+
+    `kind` is mention or reply; `by` a display name.
+    """
 
     kind: str
     space_type: str
     space_id: str
     subspace: str
-    message_id: str
+    message_id: str | None
+    comment_id: str | None
     by: str
     content: str
     seq: int

@@ -50,7 +50,7 @@ class NotificationHandlers:
                     space.space_type,
                     space.space_id,
                     notified.get(space, 0),
-                    await cursors.unread(connection, space, account, read[space]) if space in read else 0,
+                    await _unread(connection, space, account, read[space]) if space in read else 0,
                 )
                 for space in spaces
             ]
@@ -89,3 +89,7 @@ class NotificationHandlers:
         account = require_account(caller)
         async with self._database.transaction() as connection:
             return NotificationsRead(await notifications_repository.mark_read(connection, account, request.ids))
+
+
+async def _unread(connection: AsyncConnection, space: SpaceKey, account: str, floor: int) -> int:
+    return cursors.total_unread(await cursors.of_space(connection, space, account, floor))

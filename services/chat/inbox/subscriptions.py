@@ -1,4 +1,4 @@
-"""An account's subscription to a space: its notification level, its read cursor, and the unread messages."""
+"""An account's subscription to a space: its notification level, its read cursors, and the unread messages."""
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,7 +36,7 @@ class SubscriptionHandlers:
         self._recipients = recipients
 
     async def get_subscription(self, caller: Caller, request: GetSubscription) -> ChatSubscription:
-        """Returns the caller's level, cursor and unread count in the space."""
+        """Returns the caller's level, cursors and unread counts in the space."""
         account, space = require_account(caller), SpaceKey.parse(request.space_type, request.space_id)
         async with self._reads.read(snapshot=True) as connection:
             await self._policy.require(connection, caller, space, Action.ENTER)
@@ -65,8 +65,9 @@ class SubscriptionHandlers:
             if request.thread_id:
                 return await self._mark_thread(connection, space, account, message, request.thread_id)
             await cursors.move(connection, space, account, message)
-            current = await _subscription(connection, space, account)
-            return ReadState(current.last_read_message_id or message.id, current.last_read_seq, current.unread)
+            floor = (await subscriptions_repository.get(connection, space, account)).last_read_seq
+            read = await cursors.of_subspace(connection, space, account, message.subspace, floor)
+            return ReadState(read.last_read_message_id or message.id, read.last_read_seq, read.unread, read.subspace)
 
     @staticmethod
     async def _mark_thread(
@@ -78,14 +79,22 @@ class SubscriptionHandlers:
         await cursors.move_in_thread(connection, thread_id, account, message)
         last, seq = await cursors.of_thread(connection, thread_id, account)
         unread = await cursors.unread_in_thread(connection, thread_id, account, seq)
-        return ReadState(last, seq, unread, thread_id)
+        return ReadState(last, seq, unread, message.subspace, thread_id)
 
 
 async def _subscription(connection: AsyncConnection, space: SpaceKey, account: str) -> ChatSubscription:
     stored = await subscriptions_repository.get(connection, space, account)
-    unread = await cursors.unread(connection, space, account, stored.last_read_seq)
+    subspaces = await cursors.of_space(connection, space, account, stored.last_read_seq)
+    moved = [cursor for cursor in subspaces if cursor.last_read_message_id]
+    newest = max(moved, key=lambda cursor: cursor.last_read_seq, default=stored)
     return ChatSubscription(
-        space.space_type, space.space_id, stored.level, stored.last_read_message_id, stored.last_read_seq, unread
+        space.space_type,
+        space.space_id,
+        stored.level,
+        newest.last_read_message_id,
+        newest.last_read_seq,
+        cursors.total_unread(subspaces),
+        subspaces,
     )
 
 

@@ -33,7 +33,7 @@ from services.chat.notifications import notifications_repository
 from services.chat.notifications.notifier import Notifier
 from services.chat.notifications.recipients import Recipients
 from services.chat.rules import commands_repository as commands
-from services.chat.rules import text_rules
+from services.chat.rules import mentions, text_rules
 from services.chat.rules.commands_repository import AlreadyDone, Command
 from services.chat.rules.filters import Draft, Filter, check_all
 from services.chat.rules.policy import Policy, require_same_space
@@ -68,7 +68,7 @@ class ChangeHandlers:
                 message, kinds = await self._edit(tx, caller, request)
         except AlreadyDone:
             return MessageReply(await as_it_is(self._log, self._policy, caller, request.id))
-        self._notifier.notify(message, kinds)
+        self._notifier.notify(notifications_repository.said(message), kinds)
         return MessageReply(message)
 
     async def _edit(self, tx: Transaction, caller: Caller, request: EditMessage) -> tuple[Message, dict[str, str]]:
@@ -80,9 +80,9 @@ class ChangeHandlers:
         if text == stored.message.content:
             return stored.message, {}
         await check_all(self._filters, Draft(caller, standing, text))
-        mentions = await self._recipients.known(tx.connection, text_rules.mentioned(text))
-        after = replace(stored.message, content=text, mentions=mentions, is_edited=True, updated_at=now())
-        kinds = await self._notify_newly_named(tx, stored.message, after)
+        named = await self._recipients.known(tx.connection, mentions.mentioned(text))
+        after = replace(stored.message, content=text, mentions=named, is_edited=True, updated_at=now())
+        kinds = await self._notify_of_edit(tx, stored.message, after)
         await repository.edit(tx.connection, stored.message, after, caller.identity.key)
         await tx.append(
             message_edited,
@@ -94,16 +94,29 @@ class ChangeHandlers:
         )
         return after, kinds
 
-    async def _notify_newly_named(self, tx: Transaction, before: Message, after: Message) -> dict[str, str]:
-        """Notifies the accounts that only the new words name; returns account → kind."""
-        added = [name for name in after.mentions if name not in before.mentions]
-        if not added:
+    async def _notify_of_edit(self, tx: Transaction, before: Message, after: Message) -> dict[str, str]:
+        """Takes mentions back that the new words do not make, and makes those that the old ones did not.
+
+        Returns the accounts that only the new words name, with the kind of each.
+        """
+        added, removed = set(after.mentions) - set(before.mentions), set(before.mentions) - set(after.mentions)
+        if not added and not removed:
             return {}
         space = SpaceKey(after.space_type, after.space_id)
-        (kinds,) = await self._recipients.of(tx.connection, space, [(replace(after, mentions=added), None)])
-        mentions = {account: kind for account, kind in kinds.items() if kind == "mention"}
-        await notifications_repository.insert(tx.connection, [(after, mentions)])
-        return mentions
+        answered = await self._answered(tx, after)
+        (kinds,) = await self._recipients.of(tx.connection, space, [(after, answered)])
+        await notifications_repository.withdraw(tx.connection, after.id, removed, kinds)
+        named = {account: kind for account, kind in kinds.items() if account in added}
+        await notifications_repository.insert(tx.connection, [(notifications_repository.said(after), named)])
+        return named
+
+    @staticmethod
+    async def _answered(tx: Transaction, message: Message) -> str | None:
+        """Returns the account that a message answers."""
+        if message.parent_message_id is None:
+            return None
+        parent = (await repository.get_all(tx.connection, [message.parent_message_id])).get(message.parent_message_id)
+        return parent.message.user_account if parent else None
 
     async def delete_message(self, caller: Caller, request: DeleteMessage) -> MessageReply:
         """Deletes the author's own message, or as a moderator another's; returns the tombstone.
@@ -120,6 +133,7 @@ class ChangeHandlers:
                 return MessageReply(stored.message)
             after = repository.tombstone(stored.message, now())
             await repository.erase(tx.connection, after, caller.identity.key)
+            await notifications_repository.forget(tx.connection, after.id)
             await forget_words(tx.connection, after.id)
             deleted = MessageDeleted(
                 after.id,

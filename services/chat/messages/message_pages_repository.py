@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, literal_column, select
+from sqlalchemy import ColumnElement, Row, Select, cast, literal_column, select
 from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.contracts.chat import Message
 from libs.common.db.engine import was_cut_off
 from libs.common.db.models.chat import ChatMessage
+from libs.common.db.search import tsquery
 from libs.common.errors import INVALID_INPUT, PresenceError
 from libs.common.ids import earliest_after
 from libs.common.spaces import SpaceKey
@@ -19,7 +21,6 @@ from services.chat.messages.messages_repository import STORED, stored_message
 
 WINDOW = 2000  # messages; reading so many takes some 20 ms
 LONGEST_SEARCH_MS = 1000
-_SIMPLE: Any = literal_column("'simple'::regconfig")  # as in the index; words of any language, as they are written
 _SEARCHING = sql("""
 SELECT set_config('plan_cache_mode', 'force_custom_plan', true),
   set_config('max_parallel_workers_per_gather', '0', true), set_config('statement_timeout', :milliseconds, true)
@@ -84,15 +85,19 @@ async def _search(connection: AsyncConnection, statement: Select[Any], page: Pag
     rare word for a common one would read the whole space. `seq + 0` keeps it from walking along `seq`. Raises
     `invalid_input` for words that even the index does not find soon.
     """
+    query = await tsquery(connection, page.q or "")
+    if not query:
+        return []
     forwards = page.after_seq is not None
     ordered = statement.order_by(ChatMessage.seq.asc() if forwards else ChatMessage.seq.desc())
-    near = ordered.limit(WINDOW).subquery()
-    first = select(near).where(_has(near.c.content, page)).order_by(near.c.seq if forwards else near.c.seq.desc())
+    near = ordered.add_columns(ChatMessage.search).limit(WINDOW).subquery()
+    first = select(*(near.c[column.key] for column in STORED)).where(_has(near.c.search, query))
+    first = first.order_by(near.c.seq if forwards else near.c.seq.desc())
     rows: Sequence[Row[Any]] = (await connection.execute(first.limit(page.limit + 1))).all()
     if len(rows) > page.limit or not await _goes_on(connection, ordered):
         return rows
     seq: ColumnElement[Any] = ChatMessage.seq + literal_column("0")
-    by_index = statement.where(_has(ChatMessage.content, page)).order_by(seq if forwards else seq.desc())
+    by_index = statement.where(_has(ChatMessage.search, query)).order_by(seq if forwards else seq.desc())
     return await _in_time(connection, by_index.limit(page.limit + 1))
 
 
@@ -120,9 +125,9 @@ async def _in_time(connection: AsyncConnection, statement: Select[Any]) -> Seque
     return rows
 
 
-def _has(content: Any, page: Page) -> ColumnElement[bool]:
-    query = func.websearch_to_tsquery(_SIMPLE, page.q)
-    return func.to_tsvector(_SIMPLE, content).op("@@", is_comparison=True)(query)
+def _has(terms: Any, query: str) -> ColumnElement[bool]:
+    found: ColumnElement[bool] = terms.op("@@", is_comparison=True)(cast(query, TSQUERY))
+    return found
 
 
 def _in(space: SpaceKey) -> Select[Any]:

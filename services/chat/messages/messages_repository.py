@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.contracts.chat import Message
-from libs.common.db.models.chat import ChatMessage, ChatMessageEdit, MessageReaction, Notification
+from libs.common.db.models.chat import ChatMessage, ChatMessageEdit, MessageReaction
 from libs.common.errors import NOT_FOUND, PresenceError
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
@@ -120,11 +120,10 @@ async def edit(connection: AsyncConnection, before: Message, after: Message, by:
 
 
 async def erase(connection: AsyncConnection, after: Message, by: str) -> None:
-    """Leaves a tombstone: deletes the words, their history, the reactions and the notifications."""
+    """Leaves a tombstone: deletes the words, their history and the reactions."""
     for table, column in (
         (ChatMessageEdit, ChatMessageEdit.message_id),
         (MessageReaction, MessageReaction.message_id),
-        (Notification, Notification.message_id),
     ):
         await connection.execute(delete(table).where(column == after.id))
     await _update(

@@ -25,7 +25,7 @@ from services.chat.notifications import notifications_repository
 from services.chat.notifications.notifier import Notifier
 from services.chat.notifications.recipients import Recipients
 from services.chat.rules import commands_repository as commands
-from services.chat.rules import slow_mode, text_rules
+from services.chat.rules import mentions, slow_mode, text_rules
 from services.chat.rules.commands_repository import Command
 from services.chat.rules.filters import Draft, Filter, check_all
 from services.chat.rules.policy import Policy
@@ -99,7 +99,8 @@ class PostHandlers:
             await commands.undo(tx.connection, [post.command for post in refusals])
             stored = await self._store(tx, space, [post for post in new if post not in refusals])
         for message, kinds in stored:
-            self._notifier.notify(message, kinds)
+            if kinds:
+                self._notifier.notify(notifications_repository.said(message), kinds)
         written = {message.id: message for message, _ in stored}
         earlier = await self._earlier([post.command for post in posts if post not in refusals and post not in new])
         return [
@@ -165,7 +166,8 @@ class PostHandlers:
         drafts = await self._with_mentions(tx, [post.draft for post in posts])
         answered = [post.answered.message.user_account if post.answered else None for post in posts]
         kinds = await self._recipients.of(tx.connection, space, list(zip(drafts, answered, strict=True)))
-        await notifications_repository.insert(tx.connection, zip(drafts, kinds, strict=True))
+        said = [notifications_repository.said(draft) for draft in drafts]
+        await notifications_repository.insert(tx.connection, zip(said, kinds, strict=True))
         await messages_repository.count_replies(
             tx.connection, Counter(post.answered.message.id for post in posts if post.answered)
         )
@@ -176,7 +178,7 @@ class PostHandlers:
         return list(zip(messages, kinds, strict=True))
 
     async def _with_mentions(self, tx: Transaction, drafts: Sequence[Message]) -> list[Message]:
-        named = [text_rules.mentioned(str(draft.content)) for draft in drafts]
+        named = [mentions.mentioned(str(draft.content)) for draft in drafts]
         known = set(await self._recipients.known(tx.connection, sorted({name for names in named for name in names})))
         return [
             replace(draft, mentions=[name for name in names if name in known])

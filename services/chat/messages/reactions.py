@@ -10,8 +10,9 @@ from services.chat.messages import reactions_repository as repository
 from services.chat.messages.changes import as_it_is, lock, require_alive
 from services.chat.messages.messages_repository import StoredMessage
 from services.chat.rules import commands_repository as commands
-from services.chat.rules import slow_mode, text_rules
+from services.chat.rules import slow_mode
 from services.chat.rules.commands_repository import AlreadyDone, Command
+from services.chat.rules.emoji import require_emoji
 from services.chat.rules.policy import Policy
 
 SHOWN = 20  # names of an emoji
@@ -37,7 +38,7 @@ class ReactionHandlers:
 
         Raises `invalid_input` unless it is one emoji, `conflict` for a deleted message or one with too many emoji.
         """
-        emoji = text_rules.require_emoji(request.emoji)
+        emoji = require_emoji(request.emoji)
         command = Command(caller.identity.key, "react", request.id, request.client_message_id or new_id())
         try:
             async with self._log.transaction() as tx:

@@ -1,37 +1,80 @@
 """SQL on `notifications`."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, select, tuple_, update
+from sqlalchemy import ColumnElement, case, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.clock import now
 from libs.common.contracts import notifications
 from libs.common.contracts.chat import Message
-from libs.common.db.models.chat import ChatMessage, Notification
+from libs.common.db.models.chat import ChatMessage, DocumentComment, Notification
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 
 
-async def insert(connection: AsyncConnection, messages: Iterable[tuple[Message, Mapping[str, str]]]) -> None:
-    """Stores a row for each message and account, by account → kind; none if the message notified it before."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What somebody said, of which accounts are notified: a message, or a comment on a document."""
+
+    id: str
+    seq: int
+    space: SpaceKey
+    subspace: str
+    by: str
+    content: str
+    of_comment: bool = False
+
+
+def said(message: Message) -> Said:
+    """Returns a message as what somebody said."""
+    space = SpaceKey(message.space_type, message.space_id)
+    return Said(message.id, message.seq, space, message.subspace, message.display_name, message.content or "")
+
+
+async def insert(connection: AsyncConnection, notified: Iterable[tuple[Said, Mapping[str, str]]]) -> None:
+    """Stores a row for each that was said and account, by account → kind; one that was there is unread again."""
     rows = [
         {
             "id": new_id(),
             "account": account,
             "kind": kind,
-            "space_type": message.space_type,
-            "space_id": message.space_id,
-            "subspace": message.subspace,
-            "message_id": message.id,
-            "by": message.display_name,
+            "space_type": said.space.space_type,
+            "space_id": said.space.space_id,
+            "subspace": said.subspace,
+            "message_id": said.id,
+            "of_comment": said.of_comment,
+            "by": said.by,
         }
-        for message, kinds in messages
+        for said, kinds in notified
         for account, kind in sorted(kinds.items())
     ]
     if rows:
-        await connection.execute(pg_insert(Notification).on_conflict_do_nothing(), rows)
+        statement = pg_insert(Notification)
+        renewed = {"kind": statement.excluded.kind, "read_at": None}
+        await connection.execute(
+            statement.on_conflict_do_update(constraint="uq_notifications_message", set_=renewed), rows
+        )
+
+
+async def withdraw(
+    connection: AsyncConnection, said_id: str, accounts: Collection[str], others: Mapping[str, str]
+) -> None:
+    """Takes mentions back: of `accounts`, those in `others` keep a notification of that kind, the rest none unread."""
+    mentions = (Notification.message_id == said_id) & (Notification.kind == "mention")
+    for account in sorted(accounts):
+        mention = mentions & (Notification.account == account)
+        if account in others:
+            await connection.execute(update(Notification).where(mention).values(kind=others[account]))
+        else:
+            await connection.execute(delete(Notification).where(mention, Notification.read_at.is_(None)))
+
+
+async def forget(connection: AsyncConnection, said_id: str) -> None:
+    """Deletes all notifications of what was said: it was deleted."""
+    await connection.execute(delete(Notification).where(Notification.message_id == said_id))
 
 
 async def page(
@@ -51,13 +94,15 @@ async def page(
             Notification.space_type,
             Notification.space_id,
             Notification.subspace,
-            Notification.message_id,
+            case((~Notification.of_comment, Notification.message_id)).label("message_id"),
+            case((Notification.of_comment, Notification.message_id)).label("comment_id"),
             Notification.by,
-            ChatMessage.content,
+            func.coalesce(ChatMessage.content, DocumentComment.content).label("content"),
             Notification.created_at,
             Notification.read_at,
         )
-        .outerjoin(ChatMessage, ChatMessage.id == Notification.message_id)
+        .outerjoin(ChatMessage, ~Notification.of_comment & (ChatMessage.id == Notification.message_id))
+        .outerjoin(DocumentComment, Notification.of_comment & (DocumentComment.id == Notification.message_id))
         .where(Notification.account == account, ~_among(hidden))
         .order_by(Notification.id.desc())
         .limit(limit + 1)

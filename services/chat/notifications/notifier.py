@@ -12,9 +12,9 @@ import structlog
 from redis.exceptions import RedisError
 
 from libs.common import cache
-from libs.common.contracts.chat import Message
 from libs.common.contracts.notifications import Mention, ToAccount
 from libs.common.tasks.background import Background
+from services.chat.notifications.notifications_repository import Said
 
 _log = structlog.get_logger(__name__)
 MOST_WAITING = 10_000
@@ -29,14 +29,14 @@ class Notifier:
         self._waiting: asyncio.Queue[bytes] = asyncio.Queue(MOST_WAITING)
         self._background = Background()
 
-    def notify(self, message: Message, kinds: Mapping[str, str]) -> None:
-        """Sends `mention` to each account that the message names or answers, by account → kind.
+    def notify(self, said: Said, kinds: Mapping[str, str]) -> None:
+        """Sends `mention` to each account that is named or answered, by account → kind.
 
         Drops what a full queue cannot take.
         """
         for account, kind in kinds.items():
             if kind != "message" and not self._waiting.full():
-                self._waiting.put_nowait(_mention(account, message, kind))
+                self._waiting.put_nowait(_mention(account, said, kind))
 
     async def start(self) -> None:
         self._background.begin(self._send_forever())
@@ -53,9 +53,10 @@ class Notifier:
                 _log.warning("notification not sent", error=repr(error))
 
 
-def _mention(account: str, message: Message, kind: str) -> bytes:
+def _mention(account: str, said: Said, kind: str) -> bytes:
+    message_id, comment_id = (None, said.id) if said.of_comment else (said.id, None)
+    space = said.space
     mention = Mention(
-        kind, message.space_type, message.space_id, message.subspace, message.id, message.display_name,
-        message.content or "", message.seq,
-    )  # fmt: skip
+        kind, space.space_type, space.space_id, said.subspace, message_id, comment_id, said.by, said.content, said.seq
+    )
     return _encode(ToAccount(account, "mention", msgspec.Raw(_encode(mention))))

@@ -39,10 +39,7 @@ class Recipients:
         It leaves out accounts that may not read the message, or have the level `none`.
         """
         kinds = [_named(message, answered) for message, answered in messages]
-        named = sorted(set().union(*kinds))
-        levels = await subscriptions.levels(connection, space, named)
-        wanting = [account for account in named if levels.get(account, subscriptions.DEFAULT_LEVEL) != "none"]
-        readers = await self._policy.readers(connection, wanting, space)
+        levels, readers = await self._listening(connection, space, set().union(*kinds))
         eager = dict.fromkeys((account for account, level in levels.items() if level == "all"), "message")
         return [
             {
@@ -52,6 +49,21 @@ class Recipients:
             }
             for (message, _), named_here in zip(messages, kinds, strict=True)
         ]
+
+    async def named_by(
+        self, connection: AsyncConnection, space: SpaceKey, author: str | None, names: Collection[str]
+    ) -> dict[str, str]:
+        """Returns those of `names` whom a comment of `author` notifies, as `of` does for a message: account → kind."""
+        _, readers = await self._listening(connection, space, {name for name in names if name != author})
+        return dict.fromkeys(readers, "mention")
+
+    async def _listening(
+        self, connection: AsyncConnection, space: SpaceKey, named: Collection[str]
+    ) -> tuple[dict[str, str], set[str]]:
+        """Returns stored levels, and those of `named` who want to hear of the space and may read it."""
+        levels = await subscriptions.levels(connection, space, sorted(named))
+        wanting = [a for a in sorted(named) if levels.get(a, subscriptions.DEFAULT_LEVEL) != "none"]
+        return levels, await self._policy.readers(connection, wanting, space)
 
     @staticmethod
     async def known(connection: AsyncConnection, names: Sequence[str]) -> list[str]:

@@ -17,7 +17,10 @@ DEFAULT_LEVEL = "mentions"
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """An account's subscription to a space; the defaults are those of an account that never set one."""
+    """An account's subscription to a space; the defaults are those of an account that never set one.
+
+    `last_read_seq` is the number up to which all subspaces are read.
+    """
 
     level: str = DEFAULT_LEVEL
     last_read_message_id: str | None = None
@@ -50,7 +53,7 @@ async def levels(connection: AsyncConnection, space: SpaceKey, named: Collection
 
 
 async def subscribed(connection: AsyncConnection, account: str, limit: int) -> dict[SpaceKey, int]:
-    """Returns at most `limit` spaces whose level is not `none`, newest first, with the `seq` read up to in each."""
+    """Returns at most `limit` spaces whose level is not `none`, newest first, each with its `last_read_seq`."""
     statement = (
         select(ChatSubscription.space_type, ChatSubscription.space_id, ChatSubscription.last_read_seq)
         .where(ChatSubscription.account == account, ChatSubscription.level != "none")

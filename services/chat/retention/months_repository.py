@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db.engine import Database
+from libs.common.db.models import metadata
 
 TABLES: Final = {  # and the key that orders an archive
     "chat_messages": "id",
@@ -43,7 +44,8 @@ async def existing(connection: AsyncConnection) -> list[date]:
 
 async def rows(connection: AsyncConnection, table: str, month: date) -> AsyncIterator[list[str]]:
     """Yields all rows of a partition as JSON texts, in the order of their key, in batches of `BATCH`."""
-    query = f"SELECT to_json(t)::text FROM {partition(table, month)} t ORDER BY {TABLES[table]}"  # noqa: S608
+    stored = f"(SELECT {_stored(table)} FROM {partition(table, month)})"  # noqa: S608
+    query = f"SELECT to_json(t)::text FROM {stored} t ORDER BY {TABLES[table]}"  # noqa: S608
     await connection.execute(text("SET LOCAL TIME ZONE 'UTC'"))
     async with connection.stream(text(query)) as result:
         async for part in result.scalars().partitions(BATCH):
@@ -52,10 +54,15 @@ async def rows(connection: AsyncConnection, table: str, month: date) -> AsyncIte
 
 async def put_back(connection: AsyncConnection, table: str, lines: Sequence[str]) -> None:
     """Inserts rows that `rows` yielded; rows that exist already stay as they are."""
-    statement = f"""INSERT INTO public.{table}
-        SELECT (json_populate_record(NULL::public.{table}, line::json)).* FROM unnest(CAST(:lines AS text[])) AS line
+    statement = f"""INSERT INTO public.{table} ({_stored(table)}) SELECT {_stored(table)}
+        FROM unnest(CAST(:lines AS text[])) AS line, json_populate_record(NULL::public.{table}, line::json)
         ON CONFLICT DO NOTHING"""  # noqa: S608
     await connection.execute(text(statement), {"lines": list(lines)})
+
+
+def _stored(table: str) -> str:
+    """Returns the columns that were written; PostgreSQL generates the rest."""
+    return ", ".join(column.name for column in metadata.tables[table].columns if column.computed is None)
 
 
 async def detach(database: Database, month: date) -> None:

@@ -7,13 +7,22 @@ from sqlalchemy import ColumnElement, delete, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import InstrumentedAttribute
 
-from libs.common.db.models.chat import ChatCommand, ChatPace, Notification, ThreadReadCursor
+from libs.common.db.models.chat import (
+    ChatCommand,
+    ChatPace,
+    Notification,
+    SubspaceReadCursor,
+    ThreadReadCursor,
+)
 
 type Moment = InstrumentedAttribute[datetime]
 
 OLD: tuple[Moment, ...] = (ChatCommand.created_at, Notification.created_at)
 TURNS: tuple[Moment, ...] = (ChatPace.posted_at,)  # of use for as long as slow mode can last
-WITH_MONTH: tuple[Moment, ...] = (ThreadReadCursor.updated_at,)  # of use while the month they point to exists
+WITH_MONTH: tuple[Moment, ...] = (
+    SubspaceReadCursor.updated_at,
+    ThreadReadCursor.updated_at,
+)  # of use while the month they point to exists
 _PLACE: ColumnElement[Any] = literal_column("ctid")  # where PostgreSQL keeps a row
 
 

@@ -1,14 +1,13 @@
 """Filters: rules that a text passes before it is stored, in a chain that an installation can extend.
 
-A filter returns, or raises the `PresenceError` that the author sees. Moderators, owners and operators pass all of them.
+A filter returns, or raises the `PresenceError` that the author sees; `rule` in its details says which rule it is, a
+setting's name where it has one. Moderators, owners and operators pass all of them.
 Filters run inside the writing transaction, before it holds any lock that another writer waits for; one that asks a
 service over the network must bound the time itself, as `Moderation` does.
 """
 
 import asyncio
-import re
 import time
-import unicodedata
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from libs.common.errors import FORBIDDEN, RATE_LIMITED, PresenceError
 from libs.common.identity import Identity
 from libs.common.roles import Role
 from services.chat.rules import slow_mode
-from services.chat.rules.text_rules import IGNORABLE
+from services.chat.rules.blocked_words import blocked
+from services.chat.rules.links import has_link
 
 _log = structlog.get_logger(__name__)
 
@@ -61,13 +61,12 @@ async def check_all(filters: Sequence[Filter], draft: Draft) -> None:
 class LinkRule:
     """Limits who may post links: `settings.chat_links` is `all`, `accounts` (the default), `members` or `none`."""
 
-    _LINK = re.compile(r"https?://|www\.\w|\w-*\.(?:com|net|org|io|xyz|top|info|ru|cn|link|click)\b", re.IGNORECASE)
     _LEAST = {"all": Role.GUEST, "accounts": Role.VISITOR, "members": Role.MEMBER, "none": Role.MODERATOR}
 
     async def check(self, draft: Draft) -> None:
         least = self._LEAST.get(str(draft.option("chat_links")), Role.VISITOR)
-        if draft.standing.role < least and self._LINK.search(draft.content):
-            raise PresenceError(FORBIDDEN, "Links are not for everyone in this space.")
+        if draft.standing.role < least and has_link(draft.content):
+            raise PresenceError(FORBIDDEN, "Links are not for everyone in this space.", {"rule": "chat_links"})
 
 
 class FloodRule:
@@ -90,7 +89,7 @@ class FloodRule:
             recent.popleft()
         if sum(before == text_hash for _, before in recent) >= self._repeats:
             text = "The same again and again; wait a little."
-            raise PresenceError(RATE_LIMITED, text, {"retry_after": round(self._seconds)})
+            raise PresenceError(RATE_LIMITED, text, {"rule": "flood", "retry_after": round(self._seconds)})
         recent.append((moment, text_hash))
 
     def _of(self, author: str) -> deque[tuple[float, int]]:
@@ -109,16 +108,20 @@ class Moderator(Protocol):
 
 
 class Moderation:
-    """Asks an automatic moderator. A moderator that is late or fails lets the text pass."""
+    """Asks an automatic moderator. A moderator that is late or fails lets the text pass.
 
-    def __init__(self, moderator: Moderator, seconds: float = 0.5) -> None:
+    `rule` is what the author hears of it: which rule it was that refused.
+    """
+
+    def __init__(self, moderator: Moderator, seconds: float = 0.5, rule: str = "moderator") -> None:
         self._moderator = moderator
         self._seconds = seconds
+        self._rule = rule
 
     async def check(self, draft: Draft) -> None:
         reason = await self._review(draft)
         if reason:
-            raise PresenceError(FORBIDDEN, reason, {"moderated": True})
+            raise PresenceError(FORBIDDEN, reason, {"rule": self._rule, "moderated": True})
 
     async def _review(self, draft: Draft) -> str | None:
         try:
@@ -130,26 +133,17 @@ class Moderation:
 
 
 class BlockedWords:
-    """Refuses texts with a word that the space's owner listed in `settings.blocked_words`.
-
-    Case, width, accents and invisible characters do not count: `SPÄM` is `spam`.
-    """
+    """Refuses texts in which people see a word that the space's owner listed in `settings.blocked_words`."""
 
     async def review(self, draft: Draft) -> str | None:
         listed = draft.option("blocked_words")
         if not isinstance(listed, list):
             return None
-        blocked = {_plain(word) for word in listed if isinstance(word, str)}
-        if blocked.intersection(re.findall(r"\w+", _plain(draft.content))):
+        if blocked(tuple(word for word in listed if isinstance(word, str))).is_in(draft.content):
             return "The message has a word that is not welcome in this space."
         return None
 
 
-def _plain(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", IGNORABLE.sub("", text))
-    return "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
-
-
 def shipped() -> list[Filter]:
     """Returns the chain of an installation that adds nothing."""
-    return [LinkRule(), FloodRule(), Moderation(BlockedWords())]
+    return [LinkRule(), FloodRule(), Moderation(BlockedWords(), rule="blocked_words")]

@@ -32,7 +32,7 @@ class Draining:
 
     async def _let_go(self, client: Client) -> None:
         """Hangs up, so that the client comes back to another replica, and keeps its place there."""
-        client.engine.hang_up()
+        await client.engine.hang_up()
         async with client.turn:
             await self._entering.drop(client)
 

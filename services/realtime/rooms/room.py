@@ -122,7 +122,7 @@ def write(client: Client, data: bytes, packets: Pending) -> None:
     If one sender made most of it and the client reads, the client stays: the packets of that sender are left out, and
     it pays.
     """
-    if client.engine.is_gone:
+    if not client.engine.is_listening:
         return
     backlog = client.engine.backlog
     if backlog == 0:

@@ -10,17 +10,20 @@ handshake, heartbeats, closing) stays the library's. Read from engineio 4.15.1:
 * `AsyncSocket.close` may wait for ever for a client that polls no more, says nothing when a heartbeat is missed, and
   leaves a poll that waits unanswered; `handle_get_request` lets two polls take turns with one's packets;
   `handle_post_request` reads part of a body, and its caller answers an unreadable one with OK.
+* `AsyncServer.start_background_task` begins a packet's handling in a later turn of the loop, when the connection that
+  brought it may have ended: ours begins it at once, so that all that came before an end is in hand by then.
 * the aiohttp driver's `WebSocket` leaves permessage-deflate on: 100 KB a connection; ours does not. aiohttp itself
   answers PINGs of the WebSocket where nobody counts them; ours are answered in the loop that counts. It also lets half
-  a megabyte of frames wait for whoever reads them, for each connection.
+  a megabyte of frames wait for whoever reads them, for each connection, and answers a Close by itself (`autoclose`).
 
 `tests/unit/realtime/transport/test_library_seams.py` fails when one of these changes.
 """
 
 import asyncio
+import contextlib
 import secrets
 import struct
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -82,7 +85,9 @@ class DirectWebSocket(WebSocket):  # type: ignore[misc]  # the library is untype
     async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
         request: web.Request = environ["aiohttp.request"]
         most = self.server.max_http_buffer_size
-        self._sock = web.WebSocketResponse(max_msg_size=most, compress=False, autoping=False, heartbeat=self.heartbeat)
+        self._sock = web.WebSocketResponse(
+            max_msg_size=most, compress=False, autoping=False, autoclose=False, heartbeat=self.heartbeat
+        )
         await self._sock.prepare(request)
         self.environ, self.request = environ, request
         await self.handler(self)
@@ -108,6 +113,7 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
     _polling = False
     _gate: FloodGate | None = None
     _queued = 0  # bytes of messages that a client which polls has yet to fetch
+    _hung_up: tuple[asyncio.WriteTransport, asyncio.Event] | None = None  # the event tells its end
 
     @property
     def backlog(self) -> int:
@@ -154,10 +160,22 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
             asyncio.get_running_loop().call_later(LAST_SECONDS, transport.abort)
         _in_background(self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR))
 
-    def hang_up(self) -> None:
+    async def hang_up(self) -> None:
         """Ends the connection so that its client comes back: without a word of Socket.IO or Engine.IO, both of which
-        would say that the server does not want it any more."""
-        self.drop(frame(SERVICE_RESTART, CLOSE_FRAME))
+        would say that the server does not want it any more.
+
+        What the client sent before it read that is carried out; it has `LAST_SECONDS` to answer. Returns when all of
+        it is in hand.
+        """
+        if self._hung_up is None and self.transport and not self.transport.is_closing():
+            transport, self.transport = self.transport, None
+            self._hung_up = transport, asyncio.Event()
+            transport.write(frame(SERVICE_RESTART, CLOSE_FRAME))
+            asyncio.get_running_loop().call_later(LAST_SECONDS, transport.abort)
+        if self._hung_up:
+            await self._hung_up[1].wait()
+        else:
+            await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR)
 
     def turn_away(self, error: PresenceError) -> None:
         """Likewise, and says why in the WebSocket's close frame: what was asked for is temporarily not to be had."""
@@ -194,12 +212,14 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
         """Raises `EngineIOError` for what cannot be read: the client ends, and the answer is 400."""
         body = await read_body(environ["aiohttp.request"], self.server.max_http_buffer_size)
         if not await self._let_in(len(body), body.count(SEPARATOR) + 1):
-            return
+            raise EngineIOError("the client is gone")
         for pkt in decode_payload(body):
             if not self.is_gone:
                 await self.receive(pkt)
 
     async def send(self, pkt: Packet) -> None:
+        if self._hung_up:
+            return
         if self.transport is None and self.queue.qsize() >= MAX_QUEUED:  # acks of one who asks and never polls
             self.drop()
         elif self.transport is None:
@@ -227,6 +247,9 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
         finally:
             self.transport = None
             await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
+            if self._hung_up:
+                self._hung_up[0].close()
+                self._hung_up[1].set()
 
     async def _begin(self) -> None:
         """Before the first message is read."""
@@ -271,7 +294,7 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
         if self._gate is None:
             self._gate = FloodGate(self.server.rate_limit_factor, warn=partial(self.write, _FLOODING))
         is_good = await self._gate.let_in(size, packets)
-        while is_good and not self.is_gone and self.transport and self.backlog > MOST_UNREAD:  # noqa: ASYNC110  no event tells of it
+        while is_good and self.is_listening and self.transport and self.backlog > MOST_UNREAD:  # noqa: ASYNC110  no event
             await asyncio.sleep(UNREAD_PAUSE)
         if is_good or self.is_gone:
             return not self.is_gone
@@ -282,15 +305,22 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
 
     @property
     def is_gone(self) -> bool:
-        """Returns whether the connection is closed, or about to be."""
-        return self.closed or self.closing or (self.transport is not None and self.transport.is_closing())
+        """Returns whether the server has ended the connection. What a client sent before it went is still taken."""
+        return bool(self.closed or self.closing)
+
+    @property
+    def is_listening(self) -> bool:
+        """Returns whether the client may still read what it is sent."""
+        is_cut = self.transport is not None and self.transport.is_closing()
+        return not (self.is_gone or self._hung_up or is_cut)
 
     async def _take(self, message: WSMessage, response: web.WebSocketResponse) -> bool:
         """Takes one message of the WebSocket. Returns False when the connection is to end."""
         if message.type not in _CARRIES_DATA or not await self._let_in(len(message.data)):
             return False
         if message.type is WSMsgType.PING:
-            await response.pong(message.data)
+            with contextlib.suppress(ConnectionError):  # of a client that is gone, whose messages are yet to be read
+                await response.pong(message.data)
         elif message.type is not WSMsgType.PONG:
             return await self._read(message.data)
         return True
@@ -343,6 +373,12 @@ def engine_class(replica_id: str, life: str, factor: float = 1.0) -> type[engine
 
         def generate_id(self) -> str:
             return new_socket_id(replica_id, life)
+
+        def start_background_task[**P](
+            self, target: Callable[P, Coroutine[Any, Any, None]], *args: P.args, **kwargs: P.kwargs
+        ) -> asyncio.Task[None]:
+            """Runs a coroutine up to its first wait at once, the rest as a task."""
+            return asyncio.Task(target(*args, **kwargs), loop=asyncio.get_running_loop(), eager_start=True)
 
         async def handle_request(self, request: web.Request) -> web.StreamResponse:
             """The library takes a missing `transport` for polling; the protocol demands a 400.

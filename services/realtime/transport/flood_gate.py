@@ -12,7 +12,7 @@ from dataclasses import dataclass
 MOST_PACKETS = 400  # a second, of one connection; signals have a smaller budget of their own, which is told in acks
 MOST_BYTES = 512 * 1024  # a second, of one connection
 MOST_SECONDS = 5  # in a row, in each of which the budget was used up
-PACKETS_A_TURN = 32  # after so many the loop serves others
+PACKETS_A_TURN = 8  # after so many the loop serves others
 CLOCK_STEP = 0.002  # seconds; a sleep may end that much early
 
 

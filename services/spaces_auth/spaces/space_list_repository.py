@@ -6,7 +6,6 @@ b): `rank` is `-votes` or minus the time, `kind` 0 for documents and 1 for posts
 the document's id and nothing.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,13 +14,13 @@ import msgspec
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.common.db.search import tsquery
 from libs.common.spaces import SpaceKey
 
 FEW = 4000  # hits of a search: so many are read and sorted; with more, walking the index in order meets one sooner
 UNKNOWN = 0.0075  # a share of rows; PostgreSQL assumes 0.005 for a word that its statistics do not have
 COUNTED = 1000  # spaces that `total` counts; beyond, it is PostgreSQL's estimate
-_WORD = re.compile(r"[^\W_]+")
-_FOUND = "search @@ to_tsquery('simple', :words)"
+_FOUND = "search @@ CAST(:words AS tsquery)"
 type Position = tuple[int, int, str, str]
 
 
@@ -35,18 +34,14 @@ class Search:
     space_type: str | None = None
     q: str | None = None
     rank: str = "by_votes"
+    words: str = ""  # what `q` asks, as a tsquery; `probed` finds it
     estimate: int = 0  # hits of the words where they are common
     rare_in: frozenset[str] = frozenset()  # tables in which the hits are read and sorted, not met in order
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The values that every statement of this search binds."""
-        words = _WORD.findall((self.q or "").lower())
-        return {
-            "account": self.account,
-            "type": self.type,
-            "words": " & ".join(f"'{word}'" for word in words),  # all of them; no word at all finds nothing
-        }
+        return {"account": self.account, "type": self.type, "words": self.words}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +91,11 @@ _ALL_PRIVATE = {_POSTS: "true", _DOCUMENTS: "NOT is_deleted"}
 
 
 async def probed(connection: AsyncConnection, search: Search) -> Search:
-    """Returns the search with the tables in which its words are rare, by PostgreSQL's statistics of words."""
-    if search.q is None or not search.parameters["words"]:
+    """Returns the search with its words, and the tables in which they are rare by PostgreSQL's statistics of words."""
+    if search.q is None:
+        return search
+    search = replace(search, words=await tsquery(connection, search.q))
+    if not search.words:
         return search
     common = {}
     for table, public in {source.table: source.public for source, _ in _arms(search)}.items():
@@ -252,7 +250,7 @@ def _matches(source: _Source, search: Search) -> str:
     if search.type and source is _POSTS:
         conditions.append("type = :type")
     if search.q is not None:
-        conditions.append(_FOUND if search.parameters["words"] else "false")
+        conditions.append(_FOUND if search.words else "false")  # no word at all finds nothing
     return " AND ".join(conditions)
 
 

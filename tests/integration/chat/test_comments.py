@@ -4,8 +4,10 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
+from libs.common import cache
 from libs.common.contracts import documents
 from libs.common.contracts.documents import (
     Comment,
@@ -14,8 +16,9 @@ from libs.common.contracts.documents import (
     ListCommentEdits,
     ListComments,
 )
+from libs.common.contracts.notifications import Mention, ToAccount
 from libs.common.errors import PresenceError
-from tests.integration.chat.world import World
+from tests.integration.chat.world import PLANS, World
 from tests.support.refusals import refusal
 
 
@@ -185,3 +188,58 @@ async def test_a_public_document_takes_comments_of_every_account(
     assert await refusal(world.on_comment(documents.resolve_comment, comment, who)) == resolves
     own = await world.comment(who="dave", document_id="124")
     assert await refusal(world.on_comment(documents.resolve_comment, own, "dave")) == "ok", "one's own always"
+
+
+async def told(world: World, who: str) -> list[tuple[str, str | None, str | None]]:
+    """Returns kind, comment and content of the account's notifications, and checks that as many are counted."""
+    found = await world.notified(who, unread=True)
+    assert sum(space.notifications for space in found.unread) == len(found.notifications)
+    return [(n.kind, n.comment_id, n.content) for n in found.notifications if n.message_id is None]
+
+
+async def test_a_comment_notifies_whom_it_names_if_they_may_read_the_document(world: World) -> None:
+    comment = await world.comment("@bob, @Erin and @carol: 看@eddy", who="alice")
+    for who in ("bob", "erin", "eddy"):
+        assert await told(world, who) == [("mention", comment.id, comment.content)]
+    assert await told(world, "carol") == [], "she may not read document 123"
+    await world.comment("@alice, myself", who="alice")
+    assert await told(world, "alice") == []
+
+
+async def test_a_comments_mention_comes_and_goes_with_an_edit_and_goes_with_the_comment(world: World) -> None:
+    comment = await world.comment("@bob and @erin, wrong people")
+    await edit(world, comment, content="@erin and @eddy, look")
+    assert await told(world, "bob") == []
+    for who in ("erin", "eddy"):
+        assert await told(world, who) == [("mention", comment.id, "@erin and @eddy, look")]
+    await edit(world, comment, section="intro")
+    assert len(await told(world, "erin")) == 1
+    await world.on_comment(documents.delete_comment, comment)
+    assert (await told(world, "erin"), await told(world, "eddy")) == ([], [])
+
+
+async def test_who_wants_to_hear_nothing_of_a_document_is_not_notified_of_its_comments(world: World) -> None:
+    await world.level("none", "bob", **PLANS)
+    await world.comment("@bob")
+    assert await told(world, "bob") == []
+
+
+async def test_a_comment_that_is_posted_twice_notifies_once_and_at_once(world: World) -> None:
+    async with world.redis.redis.pubsub() as pubsub:
+        await pubsub.subscribe(cache.ACCOUNTS)
+        comments = [await world.comment("@bob", client_message_id="c1") for _ in range(2)]
+        heard = [
+            msgspec.json.decode(packet["data"], type=ToAccount)
+            for _ in range(4)
+            if (packet := await pubsub.get_message(ignore_subscribe_messages=True, timeout=0.3))
+        ]
+    assert len(await told(world, "bob")) == 1
+    [packet] = heard
+    about = msgspec.json.decode(packet.data, type=Mention)
+    assert (packet.account, about.comment_id, about.message_id) == ("bob", comments[0].id, None)
+    assert (about.space_id, about.seq, about.content) == ("123", comments[0].seq, "@bob")
+
+
+async def test_who_has_commented_can_be_named(world: World) -> None:
+    await world.comment("here I am", who="walter", document_id="124")
+    assert (await world.post("hello @walter")).mentions == ["walter"]

@@ -8,6 +8,7 @@ from libs.common import cache
 from libs.common.contracts import notifications
 from libs.common.contracts.chat import Message
 from libs.common.contracts.notifications import Mention, Notifications, ReadNotifications, ToAccount
+from services.chat.inbox import read_cursors_repository
 from services.chat.inbox.notification_list import MOST_SPACES
 from services.chat.notifications.subscriptions_repository import MOST_EAGER
 from tests.integration.chat.world import HALL, PLANS, World
@@ -29,6 +30,43 @@ async def test_unread_counts_others_messages_after_the_cursor(world: World) -> N
     assert await world.unread() == 1
     await world.post("a reply counts in its thread", "bob", parent_message_id=messages[0].id)
     assert await world.unread() == 1
+
+
+async def test_reading_one_subspace_leaves_the_others_unread(world: World) -> None:
+    stage = [await world.post(f"stage {n}", "bob", subspace="stage") for n in range(2)]
+    bar = [await world.post(f"bar {n}", "bob", subspace="bar") for n in range(3)]
+    await world.post("main", "bob")
+    state = await world.read(bar[1])
+    assert (state.subspace, state.last_read_message_id, state.unread) == ("bar", bar[1].id, 1)
+    subscription = await world.call(notifications.get_subscription, notifications.GetSubscription(**HALL))
+    assert [(c.subspace, c.last_read_message_id, c.unread) for c in subscription.subspaces] == [
+        ("bar", bar[1].id, 1), ("main", None, 1), ("stage", None, 2),
+    ]  # fmt: skip
+    assert (subscription.last_read_message_id, subscription.unread) == (bar[1].id, 4)
+    await world.read(stage[1])
+    assert await world.unread() == 2, "one in the bar, one in main"
+    listed = await world.call(notifications.list_notifications, notifications.ListNotifications())
+    assert [space.messages for space in listed.unread] == [2]
+
+
+async def test_what_one_cursor_of_the_space_had_read_stays_read_in_every_subspace(world: World) -> None:
+    messages = [await world.post("x", "bob", subspace=subspace) for subspace in ("main", "bar", "main", "bar")]
+    await world.call(notifications.set_subscription, notifications.SetSubscription(**HALL, level="mentions"))
+    await world.owner.sql("UPDATE chat_subscriptions SET last_read_seq = :seq", seq=messages[1].seq)
+    assert await world.unread() == 2
+    await world.read(messages[3])
+    assert await world.unread() == 1, "and is no floor for what is read later"
+    state = await world.read(messages[0])
+    assert (state.last_read_seq, state.unread) == (messages[1].seq, 1)
+
+
+async def test_a_subspace_beyond_those_that_are_listed_has_its_cursor(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_cursors_repository, "MOST_SUBSPACES", 2)
+    messages = [await world.post(name, "bob", subspace=name) for name in ("a", "b", "c")]
+    assert await world.unread() == 2
+    assert (await world.read(messages[2])).last_read_message_id == messages[2].id
 
 
 async def test_a_cursor_never_goes_back(world: World) -> None:
@@ -101,6 +139,53 @@ async def test_an_edit_tells_whom_only_the_new_words_name(world: World) -> None:
     await world.edit(message, "hello @bob and @carol")
     assert kinds(await world.notified("carol")) == [("mention", "hello @bob and @carol")]
     assert len((await world.notified("bob")).notifications) == 1
+
+
+async def unread_of(world: World, who: str) -> int:
+    return sum(space.notifications for space in (await world.notified(who)).unread)
+
+
+async def test_a_mention_edited_out_takes_its_unread_notification_along(world: World) -> None:
+    message = await world.post("hey @bob and @dave, wrong person")
+    await world.edit(message, "hey @carol and @dave, look")
+    assert (await unread_of(world, "bob"), await unread_of(world, "carol"), await unread_of(world, "dave")) == (0, 1, 1)
+    assert (await world.notified("bob")).notifications == []
+    await world.edit(message, "nobody")
+    assert (await unread_of(world, "carol"), await unread_of(world, "dave")) == (0, 0)
+
+
+async def test_a_mention_that_was_read_stays_read_when_it_is_edited_out_and_is_unread_when_it_comes_again(
+    world: World,
+) -> None:
+    message = await world.post("hey @bob")
+    await world.call(notifications.read_notifications, ReadNotifications(), "bob")
+    await world.edit(message, "hey you")
+    assert len((await world.notified("bob")).notifications) == 1, "what bob has read is not unsaid"
+    assert await unread_of(world, "bob") == 0
+    await world.edit(message, "hey @bob")
+    assert (await unread_of(world, "bob"), len((await world.notified("bob")).notifications)) == (1, 1)
+
+
+async def test_who_is_answered_or_wants_to_hear_all_is_so_after_a_mention_was_edited_out(world: World) -> None:
+    question = await world.post("why?", "bob")
+    await world.level("all", "dave")
+    answer = await world.post("because, @bob and @dave", parent_message_id=question.id)
+    assert [kind for kind, _ in kinds(await world.notified("bob"))] == ["mention"]
+    await world.edit(answer, "because")
+    assert kinds(await world.notified("bob")) == [("reply", "because")]
+    assert kinds(await world.notified("dave")) == [("message", "because")]
+    await world.edit(answer, "because, @bob")
+    assert kinds(await world.notified("bob")) == [("mention", "because, @bob")]
+
+
+async def test_an_edit_tells_at_once_whom_only_the_new_words_name(world: World) -> None:
+    message = await world.post("hi @bob")
+    async with world.redis.redis.pubsub() as pubsub:
+        await pubsub.subscribe(cache.ACCOUNTS)
+        await world.edit(message, "hi @bob, 你好@carol")
+        told: ToAccount = await eventually(lambda: mention(pubsub))
+        assert await mention(pubsub) is None
+    assert told.account == "carol"
 
 
 async def test_notifications_are_paged_counted_and_read(world: World) -> None:

@@ -85,10 +85,12 @@ async def test_an_old_month_is_archived_dropped_and_restored_byte_for_byte(
     assert hashlib.sha256(packed).hexdigest() == manifest.file_sha256
     lines = zstandard.ZstdDecompressor().decompressobj().decompress(packed)
     assert len(lines.splitlines()) == 28
+    assert b'"search"' not in lines, "what PostgreSQL makes of the words is made again"
 
     await archive.restore(database, manifest_path)
     assert await content_of_month(world) == before
     assert await world.page(limit=100) == page
+    assert len((await world.page(q="“EDITED”")).messages) == 1
     assert await retention(database, tmp_path).look_back() == [], "what was restored stays"
 
     (tmp_path / "chat-2026-03.keep").unlink()
@@ -154,10 +156,10 @@ async def test_rows_of_no_use_without_old_messages_go_with_them(
     world: World, database: Database, tmp_path: Path
 ) -> None:
     message = await world.post("@bob")
+    await world.read(message, "bob")
     await world.read(message, "bob", thread=message.id)
-    columns = {
-        "chat_commands": "created_at", "notifications": "created_at", "thread_read_cursors": "updated_at",
-    }  # fmt: skip
+    cursors = {"subspace_read_cursors": "updated_at", "thread_read_cursors": "updated_at"}
+    columns = {"chat_commands": "created_at", "notifications": "created_at", **cursors}
 
     async def kept(moment: datetime) -> list[str]:
         for table, column in columns.items():
@@ -166,7 +168,7 @@ async def test_rows_of_no_use_without_old_messages_go_with_them(
         return [table for table in columns if await world.owner.sql(f"SELECT 1 FROM {table}")]
 
     assert await kept(datetime(2026, 4, 2, 1, tzinfo=UTC)) == list(columns), "not yet 90 days"
-    assert await kept(datetime(2026, 4, 1, 1, tzinfo=UTC)) == ["thread_read_cursors"], "April's messages are there"
+    assert await kept(datetime(2026, 4, 1, 1, tzinfo=UTC)) == list(cursors), "April's messages are there"
     assert await kept(datetime(2026, 3, 31, 23, tzinfo=UTC)) == []
 
 

@@ -12,9 +12,11 @@ from libs.common.contracts.log import HeadNumbers
 from libs.common.contracts.registry import Limit
 from libs.common.edge import gatekeeper
 from libs.common.edge.limits import LimitHere
-from services.gateway import server
+from services.gateway import refusals, server
+from services.gateway.refusals import PROMPT
 from tests.integration.gateway.conftest import Run
 from tests.integration.gateway.world import OPERATOR_TOKEN, ORIGIN, Answer, World, is_error
+from tests.support.waiting import eventually
 
 FACTOR = 0.05
 FAILURES, PAGES = round(gatekeeper.FAILURES.calls * FACTOR), round(server.PAGES.calls * FACTOR)
@@ -49,6 +51,21 @@ async def test_refused_bearers_are_limited_by_address_and_told_when_to_come_back
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= gatekeeper.FAILURES.seconds
     assert answers[-1].headers["Access-Control-Allow-Origin"] == ORIGIN
     assert statuses(await ask(strict, path, 1, Authorization=bearer, **ELSEWHERE)) == {401: 1}
+
+
+async def test_who_goes_on_asking_after_refusals_waits_for_each_and_others_are_answered(
+    strict: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "HOLD_SECONDS", 3600)
+    calls = round(analytics.popular.limit.calls * FACTOR)
+    asking = [asyncio.create_task(ask(strict, "/api/analytics/popular", 1)) for _ in range(calls + PROMPT.calls + 4)]
+    await eventually(lambda: sum(task.done() for task in asking) >= calls + PROMPT.calls)
+    assert statuses(await ask(strict, "/api/analytics/popular", 1, **ELSEWHERE)) == {401: 1}
+    assert statuses(await ask(strict, "/api/auth/me", 1)) == {200: 1}, "what is not refused is prompt"
+    told = [answer for task in asking if task.done() for answer in task.result()]
+    assert statuses(told) == {401: calls, 429: PROMPT.calls}, "those beyond the prompt ones wait"
+    for task in asking:
+        task.cancel()
 
 
 async def test_forged_signatures_count_as_other_failures_do(strict: World) -> None:

@@ -277,3 +277,22 @@ async def test_pages_hold_every_space_once_while_people_are_in_some(world: World
         for offset in range(0, len(seen), limit):
             by_offset += ids(await found(world, who, limit=limit, offset=offset, sort=sort))
         assert by_offset == seen
+
+
+TITLES = ("Café «Орёл»", "秋の京都の庭", "เที่ยวกรุงเทพ", "my-garden.glb")
+IN_TITLES = [
+    ("cafe", 0), ("CAFÉ", 0), ("орёл", 0), ("ОРЕЛ", 0), ("京都", 1), ("庭", 1), ("กรุงเทพ", 2), ("garden.glb", 3),
+    ("my-garden", 3), ('"орёл café"', None), ("garden -glb", None), ("都京", None), ("gard", None),
+]  # fmt: skip
+
+
+async def test_titles_are_found_in_their_script(world: World) -> None:
+    for n, title in enumerate(TITLES):
+        await world.owner.sql(
+            """INSERT INTO collaboration_documents (space_id, title, creator, is_public, row_hash)
+               VALUES (:id, :title, 'bob', true, 'x')""",
+            id=f"9{n}",
+            title=title,
+        )
+    for q, place in IN_TITLES:
+        assert ids(await found(world, q=q)) == ([] if place is None else [f"9{place}"]), q

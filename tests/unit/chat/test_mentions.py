@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.chat.rules.text_rules import MAX_MENTIONS, mentioned
+from services.chat.rules.mentions import MAX_MENTIONS, mentioned
 
 CASES = [
     ("hello @alice", ["alice"]),
@@ -12,12 +12,40 @@ CASES = [
     ("thanks @alice.Bye", ["alice"]),
     ("@alice-bob and @a1.b2", ["alice-bob", "a1.b2"]),
     ("@abcdefghijklmnop", ["abcdefghijklmnop"]),
+    # text without spaces
+    ("你好@bob", ["bob"]),
+    ("交给@bob处理，再给@carol看", ["bob", "carol"]),
+    ("@bobさん、@carolちゃん", ["bob", "carol"]),
+    ("안녕@bob님", ["bob"]),
+    ("привет,@bob", ["bob"]),
+    ("สวัสดี@bobครับ", ["bob"]),
+    # as phones and keyboards write it
+    ("@Bob please, @CAROL", ["bob", "carol"]),
+    ("＠bob ＠ｃａｒｏｌ", ["bob", "carol"]),
+    ("﹫bob", ["bob"]),
+    ("@BOB.SMITH and @Bob-Smith", ["bob.smith", "bob-smith"]),
+    # marks around
+    ("_@bob_ *@carol* **@dave** ~@erin~ `@frank`", ["bob", "carol", "dave", "erin", "frank"]),
+    ("“@bob” «@carol» [@dave] {@erin} <@frank>", ["bob", "carol", "dave", "erin", "frank"]),
+    ("hey...@bob...ok", ["bob"]),
+    ("@bob…", ["bob"]),
+    ("-@bob", ["bob"]),
+    ("@bob’s and @carol's", ["bob", "carol"]),
+    ("@bob@carol", ["bob"]),
+    ("@bob/@carol", ["bob"]),
+    ("@bob🎉@carol", ["bob", "carol"]),
+    ("@bob--yes", ["bob"]),
+    # nobody
     ("@abcdefghijklmnopq is longer than any account", []),
     ("@alice.abcdefghijklmnop is longer too", []),
     ("@alice_smith is no account, nor is @al", []),
-    ("mail me: alice@bob.com", []),
-    ("https://peakd.com/@alice", []),
-    ("@Alice @1bob @-carol", []),
+    ("@bobby @bob.com @bob-by @bobé @bob2", ["bobby", "bob.com", "bob-by", "bob2"]),
+    ("mail me: alice@bob.com, first.last+tag@bob.com, alice_@bob.com, alice-@bob", []),
+    ("邮箱alice@bob.com ünï@bob", []),
+    ("https://peakd.com/@alice and ipfs://x/?by=@bob#@carol", []),
+    ("看https://peakd.com/@alice/x", []),
+    ("peakd.com/@alice/x x.y/?by=@bob", []),
+    ("@1bob @-carol @.dave", []),
     ("@@alice", []),
     ("@", []),
 ]

@@ -8,7 +8,8 @@ them and a table of its own for idempotency. The partitions are in the schema `c
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Computed, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from libs.common.db.models.base import Base, CreatedAt, Uuid
@@ -26,20 +27,13 @@ class ChatMessage(Base):
     __table_args__ = (
         Index("ix_chat_messages_page", "space_type", "space_id", "subspace", text("seq DESC")),
         Index(
-            "ix_chat_messages_unread",
-            "space_type",
-            "space_id",
-            "seq",
-            postgresql_where=text("parent_message_id IS NULL AND NOT is_deleted"),
-        ),
-        Index(
             "ix_chat_messages_thread",
             "parent_message_id",
             "seq",
             postgresql_where=text("parent_message_id IS NOT NULL"),
         ),
         Index("ix_chat_messages_created_at", "created_at"),
-        Index("ix_chat_messages_search", text("to_tsvector('simple'::regconfig, content)"), postgresql_using="gin"),
+        Index("ix_chat_messages_search", "search", postgresql_using="gin"),
         {"postgresql_partition_by": "RANGE (id)"},
     )
 
@@ -63,6 +57,7 @@ class ChatMessage(Base):
     client_message_id: Mapped[str]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    search: Mapped[str] = mapped_column(TSVECTOR, Computed("search_vector(content)", persisted=True))
 
 
 class ChatMessageEdit(Base):
@@ -169,7 +164,10 @@ class DocumentCommentEdit(Base):
 
 
 class ChatSubscription(Base):
-    """How much of a space an account wants to hear of, and how far it has read."""
+    """How much of a space an account wants to hear of.
+
+    `last_read_*` is how far it had read in every subspace, of when a space had one cursor.
+    """
 
     __tablename__ = "chat_subscriptions"
     __table_args__ = (
@@ -187,6 +185,20 @@ class ChatSubscription(Base):
     updated_at: Mapped[CreatedAt]
 
 
+class SubspaceReadCursor(Base):
+    """How far an account has read one subspace."""
+
+    __tablename__ = "subspace_read_cursors"
+
+    account: Mapped[str] = mapped_column(primary_key=True)
+    space_type: Mapped[str] = mapped_column(primary_key=True)
+    space_id: Mapped[str] = mapped_column(primary_key=True)
+    subspace: Mapped[str] = mapped_column(primary_key=True)
+    last_read_message_id: Mapped[Uuid]
+    last_read_seq: Mapped[int] = mapped_column(BigInteger)
+    updated_at: Mapped[CreatedAt]
+
+
 class ThreadReadCursor(Base):
     """How far an account has read one thread."""
 
@@ -200,7 +212,10 @@ class ThreadReadCursor(Base):
 
 
 class Notification(Base):
-    """A message that an account is told of. Its text is the message's own, so that what is deleted is gone here too."""
+    """A message that an account is told of, or a document's comment, which `of_comment` says.
+
+    Its text is that one's own, so that what is deleted is gone here too.
+    """
 
     __tablename__ = "notifications"
     __table_args__ = (
@@ -218,6 +233,7 @@ class Notification(Base):
     space_id: Mapped[str]
     subspace: Mapped[str]
     message_id: Mapped[Uuid]
+    of_comment: Mapped[bool] = mapped_column(server_default=text("false"))
     by: Mapped[str]
     created_at: Mapped[CreatedAt]
     read_at: Mapped[datetime | None]

@@ -13,12 +13,11 @@ from libs.common.db.models.base import Base, CreatedAt
 BY_TIME = "(-(coalesce(extract(epoch FROM created_at AT TIME ZONE 'UTC'), 0) * 1000))::bigint"
 PUBLIC_POST = "NOT hidden AND NOT flagged"
 PUBLIC_DOCUMENT = "is_public AND NOT is_deleted"
-# Words without punctuation (`my-360-photo` is three), of a text that is cut off: a tsvector holds one megabyte.
-_WORDS = "to_tsvector('simple'::regconfig, regexp_replace(left({text}, 4000), '[^[:alnum:]]+', ' ', 'g'))"
-POST_WORDS = _WORDS.format(
-    text="author || ' ' || permlink || ' ' || coalesce(title, '') || ' ' || coalesce(description, '')"
+# Cut into terms by functions of the schema, as what is asked is (libs/common/db/search.py).
+POST_WORDS = (
+    "search_vector(author || ' ' || permlink || ' ' || coalesce(title, '') || ' ' || coalesce(description, ''))"
 )
-DOCUMENT_WORDS = _WORDS.format(text="creator || ' ' || space_id || ' ' || title")
+DOCUMENT_WORDS = "search_vector(creator || ' ' || space_id || ' ' || title)"
 
 
 class Post(Base):
