@@ -1,8 +1,9 @@
-"""How long until everything is right again?  `python -m bench.recovery [--rounds 3] [killed rolling revoked redis]`
+"""How long until everything is right again?  `python -m bench.recovery [--rounds 3] [SCENARIO ...]`
 
 Breaks the complete stack, two replicas behind Caddy, and times what its clients see: a replica killed, both restarted
-one after the other, a permission taken away at the primary, Redis away for half a minute. Clients connect again by
-themselves, when socket.io-client would. Writes `results/recovery.md` and `results/recovery.json`.
+one after the other, a permission taken away at the primary, Redis away for half a minute, services restarted in every
+order of two and all at once. Clients connect again by themselves, when socket.io-client would. Writes
+`results/recovery.md` and `results/recovery.json`.
 """
 
 import argparse
@@ -26,8 +27,9 @@ import msgspec
 from bench import machine
 from bench.crowd import Person, exact
 from deploy.local.ports import free_port
-from deploy.local.stack import Stack
+from deploy.local.stack import SERVICES, Stack
 from libs.common.bus.topology import EVENTS_EXCHANGE, event_queue
+from tests.support.crowd import Crowd, settled_crowd
 from tests.support.people import OPERATOR, Rest
 from tests.support.waiting import eventually
 
@@ -87,10 +89,15 @@ class Stage:
     @asynccontextmanager
     async def crowd(self, count: int) -> AsyncIterator[list[Person]]:
         """So many guests in a new space."""
+        space = ("event", f"recovery-{next(self._spaces)}")
+        async with self.entered(space, await self.tokens(count)) as people:
+            yield people
+
+    async def tokens(self, count: int) -> list[str]:
+        """Those of so many guests."""
         while len(self._tokens) < count:
             self._tokens.append((await self.rest.post("/api/auth/guest", {}))["token"])
-        async with self.entered(("event", f"recovery-{next(self._spaces)}"), self._tokens[:count]) as people:
-            yield people
+        return self._tokens[:count]
 
     @asynccontextmanager
     async def entered(self, space: tuple[str, str], tokens: Sequence[str]) -> AsyncIterator[list[Person]]:
@@ -276,11 +283,63 @@ async def without_redis(stage: Stage, going: list[Person], speaker: Person) -> f
     return began
 
 
+# Every service restarted, in every order of two, and all at once.
+
+TOUCHED = ("r1", "r2", "gateway", "spaces_auth", "chat")  # services whose absence a person in a space can feel
+AUTH_AWAY_SECONDS = 30.0
+BACK = 10.0, "10 s after all are ready"
+
+
+async def restarted(stage: Stage, rounds: int) -> list[Figure]:
+    """200 people on socket.io-client itself, with tokens; from the moment at which all services are ready."""
+    alone = Figure(f"each of {len(SERVICES)} services restarted alone: 200 stock clients inside, models exact", *BACK)
+    pairs = Figure(f"each 2 of {len(TOUCHED)} services killed, started in either order: the same", *BACK)
+    all_at_once = Figure("all services killed, started at once: the same", *BACK)
+    orphaned = Figure("spaces_auth away for 30 s, both replicas restarted meanwhile: the same", *BACK)
+    async with settled_crowd(stage.stack.url, await stage.tokens(200), ("event", "recovery-restarts")) as people:
+        for _ in range(rounds):
+            for name in SERVICES:
+                alone.samples.append(await back_after(stage, people, [name]))
+            for first, second in itertools.permutations(TOUCHED, 2):
+                pairs.samples.append(await back_after(stage, people, [first], [second]))
+            all_at_once.samples.append(await back_after(stage, people, list(SERVICES)))
+            orphaned.samples.append(await back_after_spaces_auth(stage, people))
+        seen = await people.picture()
+    stage.faults += [*seen.faults, *(f"refused: {refusal}" for refusal in seen.refusals)]
+    return [alone, pairs, all_at_once, orphaned]
+
+
+async def back_after(stage: Stage, people: Crowd, *groups: Sequence[str]) -> float:
+    """Kills all of them; then starts a group at once, and the next when it is ready."""
+    await asyncio.gather(*(stage.stack.kill(name) for group in groups for name in group))
+    for group in groups:
+        await asyncio.gather(*(stage.stack.start_one(name) for name in group))
+    return await seconds_until_right(people)
+
+
+async def back_after_spaces_auth(stage: Stage, people: Crowd) -> float:
+    await stage.stack.kill("spaces_auth")
+    began = time.monotonic()
+    for replica in REPLICAS:
+        await stage.stack.kill(replica)
+        await stage.stack.start_one(replica)
+    await asyncio.sleep(began + AUTH_AWAY_SECONDS - time.monotonic())
+    await stage.stack.start_one("spaces_auth")
+    return await seconds_until_right(people)
+
+
+async def seconds_until_right(people: Crowd) -> float:
+    began = time.monotonic()
+    await eventually(people.are_right, PATIENCE)
+    return time.monotonic() - began
+
+
 SCENARIOS: dict[str, Callable[[Stage, int], Awaitable[list[Figure]]]] = {
     "killed": killed,
     "rolling": rolling,
     "revoked": revoked,
     "redis": redis,
+    "restarted": restarted,
 }
 
 

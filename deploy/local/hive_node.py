@@ -12,9 +12,10 @@ from typing import Any
 
 from aiohttp import web
 
-from deploy.local.keys import ACCOUNTS, public_key
+from deploy.local.keys import ACCOUNTS, DELEGATES, public_key
 from deploy.local.primary.content import FIRST, FIRST_BLOCK, Post, posts
 
+KNOWN = (*ACCOUNTS, *DELEGATES)
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
 TIME = "%Y-%m-%dT%H:%M:%S"  # Hive's times are UTC and do not say so
 
@@ -31,18 +32,18 @@ def get_accounts(params: Any) -> list[dict[str, Any]]:
     """condenser_api.get_accounts [[name, ...]]: the known ones; an unknown name is left out, as the real node does."""
     if not (isinstance(params, list) and params and isinstance(params[0], list)):
         raise RpcError(INVALID_PARAMS, "Invalid parameters: expected [[name, ...]]")
-    return [account(name) for name in params[0] if name in ACCOUNTS]
+    return [account(name) for name in params[0] if name in KNOWN]
 
 
 @cache
 def account(name: str) -> dict[str, Any]:
     """An account as condenser_api shows it, with keys derived from the demo password."""
     return {
-        "id": 1_000_000 + ACCOUNTS.index(name),
+        "id": 1_000_000 + KNOWN.index(name),
         "name": name,
         "owner": authority(public_key(name, "owner")),
         "active": authority(public_key(name, "active")),
-        "posting": authority(public_key(name, "posting")),
+        "posting": delegated(DELEGATES[name]) if name in DELEGATES else authority(public_key(name, "posting")),
         "memo_key": public_key(name, "memo"),
         "json_metadata": "{}",
         "posting_json_metadata": json.dumps({"profile": {"name": name.title(), "about": "A test account."}}),
@@ -60,6 +61,11 @@ def account(name: str) -> dict[str, Any]:
 def authority(key: str) -> dict[str, Any]:
     """One key that suffices by itself."""
     return {"weight_threshold": 1, "account_auths": [], "key_auths": [[key, 1]]}
+
+
+def delegated(account: str) -> dict[str, Any]:
+    """Another account's posting authority, and no key."""
+    return {"weight_threshold": 1, "account_auths": [[account, 1]], "key_auths": []}
 
 
 def get_post(params: Any) -> dict[str, Any]:
@@ -149,7 +155,7 @@ async def handle(request: web.Request) -> web.Response:
 
 async def health(_request: web.Request) -> web.Response:
     """GET /: as the real nodes, something to see in a browser."""
-    return web.json_response({"status": "OK", "stand_in": True, "accounts": list(ACCOUNTS)})
+    return web.json_response({"status": "OK", "stand_in": True, "accounts": list(KNOWN)})
 
 
 def application() -> web.Application:

@@ -13,6 +13,7 @@ from wax import create_wax_foundation
 from wax.models.key_data import IPrivateKeyData
 
 ACCOUNTS = ("alice", "bob", "carol", "dave")
+DELEGATES = {"erin": "alice"}  # accounts without a posting key, and whose key posts for them
 PASSWORD = "presence-demo"  # noqa: S105 - public on purpose: these accounts exist only in the stand-in node
 COMPACT_COMPRESSED = 27 + 4  # the header byte is this plus the recovery id: 31..34
 

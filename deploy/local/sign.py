@@ -24,15 +24,16 @@ def challenge_text(given: str) -> str:
 def main() -> None:
     """Read, sign, print."""
     parser = argparse.ArgumentParser(prog="python -m deploy.local.sign", description="Sign as Hive Keychain would.")
-    parser.add_argument("account", help="one of the test accounts: alice, bob, carol, dave")
+    parser.add_argument("account", help="whose key signs; one of the test accounts: alice, bob, carol, dave")
     parser.add_argument("--challenge", help="the text to sign; default: standard input")
     parser.add_argument("--password", default=PASSWORD, help="the account's password (default: the test accounts')")
     parser.add_argument("--role", default="posting", help="whose key: posting (default), active, owner, memo")
     parser.add_argument("--login", action="store_true", help="print the body of POST /api/auth/login instead")
+    parser.add_argument("--for", dest="logs_in", help="who logs in, if another account (erin, by alice's key)")
     given = parser.parse_args()
     text = challenge_text(given.challenge if given.challenge is not None else sys.stdin.read())
     signature = sign(text, private_key(given.account, given.role, given.password))
-    print(login_body(given.account, text, signature) if given.login else signature)
+    print(login_body(given.logs_in or given.account, text, signature) if given.login else signature)
 
 
 def login_body(account: str, challenge: str, signature: str) -> str:

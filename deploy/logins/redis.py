@@ -20,7 +20,10 @@ EPOCH_KEYS = ("~{*}:epoch", "~{*}:epoch_seq")
 # Service → keys ("%R~" for reading only), channels, commands.
 RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "gateway": (
-        ("%R~auth:denied:*", "~guests:salt", "~health:probe", "%R~sync:status", "%R~presence:active", *LIMITS_KEYS),
+        (
+            *("%R~auth:denied:*", "%R~auth:jwks", "~guests:salt", "~health:probe", "%R~sync:status"),
+            *("%R~presence:active", *LIMITS_KEYS),
+        ),
         (),
         (*LIMITS, "zrange"),
     ),
@@ -29,7 +32,7 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
             *("~{*}:members", "~{*}:owners", "~{*}:entities:*", "~{*}:people", "~{*}:dropped", "~{*}:version"),
             *("~{replica:*}:spaces", "~presence:replicas", "~presence:active"),
             "~{*}:epoch",  # a key of a script, which may write
-            *("%R~auth:denied:*", "%R~auth:logouts", *LIMITS_KEYS),
+            *("%R~auth:denied:*", "%R~auth:logouts", "%R~auth:jwks", *LIMITS_KEYS),
         ),
         ("&{*}:wire", "&presence:accounts", "&presence:probe:*"),
         (
@@ -41,7 +44,7 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "spaces_auth": (
         (
             *("%R~{*}:members", "~{*}:address:*", "%R~presence:active", *EPOCH_KEYS),
-            *("~auth:challenge:*", "~auth:denied:*", "~auth:logouts", "~hive:authority:*"),
+            *("~auth:challenge:*", "~auth:denied:*", "~auth:logouts", "~auth:jwks", "~hive:authority:*"),
         ),
         (),
         (

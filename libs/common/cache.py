@@ -19,6 +19,7 @@ Redis Cluster. Keys of a replica carry `{replica:id}`.
 | `presence:active` | sorted set | space → sockets in it; the popular-spaces cache | - |
 | `{replica:id}:spaces` | set | spaces where the replica has members | while the replica lives |
 | `auth:challenge:*` | string | nonce of a login challenge → account | 5 min, spent once |
+| `auth:jwks` | string | the public keys of tokens (JSON list of JWKs), by spaces_auth alone | as long as a token |
 | `auth:denied:*` | string | `jti` of a logged-out token, `sid` of its login | until the last token would have expired |
 | `auth:logouts` | stream | `id`: the `jti` or `sid` of each logout, for live sockets | the last 10,000 |
 | `health:probe` | string | nothing: a gateway tries whether it can be written | 60 s |
@@ -46,6 +47,7 @@ REPLICAS = "presence:replicas"
 ACTIVE = "presence:active"
 ACCOUNTS = "presence:accounts"
 LOGOUTS = "auth:logouts"
+JWKS = "auth:jwks"
 GUEST_SALT = "guests:salt"
 HEALTH_PROBE = "health:probe"
 HEALTH_PROBE_SECONDS = 60

@@ -1,5 +1,6 @@
 """Identifiers: UUIDv7 strings, which sort by the time they were made (RFC 9562)."""
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 import uuid_utils
@@ -12,9 +13,14 @@ def new_id() -> str:
     return str(uuid_utils.uuid7())
 
 
+def made_at(id: str) -> datetime | None:
+    """Returns when an id was made, by the clock of who made it; None for what is no UUIDv7."""
+    return datetime.fromtimestamp(_milliseconds(id) / 1000, UTC) if is_id(id) and UUID(id).version == 7 else None
+
+
 def earliest_after(id: str) -> str:
     """A bound below whatever was made after `id`, also by a machine whose clock is up to `CLOCKS_DIFFER` behind."""
-    moment = max(int(id[:8] + id[9:13], 16) - CLOCKS_DIFFER * 1000, 0)
+    moment = max(_milliseconds(id) - CLOCKS_DIFFER * 1000, 0)
     return f"{moment >> 16:08x}-{moment & 0xFFFF:04x}-7000-8000-000000000000"
 
 
@@ -24,3 +30,7 @@ def is_id(text: str) -> bool:
         return str(UUID(text)) == text
     except ValueError:
         return False
+
+
+def _milliseconds(id: str) -> int:
+    return int(id[:8] + id[9:13], 16)

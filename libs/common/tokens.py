@@ -22,7 +22,6 @@ from libs.common.spaces import SpaceKey
 ALGORITHM = "EdDSA"
 MAX_TOKEN = 4096  # characters
 LEEWAY = 5  # seconds by which the clock of who signed may be ahead of ours
-REFETCH_PAUSE = 5.0  # seconds between two fetches of the JWKS that an unknown `kid` may cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,28 +108,23 @@ def _token(claims: dict[str, Any]) -> Token:
 
 
 class Verifier:
-    """Checks tokens against a JWKS that is fetched when a `kid` is not known yet.
+    """Checks tokens with the keys that `key_of` gives by their `kid`; it raises `KeyError` for one that there is not.
 
-    `fetch` returns the JWKS document; it is asked at most once in `REFETCH_PAUSE`, so that forged
-    `kid`s cannot make an edge ask for every token. One signature is checked in a turn of the event loop: a crowd that
-    connects at once, at some 0.3 ms each, would stop everybody who is there already.
+    One signature is checked in a turn of the event loop: a crowd that connects at once, at some 0.3 ms each, would stop
+    everybody who is there already.
     """
 
-    def __init__(self, issuer: str, fetch: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+    def __init__(self, issuer: str, key_of: Callable[[str], Awaitable[jwt.PyJWK]]) -> None:
         self._issuer = issuer
-        self._fetch = fetch
-        self._keys: dict[str, jwt.PyJWK] = {}
-        self._fetched_at = float("-inf")
-        self._fetching = asyncio.Lock()
+        self._key_of = key_of
         self._turn = asyncio.Lock()
 
     async def verify(self, encoded: str) -> Token:
-        """Raises `session_expired` for one that ran out, `unauthorized` for any other fault."""
+        """Raises `session_expired` for one that ran out, `unauthorized` for any other fault, what `key_of` raises."""
         if len(encoded) > MAX_TOKEN:
             raise PresenceError(UNAUTHORIZED, "The token is too long to be one of ours.")
         try:
-            kid = jwt.get_unverified_header(encoded).get("kid")
-            key = await self._key(str(kid))
+            key = await self._key_of(str(jwt.get_unverified_header(encoded)["kid"]))
             options: Any = {"require": ["iss", "sub", "jti", "iat", "exp"]}
             async with self._turn:
                 await asyncio.sleep(0)
@@ -143,16 +137,3 @@ class Verifier:
             raise PresenceError(SESSION_EXPIRED) from error
         except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
             raise PresenceError(UNAUTHORIZED, "The token could not be verified; log in at /api/auth/login.") from error
-
-    async def _key(self, kid: str) -> jwt.PyJWK:
-        if kid not in self._keys:
-            await self._refresh(kid)
-        return self._keys[kid]
-
-    async def _refresh(self, kid: str) -> None:
-        async with self._fetching:
-            if kid in self._keys or time.monotonic() - self._fetched_at < REFETCH_PAUSE:
-                return
-            document = await self._fetch()
-            self._fetched_at = time.monotonic()
-            self._keys = {key["kid"]: jwt.PyJWK(key) for key in document["keys"]}

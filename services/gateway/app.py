@@ -38,4 +38,4 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     }
     Pages(documents, settings.node_modules).add_to(server.app.router)
 
-    return Service("gateway", [redis, bus, server], is_edge=True)
+    return Service("gateway", [redis, bus, gatekeeper.keys, server], is_edge=True)

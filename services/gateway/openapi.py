@@ -40,6 +40,8 @@ _ANYTHING = {
 _OF_EVERY = (400, 401, 403, 404, 429, 500, 503)
 _OF_WRITES = (409, 413)
 
+_SECURITY: dict[Access, list[Any]] = {Access.UNSEEN: [{}], Access.ANYONE: [{}, {"token": []}]}
+
 
 def schemas(registry: Registry, title: str = _TITLE) -> tuple[APISpec, MarshmallowPlugin]:
     """A document whose components grow as schemas are resolved in it."""
@@ -86,7 +88,7 @@ def _operation(operation: Operation[Any, Any], binding: Http, converter: Any) ->
             str(binding.status): {"description": "Done.", "content": _json(schema_for(operation.reply))},
             **_errors(binding),
         },
-        "security": [{"token": []}] if operation.access is not Access.ANYONE else [{}, {"token": []}],
+        "security": _SECURITY.get(operation.access, [{"token": []}]),
     }
     if binding.method != "GET":
         described["requestBody"] = _body(operation, path_names, converter)

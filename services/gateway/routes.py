@@ -6,9 +6,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from libs.common.contracts.registry import Http, Operation, Registry
+from libs.common.contracts.registry import Access, Http, Operation, Registry
 from libs.common.contracts.schema import dump, from_query
 from libs.common.edge.commands import ClientCall, Commands
+from libs.common.edge.gatekeeper import unidentified
 from libs.common.errors import PresenceError
 from services.gateway.body import read_object
 from services.gateway.paths import OperationPath, acquaint
@@ -38,7 +39,8 @@ class Routes:
     def _handler(self, operation: Operation[Any, Any], binding: Http) -> Any:
         async def handle(request: web.Request) -> web.Response:
             request[OPERATION] = operation.name
-            token = await self._proofs.identify(request)
+            unseen = operation.access is Access.UNSEEN
+            token = unidentified() if unseen else await self._proofs.identify(request)
             key = request.headers.get("Idempotency-Key")
             call = ClientCall(operation, token, request[ADDRESS], request[REQUEST_ID], key)
             try:

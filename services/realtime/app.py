@@ -80,5 +80,5 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     draining = Draining(server, clients, entering)
     http = SocketHttp(server, settings.http_host, settings.http_port)
 
-    shared: list[Component] = [redis, held_spaces, accounts, bus, reporter, grace, ejection, lease, publisher]
-    return Service("realtime", [*shared, poses, voice, Expiry(clients), draining, http], is_edge=True)
+    shared: list[Component] = [redis, held_spaces, accounts, bus, gatekeeper.keys, reporter, grace, ejection, lease]
+    return Service("realtime", [*shared, publisher, poses, voice, Expiry(clients), draining, http], is_edge=True)

@@ -25,6 +25,11 @@ class Settings(EdgeSettings):
     handshakes_per_address: int = setting(
         "PRESENCE_HANDSHAKES_PER_ADDRESS", 100, "Connections without a CONNECT that one address may have on a replica."
     )
+    handshake_seconds: float = setting(
+        "PRESENCE_HANDSHAKE_SECONDS",
+        5.0,
+        "How long a CONNECT waits for what is away, before its connection closes so that its client tries again.",
+    )
     tick_seconds: float = setting("PRESENCE_POSE_TICK_SECONDS", 0.05, "Poses are sent once per tick.")
     interest_above: int = setting(
         "PRESENCE_INTEREST_ABOVE", 1000, "In a subspace with more members, those far away are told of once a second."

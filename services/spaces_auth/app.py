@@ -18,6 +18,7 @@ from services.spaces_auth.joining.presence import PresenceHandlers
 from services.spaces_auth.joining.review import ReviewHandlers
 from services.spaces_auth.joining.turn import TurnHandlers
 from services.spaces_auth.login.hive_authority import HiveAuthority
+from services.spaces_auth.login.key_publication import KeyPublication
 from services.spaces_auth.login.login import LoginHandlers
 from services.spaces_auth.login.signing_keys import SigningKeys, lifetimes
 from services.spaces_auth.moderation.access_epochs import AccessEpochs
@@ -43,10 +44,13 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     redis = RedisClient(settings.redis_url)
     hive = HiveClient(settings.hive_nodes, settings.hive_timeout)
     event_log = EventLog(database, bus)
-    keys = SigningKeys(database, Sealer(settings.secret_key), settings.public_url, lifetimes(settings))
+    lives = lifetimes(settings)
+    keys = SigningKeys(database, Sealer(settings.secret_key), settings.public_url, lives)
+    publication = KeyPublication(keys, redis.redis, round(lives.token.total_seconds()))
     turn = TurnHandlers(settings)
 
-    logins = LoginHandlers(settings, database, redis.redis, keys, HiveAuthority(hive, redis.redis))
+    authority = HiveAuthority(hive, redis.redis, settings.authority_depth)
+    logins = LoginHandlers(settings, database, redis.redis, keys, authority)
     space_list = SpaceListHandlers(reads, searches, redis.redis, settings.operators)
     space_detail = SpaceDetailHandlers(reads, redis.redis, settings.operators)
     join = JoinHandlers(settings, database, redis.redis, keys, turn)
@@ -102,4 +106,4 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
 
     retention = Retention(database, settings.log_days, settings.stay_log_days)
     pools = [database, reads, searches, for_analytics]
-    return Service("spaces_auth", [*pools, redis, hive, event_log, retention, summaries, bus])
+    return Service("spaces_auth", [*pools, redis, hive, event_log, publication, retention, summaries, bus])

@@ -11,6 +11,11 @@ class Settings(HiveSettings, SecretSettings):
     token_seconds: int = setting("PRESENCE_TOKEN_SECONDS", 3600, "Life of an account's identity token.")
     guest_token_seconds: int = setting("PRESENCE_GUEST_TOKEN_SECONDS", 86_400, "Life of a guest's token.")
     refresh_seconds: int = setting("PRESENCE_REFRESH_SECONDS", 2_592_000, "Life of a refresh token.")
+    refresh_repeat_seconds: float = setting(
+        "PRESENCE_REFRESH_REPEAT_SECONDS",
+        30.0,
+        "Seconds for which a used refresh token gives its successor again, to a second tab or after a lost answer.",
+    )
     admission_seconds: int = setting("PRESENCE_ADMISSION_SECONDS", 7200, "Life of an admission to one space.")
     key_rotation_days: float = setting(
         "PRESENCE_KEY_ROTATION_DAYS", 30.0, "Age in days at which the key that signs tokens gets a successor."
@@ -22,6 +27,11 @@ class Settings(HiveSettings, SecretSettings):
     )
     stay_log_days: int = setting("PRESENCE_STAY_LOG_DAYS", 7, "Days for which the log keeps who came and went.")
     challenge_seconds: int = setting("PRESENCE_CHALLENGE_SECONDS", 300, "How long a login challenge may be answered.")
+    authority_depth: int = setting(
+        "PRESENCE_HIVE_AUTHORITY_DEPTH",
+        2,
+        "How many accounts, each named by the one before, may lie between an account and its key; at most 2.",
+    )
     turn_secret: str = setting(
         "TURN_SECRET", "", "The secret shared with coturn (static-auth-secret); empty gives STUN only."
     )

@@ -1,5 +1,6 @@
 """The door of connections: those that never say who they are, and those that say it later, are counted too."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -13,6 +14,9 @@ from tests.support.whole import Replica, one_more_replica
 from tests.support.wire import PATH, Polling, WebSocket, decoded
 
 HANDSHAKES, SOCKETS = 5, 3
+TRY_AGAIN_LATER = "1013"
+WAITING_SECONDS = 0.5
+IMPATIENT, PATIENT = {"PRESENCE_HANDSHAKE_SECONDS": "0.1"}, {"PRESENCE_HANDSHAKE_SECONDS": "20"}
 HANDSHAKE = {"EIO": "4", "transport": "polling"}
 
 
@@ -54,7 +58,7 @@ async def test_connections_without_a_connect_are_counted_by_address_and_free_the
         await eventually(is_free)
 
 
-@pytest.mark.parametrize("replica", [{"PRESENCE_SOCKETS_PER_ACCOUNT": str(SOCKETS)}], indirect=True)
+@pytest.mark.parametrize("replica", [{"PRESENCE_SOCKETS_PER_ACCOUNT": str(SOCKETS), **IMPATIENT}], indirect=True)
 async def test_a_token_shown_at_join_space_counts_the_socket_as_its_accounts(
     stack: Stack, rest: Rest, replica: Replica
 ) -> None:
@@ -69,4 +73,36 @@ async def test_a_token_shown_at_join_space_counts_the_socket_as_its_accounts(
         assert codes == [None] * SOCKETS + ["rate_limited"]
         last = await sockets.enter_async_context(WebSocket(replica.url))
         await last.send(f'40{{"token":"{token}"}}')
-        assert decoded(await last.next(), "44")["data"]["code"] == "rate_limited"
+        with pytest.raises(ConnectionError, match=TRY_AGAIN_LATER):
+            await last.next()
+
+
+@pytest.mark.parametrize("replica", [{"PRESENCE_SOCKETS_PER_ACCOUNT": "1", **PATIENT}], indirect=True)
+async def test_a_connection_too_many_waits_for_another_to_close(rest: Rest, replica: Replica) -> None:
+    """A phone that comes back by another network finds its own old connection there, which is not known to be dead."""
+    auth = f'{{"token":"{await rest.token("carol")}"}}'
+    async with WebSocket(replica.url) as new:
+        async with WebSocket(replica.url) as old:
+            await old.connect(auth=auth)
+            await new.send(f"40{auth}")
+            with pytest.raises(TimeoutError):  # neither let in nor refused
+                async with asyncio.timeout(WAITING_SECONDS):
+                    await new.next()
+        assert decoded(await new.next(), "40")["sid"]
+
+
+@pytest.mark.parametrize("replica", [{"PRESENCE_SOCKETS_PER_ACCOUNT": "1", **PATIENT}], indirect=True)
+async def test_a_client_that_goes_while_it_waits_for_its_place_takes_none(rest: Rest, replica: Replica) -> None:
+    auth = f'{{"token":"{await rest.token("carol")}"}}'
+    async with WebSocket(replica.url) as old, Polling(replica.url) as gone:
+        await old.connect(auth=auth)
+        waiting = asyncio.create_task(gone.send(f"40{auth}"))
+        async with WebSocket(replica.url) as another, aiohttp.ClientSession() as http:
+            await another.connect()  # a guest's, to see that the replica has read so far
+            query = {**gone.query, "transport": "polling"}
+            async with http.post(gone.url, params=query, data="1") as closed:
+                await closed.read()
+        await old.close()
+        await asyncio.gather(waiting, return_exceptions=True)
+        async with WebSocket(replica.url) as next_one:
+            assert await next_one.connect(auth=auth)

@@ -36,6 +36,7 @@ WRITERS = {
     cache.REPLICAS: {"realtime"},
     cache.denied("a-token"): {"spaces_auth"},
     cache.LOGOUTS: {"spaces_auth"},
+    cache.JWKS: {"spaces_auth"},
     cache.challenge("a-nonce"): {"spaces_auth"},
     cache.authority("alice"): {"spaces_auth"},
     cache.GUEST_SALT: {"gateway"},
@@ -46,6 +47,7 @@ READERS = {
     cache.members(SPACE): {"spaces_auth"},
     cache.denied("a-token"): {"gateway", "realtime"},
     cache.LOGOUTS: {"realtime"},
+    cache.JWKS: {"gateway", "realtime"},
     cache.SYNC_STATUS: {"gateway"},
 }
 

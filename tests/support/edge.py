@@ -25,9 +25,10 @@ SIGNER = Signer(SETTINGS.public_url, "key-1", Ed25519PrivateKey.generate())
 
 
 class Edge:
-    """A gatekeeper, and a spaces_auth that gives it the keys."""
+    """A gatekeeper, and a spaces_auth that gives it the keys. `asked` counts who asked for them."""
 
     def __init__(self, redis_url: str, settings: EdgeSettings = SETTINGS, *, keys: bool = True) -> None:
+        self.signers, self.asked = [SIGNER], 0
         broker = MemoryBroker()
         self.server, self.bus = MemoryBus(broker), MemoryBus(broker)
         if keys:
@@ -40,8 +41,8 @@ class Edge:
         return await self.gatekeeper.identify(bearer, address)
 
     async def _jwks(self, _: Caller, __: Empty) -> Jwks:
-        x = base64.urlsafe_b64encode(SIGNER.key.public_key().public_bytes_raw()).decode().rstrip("=")
-        return Jwks([{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "key-1", "x": x}])
+        self.asked += 1
+        return Jwks([jwk(signer) for signer in self.signers])
 
     async def __aenter__(self) -> "Edge":
         await self.server.start()
@@ -55,6 +56,12 @@ class Edge:
         with pytest.raises(PresenceError) as raised:
             await self.identify(bearer)
         assert raised.value.kind is kind
+
+
+def jwk(signer: Signer) -> dict[str, Any]:
+    """Returns the public half of a key, as spaces_auth shows it."""
+    x = base64.urlsafe_b64encode(signer.key.public_key().public_bytes_raw()).decode().rstrip("=")
+    return {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": signer.kid, "x": x}
 
 
 def token(account: str = "alice", ttl: int = 60, **changes: Any) -> tuple[str, Identity]:

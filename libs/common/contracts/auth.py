@@ -85,7 +85,7 @@ class GuestToken:
 
 @dataclass(frozen=True)
 class Refresh:
-    """Exchanges a refresh token, which is then used up."""
+    """Exchanges a refresh token, which is then used up; shown again within half a minute it gives the same one."""
 
     refresh_token: Annotated[str, text(256)]
 
@@ -125,7 +125,7 @@ challenge = Operation(
     "spaces_auth",
     ChallengeRequest,
     Challenge,
-    Access.ANYONE,
+    Access.UNSEEN,
     LOGINS,
     writes=True,
     bindings=(Http("POST", "/api/auth/challenge"),),
@@ -136,7 +136,7 @@ login = Operation(
     "spaces_auth",
     Login,
     Tokens,
-    Access.ANYONE,
+    Access.UNSEEN,
     LOGINS,
     writes=True,
     bindings=(Http("POST", "/api/auth/login"),),
@@ -157,7 +157,7 @@ guest = Operation(
     "spaces_auth",
     GuestRequest,
     GuestToken,
-    Access.ANYONE,
+    Access.UNSEEN,
     GUESTS,
     writes=True,
     bindings=(Http("POST", "/api/auth/guest"),),
@@ -168,11 +168,11 @@ refresh = Operation(
     "spaces_auth",
     Refresh,
     Tokens,
-    Access.ANYONE,
+    Access.UNSEEN,
     REFRESHES,
     writes=True,
     bindings=(Http("POST", "/api/auth/refresh"),),
-    summary="Exchange a refresh token, once, for new tokens; using one twice ends the whole family.",
+    summary="Exchange a refresh token for new tokens; one that is shown again later than 30 s ends its login.",
 )
 logout = Operation(
     "auth.logout",
@@ -200,7 +200,7 @@ jwks = Operation(
     "spaces_auth",
     Empty,
     Jwks,
-    Access.ANYONE,
+    Access.UNSEEN,
     Limit(120, 60),
     bindings=(Http("GET", "/.well-known/jwks.json"),),
     summary="The public keys that tokens are signed with.",

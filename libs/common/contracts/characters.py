@@ -32,6 +32,9 @@ _BLANK, _HIDDEN = _class(BLANK), _class(HIDDEN)
 _CONTROL = r"\x00-\x1f\x7f-\x9f"
 _CONTROL_BUT_LAYOUT = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # a line's end and a tab lay a text out
 
+_AROUND = rf"[{_BLANK}{_HIDDEN}\t\n\r]*"
+ACCOUNT = rf"{_AROUND}[@\uff20]?([A-Za-z][A-Za-z0-9.-]{{2,15}}){_AROUND}"
+"""A Hive account as people write it; its group is the name, but for capitals."""
 SEEN = rf"[^{_CONTROL}{_HIDDEN}{_BLANK}]"
 """A character that is seen."""
 DISPLAY_NAME = rf"[{_BLANK}]*{SEEN}[^{_CONTROL}{_HIDDEN}]*"

@@ -16,6 +16,7 @@ _NO_RENAME: Mapping[str, str] = {}
 class Access(StrEnum):
     """The demand that an edge makes before it passes a call on; the service decides the rest."""
 
+    UNSEEN = "unseen"  # anyone, and no token is looked at: a bad one keeps nobody from getting a good one
     ANYONE = "anyone"
     ACCOUNT = "account"
     OPERATOR = "operator"

@@ -6,7 +6,7 @@ strictly: no `"2"` for a number, no NaN, no naive time. Times are RFC 3339 UTC.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime
 from typing import Annotated, Any, cast
@@ -15,6 +15,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from marshmallow_dataclass import class_schema
 
 from libs.common.clock import rfc3339
+from libs.common.contracts.characters import ACCOUNT
 from libs.common.errors import INVALID_INPUT, PresenceError
 from libs.common.spaces import ANY_ID, ID_FORMS, SPACE_TYPES
 
@@ -130,10 +131,13 @@ class Pattern(validate.Regexp):
         return value
 
 
-def text(maximum: int, minimum: int = 1, pattern: str = TEXT, **published: Any) -> type[fields.String]:
+def text(
+    maximum: int, minimum: int = 1, pattern: str = TEXT, read: Callable[[str], str] | None = None, **published: Any
+) -> type[fields.String]:
     """A field type for `Annotated[str, text(...)]`: length in characters, and a pattern if given.
 
-    `published` are keywords of JSON Schema that say what no pattern can: `format`, `description`.
+    `read` gives a text that fits its normal form, which fits too. `published` are keywords of JSON Schema that say what
+    no pattern can: `format`, `description`.
     """
     rules: list[Any] = [validate.Length(minimum, maximum), _storable, Pattern(pattern)]
 
@@ -141,6 +145,10 @@ def text(maximum: int, minimum: int = 1, pattern: str = TEXT, **published: Any) 
         def __init__(self, **options: Any) -> None:
             metadata = {**options.get("metadata", {}), "published": published}
             super().__init__(**{**options, "validate": rules, "metadata": metadata})
+
+        def deserialize(self, value: Any, *arguments: Any, **options: Any) -> Any:
+            valid = super().deserialize(value, *arguments, **options)
+            return read(valid) if read and isinstance(valid, str) else valid
 
     return Text
 
@@ -170,7 +178,16 @@ def at_most(count: int, at_least: int = 0) -> dict[str, Any]:
     return {"validate": validate.Length(at_least, count)}
 
 
-Account = Annotated[str, text(16, 3, r"[a-z][a-z0-9.-]*")]
+_ACCOUNT = re.compile(ACCOUNT)
+
+
+def _account(written: str) -> str:
+    """Returns the account that somebody means by `Alice` or `@alice `, as phones write it."""
+    match = _ACCOUNT.fullmatch(written)
+    return match[1].lower() if match else written
+
+
+Account = Annotated[str, text(64, 3, ACCOUNT, read=_account, description="`Alice` and `@alice ` are `alice`.")]
 SpaceType = Annotated[str, choice(*SPACE_TYPES)]
 SpaceId = Annotated[
     str, text(300, pattern=ANY_ID, description="In the form of its space_type; any other's names nothing (404).")

@@ -1,6 +1,6 @@
 """Verifies who is calling: turns a bearer token into a `Token`.
 
-Edges hold no database: tokens are verified against the JWKS that spaces_auth answers with; the deny list is in Redis.
+Edges hold no database: tokens are verified with spaces_auth's keys (`verification_keys`); the deny list is in Redis.
 What cannot be verified is counted by address. Who has used that up may still show a good token: one stranger in a house
 shuts nobody else out.
 """
@@ -10,7 +10,6 @@ import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
@@ -20,6 +19,7 @@ from libs.common.bus.base import Bus, Caller
 from libs.common.contracts import auth
 from libs.common.contracts.registry import Limit
 from libs.common.edge.limits import RateLimits
+from libs.common.edge.verification_keys import VerificationKeys
 from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, UNAVAILABLE, PresenceError
 from libs.common.identity import OPERATOR, Identity, guest_identity, service_identity
 from libs.common.ids import new_id
@@ -35,7 +35,7 @@ _FAILED = "failed_logins"
 
 
 class Gatekeeper:
-    """Verifies tokens for one edge."""
+    """Verifies tokens for one edge. `keys` is a component of that edge."""
 
     def __init__(
         self, bus: Bus, redis: cache.RedisClient, limits: RateLimits, settings: EdgeSettings, name: str
@@ -45,11 +45,8 @@ class Gatekeeper:
         self._limits = limits
         self._settings = settings
         self._me = service_identity(name)
-        self._verifier = Verifier(settings.public_url, self._fetch_jwks)
-
-    async def _fetch_jwks(self) -> dict[str, Any]:
-        answer = await self._bus.call(auth.jwks, auth.Empty(), Caller(self._me, new_id()))
-        return {"keys": answer.keys}
+        self.keys = VerificationKeys(bus, redis, self._me)
+        self._verifier = Verifier(settings.public_url, self.keys.of)
 
     async def identify(self, bearer: str, address: str) -> Token:
         """Returns the token of a bearer. Nothing, or the front end's `:alice`, is a guest, and never `alice`.
@@ -58,7 +55,7 @@ class Gatekeeper:
         was too much of it from the address.
         """
         if not bearer or bearer.startswith(":"):
-            return Token(guest_identity(new_id()), FOREVER)
+            return unidentified()
         async with self._counting_failures(address):
             if self._is_operator_token(bearer):
                 return await self._operator(address)
@@ -91,7 +88,7 @@ class Gatekeeper:
         return Token(Identity("service", OPERATOR, OPERATOR, operator=True), FOREVER)
 
     async def _verified(self, bearer: str) -> Token:
-        """Raises `unauthorized` or `session_expired`, and `unavailable` where the deny list does not answer."""
+        """Raises `unauthorized` or `session_expired`, and `unavailable` where neither keys nor deny list can be had."""
         token = await self._verifier.verify(bearer)
         identity = token.identity
         if is_operator(identity, self._settings.operators):
@@ -125,3 +122,8 @@ class Gatekeeper:
         if any(await asyncio.gather(*(redis.exists(key) for key in keys))):  # each key may be on another node
             raise PresenceError(UNAUTHORIZED, "This token was logged out.")
         return replace(token, checked=True)
+
+
+def unidentified() -> Token:
+    """Returns what stands for the token of somebody who shows none: a new guest's."""
+    return Token(guest_identity(new_id()), FOREVER)

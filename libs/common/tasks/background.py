@@ -20,9 +20,12 @@ class Background:
     def begin(self, *work: Coroutine[Any, Any, Any]) -> None:
         self._tasks += [asyncio.create_task(coroutine) for coroutine in work]
 
-    def every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-        """Begin to do `work` again and again, `seconds` after each time; a failure is logged and costs that time."""
-        self.begin(_repeat(seconds, work))
+    def every(self, seconds: float, work: Callable[[], Awaitable[None]], *, at_once: bool = False) -> None:
+        """Begin to do `work` again and again, `seconds` after each time; a failure is logged and costs that time.
+
+        The first time is after `seconds` too, unless it is to be `at_once`.
+        """
+        self.begin(_repeat(seconds, work, 0.0 if at_once else seconds))
 
     @property
     def runs(self) -> bool:
@@ -37,12 +40,13 @@ class Background:
         self._tasks.clear()
 
 
-async def _repeat(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+async def _repeat(seconds: float, work: Callable[[], Awaitable[None]], first: float) -> None:
+    await asyncio.sleep(first)
     while True:
-        await asyncio.sleep(seconds)
         try:
             await work()
         except PresenceError as error:
             _log.warning("will be tried again", work=work.__qualname__, seconds=seconds, error=str(error))
         except Exception:
             _log.exception("failed", work=work.__qualname__)
+        await asyncio.sleep(seconds)

@@ -101,9 +101,14 @@ const connect = (admission, guest, space) => {
   socket?.disconnect();
   socket = window.io(window.location.origin, { auth: { token: admission.session_token } });
   voice = new Voice(socket, () => api('/api/turn-credentials', undefined, guest.token), draw);
-  const join = () => socket.emit('join-space', {
+  const here = socket;
+  const join = () => here.emit('join-space', {
     spaceType: space.space_type, spaceId: space.space_id, position: { x: me.x, y: 1.6, z: me.z },
-  }, (ack) => { if (!ack.ok) say(ack.error); });
+  }, (ack) => {
+    if (ack.ok) return;
+    say(ack.error);
+    if (ack.code === 'unavailable') setTimeout(() => { if (here === socket && here.connected) join(); }, 2000); // a part is away
+  });
   socket.on('space-joined', (snapshot) => show(snapshot, guest));
   socket.on('connect', join);
   socket.on('connect_error', (error) => say(`Not connected: ${error.message}`));

@@ -19,11 +19,12 @@ from libs.common.contracts.schema import dump, has_field
 from libs.common.edge.commands import ClientCall, Commands
 from libs.common.edge.gatekeeper import Gatekeeper
 from libs.common.edge.origin import client_address
-from libs.common.errors import FORBIDDEN, INTERNAL, INVALID_INPUT, RATE_LIMITED, PresenceError
+from libs.common.errors import FORBIDDEN, INTERNAL, INVALID_INPUT, RATE_LIMITED, UNAVAILABLE, PresenceError
 from libs.common.ids import new_id
 from libs.common.metrics import DROPPED
 from libs.common.tokens import Token
 from services.realtime.clients.hot_signals import HotSignals
+from services.realtime.clients.patience import patiently
 from services.realtime.clients.quotas import Quota, Quotas
 from services.realtime.clients.signals import Handler, Signals, check_avatar, free_of_charge
 from services.realtime.membership.entering import Entering
@@ -91,22 +92,29 @@ class Sockets:
     # Connecting.
 
     async def _connect(self, namespace: str, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
+        """Refuses for good who may not connect. Raises what is temporary: the server has that client try again."""
         request = environ["aiohttp.request"]
         address = client_address(request.remote or "", request.headers, self._settings)
         claimed = auth.get("token") if isinstance(auth, dict) else None
+        engine = self._server.eio.sockets[self._server.manager.eio_sid_from_sid(sid, namespace)]
+        receive = partial(self._receive, claimed if isinstance(claimed, str) else "", address)
         try:
-            token = await self._gatekeeper.identify(claimed if isinstance(claimed, str) else "", address)
-            quotas = self._quotas.take(token, address)
+            token, quotas = await patiently(receive, self._settings.handshake_seconds, lambda kind: kind.temporary)
         except PresenceError as error:
+            if error.kind.temporary:
+                raise
             raise socketio.exceptions.ConnectionRefusedError(error.text, error.to_wire()) from error
         self._taken[sid] = quotas
-        engine = self._server.eio.sockets[self._server.manager.eio_sid_from_sid(sid, namespace)]
         client = Client(sid, namespace, engine, token, address, self._quotas.budgets(quotas))
         client.blame = partial(self._signals.blame, client)
         self._clients.add(client)
         if namespace == DEFAULT_NAMESPACE:
             engine.hot = partial(self._hot_signals.take, client)
         _log.info("Socket connected", sid=sid, identity=token.identity.key)
+
+    async def _receive(self, bearer: str, address: str) -> tuple[Token, list[Quota]]:
+        token = await self._gatekeeper.identify(bearer, address)
+        return token, self._quotas.take(token, address)
 
     async def _disconnect(self, sid: str, reason: str) -> None:
         client = self._clients.remove(sid)
@@ -189,9 +197,20 @@ class Sockets:
         client.budgets = [client.budgets[0], *(quota.budgets for quota in quotas)]
 
     async def _join_room(self, client: Client, data: Any) -> dict[str, Any]:
+        """Has networked-aframe connect again where the room cannot be joined just now: it reads no ack."""
         client.spend_join()
-        client.token = await self._gatekeeper.check_again(client.token)
-        return await self._naf.join_room(client, _convert((data,), NafRoom))
+        request = _convert((data,), NafRoom)
+
+        async def join() -> dict[str, Any]:
+            client.token = await self._gatekeeper.check_again(client.token)
+            return await self._naf.join_room(client, request)
+
+        try:
+            return await patiently(join, self._settings.handshake_seconds, lambda kind: kind is UNAVAILABLE)
+        except PresenceError as error:
+            if error.kind is UNAVAILABLE:
+                client.engine.turn_away(error)
+            raise
 
     async def _leave_space(self, client: Client, _: Any) -> dict[str, Any]:
         await self._entering.leave(client, "left")

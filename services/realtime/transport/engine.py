@@ -43,7 +43,7 @@ from services.realtime.transport.payloads import SEPARATOR, decode_payload, read
 
 _log = structlog.get_logger(__name__)
 TEXT, BINARY, CLOSE_FRAME = 1, 2, 8  # opcodes (RFC 6455, 5.2)
-SERVICE_RESTART = struct.pack("!H", 1012)  # close code (IANA's WebSocket registry)
+SERVICE_RESTART, TRY_AGAIN_LATER = struct.pack("!H", 1012), struct.pack("!H", 1013)  # close codes (IANA's registry)
 LAST_SECONDS = 2.0  # a dropped connection has for its last bytes
 MOST_UNREAD = 256 * 1024  # bytes that a client may leave unread and still be listened to
 UNREAD_PAUSE = 0.05  # seconds between two looks at that
@@ -176,6 +176,10 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
             await self._hung_up[1].wait()
         else:
             await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR)
+
+    def turn_away(self, error: PresenceError) -> None:
+        """Ends the connection so that its client tries again, and says why in the WebSocket's close frame."""
+        self.drop(frame(TRY_AGAIN_LATER + error.kind.code.encode(), CLOSE_FRAME))
 
     async def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
         """Closes at once, whatever `wait` says, and answers a poll that waits: a client that is gone polls no more."""

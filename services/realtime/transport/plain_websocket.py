@@ -16,7 +16,7 @@ from engineio.packet import CLOSE, MESSAGE, Packet
 
 from libs.common.contracts.presence import RECORDS
 from libs.common.errors import FORBIDDEN, INVALID_INPUT, PresenceError
-from services.realtime.transport.engine import TEXT, DirectSocket, DirectWebSocket, frame
+from services.realtime.transport.engine import CLOSE_FRAME, TEXT, DirectSocket, DirectWebSocket, frame
 
 # Types that only the server says; a client that uses one of them is refused, or it could speak for the server.
 _OURS = {record.name for record in RECORDS if record.sent_by == "server"} | {"connected", "kicked", "mention"}
@@ -96,6 +96,11 @@ class PlainSocket(DirectSocket):
     def drop(self, farewell: bytes = b"") -> None:
         super().drop(to_plain(farewell))
 
+    def turn_away(self, error: PresenceError) -> None:
+        """Also in words, since nothing else reads them here."""
+        self.write(frame(b'42["space-error",' + _encode(error.to_wire()) + b"]"))
+        super().turn_away(error)
+
     def _write_packet(self, pkt: Packet) -> None:
         super()._write_packet(pkt)
         if pkt.packet_type == MESSAGE and str(pkt.data)[:1] in ("1", "4"):  # DISCONNECT, CONNECT_ERROR: its end
@@ -121,9 +126,15 @@ def to_event(data: str | bytes, events: Container[str]) -> str:
 
 
 def to_plain(data: bytes) -> bytes:
-    """Translates whole server frames of Engine.IO to a plain client's; frames of the protocol itself are left out."""
-    said = (_to_message(payload) for opcode, payload in _frames(data) if opcode == TEXT)
-    return b"".join([frame(message) for message in said if message])
+    """Translates whole server frames of Engine.IO to a plain client's; packets of Engine.IO itself are left out."""
+    return b"".join(_translated(opcode, payload) for opcode, payload in _frames(data))
+
+
+def _translated(opcode: int, payload: bytes) -> bytes:
+    if opcode == CLOSE_FRAME:
+        return frame(payload, CLOSE_FRAME)
+    message = _to_message(payload) if opcode == TEXT else None
+    return frame(message) if message else b""
 
 
 def _frames(data: bytes) -> Iterator[tuple[int, bytes]]:

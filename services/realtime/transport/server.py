@@ -107,16 +107,37 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library is unty
         return any(self.manager.sid_from_eio_sid(eio_sid, namespace) for namespace in NAMESPACES)
 
     async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
-        """Connects to a namespace. Refuses with an object, of which a client shows more than of the library's text."""
+        """Connects to a namespace. Refuses with an object, of which a client shows more than of the library's text.
+
+        After a CONNECT_ERROR socket.io-client never tries again: so none is sent for what is temporary, which the
+        handler of `connect` raises; the connection closes, and the client comes back.
+        """
         name = namespace or DEFAULT_NAMESPACE
         known = name in NAMESPACES
         if known and not self.manager.sid_from_eio_sid(eio_sid, name):
-            await super()._handle_connect(eio_sid, namespace, data)
+            try:
+                await super()._handle_connect(eio_sid, namespace, data)
+            except PresenceError as error:
+                await self._turn_away(eio_sid, name, error)
             if self._is_connected(eio_sid):
                 self._handshakes.end(eio_sid)
+            await self._let_go_of_gone(eio_sid, name)
             return
         reason = {"message": "Already connected" if known else "Invalid namespace"}
         await self._send_packet(eio_sid, self.packet_class(CONNECT_ERROR, data=reason, namespace=name))
+
+    async def _turn_away(self, eio_sid: str, namespace: str, error: PresenceError) -> None:
+        sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
+        await self.manager.disconnect(sid, namespace, ignore_queue=True)
+        if socket := self.eio.sockets.get(eio_sid):
+            _log.info("Socket turned away", sid=sid, code=error.kind.code)
+            socket.turn_away(error)
+
+    async def _let_go_of_gone(self, eio_sid: str, namespace: str) -> None:
+        """Disconnects a client that went away while it was connecting, which the library overlooks."""
+        socket = self.eio.sockets.get(eio_sid)
+        if socket is None or socket.is_gone:
+            await self._handle_disconnect(eio_sid, namespace, self.reason.TRANSPORT_CLOSE)
 
     async def _handle_event(self, eio_sid: str, namespace: str | None, id: int | None, data: Any) -> None:
         if not (isinstance(data, list) and data and isinstance(data[0], str) and data[0] not in RESERVED):

@@ -1,18 +1,12 @@
 """Login by a signed challenge or as a guest, refresh with reuse detection, and logout."""
 
-import base64
-import hashlib
-import hmac
-import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common import cache
 from libs.common.bus.base import Caller
-from libs.common.clock import now
 from libs.common.contracts.auth import (
     Challenge,
     ChallengeRequest,
@@ -32,9 +26,9 @@ from libs.common.errors import UNAUTHORIZED, PresenceError
 from libs.common.identity import Identity, new_guest
 from libs.common.ids import new_id
 from libs.common.tokens import Signer
-from services.spaces_auth.login import refresh_tokens_repository as repository
 from services.spaces_auth.login.challenges import Challenges
 from services.spaces_auth.login.hive_authority import HiveAuthority, recover_key
+from services.spaces_auth.login.refreshes import Refreshes, Use
 from services.spaces_auth.login.signing_keys import SigningKeys
 from services.spaces_auth.settings import Settings
 
@@ -48,12 +42,12 @@ class LoginHandlers:
         self, settings: Settings, database: Database, redis: Redis, keys: SigningKeys, authority: HiveAuthority
     ) -> None:
         self._settings = settings
-        self._database = database
         self._redis = redis
         self._keys = keys
         self._authority = authority
         host = urlsplit(settings.public_url).netloc
         self._challenges = Challenges(redis, host, settings.challenge_seconds)
+        self._refreshes = Refreshes(database, settings)
 
     async def challenge(self, _: Caller, request: ChallengeRequest) -> Challenge:
         """Returns a text for the account to sign."""
@@ -64,16 +58,14 @@ class LoginHandlers:
         account, text = await self._challenges.spend(request.challenge, request.account)
         keys = {recover_key(text, signature) for signature in (request.signature, *request.signatures)}
         await self._authority.require_posting_keys(account, keys)
-        signer = await self._keys.signer()
-        async with self._database.transaction() as connection:
-            return await self._issue_tokens(connection, signer, request.account, new_id(), secrets.token_urlsafe(32))
+        signer, login_id = await self._keys.signer(), new_id()
+        return self._tokens(signer, account, login_id, await self._refreshes.begin(account, login_id))
 
     async def prove(self, _: Caller, request: Prove) -> Proven:
         """Returns a token for one request of the account that signed. The challenge is spent whatever the outcome."""
         account, text = await self._challenges.spend(request.challenge, request.account)
         await self._authority.require_posting_keys(account, {recover_key(text, request.signature)})
-        identity = Identity("account", account, account, login_id=new_id())
-        token = (await self._keys.signer()).sign(identity, PROOF_SECONDS)[0]
+        token = (await self._keys.signer()).sign(_identity(account, new_id()), PROOF_SECONDS)[0]
         return Proven(token)
 
     async def guest(self, _: Caller, request: GuestRequest) -> GuestToken:
@@ -83,21 +75,16 @@ class LoginHandlers:
         return GuestToken(token, identity.id, identity.display_name, _moment(signed.expires_at))
 
     async def refresh(self, caller: Caller, request: Refresh) -> Tokens:
-        """Returns new tokens for an unused refresh token; ends the login of a used one. Raises `unauthorized`.
+        """Returns new tokens for a refresh token, the same refresh token for as long as it may be shown again.
 
-        The bus may deliver one command twice: by its request id both get the same refresh token.
+        Raises `unauthorized`; one that was stolen has ended its login then.
         """
-        successor = self._successor(request.refresh_token, caller.request_id)
-        signer = await self._keys.signer()  # before the transaction: it may need a connection of its own
-        async with self._database.transaction() as connection:
-            row = await repository.use_refresh_token(connection, _hash(request.refresh_token), _hash(successor))
-            if row is not None and not row.spent:
-                # In this transaction: a thief's use of the same token waits for it, and then revokes this one too.
-                return await self._issue_tokens(connection, signer, row.account, row.family_id, successor)
-            if row is not None:
-                await repository.revoke_family(connection, row.family_id)
-        if row is not None:  # the token was stolen: the thief's earlier tokens end too
-            await self._deny(Identity("account", row.account, row.account, login_id=row.family_id))
+        signer = await self._keys.signer()  # before the exchange: without a signer nothing is used up
+        shown = await self._refreshes.exchange(request.refresh_token, caller.request_id)
+        if shown.use is Use.GOOD:
+            return self._tokens(signer, shown.account, shown.family_id, shown.successor)
+        if shown.use is Use.THEFT:  # the thief's earlier tokens end too
+            await self._deny(_identity(shown.account, shown.family_id))
         raise PresenceError(UNAUTHORIZED, "The refresh token is unknown, used or has run out; log in again.")
 
     async def logout(self, caller: Caller, _: Empty) -> Empty:
@@ -107,8 +94,7 @@ class LoginHandlers:
         """
         identity = caller.identity
         if identity.account and identity.login_id:
-            async with self._database.transaction() as connection:
-                await repository.revoke_family(connection, identity.login_id)
+            await self._refreshes.end(identity.login_id)
         await self._deny(identity)
         return Empty()
 
@@ -134,24 +120,13 @@ class LoginHandlers:
         """Returns the public keys that tokens are signed with."""
         return Jwks(await self._keys.jwks())
 
-    def _successor(self, refresh_token: str, request_id: str) -> str:
-        """Returns the refresh token that a request gets in the place of one; only the secret yields it."""
-        message = f"refresh {request_id} {refresh_token}"
-        digest = hmac.digest(base64.b64decode(self._settings.secret_key), message.encode(), "sha256")
-        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
-
-    async def _issue_tokens(
-        self, connection: AsyncConnection, signer: Signer, account: str, family_id: str, refresh_token: str
-    ) -> Tokens:
-        identity = Identity("account", account, account, login_id=family_id)
-        token, signed = signer.sign(identity, self._settings.token_seconds)
-        expires = now() + timedelta(seconds=self._settings.refresh_seconds)
-        await repository.add_refresh_token(connection, _hash(refresh_token), family_id, account, expires)
+    def _tokens(self, signer: Signer, account: str, login_id: str, refresh_token: str) -> Tokens:
+        token, signed = signer.sign(_identity(account, login_id), self._settings.token_seconds)
         return Tokens(token, refresh_token, _moment(signed.expires_at), account)
 
 
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+def _identity(account: str, login_id: str) -> Identity:
+    return Identity("account", account, account, login_id=login_id)
 
 
 def _moment(unix_seconds: int) -> datetime:

@@ -12,6 +12,7 @@ import structlog
 from yarl import URL
 
 from libs.common.contracts.schema import MOST_PROBLEMS
+from libs.common.identity import Identity
 from libs.common.ids import is_id
 from libs.common.metrics import HTTP_REQUESTS
 from services.gateway.server import CLIENT_GONE
@@ -294,3 +295,19 @@ async def test_from_a_peer_that_is_not_our_proxy_the_header_is_not_believed(redi
     async with run(redis_url, trusted_proxies=("10.0.0.0/8",)) as world:
         await world.ask("GET", "/api/auth/me", headers={"X-Forwarded-For": "198.51.100.7"})
         assert world.caller.address == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/auth/challenge"), ("POST", "/api/auth/login"), ("POST", "/api/auth/guest"),
+        ("POST", "/api/auth/refresh"), ("GET", "/.well-known/jwks.json"),
+    ],
+)  # fmt: skip
+async def test_a_token_that_ran_out_keeps_nobody_from_getting_a_new_one(world: World, method: str, path: str) -> None:
+    """Front ends send it with every request, also with the one that is to replace it."""
+    expired, _ = world.signer.sign(Identity("account", "alice", "alice"), -60)
+    for bearer in (expired, "junk"):
+        answer = await world.ask(method, path, headers={"Authorization": f"Bearer {bearer}"})
+        assert answer.status not in (401, 403), answer.body
+        assert (await world.ask("GET", "/api/auth/me", headers={"Authorization": f"Bearer {bearer}"})).status == 401

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,32 +15,46 @@ from deploy.local.keys import public_key
 from libs.common import cache
 from libs.common.errors import UNAUTHORIZED, UNAVAILABLE, ErrorCode, PresenceError
 from libs.common.hive import HiveClient
-from services.spaces_auth.login.hive_authority import HiveAuthority
+from services.spaces_auth.login.hive_authority import MOST_ACCOUNTS, HiveAuthority
 from tests.support.refusals import refusal
 
+DEPTH = 2
 OLD, NEW, OTHER = public_key("alice", "posting"), public_key("bob", "posting"), public_key("carol", "posting")
 
 
 class Node:
-    """A Hive node whose one account's posting authority a test can change. `asked` counts questions."""
+    """A Hive node whose accounts' posting authorities a test can change. `asked` counts questions."""
 
     def __init__(self) -> None:
         self.asked = 0
-        self.answer: Any = None
+        self.answer: Any = None  # instead of the accounts
+        self.accounts: dict[str, Any] = {}
         self.posting(threshold=1, keys={OLD: 1})
         self.down = False
 
-    def posting(self, threshold: int, keys: dict[str, int]) -> None:
-        authority = {"weight_threshold": threshold, "account_auths": [["mallory", 1]], "key_auths": [*keys.items()]}
-        self.answer = {"result": [{"name": "alice", "posting": authority, "memo_key": OTHER}]}
+    def posting(
+        self, threshold: int, keys: dict[str, int], accounts: dict[str, int] | None = None, name: str = "alice"
+    ) -> None:
+        """Changes an account, by default alice."""
+        named = [*(accounts or {}).items()]
+        authority = {"weight_threshold": threshold, "account_auths": named, "key_auths": [*keys.items()]}
+        self.accounts[name] = {"name": name, "posting": authority, "memo_key": OTHER}
+
+    def chain(self, *names: str, end: dict[str, int]) -> None:
+        """Has alice's authority be the first account, that account's the next, and the last one's the keys of `end`."""
+        for name, following in itertools.pairwise(("alice", *names)):
+            self.posting(1, {}, {following: 1}, name)
+        self.posting(1, end, name=names[-1])
 
     async def handle(self, request: web.Request) -> web.Response:
         if self.down:
             raise web.HTTPBadGateway
         self.asked += 1
         question = msgspec.json.decode(await request.read())
-        assert (question["method"], question["params"]) == ("condenser_api.get_accounts", [["alice"]])
-        return web.json_response({"jsonrpc": "2.0", "id": question["id"], **self.answer})
+        assert question["method"] == "condenser_api.get_accounts"
+        (names,) = question["params"]
+        answer = self.answer or {"result": [self.accounts[name] for name in names if name in self.accounts]}
+        return web.json_response({"jsonrpc": "2.0", "id": question["id"], **answer})
 
 
 @pytest.fixture
@@ -54,7 +69,7 @@ async def authority(node: Node, redis_url: str) -> AsyncIterator[HiveAuthority]:
     async with TestServer(app) as server:
         hive, redis = HiveClient([str(server.make_url("/"))], timeout=2.0), cache.RedisClient(redis_url)
         await hive.start()
-        yield HiveAuthority(hive, redis.redis)
+        yield HiveAuthority(hive, redis.redis, DEPTH)
         await hive.stop()
         await redis.stop()
 
@@ -148,6 +163,74 @@ async def test_the_weights_of_several_keys_add_up(authority: HiveAuthority, node
             await authority.require_posting_keys("alice", too_few)
 
 
+async def test_an_account_of_the_authority_logs_in_with_its_posting_key(authority: HiveAuthority, node: Node) -> None:
+    node.posting(1, {}, {"bob": 1})
+    node.posting(1, {NEW: 1}, name="bob")
+    await authority.require_posting_keys("alice", {NEW})
+    await refused(authority, OLD)
+    await refused(authority, OTHER)
+
+
+async def test_the_weights_of_keys_and_accounts_add_up(authority: HiveAuthority, node: Node) -> None:
+    node.posting(3, {OLD: 1}, {"bob": 1, "carol": 1, "nobody": 5})
+    node.posting(1, {NEW: 1}, name="bob")
+    node.posting(2, {OTHER: 1, NEW: 1}, name="carol")
+    await authority.require_posting_keys("alice", {OLD, NEW, OTHER})
+    for too_few in ({OLD, NEW}, {NEW, OTHER}, {OLD, OTHER}):
+        with pytest.raises(PresenceError):
+            await authority.require_posting_keys("alice", too_few)
+
+
+@pytest.mark.parametrize(("between", "outcome"), [(1, "ok"), (2, "ok"), (3, "unauthorized"), (4, "unauthorized")])
+async def test_accounts_are_followed_to_the_depth_of_hive_and_no_further(
+    authority: HiveAuthority, node: Node, between: int, outcome: str
+) -> None:
+    node.chain(*(f"account-{number}" for number in range(between)), end={NEW: 1})
+    assert await refusal(authority.require_posting_keys("alice", {NEW})) == outcome
+    assert node.asked <= DEPTH + 1, "one question a level"
+
+
+async def test_accounts_that_name_each_other_are_no_endless_way(authority: HiveAuthority, node: Node) -> None:
+    node.posting(1, {}, {"alice": 1, "bob": 1})
+    node.posting(1, {}, {"alice": 1, "bob": 1}, name="bob")
+    await refused(authority, NEW)
+    assert node.asked == 2
+    node.posting(2, {NEW: 1}, {"alice": 1}, name="bob")
+    await refused(authority, NEW)
+
+
+async def test_a_stranger_has_a_bounded_number_of_accounts_looked_up(authority: HiveAuthority, node: Node) -> None:
+    """However many the accounts of an authority name in their turn."""
+    crowd = {f"account-{number}": 1 for number in range(40)}
+    node.posting(1, {}, crowd)
+    for name in crowd:
+        node.posting(1, {}, {f"{name}-{number}": 1 for number in range(40)}, name=name)
+    asked_for: list[str] = []
+    fetch = authority._fetch
+
+    async def noted(accounts: list[str]) -> Any:
+        asked_for.extend(accounts)
+        return await fetch(accounts)
+
+    authority._fetch = noted  # type: ignore[method-assign]
+    await refused(authority, NEW)
+    assert len(asked_for) == len(set(asked_for)) == MOST_ACCOUNTS
+    assert node.asked == DEPTH + 1
+
+
+async def test_an_account_whose_key_was_changed_opens_no_other_by_the_old_one(
+    authority: HiveAuthority, node: Node
+) -> None:
+    node.chain("bob", end={NEW: 1})
+    await authority.require_posting_keys("alice", {NEW})
+    asked = node.asked
+    await authority.require_posting_keys("alice", {NEW})
+    assert node.asked == asked
+    node.posting(1, {OTHER: 1}, name="bob")
+    await authority.require_posting_keys("alice", {OTHER})
+    await refused(authority, NEW)
+
+
 class Nodes:
     """Several nodes, of which some are down, hang, or name another's key."""
 
@@ -175,7 +258,7 @@ class Nodes:
                 urls.append(str((await running.enter_async_context(TestServer(app))).make_url("/")))
             hive, redis = HiveClient(urls, timeout=1.0), cache.RedisClient(redis_url)
             await hive.start()
-            yield HiveAuthority(hive, redis.redis)
+            yield HiveAuthority(hive, redis.redis, DEPTH)
             self.hanging.set()
             await hive.stop()
             await redis.stop()

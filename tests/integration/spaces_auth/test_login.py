@@ -1,6 +1,8 @@
 """Login from the challenge to the logout, with real signatures, Redis and a Hive node."""
 
 import asyncio
+import base64
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,13 +15,17 @@ from libs.common.clock import now
 from libs.common.contracts import auth, spaces
 from libs.common.contracts.auth import ChallengeRequest, Empty, GuestRequest, Login, Prove, Refresh, Tokens
 from libs.common.contracts.spaces import Join
+from libs.common.db.engine import Database
 from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, PresenceError
 from libs.common.identity import Identity
 from libs.common.ids import new_id
+from services.spaces_auth.login.refreshes import Refreshes, Use
+from services.spaces_auth.settings import Settings
 from tests.integration.common.world import caller, identity, proxied
 from tests.integration.spaces_auth.world import World, running
 from tests.support.edge import HERE
 from tests.support.refusals import refusal
+from tests.support.settings import defaults
 
 
 async def try_login(world: World, account: str, challenge: str, signature: str) -> str:
@@ -114,6 +120,33 @@ async def test_an_account_that_hive_does_not_know_cannot_log_in(world: World) ->
     assert await try_login(world, "mallory", text, sign(text, private_key("mallory"))) == "unauthorized"
 
 
+@pytest.mark.parametrize("written", ["Alice", "@alice ", " ALICE", "\uff20alice", "\u200b@Alice\u00a0", "alice\n"])
+async def test_an_account_logs_in_however_its_name_is_written(world: World, written: str) -> None:
+    made = await world.challenge(written)
+    assert "as @alice." in made.challenge
+    signature = sign(made.challenge, private_key("alice"))
+    assert (await world.call(auth.login, Login(written, made.challenge, signature), "anonymous")).account == "alice"
+    text = (await world.challenge(written)).challenge
+    assert await prove(world, text, written) == "alice"
+
+
+@pytest.mark.parametrize(
+    "written", ["", "@", "@@alice", "al ice", "alice!", "a" * 17, "\u0430lice", "ali\u200bce", " " * 70]
+)
+async def test_what_is_no_name_of_an_account_is_refused(world: World, written: str) -> None:
+    assert await refusal(world.challenge(written)) == "invalid_input"
+
+
+async def test_an_account_logs_in_with_the_key_of_the_account_that_posts_for_it(world: World) -> None:
+    text = (await world.challenge("erin")).challenge
+    login = Login("erin", text, sign(text, private_key("alice")))
+    session = await world.call(auth.login, login, "anonymous")
+    assert (await world.gatekeeper().identify(session.token, HERE)).identity.account == "erin"
+    for signer in ("bob", "erin"):
+        text = (await world.challenge("erin")).challenge
+        assert await try_login(world, "erin", text, sign(text, private_key(signer))) == "unauthorized"
+
+
 async def test_login_is_unavailable_while_no_hive_node_answers(
     database_url: str, redis_url: str, hive_url: str
 ) -> None:
@@ -138,6 +171,13 @@ async def refresh(world: World, session: Tokens, request_id: str | None = None) 
     return await world.call(auth.refresh, Refresh(session.refresh_token), asking)
 
 
+async def used_earlier(world: World, session: Tokens, seconds: float) -> None:
+    """Has the session's refresh token been used so much longer ago."""
+    statement = """UPDATE refresh_tokens SET used_at = used_at - make_interval(secs => :seconds)
+                   WHERE token_hash = sha256(convert_to(:token, 'UTF8')) RETURNING 1"""
+    assert await world.owner.sql(statement, seconds=seconds, token=session.refresh_token)
+
+
 async def test_a_refresh_token_is_exchanged_for_a_new_pair_of_the_same_login(world: World) -> None:
     first = await world.login()
     second = await refresh(world, first)
@@ -149,44 +189,130 @@ async def test_a_refresh_token_is_exchanged_for_a_new_pair_of_the_same_login(wor
     assert new.token_id != old.token_id
 
 
-async def test_a_refresh_token_that_comes_twice_ends_its_login_and_no_other(world: World) -> None:
+async def test_tabs_that_refresh_at_once_get_the_same_refresh_token_and_tokens_that_work(world: World) -> None:
+    for _ in range(10):
+        first = await world.login()
+        tabs = await asyncio.gather(*(refresh(world, first) for _ in range(4)))
+        assert len({tab.refresh_token for tab in tabs}) == 1
+        assert len({tab.token for tab in tabs}) == len(tabs)
+        for tab in (first, *tabs):
+            assert (await world.gatekeeper().identify(tab.token, HERE)).identity.account == "alice"
+        assert (await refresh(world, tabs[0])).account == "alice"
+
+
+@pytest.mark.parametrize("age", [2, 28])
+async def test_a_refresh_whose_answer_was_lost_is_asked_again(world: World, age: float) -> None:
+    first = await world.login()
+    lost = await refresh(world, first)
+    await used_earlier(world, first, age)
+    again = await refresh(world, first)
+    assert again.refresh_token == lost.refresh_token
+    assert (await world.gatekeeper().identify(again.token, HERE)).identity.account == "alice"
+    assert (await refresh(world, again)).account == "alice"
+
+
+async def test_a_refresh_token_that_comes_again_later_is_stolen(world: World) -> None:
     first, other = await world.login(), await world.login()
     second = await refresh(world, first)
+    await used_earlier(world, first, world.settings.refresh_repeat_seconds + 1)
     assert await refusal(refresh(world, first)) == "unauthorized"
     assert await refusal(refresh(world, second)) == "unauthorized", "the thief's or the owner's: nobody knows"
     assert (await refresh(world, other)).account == "alice"
 
 
-async def test_a_refresh_token_used_twice_at_once_leaves_nothing_that_works(world: World) -> None:
-    """Whichever of the two was first, what it got is worth nothing."""
-    for _ in range(10):
-        stolen = await world.login()
-        found = await asyncio.gather(*(refresh(world, stolen) for _ in range(4)), return_exceptions=True)
-        winners = [one for one in found if isinstance(one, Tokens)]
-        assert len(winners) == 1
-        assert await refusal(refresh(world, winners[0])) == "unauthorized"
+async def test_a_refresh_token_that_comes_again_after_its_successor_was_used_is_stolen(world: World) -> None:
+    """However soon: whoever goes on with the successor has had the answer."""
+    first, other = await world.login(), await world.login()
+    second = await refresh(world, first)
+    third = await refresh(world, second)
+    assert await refusal(refresh(world, first)) == "unauthorized"
+    for ended in (second, third):
+        assert await refusal(refresh(world, ended)) == "unauthorized"
+    assert (await refresh(world, other)).account == "alice"
 
 
 async def test_a_refresh_that_the_bus_brings_twice_is_one(world: World) -> None:
     """The broker broke under it: that is no thief, also where both are worked on at once."""
-    first = await world.login()
-    answers = [await refresh(world, first, "request-7") for _ in range(2)]
-    answers += await asyncio.gather(*(refresh(world, first, "request-7") for _ in range(3)))
+    first, request = await world.login(), new_id()
+    answers = [await refresh(world, first, request) for _ in range(2)]
+    answers += await asyncio.gather(*(refresh(world, first, request) for _ in range(3)))
     assert len({answer.refresh_token for answer in answers}) == 1
-    for answer in answers:
-        assert (await world.gatekeeper().identify(answer.token, HERE)).identity.account == "alice"
+    await asyncio.sleep(0.002)  # ids have milliseconds
     second = await refresh(world, answers[0])
-    assert (await refresh(world, first, "request-7")).refresh_token == answers[0].refresh_token, "late, but the same"
-    assert await refusal(refresh(world, first, "request-8")) == "unauthorized"
-    for ended in (first, answers[0], second):
-        assert await refusal(refresh(world, ended)) == "unauthorized"
-    assert await refusal(refresh(world, first, "request-7")) == "unauthorized"
+    assert await refusal(refresh(world, first, request)) == "unauthorized", "late: whoever asked has gone on"
+    second = await refresh(world, second)
+    assert await refusal(refresh(world, first, new_id())) == "unauthorized", "asked anew"
+    assert await refusal(refresh(world, second)) == "unauthorized"
 
 
-async def test_a_refresh_token_that_comes_twice_ends_what_was_got_by_it(world: World) -> None:
+async def test_a_refresh_that_fails_on_the_way_leaves_its_token_usable(world: World) -> None:
+    """Between the use of the one and the storing of the other."""
+    first = await world.login()
+    await world.owner.sql("""CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                             $$ BEGIN RAISE 'no room'; END $$""")
+    await world.owner.sql("CREATE TRIGGER full_up BEFORE INSERT ON refresh_tokens EXECUTE FUNCTION refuse()")
+    try:
+        with pytest.raises(PresenceError):
+            await refresh(world, first)
+    finally:
+        await world.owner.sql("DROP FUNCTION refuse() CASCADE")
+    await used_never(world, first)
+    second = await refresh(world, first)
+    assert (await refresh(world, second)).account == "alice"
+
+
+async def used_never(world: World, session: Tokens) -> None:
+    statement = "SELECT used_at FROM refresh_tokens WHERE token_hash = sha256(convert_to(:token, 'UTF8'))"
+    (row,) = await world.owner.sql(statement, token=session.refresh_token)
+    assert row.used_at is None
+
+
+async def test_an_outage_does_not_count_as_time_in_which_one_could_have_asked_again(
+    database_url: str, redis_url: str, hive_url: str
+) -> None:
+    async with running(database_url, redis_url, hive_url) as world:
+        lost, in_vain, earlier = await world.login(), await world.login("dave"), await world.login("bob")
+        for session, seconds in ((earlier, 610), (in_vain, 590), (lost, 300)):
+            await refresh(world, session)
+            await used_earlier(world, session, seconds)
+        await world.owner.sql("UPDATE refresh_tokens SET created_at = created_at - interval '300 seconds'")
+    async with running(database_url, redis_url, hive_url) as world:
+        await world.login("carol")
+        assert (await refresh(world, lost)).account == "alice", "its time had not run out when the outage began"
+        assert (await refresh(world, in_vain)).account == "dave", "for minutes there was an outage after the other"
+        assert await refusal(refresh(world, earlier)) == "unauthorized", "others were answered long after it"
+
+
+async def test_a_token_exchanged_under_another_secret_gives_nothing_and_ends_nothing(database_url: str) -> None:
+    database = Database(database_url, "spaces_auth", 2)
+    settings = defaults(Settings, database_url=database_url)
+    other = base64.b64encode(b"x" * 32).decode()
+    before, after = (Refreshes(database, replace(settings, secret_key=key)) for key in (other, settings.secret_key))
+    first = await before.begin("alice", new_id())
+    second = (await before.exchange(first, new_id())).successor
+    assert (await after.exchange(first, new_id())).use is Use.REFUSED
+    assert (await after.exchange(second, new_id())).use is Use.GOOD
+    await database.stop()
+
+
+async def test_thefts_refreshes_and_logouts_of_one_login_at_once_end_it_and_wait_in_no_circle(world: World) -> None:
+    for _ in range(5):
+        first = await world.login()
+        alice = (await world.gatekeeper().identify(first.token, HERE)).identity
+        chain = [first]
+        for _ in range(4):
+            chain.append(await refresh(world, chain[-1]))
+        asked = [refusal(refresh(world, session)) for session in chain * 3]
+        asked += [refusal(world.call(auth.logout, Empty(), alice)) for _ in range(3)]
+        assert set(await asyncio.gather(*asked)) <= {"ok", "unauthorized"}
+        assert await world.owner.sql("SELECT 1 FROM refresh_tokens WHERE revoked_at IS NULL") == []
+
+
+async def test_a_refresh_token_that_was_stolen_ends_what_was_got_by_it(world: World) -> None:
     """Also when the one who sees it fails between the two: it ends when the token comes again."""
     first, other = await world.login(), await world.login()
     second = await refresh(world, first)
+    await used_earlier(world, first, world.settings.refresh_repeat_seconds + 1)
     alice = (await world.gatekeeper().identify(second.token, HERE)).identity
     admission = (await world.call(spaces.join, Join("post", "bob/sculpture-hall"), alice)).session_token
     for _ in range(2):

@@ -3,18 +3,23 @@
 import asyncio
 from datetime import timedelta
 
+import jwt
+import msgspec
 import pytest
 
+from libs.common import cache
 from libs.common.contracts import auth
 from libs.common.contracts.auth import Empty
 from libs.common.db.engine import Database
 from libs.common.db.sealing import SealBroken, Sealer
 from libs.common.identity import Identity
 from libs.common.tokens import Verifier
+from services.spaces_auth.login import key_publication
 from services.spaces_auth.login.signing_keys import Lifetimes, SigningKeys
 from tests.integration.common.world import owner_of
-from tests.integration.spaces_auth.world import World
+from tests.integration.spaces_auth.world import World, running
 from tests.support.settings import SECRET_KEY
+from tests.support.waiting import eventually
 
 ISSUER = "http://localhost:8080"
 
@@ -35,10 +40,12 @@ async def test_a_token_of_one_process_is_verified_by_anothers_jwks(database_url:
     signing, publishing = (SigningKeys(database, Sealer(SECRET_KEY), ISSUER) for database in (one, two))
     encoded, _ = (await signing.signer()).sign(Identity("account", "alice", "alice"), 60)
 
-    async def fetch() -> dict[str, object]:
-        return {"keys": await publishing.jwks()}
+    keys = {key["kid"]: jwt.PyJWK(key) for key in await publishing.jwks()}
 
-    assert (await Verifier(ISSUER, fetch).verify(encoded)).identity.account == "alice"
+    async def key_of(kid: str) -> jwt.PyJWK:
+        return keys[kid]
+
+    assert (await Verifier(ISSUER, key_of).verify(encoded)).identity.account == "alice"
     await one.stop()
     await two.stop()
 
@@ -84,6 +91,24 @@ async def test_another_secret_key_cannot_open_signing_keys(database_url: str) ->
     with pytest.raises(SealBroken, match="PRESENCE_SECRET_KEY"):
         await SigningKeys(database, Sealer("A" * 42 + "E="), ISSUER).signer()
     await database.stop()
+
+
+async def test_the_public_keys_are_in_redis_as_they_are_answered_and_come_back_there(
+    database_url: str, redis_url: str, hive_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_publication, "AGAIN_SECONDS", 0.02)
+    async with running(database_url, redis_url, hive_url) as world:
+        answered = (await world.call(auth.jwks, Empty(), "anonymous")).keys
+
+        async def published() -> bool:
+            kept = await world.redis.redis.get(cache.JWKS)
+            return bool(kept and msgspec.json.decode(kept) == answered)
+
+        await eventually(published)
+        await world.redis.redis.flushdb()
+        await eventually(published)
+        longest = world.settings.guest_token_seconds
+        assert longest - 60 < await world.redis.redis.ttl(cache.JWKS) <= longest, "no token outlives them"
 
 
 async def test_the_jwks_shows_public_halves_only(world: World) -> None:

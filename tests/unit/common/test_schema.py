@@ -81,7 +81,7 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
 
 
 def values_of_field(declared: ma.Field[Any]) -> st.SearchStrategy[Any]:
-    """Values that pass the field's own rules."""
+    """Values that pass the field's own rules, in their normal form."""
     rules: dict[type, Any] = {type(rule): rule for rule in declared.validators}
     if validate.OneOf in rules:
         return st.sampled_from(list(rules[validate.OneOf].choices))
@@ -91,7 +91,7 @@ def values_of_field(declared: ma.Field[Any]) -> st.SearchStrategy[Any]:
         made = st.from_regex(rules[Pattern].regex, fullmatch=True)
     else:
         made = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=40)
-    return made.filter(lambda value: passes(declared, value))
+    return made.filter(lambda value: passes(declared, value)).map(declared.deserialize)
 
 
 def passes(declared: ma.Field[Any], value: Any) -> bool:

@@ -1,7 +1,6 @@
 """Session tokens: signed by one key, believed from no other."""
 
 import asyncio
-import base64
 import time
 from dataclasses import replace
 from datetime import datetime
@@ -13,11 +12,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libs.common import tokens
-from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, ErrorCode, PresenceError
+from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, UNAVAILABLE, ErrorCode, PresenceError
 from libs.common.identity import Identity, guest_identity
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Admission, Signer, Verifier
+from tests.support.edge import jwk
 from tests.support.refusals import refusal
 
 ISSUER = "https://vr.example"
@@ -29,31 +28,16 @@ def signer(kid: str = "key-1", issuer: str = ISSUER) -> Signer:
     return Signer(issuer, kid, Ed25519PrivateKey.generate())
 
 
-def jwks(*signers: Signer) -> dict[str, Any]:
-    return {"keys": [_jwk(one) for one in signers]}
+def verifier(*signers: Signer) -> Verifier:
+    keys = {one.kid: jwt.PyJWK(jwk(one)) for one in signers or (OURS,)}
 
+    async def key_of(kid: str) -> jwt.PyJWK:
+        return keys[kid]
 
-def _jwk(one: Signer) -> dict[str, Any]:
-    x = base64.urlsafe_b64encode(one.key.public_key().public_bytes_raw()).decode().rstrip("=")
-    return {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": one.kid, "x": x}
-
-
-class Jwks:
-    """What spaces_auth answers, and how often it was asked."""
-
-    def __init__(self, *signers: Signer) -> None:
-        self.signers, self.asked = list(signers), 0
-
-    async def fetch(self) -> dict[str, Any]:
-        self.asked += 1
-        return jwks(*self.signers)
+    return Verifier(ISSUER, key_of)
 
 
 OURS = signer()
-
-
-def verifier(*signers: Signer) -> Verifier:
-    return Verifier(ISSUER, Jwks(*(signers or (OURS,))).fetch)
 
 
 async def refused(encoded: str, kind: ErrorCode = UNAUTHORIZED) -> None:
@@ -146,24 +130,18 @@ async def test_no_text_does_worse_than_being_refused(text: str) -> None:
     await refused(text)
 
 
-async def test_an_unknown_kid_asks_for_the_keys_once_in_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second, source = signer("key-1"), signer("key-2"), Jwks()
-    source.signers = [first]
-    checks = Verifier(ISSUER, source.fetch)
-    await checks.verify(first.sign(ALICE, 60)[0])
-    await checks.verify(first.sign(ALICE, 60)[0])
-    assert source.asked == 1, "a known key is not asked for again"
+async def test_a_key_that_nobody_can_look_up_just_now_is_no_bad_token() -> None:
+    async def key_of(_: str) -> jwt.PyJWK:
+        raise PresenceError(UNAVAILABLE)
 
-    source.signers = [second, first]
-    for _ in range(5):
-        with pytest.raises(PresenceError):
-            await checks.verify(signer("forged").sign(ALICE, 60)[0])
-    assert source.asked == 1
+    assert await refusal(Verifier(ISSUER, key_of).verify(OURS.sign(ALICE, 60)[0])) == "unavailable"
 
-    monkeypatch.setattr(tokens, "REFETCH_PAUSE", 0.0)
-    assert (await checks.verify(second.sign(ALICE, 60)[0])).identity.account == "alice"
-    assert (await checks.verify(first.sign(ALICE, 60)[0])).identity.account == "alice", "the old key still counts"
-    assert source.asked == 2
+
+async def test_a_token_that_names_no_key_is_refused_without_looking_for_one() -> None:
+    async def key_of(_: str) -> jwt.PyJWK:
+        raise PresenceError(UNAVAILABLE)
+
+    assert await refusal(Verifier(ISSUER, key_of).verify(jwt.encode(claims(), OURS.key, "EdDSA"))) == "unauthorized"
 
 
 async def test_others_have_their_turn_between_the_tokens_of_a_crowd() -> None:

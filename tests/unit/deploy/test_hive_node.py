@@ -40,6 +40,12 @@ async def test_an_account_has_the_posting_key_of_the_demo_password(node: Node) -
     assert accounts[0]["memo_key"] == public_key("alice", "memo")
 
 
+async def test_an_account_may_have_another_one_in_the_place_of_a_posting_key(node: Node) -> None:
+    answer = await ask(node, call("condenser_api.get_accounts", [["erin"]]))
+    (erin,) = answer["result"]
+    assert erin["posting"] == {"weight_threshold": 1, "account_auths": [["alice", 1]], "key_auths": []}
+
+
 async def test_a_post_has_the_texts_that_the_primary_lacks(node: Node) -> None:
     answer = await ask(node, call("bridge.get_post", {"author": "alice", "permlink": "my-360-photo"}))
     post = answer["result"]

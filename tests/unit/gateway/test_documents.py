@@ -176,7 +176,8 @@ def test_operations_that_need_a_token_say_so() -> None:
     for record, binding in REGISTRY.bound(Http):
         assert isinstance(record, Operation)
         security = OPENAPI["paths"][binding.path][binding.method.lower()]["security"]
-        assert ({} in security) is (record.access is Access.ANYONE), binding.path
+        assert ({} in security) is (record.access in (Access.ANYONE, Access.UNSEEN)), binding.path
+        assert ({"token": []} in security) is (record.access is not Access.UNSEEN), binding.path
 
 
 def test_asyncapi_is_a_document_of_its_version() -> None:

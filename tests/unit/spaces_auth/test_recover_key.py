@@ -7,7 +7,7 @@ from coincurve import PrivateKey
 
 from deploy.local.keys import COMPACT_COMPRESSED, private_key, public_key, sign
 from libs.common.errors import UNAUTHORIZED, PresenceError
-from services.spaces_auth.login.hive_authority import Authority, recover_key
+from services.spaces_auth.login.hive_authority import Authority, Check, recover_key
 
 # Made by another library (FINDINGS.md).
 KEY = "STM86r3tLh3toGqy99ua4kVEoJXGXRA1MKXFshZJVu45P1XfFwfah"
@@ -84,9 +84,30 @@ def test_a_key_of_ones_own_is_only_ones_own() -> None:
     [(1, 1, True), (2, 1, False), (2, 3, True), (1, 0, False), (0, 0, False), (0, 1, False)],
 )
 def test_a_key_counts_when_its_weight_reaches_the_threshold(threshold: int, weight: int, allowed: bool) -> None:
-    assert Authority(threshold, {KEY: weight}).allows({KEY}) is allowed
+    assert satisfied(Authority(threshold, {KEY: weight})) is allowed
 
 
 def test_a_key_that_is_not_named_never_counts() -> None:
-    assert not Authority(1, {}).allows({KEY})
-    assert not Authority(0, {}).allows({KEY})
+    assert not satisfied(Authority(1, {}))
+    assert not satisfied(Authority(0, {}))
+
+
+def satisfied(alice: Authority, depth: int = 2, **others: Authority) -> bool:
+    return Check({"alice": alice, **others}, {KEY}, depth).satisfies("alice")
+
+
+def test_an_account_that_was_approved_once_counts_wherever_it_is_named() -> None:
+    """As in Hive, also where it stands too deep to be looked at by itself."""
+    bob, carol, dave = Authority(1, {KEY: 1}), Authority(1, {}, {"dave": 1}), Authority(1, {}, {"bob": 1})
+    assert satisfied(Authority(2, {}, {"bob": 1, "carol": 1}), bob=bob, carol=carol, dave=dave)
+    assert not satisfied(Authority(1, {}, {"carol": 1}), bob=bob, carol=carol, dave=dave)
+
+
+def test_an_account_counts_once_with_its_weight_and_only_when_its_own_threshold_is_reached() -> None:
+    assert satisfied(Authority(3, {KEY: 1}, {"bob": 2}), bob=Authority(1, {KEY: 1}))
+    assert not satisfied(Authority(3, {KEY: 1}, {"bob": 2}), bob=Authority(2, {KEY: 1}))
+    assert not satisfied(Authority(3, {KEY: 1}, {"bob": 1}), bob=Authority(1, {KEY: 1}))
+
+
+def test_without_depth_keys_alone_count() -> None:
+    assert not satisfied(Authority(1, {}, {"bob": 1}), depth=0, bob=Authority(1, {KEY: 1}))

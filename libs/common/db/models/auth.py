@@ -21,7 +21,7 @@ class SigningKey(Base):
 
 
 class RefreshToken(Base):
-    """Stored as SHA-256. A used one that comes again ends its whole family."""
+    """Stored as SHA-256. A used one that comes again too late ends its whole family."""
 
     __tablename__ = "refresh_tokens"
     __table_args__ = (
