@@ -91,7 +91,7 @@ const show = (state, guest) => {
   $('messages').replaceChildren();
   state.messages.forEach((message) => line(message.content ?? '(deleted)', message.display_name));
   $('room').hidden = false;
-  if (voice.on) voice.tell();
+  if (voice.on || state.you.voice?.enabled) voice.tell(); // a page that was loaded again has no microphone yet
   say(`In ${state.spaceType}:${state.spaceId}, connected to ${socket.id.split('-')[0]}.`);
   draw();
 };

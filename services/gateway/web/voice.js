@@ -42,7 +42,7 @@ export class Voice {
     this.keep([]);
   }
 
-  // Also after every join: the server forgets it with the socket.
+  // Also after every join: the server remembers it only for a person who comes back at once.
   tell() { this.socket.emit('voice-state', { enabled: this.on, muted: false }); }
 
   hears(socketId) { return this.lines.get(socketId)?.isHeard ?? false; }
