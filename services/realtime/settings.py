@@ -28,7 +28,7 @@ class Settings(EdgeSettings):
     handshake_seconds: float = setting(
         "PRESENCE_HANDSHAKE_SECONDS",
         5.0,
-        "How long a CONNECT waits for what is away, before its connection closes so that its client tries again.",
+        "How long, at most 20, a CONNECT waits for what is away before it is turned away, to come again.",
     )
     tick_seconds: float = setting("PRESENCE_POSE_TICK_SECONDS", 0.05, "Poses are sent once per tick.")
     interest_above: int = setting(

@@ -20,9 +20,10 @@ from tests.support.node import Node
 from tests.support.people import Rest
 from tests.support.waiting import eventually
 from tests.support.whole import Replica, one_more_replica
-from tests.support.wire import PATH
+from tests.support.wire import PATH, WebSocket
 
 WEBSOCKET_ONLY = {"transports": ["websocket"]}
+LONG_WAIT = 11.0  # seconds; the reference server gives an upgrade ten
 
 
 async def guests(rest: Rest, count: int) -> list[str]:
@@ -99,6 +100,24 @@ async def test_a_plain_client_is_told_why_it_is_turned_away(stack: Stack, rest: 
             told = await socket.receive_json()
             assert (told["type"], told["code"]) == ("space-error", "unavailable")
             assert (await socket.receive()).data == aiohttp.WSCloseCode.TRY_AGAIN_LATER
+
+
+async def test_a_client_that_waits_for_its_place_while_it_upgrades_hears_how_that_ends(
+    stack: Stack, rest: Rest, node: Node
+) -> None:
+    """One whose upgrade is given up meanwhile does not poll any more, and hears nothing until it misses a ping."""
+    token = await rest.token("carol")
+    settings = {"PRESENCE_SOCKETS_PER_ACCOUNT": "1", "PRESENCE_RATE_LIMIT_FACTOR": "1"}
+    async with (
+        one_more_replica(stack, "patient", PRESENCE_HANDSHAKE_SECONDS=f"{LONG_WAIT:g}", **settings) as replica,
+        WebSocket(replica.url) as old,
+    ):
+        await old.connect(auth=f'{{"token":"{token}"}}')
+        client = await node.begin("new", replica.url, {"auth": {"token": token}})
+        assert (await client.wait_for("disconnect"))["reason"] == "transport close"
+        assert client.received("connect_error") == []
+        await old.close()
+        await client.wait_for("connect")
 
 
 @asynccontextmanager

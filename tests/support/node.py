@@ -123,8 +123,7 @@ class Node:
 
     async def connect(self, name: str, url: str, options: dict[str, Any] | None = None) -> Client:
         """A connected client. Raises `ConnectionRefusedError` with the server's reason."""
-        client = self._clients[name] = Client(self, name)
-        await self.ask("connect", name=name, url=url, options=options or {})
+        client = await self.begin(name, url, options)
         first = asyncio.ensure_future(client.wait_for("connect"))
         refused = asyncio.ensure_future(client.wait_for("connect_error"))
         await asyncio.wait([first, refused], return_when=asyncio.FIRST_COMPLETED)
@@ -132,6 +131,12 @@ class Node:
             first.cancel()
             raise ConnectionRefusedError(refused.result())
         refused.cancel()
+        return client
+
+    async def begin(self, name: str, url: str, options: dict[str, Any] | None = None) -> Client:
+        """A client that begins to connect."""
+        client = self._clients[name] = Client(self, name)
+        await self.ask("connect", name=name, url=url, options=options or {})
         return client
 
     async def connect_to(self, replica: str, name: str, url: str, options: dict[str, Any] | None = None) -> Client:

@@ -41,6 +41,8 @@ _WANTED = {socketio.AsyncServer.reason.CLIENT_DISCONNECT, socketio.AsyncServer.r
 # Of payloads that are more than their struct.
 DECODERS: dict[type, Callable[[bytes], Any]] = {AframeUpdate: read_update}
 
+LONGEST_PATIENCE = 20.0  # seconds; an upgrade that goes on meanwhile has ten more (`UPGRADE_SECONDS`)
+
 type Command = Callable[[Client, Any], Awaitable[dict[str, Any]]]
 
 
@@ -68,6 +70,7 @@ class Sockets:
         self._naf = naf
         self._hot_signals = HotSignals(signals)
         self._settings = settings
+        self._patience = min(settings.handshake_seconds, LONGEST_PATIENCE)
         self._quotas = Quotas(settings)
         self._taken: dict[str, list[Quota]] = {}
         for namespace in NAMESPACES:
@@ -99,7 +102,7 @@ class Sockets:
         engine = self._server.eio.sockets[self._server.manager.eio_sid_from_sid(sid, namespace)]
         receive = partial(self._receive, claimed if isinstance(claimed, str) else "", address)
         try:
-            token, quotas = await patiently(receive, self._settings.handshake_seconds, lambda kind: kind.temporary)
+            token, quotas = await patiently(receive, self._patience, lambda kind: kind.temporary)
         except PresenceError as error:
             if error.kind.temporary:
                 raise
@@ -206,7 +209,7 @@ class Sockets:
             return await self._naf.join_room(client, request)
 
         try:
-            return await patiently(join, self._settings.handshake_seconds, lambda kind: kind is UNAVAILABLE)
+            return await patiently(join, self._patience, lambda kind: kind is UNAVAILABLE)
         except PresenceError as error:
             if error.kind is UNAVAILABLE:
                 client.engine.turn_away(error)

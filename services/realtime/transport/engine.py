@@ -48,7 +48,8 @@ LAST_SECONDS = 2.0  # a dropped connection has for its last bytes
 MOST_UNREAD = 256 * 1024  # bytes that a client may leave unread and still be listened to
 UNREAD_PAUSE = 0.05  # seconds between two looks at that
 MAX_QUEUED = 1024  # packets that may wait for a client that polls
-UPGRADE_SECONDS = 10.0  # from the WebSocket's opening to the client's last word about it
+UPGRADE_SECONDS = 30.0  # from the WebSocket's opening to the client's last word about it; longer than a CONNECT waits,
+# since engine.io-client first has that answered, and hears nothing any more where its upgrade is given up meanwhile
 MOST_WAITING_BYTES = 16 * 1024  # of frames that came and are not read yet; aiohttp stops reading at twice that
 web_ws.DEFAULT_CHUNK_SIZE = MOST_WAITING_BYTES  # type: ignore[attr-defined]
 _CARRIES_DATA = {WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG}
