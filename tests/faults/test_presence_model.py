@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -97,3 +98,8 @@ async def test_everybodys_model_is_the_room_whatever_happens(stack: Stack, rest:
                 await life.agree()
         async with visitors(rest, f"lives-{seed}", urls) as newcomers:
             await life.agree(newcomers)
+            leaving = [person for person in people if person.inside]
+            words = {f"last word {number}": person for number, person in enumerate(leaving)}
+            await asyncio.gather(*(person.close_saying(word) for word, person in words.items()))
+            for newcomer in newcomers:
+                await eventually(partial(newcomer.has_heard, words))

@@ -86,6 +86,11 @@ class Visitor:
     async def close(self) -> None:
         await self._client.disconnect()
 
+    async def close_saying(self, content: str) -> None:
+        """Leaves for good with a last word, whose ack it does not wait for."""
+        await self._client.emit("chat-message", {"content": content})
+        await self._client.disconnect()
+
     async def break_off(self) -> None:
         """Ends the connection without a word, as a lost network does; then it connects again."""
         connection = self._client.eio.ws._response.connection
