@@ -13,6 +13,7 @@ from deploy.local.stack import Stack
 from libs.common import cache
 from libs.common.contracts import auth
 from libs.common.edge.gatekeeper import FAILURES
+from services.gateway.refusals import MOST_HELD
 from tests.support.people import Rest
 from tests.support.whole import one_more_gateway, one_more_replica
 from tests.support.wire import WebSocket, decoded
@@ -62,7 +63,7 @@ async def test_a_house_behind_one_address_logs_in_within_a_minute(door: Rest, ho
 
 async def statuses(door: Rest, accounts: list[str], address: str) -> Counter[int]:
     """What becomes of a challenge for each account, many at once."""
-    free = asyncio.Semaphore(100)  # whoever goes on after a refusal hears of the next a second later
+    free = asyncio.Semaphore(2 * MOST_HELD)  # so that half of them wait for nothing
 
     async def ask(account: str) -> int:
         async with free:

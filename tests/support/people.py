@@ -14,7 +14,7 @@ class Rest:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._session = aiohttp.ClientSession()
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
     async def __aenter__(self) -> "Rest":
         return self
