@@ -187,12 +187,14 @@ class Sockets:
             client.token = await self._gatekeeper.check_again(client.token)
             return await self._entering.enter(client, request)
 
-        return await join() if client.place else await self._lead_in(client, join)
+        return await self._lead_in(client, join, 0.0 if client.place else self._patience)
 
-    async def _lead_in(self, client: Client, join: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
-        """Has a client that is nowhere connect again where it cannot join just now: most join once a connection."""
+    async def _lead_in(
+        self, client: Client, join: Callable[[], Awaitable[dict[str, Any]]], patience: float
+    ) -> dict[str, Any]:
+        """Has a client that is nowhere then connect again where it cannot join now: most join once a connection."""
         try:
-            return await patiently(join, self._patience, lambda kind: kind is UNAVAILABLE)
+            return await patiently(join, patience, lambda kind: kind is UNAVAILABLE)
         except PresenceError as error:
             if error.kind is UNAVAILABLE and client.place is None:  # after the ack
                 asyncio.get_running_loop().call_soon(client.engine.turn_away, error)
@@ -221,7 +223,7 @@ class Sockets:
             client.token = await self._gatekeeper.check_again(client.token)
             return await self._naf.join_room(client, request)
 
-        return await self._lead_in(client, join)
+        return await self._lead_in(client, join, self._patience)
 
     async def _leave_space(self, client: Client, _: Any) -> dict[str, Any]:
         await self._entering.leave(client, "left")
