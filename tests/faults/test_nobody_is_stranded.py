@@ -154,6 +154,18 @@ async def test_networked_aframe_comes_back_until_its_room_can_be_joined(stack: S
     await client.wait_for("connectSuccess")
 
 
+async def test_who_asks_to_join_once_a_connection_comes_back_until_the_space_can_be_joined(
+    stack: Stack, node: Node
+) -> None:
+    client = await node.connect("once", stack.url, WEBSOCKET_ONLY)
+    async with without(stack, "spaces_auth"):
+        refused = await client.emit("join-space", {"spaceType": "event", "spaceId": "in-vain"})
+        assert refused["code"] == "unavailable"
+        assert (await client.wait_for("disconnect"))["reason"] == "transport close"
+        await client.wait_for("connect", count=2)
+    await client.join("event", "in-vain")
+
+
 async def test_everybody_is_back_after_everything_was_restarted(stack: Stack, rest: Rest) -> None:
     """All at once, and in what order they come up is left to chance."""
     async with settled_crowd(stack.url, await guests(rest, 12), ("event", "restarted")) as people:

@@ -33,8 +33,10 @@ _CONTROL = r"\x00-\x1f\x7f-\x9f"
 _CONTROL_BUT_LAYOUT = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # a line's end and a tab lay a text out
 
 _AROUND = rf"[{_BLANK}{_HIDDEN}\t\n\r]*"
-ACCOUNT = rf"{_AROUND}[@\uff20]?([A-Za-z][A-Za-z0-9.-]{{2,15}}){_AROUND}"
-"""A Hive account as people write it; its group is the name, but for capitals."""
+_LETTER = r"A-Za-z\uff21-\uff3a\uff41-\uff5a"  # of full width too, as keyboards of Japan and China write them
+_LATER = rf"{_LETTER}0-9.\uff10-\uff19\uff0e\uff0d-"
+ACCOUNT = rf"{_AROUND}[@\uff20]?([{_LETTER}][{_LATER}]{{2,15}}){_AROUND}"
+"""A Hive account as people write it; its group is the name, but for capitals and width."""
 SEEN = rf"[^{_CONTROL}{_HIDDEN}{_BLANK}]"
 """A character that is seen."""
 DISPLAY_NAME = rf"[{_BLANK}]*{SEEN}[^{_CONTROL}{_HIDDEN}]*"

@@ -6,6 +6,7 @@ strictly: no `"2"` for a number, no NaN, no naive time. Times are RFC 3339 UTC.
 
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime
@@ -184,7 +185,7 @@ _ACCOUNT = re.compile(ACCOUNT)
 def _account(written: str) -> str:
     """Returns the account that somebody means by `Alice` or `@alice `, as phones write it."""
     match = _ACCOUNT.fullmatch(written)
-    return match[1].lower() if match else written
+    return unicodedata.normalize("NFKC", match[1]).lower() if match else written
 
 
 Account = Annotated[str, text(64, 3, ACCOUNT, read=_account, description="`Alice` and `@alice ` are `alice`.")]

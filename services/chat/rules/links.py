@@ -70,6 +70,8 @@ def _is_bare_link(before: list[str], end: str, rest: str) -> bool:
     name = end.lower()
     if name in _BEST_KNOWN:
         return True
+    if rest.startswith("("):  # a call: `logger.info()`
+        return False
     if name in _ALSO_FILES or (end.istitle() and end.isalpha()) or before[-1].isdecimal():
         return False
     if len(before[-1]) == 1 and not end.isascii():  # an item of a list

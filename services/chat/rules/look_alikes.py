@@ -15,8 +15,11 @@ import regex
 
 from services.chat.rules.text_rules import IGNORABLE
 
-# Marks of no script of their own are accents, but for those that make another letter of a kana.
-_ACCENT = regex.compile(r"[\p{Script=Inherited}--[\u3099\u309A]]+", regex.VERSION1)
+# Marks of no script of their own are accents, but for those that make another letter of a kana; and U+0640, which
+# stretches Arabic.
+_ACCENT = regex.compile(r"[[\p{Script=Inherited}\u0640]--[\u3099\u309A]]+", regex.VERSION1)
+_OTHER = r"[\p{Cyrillic}\p{Greek}]"
+_MIXED = regex.compile(rf"\p{{Latin}}{_OTHER}|{_OTHER}\p{{Latin}}")  # letters of two alphabets in one word
 _DIGIT_AS_LETTER = regex.compile(r"(?<=\p{L})[01]|[01](?=\p{L})")  # `c00l`, not `100`
 # Letters that Unicode neither decomposes nor calls confusable: 🅐, 🅰 and ᴀ (there is none of x).
 _CAPITALS = ascii_lowercase.replace("x", "")
@@ -30,9 +33,22 @@ def readings(text: str) -> tuple[str, str]:
 
     `kiII` is `kill` in the first, `ILL` is `ill` in the second.
     """
-    plain = unicodedata.normalize("NFKD", IGNORABLE.sub("", text.translate(_DRAWN)))
-    plain = unicodedata.normalize("NFC", _ACCENT.sub("", plain))
+    plain = _plain(text)
     return _as_seen(plain), _as_seen(plain.casefold())
+
+
+def in_capitals(text: str) -> str:
+    """Returns `text` as it looks in capitals, of which more are alike: the K of Latin and Cyrillic, say."""
+    return _as_seen(_plain(text).upper())
+
+
+def mixes_alphabets(text: str) -> bool:
+    return bool(_MIXED.search(_plain(text)))
+
+
+def _plain(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", IGNORABLE.sub("", text.translate(_DRAWN)))
+    return unicodedata.normalize("NFC", _ACCENT.sub("", plain))
 
 
 def _as_seen(text: str) -> str:

@@ -104,11 +104,7 @@ const connect = (admission, guest, space) => {
   const here = socket;
   const join = () => here.emit('join-space', {
     spaceType: space.space_type, spaceId: space.space_id, position: { x: me.x, y: 1.6, z: me.z },
-  }, (ack) => {
-    if (ack.ok) return;
-    say(ack.error);
-    if (ack.code === 'unavailable') setTimeout(() => { if (here === socket && here.connected) join(); }, 2000); // a part is away
-  });
+  }, (ack) => ack.ok || say(ack.error));
   socket.on('space-joined', (snapshot) => show(snapshot, guest));
   socket.on('connect', join);
   socket.on('connect_error', (error) => say(`Not connected: ${error.message}`));

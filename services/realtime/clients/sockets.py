@@ -4,6 +4,7 @@ Every event is acked with `{ok: true, ...}` or `{ok: false, error, code}`; a fai
 `chat-error`. A socket's commands are carried out in the order in which it sent them; its poses pass them.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -181,8 +182,23 @@ class Sockets:
             check_avatar(request.avatar_data)
         if request.token is not None:
             await self._take_token(client, request.token)
-        client.token = await self._gatekeeper.check_again(client.token)
-        return await self._entering.enter(client, request)
+
+        async def join() -> dict[str, Any]:
+            client.token = await self._gatekeeper.check_again(client.token)
+            return await self._entering.enter(client, request)
+
+        return await self._lead_in(client, join, 0.0 if client.place else self._patience)
+
+    async def _lead_in(
+        self, client: Client, join: Callable[[], Awaitable[dict[str, Any]]], patience: float
+    ) -> dict[str, Any]:
+        """Has a client that is nowhere then connect again where it cannot join now: most join once a connection."""
+        try:
+            return await patiently(join, patience, lambda kind: kind is UNAVAILABLE)
+        except PresenceError as error:
+            if error.kind is UNAVAILABLE and client.place is None:  # after the ack
+                asyncio.get_running_loop().call_soon(client.engine.turn_away, error)
+            raise
 
     async def _take_token(self, client: Client, encoded: str) -> None:
         """Takes a new token; another identity leaves at once where the old one was let in, and is shown, as itself."""
@@ -200,7 +216,6 @@ class Sockets:
         client.budgets = [client.budgets[0], *(quota.budgets for quota in quotas)]
 
     async def _join_room(self, client: Client, data: Any) -> dict[str, Any]:
-        """Has networked-aframe connect again where the room cannot be joined just now: it reads no ack."""
         client.spend_join()
         request = _convert((data,), NafRoom)
 
@@ -208,12 +223,7 @@ class Sockets:
             client.token = await self._gatekeeper.check_again(client.token)
             return await self._naf.join_room(client, request)
 
-        try:
-            return await patiently(join, self._patience, lambda kind: kind is UNAVAILABLE)
-        except PresenceError as error:
-            if error.kind is UNAVAILABLE:
-                client.engine.turn_away(error)
-            raise
+        return await self._lead_in(client, join, self._patience)
 
     async def _leave_space(self, client: Client, _: Any) -> dict[str, Any]:
         await self._entering.leave(client, "left")

@@ -120,7 +120,18 @@ async def test_an_account_that_hive_does_not_know_cannot_log_in(world: World) ->
     assert await try_login(world, "mallory", text, sign(text, private_key("mallory"))) == "unauthorized"
 
 
-@pytest.mark.parametrize("written", ["Alice", "@alice ", " ALICE", "\uff20alice", "\u200b@Alice\u00a0", "alice\n"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "Alice",
+        "@alice ",
+        " ALICE",
+        "\uff20alice",
+        "\u200b@Alice\u00a0",
+        "alice\n",
+        "\uff20\uff21\uff4c\uff49\uff43\uff45",
+    ],
+)
 async def test_an_account_logs_in_however_its_name_is_written(world: World, written: str) -> None:
     made = await world.challenge(written)
     assert "as @alice." in made.challenge

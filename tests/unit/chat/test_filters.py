@@ -58,7 +58,7 @@ NO_LINKS = [
     "ok.so what", "nice.it is", "done.Now", "Ok.Cool", "at 5.pm", "1.de 2.fr", "@hive.fund", "thanks @steem.dao!",
     "hi...you", "v2.0.rc1", "photo.jpg", "scene.glb", "и т.д.", "г.Москва", "2.みんな", "A.公司",
     "GmbH & Co.KG", "://", "www",
-    "http:", "@bob.com hello",
+    "http:", "@bob.com hello", "logger.info('x')", "foo.bar()",
 ]  # fmt: skip
 
 
@@ -86,12 +86,15 @@ BLOCKED = [
     ("ควาย", "ไอ้ควายเอ๊ย"), ("дурак", "ну ДУРАК же"), ("дурак", "дypaк"), ("дурак", "д у р а к"),
     ("🖕", "here: 🖕🏽"), ("AV女优", "看av女优吗"), ("l33t", "l33t"), ("ass", "you @ss? no: ass"),
     ("bad", "\U0001ccd7\U0001ccd6\U0001ccd9"),
-    ("straße", "STRASSE"),
+    ("straße", "STRASSE"), ("حمار", "حـمـار"), ("spam", "你好spam"), ("spam", "spam你好"), ("spam", "이거spam은"),
+    ("spam", "spamです"), ("дурак", "дураk"), ("дурак", "ну и ДУРАK"), ("spam", "spaм"), ("buy now", "вuy now"),
+    ("idiot", "ldiot"), ("idiot", "1diot"),
 ]  # fmt: skip
 NOT_BLOCKED = [
     ("spam", "spamalot"), ("spam", "antispam"), ("hell", "he'll"), ("hell", "hello"), ("bum", "burn"), ("lol", "101"),
     ("ill", "111"), ("buy now", "buy it now"), ("buy now", "now buy"), ("bad", "a b d"), ("ab", "a b"),
     ("its", "it's"), ("日本", "毎日。本が"), ("はか", "ばか"), ("ばか", "はか"), ("바보", "바다를 보다"),
+    ("hot", "до, ре, нот, тон"), ("нот", "it is hot"), ("fail", "they fall"), ("spam", "你好spamalot"),
     ("mad", "I'm a d.j."), ("", "anything"), ("!!!", "anything"), ("कल", "काल"),
 ]  # fmt: skip
 
