@@ -61,8 +61,8 @@ async def test_clients_wait_for_a_replica_that_nobody_gave_the_keys_to(
 ) -> None:
     """They are turned away, never refused, and come again until the replica knows who they are."""
     tokens = await guests(rest, 3)
-    port = stack.http_port("r1")
-    async with crowd(f"http://127.0.0.1:{port}", tokens, ("event", "keyless"), {"transports": transports}) as people:
+    url, space = f"http://127.0.0.1:{stack.http_port('r1')}", f"keyless-{'-'.join(transports)}"
+    async with crowd(url, tokens, ("event", space), {"transports": transports}) as people:
         await eventually(people.are_right)
         before = await people.picture()
         await stack.kill("spaces_auth")
