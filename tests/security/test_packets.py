@@ -6,10 +6,12 @@ import contextlib
 import aiohttp
 import pytest
 
+from services.realtime.rooms.client import MOST_SIGNALS
 from services.realtime.transport.flood_gate import MOST_PACKETS
 from tests.support.whole import Replica
-from tests.support.wire import PATH, Polling, WebSocket
+from tests.support.wire import PATH, Polling, WebSocket, decoded
 
+REMOVED = 20
 LONGEST = 60.0  # seconds a busy machine may take for what takes five
 JOIN = '42["join-space",{"spaceType":"global","spaceId":"lobby"}]'
 
@@ -93,3 +95,22 @@ async def test_a_hasty_client_below_the_bound_stays_and_loses_nothing(stranger: 
     for _ in range(2 * MOST_PACKETS):
         await stranger.send("3")
     assert (await stranger.ask('428["time"]', "438"))["ok"]
+
+
+async def test_a_removal_of_networked_aframe_is_taken_from_who_has_used_up_its_signals(
+    stranger: WebSocket, bystander: WebSocket
+) -> None:
+    """Nobody says it again: those who miss it would see the entity for ever."""
+    joining = '421["join-space",{"spaceType":"event","spaceId":"removals"}]'
+    for client in (bystander, stranger):
+        assert (await client.ask(joining, "431"))["ok"]
+    await stranger.send(*['42["broadcast",{"type":"um","data":{"d":[]}}]'] * (MOST_SIGNALS + 20))
+    for number in range(REMOVED):
+        await stranger.send(f'42["broadcast",{{"type":"r","data":{{"networkId":"e{number}"}}}}]')
+    heard: list[str] = []
+    while len(heard) < REMOVED:
+        packet = await bystander.next()
+        assert isinstance(packet, str)
+        if packet.startswith('42["broadcast"') and '"type":"r"' in packet:
+            heard.append(decoded(packet, "42")[1]["data"]["networkId"])
+    assert heard == [f"e{number}" for number in range(REMOVED)]

@@ -19,6 +19,7 @@ from libs.common.contracts.presence import (
     AframeUpdate,
     AuthRefresh,
     EntityEvent,
+    NafPacket,
     Nothing,
     further_fields,
 )
@@ -26,6 +27,7 @@ from libs.common.edge.gatekeeper import Gatekeeper
 from libs.common.errors import FORBIDDEN, INVALID_INPUT, MUTED, PresenceError
 from services.realtime.cluster.presence import Presence
 from services.realtime.naf.adapter import NafAdapter
+from services.realtime.naf.removals import REMOVAL
 from services.realtime.poses.ticker import PoseTicker
 from services.realtime.rooms.broadcast import Broadcast
 from services.realtime.rooms.client import Client, Place
@@ -37,13 +39,23 @@ from services.realtime.transport.packets import EventPacket
 
 type Handler = Callable[[Client, Any], Awaitable[dict[str, Any]]]
 
-
+MAX_REMOVAL_BYTES = 512  # of a removal that is taken beyond the budgets
 POSE_BYTES = 1024  # of a pose, that cost its account and address nothing: moving about is what everybody does
 
 
 def free_of_charge(event: str) -> int:
     """Returns how many bytes of a signal an account's and an address' sockets may relay beside their budget."""
     return POSE_BYTES if event == "aframe-update" else 0
+
+
+def is_removal(event: str, payload: bytes) -> bool:
+    """Returns whether a signal is networked-aframe's removal of an entity, which nobody says again if it is lost."""
+    if event not in ("send", "broadcast") or len(payload) > MAX_REMOVAL_BYTES:
+        return False
+    try:
+        return msgspec.json.decode(payload, type=NafPacket).type == REMOVAL
+    except msgspec.MsgspecError:
+        return False
 
 
 def check_avatar(avatar_data: Any) -> None:

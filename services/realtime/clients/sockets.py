@@ -27,7 +27,7 @@ from libs.common.tokens import Token
 from services.realtime.clients.hot_signals import HotSignals
 from services.realtime.clients.patience import patiently
 from services.realtime.clients.quotas import Quota, Quotas
-from services.realtime.clients.signals import Handler, Signals, check_avatar, free_of_charge
+from services.realtime.clients.signals import Handler, Signals, check_avatar, free_of_charge, is_removal
 from services.realtime.membership.entering import Entering
 from services.realtime.naf.adapter import NafAdapter
 from services.realtime.rooms.broadcast import Broadcast
@@ -140,10 +140,9 @@ class Sockets:
             return _failed(PresenceError(FORBIDDEN))
         try:
             payload = _encode(arguments)
-            if client.exceeds_signals():
-                raise PresenceError(RATE_LIMITED, f"At most {MOST_SIGNALS} signals a second.")
-            if client.exceeds_relayed(len(payload), free_of_charge(event)):
-                raise PresenceError(RATE_LIMITED, "Too many bytes for the others; send less of it.")
+            too_much = _spend(client, event, payload)
+            if too_much and not (is_removal(event, payload) and client.may_remove()):
+                raise PresenceError(RATE_LIMITED, too_much)
             answer = {"ok": True, **await handler(client, _decode(payload, form))}
             client.insistence.taken()
             return answer
@@ -240,6 +239,15 @@ class Sockets:
 
         call = ClientCall(operation, client.token, client.address, new_id())
         return dump(await self._commands.carry_out(call, read_request))
+
+
+def _spend(client: Client, event: str, payload: bytes) -> str:
+    """Counts a signal and its bytes. Returns what was too much, in words; empty where nothing was."""
+    if client.exceeds_signals():
+        return f"At most {MOST_SIGNALS} signals a second."
+    if client.exceeds_relayed(len(payload), free_of_charge(event)):
+        return "Too many bytes for the others; send less of it."
+    return ""
 
 
 async def _in_turn(client: Client, command: Command, arguments: tuple[Any, ...]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 
 from libs.common.addresses import limited
 from libs.common.bus.base import Caller
@@ -13,7 +14,7 @@ from libs.common.errors import FORBIDDEN, RATE_LIMITED, PresenceError
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Token
-from services.realtime.rooms.budgets import Budgets, Insistence
+from services.realtime.rooms.budgets import Budget, Budgets, Insistence
 from services.realtime.rooms.unread import Unread
 from services.realtime.transport.engine import DirectSocket
 from services.realtime.transport.packets import EventPacket
@@ -22,6 +23,7 @@ MAX_HELD = 1024  # packets of others that wait for a client that is entering, be
 MAX_WAITING = 64  # commands of one socket that may wait for their turn
 MOST_SIGNALS = 100  # a second, of one socket
 POSES_SHARE = 0.5  # of the signals may be poses: the latest counts, so of a headset's 90 a second some are left out
+MOST_REMOVALS = 100  # a second, of one socket's networked-aframe entities, beyond its other budgets
 MOST_JOINS = 5  # a second: everybody in the space is told of each, and it is kept
 BLAME_SECONDS = 2.0  # without relaying, for who makes others leave too much unread
 MAX_BACKLOG = 1024 * 1024  # bytes an account's socket may leave unread
@@ -111,6 +113,7 @@ class Client:
     waiting: int = 0  # commands
     snapshot_bytes: int = 0  # of the last snapshot, until a broadcast found that all was taken
     insistence: Insistence = field(default_factory=Insistence)
+    removals: Budget = field(default_factory=partial(Budget, MOST_REMOVALS))
     unread: Unread = field(default_factory=Unread)
     home: str = field(init=False)  # the address as limits count it
 
@@ -161,6 +164,10 @@ class Client:
     def exceeds_signals(self, cost: int = 1) -> bool:
         """Spends so many signals and returns whether that was too much."""
         return any(budgets.signals.exceeded(cost) for budgets in self.budgets)
+
+    def may_remove(self) -> bool:
+        """Spends one of the removals that it may say though its budgets are used up."""
+        return not self.removals.exceeded()
 
     def exceeds_poses(self) -> bool:
         """Spends a signal for a pose, and returns whether that was too much beside what cannot be left out."""
