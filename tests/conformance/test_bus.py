@@ -10,7 +10,7 @@ from typing import Any
 import aio_pika
 import pytest
 
-from libs.common.bus import codec
+from libs.common.bus import codec, memory, rabbit
 from libs.common.bus.base import Bus, BusUnavailable, Caller, Reject
 from libs.common.bus.codec import WIRE_VERSION, encode_events
 from libs.common.bus.event_messages import WIRE
@@ -383,6 +383,29 @@ async def test_a_call_goes_on_to_a_process_that_knows_its_operation(make_bus: Ma
         words = [f"new {n}" for n in range(6)]
         assert [(await client.call(new_echo, Echo(word), ALICE)).text for word in words] == words
     assert sorted(asked) == words, "each is carried out once"
+
+
+async def test_a_call_of_a_newer_wire_version_is_unavailable_and_not_carried_out(
+    make_bus: MakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, client = make_bus("chat"), make_bus("gateway")
+    asked: list[str] = []
+
+    async def handler(_: Caller, request: Echo) -> Echo:
+        asked.append(request.text)
+        return request
+
+    server.serve(echo, handler)
+    newer = codec.encode_call(echo, Echo("newer"), ALICE).replace(b'"wire":1', b'"wire":2')
+    async with running(server, client):
+        with monkeypatch.context() as patched:
+            for bus in (rabbit, memory):
+                patched.setattr(bus, "encode_call", lambda *_: newer)
+            with pytest.raises(PresenceError) as raised:
+                await client.call(echo, Echo("newer"), ALICE, timeout=1)
+        assert raised.value.kind is UNAVAILABLE
+        await client.call(echo, Echo("as old as the server"), ALICE)
+    assert asked == ["as old as the server"]
 
 
 async def test_an_operation_that_no_process_knows_is_unavailable(make_bus: MakeBus) -> None:

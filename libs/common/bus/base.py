@@ -12,8 +12,8 @@
   failure is tried again, with backoff, for as long as it lasts; any other is tried a few times and
   then dead-lettered. Events that came together and fail are tried again one by one, so that none
   pays for another.
-* Events whose shape this version does not know are kept, and given out again every `LATER_SECONDS`: to a process
-  that can read them, or to nobody for `KEPT_SECONDS`; then they are dead. `again.py` brings the dead back.
+* Events whose shape this version does not know are kept, and given out again every `topology.LATER_SECONDS`, until a
+  process can read them or `topology.KEPT_SECONDS` are over; then they are dead. `again.py` brings the dead back.
 
 `rabbit.py` and `memory.py` implement this; `tests/conformance` holds both to it.
 """

@@ -46,20 +46,10 @@ def environment(monkeypatch: pytest.MonkeyPatch, amqp_url: str, database_url: st
 
 
 @asynccontextmanager
-async def consuming(amqp_url: str, consumer: Consumer) -> AsyncIterator[RabbitBus]:
-    bus = RabbitBus(as_service(amqp_url, GROUP), "replay test", later_seconds=0.1)
-    bus.subscribe(GROUP, consumer)
-    await bus.start()
-    await eventually(lambda: bus.ready)
-    try:
-        yield bus
-    finally:
-        await bus.stop()
-
-
-@asynccontextmanager
-async def publishing(amqp_url: str) -> AsyncIterator[RabbitBus]:
-    bus = RabbitBus(as_service(amqp_url, "chat"), "replay test")
+async def connected(amqp_url: str, service: str, consumer: Consumer | None = None) -> AsyncIterator[RabbitBus]:
+    bus = RabbitBus(as_service(amqp_url, service), "replay test", later_seconds=0.1)
+    if consumer:
+        bus.subscribe(service, consumer)
     await bus.start()
     await eventually(lambda: bus.ready)
     try:
@@ -86,7 +76,7 @@ def event(seq: int) -> LoggedEvent:
 
 async def test_the_dead_are_given_to_a_service_that_was_mended(amqp_url: str, environment: None) -> None:
     consumer, events = Consumer(), [event(seq) for seq in range(1, 6)]
-    async with consuming(amqp_url, consumer), publishing(amqp_url) as publisher:
+    async with connected(amqp_url, GROUP, consumer), connected(amqp_url, "chat") as publisher:
         for one in events:
             await publisher.publish(one)
         await eventually(lambda: is_dead(amqp_url, 5))
@@ -97,7 +87,7 @@ async def test_the_dead_are_given_to_a_service_that_was_mended(amqp_url: str, en
 
 
 async def test_the_dead_that_die_again_are_moved_once(amqp_url: str, environment: None) -> None:
-    async with consuming(amqp_url, Consumer()), publishing(amqp_url) as publisher:
+    async with connected(amqp_url, GROUP, Consumer()), connected(amqp_url, "chat") as publisher:
         await publisher.publish(event(1))
         await eventually(lambda: is_dead(amqp_url, 1))
         assert await run(["dead"]) == "1 messages given to webhook_dispatcher again."
@@ -108,7 +98,7 @@ async def test_what_nobody_could_read_is_dead_in_the_end_and_can_be_given_again(
     amqp_url: str, environment: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     consumer = Consumer()
-    async with consuming(amqp_url, consumer), publishing(amqp_url) as publisher:
+    async with connected(amqp_url, GROUP, consumer), connected(amqp_url, "chat") as publisher:
         assert publisher._link
         unreadable = aio_pika.Message(b"of another version", user_id="chat", message_id="later")
         await publisher._link.events.publish(unreadable, "test.happened")
@@ -134,13 +124,13 @@ async def is_kept_anew(amqp_url: str) -> bool:
 async def test_a_part_of_the_log_is_given_to_one_service(amqp_url: str, database_url: str, environment: None) -> None:
     consumer, database = Consumer(), Database(database_url, "chat")
     consumer.is_mended = True
-    async with publishing(amqp_url) as bus:
+    async with connected(amqp_url, "chat") as bus:
         log = EventLog(database, bus)  # not started: it publishes nothing
         for number in range(8):
             async with log.transaction() as tx:
                 await tx.append(fell, PARTY, caller(), partial(Fell, number))
     await database.stop()
-    async with consuming(amqp_url, consumer):
+    async with connected(amqp_url, GROUP, consumer):
         assert (
             await run(["log", "event:party", "3", "6"]) == "4 events of event:party given to webhook_dispatcher again."
         )
