@@ -7,12 +7,12 @@ from libs.common.contracts import content
 from libs.common.db.engine import Database
 from libs.common.hive import HiveClient
 from libs.common.service import Service
-from services.sync_worker.cycle import Cycle, Outcome, Trigger
 from services.sync_worker.handlers import SyncHandlers
-from services.sync_worker.primary_repository import Source
-from services.sync_worker.schedule import Schedule
+from services.sync_worker.primary.reading import Source
+from services.sync_worker.replication.cycle import Cycle, Outcome, Trigger
+from services.sync_worker.replication.schedule import Schedule
 from services.sync_worker.settings import Settings
-from services.sync_worker.titles import Titles
+from services.sync_worker.titles.titles import Titles
 
 LEAST_CONNECTIONS = 5  # a cycle and the titles hold one each for their lock while they work with another
 

@@ -4,9 +4,9 @@ from libs.common.bus.base import Caller
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.content import SyncRequest, SyncStatus
 from libs.common.db.engine import Database
-from services.sync_worker.cycle import ALL_TABLES
-from services.sync_worker.schedule import Schedule
-from services.sync_worker.status import read_status
+from services.sync_worker.replication.cycle import ALL_TABLES
+from services.sync_worker.replication.schedule import Schedule
+from services.sync_worker.replication.status import read_status
 
 
 class SyncHandlers:

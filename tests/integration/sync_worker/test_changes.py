@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from libs.common.cache import RedisClient
-from services.sync_worker.cycle import Outcome, Trigger
+from services.sync_worker.replication.cycle import Outcome, Trigger
 from tests.integration.sync_worker.world import DEAD, DOCUMENTS_BY_ID, POSTS, World
 
 

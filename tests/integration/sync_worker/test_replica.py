@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from services.sync_worker.cycle import Outcome
+from services.sync_worker.replication.cycle import Outcome
 from tests.integration.sync_worker.world import DOCUMENTS_BY_ID, DOCUMENTS_BY_NAME, POSTS, World
 
 POST_COLUMNS = (

@@ -8,8 +8,8 @@ import pytest
 
 from libs.common.errors import PresenceError
 from libs.common.hive import HiveClient
-from services.sync_worker import repository
-from services.sync_worker.titles import ASK_AGAIN, Titles
+from services.sync_worker.locks import TITLES_LOCK, lock
+from services.sync_worker.titles.titles import ASK_AGAIN, Titles
 from tests.integration.sync_worker.world import DEAD, World
 
 WITHOUT = "SELECT count(*) FROM posts WHERE title IS NULL"
@@ -105,6 +105,6 @@ async def test_only_one_worker_asks_hive(world: World, hive_url: str) -> None:
 
     async with (
         titles_from(world, hive_url) as titles,
-        repository.lock(world.database, repository.TITLES_LOCK, wait=False),
+        lock(world.database, TITLES_LOCK, wait=False),
     ):
         assert await titles.fill() == 0

@@ -11,8 +11,8 @@ from libs.common import cache
 from libs.common.cache import RedisClient
 from libs.common.db.engine import Database
 from libs.common.spaces import SpaceKey
-from services.sync_worker.cycle import Cycle, Outcome, Trigger
-from services.sync_worker.primary_repository import Primary, Source
+from services.sync_worker.primary.reading import Primary, Source
+from services.sync_worker.replication.cycle import Cycle, Outcome, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-from services.sync_worker.cycle import ALL_TABLES, Cycle, Outcome, Trigger
-from services.sync_worker.schedule import FIRST_RETRY, Schedule
+from services.sync_worker.replication.cycle import ALL_TABLES, Cycle, Outcome, Trigger
+from services.sync_worker.replication.schedule import FIRST_RETRY, Schedule
 
 
 class Recorder:

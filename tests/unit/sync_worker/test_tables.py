@@ -5,17 +5,12 @@ from typing import Any
 
 import pytest
 
-from services.sync_worker import values
-from services.sync_worker.tables import (
-    DOCUMENTS,
-    PERMISSIONS,
-    POSTS,
-    PRESENCE_PERMISSIONS,
-    MissingTable,
-    Table,
-    digest,
-)
-from services.sync_worker.values import BadRow
+from services.sync_worker.tables import values
+from services.sync_worker.tables.documents import DOCUMENTS, PERMISSIONS
+from services.sync_worker.tables.posts import POSTS
+from services.sync_worker.tables.presence_permissions import PRESENCE_PERMISSIONS
+from services.sync_worker.tables.table import MissingTable, Table, digest
+from services.sync_worker.tables.values import BadRow
 
 POST = {"author": "alice", "permlink": "my-post", "type": "360"}
 BY_NAME = {"owner": "bob", "permlink": "draft", "account": "alice"}

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.sync_worker.tables import LONGEST_TITLE
-from services.sync_worker.titles import LONGEST_DESCRIPTION, Texts, read_post
+from services.sync_worker.tables.documents import LONGEST_TITLE
+from services.sync_worker.titles.titles import LONGEST_DESCRIPTION, Texts, read_post
 
 POST: dict[str, Any] = {
     "title": " A title ",

@@ -17,10 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.clock import now
 from libs.common.db.engine import Database
-from services.sync_worker import repository, revocations
-from services.sync_worker.primary_repository import Group, Primary
-from services.sync_worker.tables import Key, Record, Shape, Table, digest
-from services.sync_worker.values import BadRow
+from services.sync_worker.primary.reading import Group, Primary
+from services.sync_worker.replication import repository, revocations
+from services.sync_worker.tables.table import Key, Record, Shape, Table, digest
+from services.sync_worker.tables.values import BadRow
 
 _log = structlog.get_logger(__name__)
 NAMED_BAD_ROWS = 5  # of a page, in the log

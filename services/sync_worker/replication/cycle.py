@@ -11,12 +11,14 @@ from redis.asyncio import Redis
 from libs.common.db.engine import Database
 from libs.common.errors import PresenceError
 from libs.common.metrics import SYNC_RUNS, SYNC_SKIPPED
-from services.sync_worker import repository, revocations
-from services.sync_worker.primary_repository import Primary, PrimaryAway, Source
-from services.sync_worker.reconciliation import TooManyDeletes, reconcile
-from services.sync_worker.replication import Pass
-from services.sync_worker.status import is_fresh, publish_status, read_status, unknown_status
-from services.sync_worker.tables import TABLES, MissingTable, Table
+from services.sync_worker.locks import CYCLE_LOCK, lock
+from services.sync_worker.primary.reading import Primary, PrimaryAway, Source
+from services.sync_worker.replication import repository, revocations
+from services.sync_worker.replication.reconciliation import TooManyDeletes, reconcile
+from services.sync_worker.replication.status import is_fresh, publish_status, read_status, unknown_status
+from services.sync_worker.replication.table_pass import Pass
+from services.sync_worker.tables.replicated import TABLES
+from services.sync_worker.tables.table import MissingTable, Table
 
 _log = structlog.get_logger(__name__)
 ALL_TABLES = frozenset(table.name for table in TABLES)
@@ -58,7 +60,7 @@ class Cycle:
 
     async def _run_alone(self, trigger: Trigger, tables: Collection[str]) -> Outcome:
         wait = trigger is Trigger.DEMAND
-        async with repository.lock(self.database, repository.CYCLE_LOCK, wait=wait) as ours:
+        async with lock(self.database, CYCLE_LOCK, wait=wait) as ours:
             if not ours or (trigger is Trigger.CLOCK and await is_fresh(self.database, self.interval / 2)):
                 return Outcome.LEFT_TO_OTHER
             failed = not await self._settle()  # what a killed worker may have left

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from libs.common.tasks.background import Background
-from services.sync_worker.cycle import ALL_TABLES, Cycle, Outcome, Trigger
+from services.sync_worker.replication.cycle import ALL_TABLES, Cycle, Outcome, Trigger
 
 _log = structlog.get_logger(__name__)
 FIRST_RETRY = 2.0  # seconds after a failed cycle; doubled by each further failure, up to the interval

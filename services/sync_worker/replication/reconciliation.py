@@ -8,10 +8,10 @@ an unchanged row costs no write, and a row that came back in the meantime is not
 from collections.abc import Sequence
 
 from libs.common.db.engine import Database
-from services.sync_worker import repository, revocations
-from services.sync_worker.primary_repository import Primary
-from services.sync_worker.replication import Pass, understand
-from services.sync_worker.tables import Key
+from services.sync_worker.primary.reading import Primary
+from services.sync_worker.replication import repository, revocations
+from services.sync_worker.replication.table_pass import Pass, understand
+from services.sync_worker.tables.table import Key
 
 A_FEW = 10  # rows; so many may always go, whatever share of a small table they are
 

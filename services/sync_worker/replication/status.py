@@ -9,12 +9,11 @@ from redis.asyncio import Redis
 
 from libs.common import cache
 from libs.common.clock import now
-from libs.common.contracts.content import SyncStatus, TableStatus
+from libs.common.contracts.content import TABLES, SyncStatus, TableStatus
 from libs.common.contracts.schema import dump
 from libs.common.db.engine import Database
 from libs.common.metrics import SYNC_LAG
-from services.sync_worker import repository
-from services.sync_worker.tables import TABLES
+from services.sync_worker.replication import repository
 
 INTERVALS = 3  # a table whose last complete run began longer ago than this is behind
 
@@ -33,7 +32,7 @@ async def _read(database: Database, longest_lag: float) -> SyncStatus:
     async with database.read() as connection:
         states = await repository.states(connection)
     moment = now()
-    tables = [_table(table.name, states.get(table.name, {}), moment) for table in TABLES]
+    tables = [_table(table, states.get(table, {}), moment) for table in TABLES]
     return SyncStatus(all(_is_current(table, longest_lag) for table in tables), tables)
 
 
@@ -49,7 +48,7 @@ def _is_current(table: TableStatus, longest_lag: float) -> bool:
 
 def unknown_status(error: str) -> SyncStatus:
     """Returns the status to publish while our own database is away."""
-    return SyncStatus(False, [TableStatus(table.name, 0, None, None, error) for table in TABLES])
+    return SyncStatus(False, [TableStatus(table, 0, None, None, error) for table in TABLES])
 
 
 async def publish_status(redis: Redis, status: SyncStatus) -> None:

@@ -14,9 +14,11 @@ from libs.common.db.engine import Database
 from libs.common.errors import PresenceError
 from libs.common.hive import HiveClient, HiveError
 from libs.common.tasks.background import Background
-from services.sync_worker import repository
-from services.sync_worker.tables import LONGEST_TITLE, Key
-from services.sync_worker.values import moment
+from services.sync_worker.locks import TITLES_LOCK, lock
+from services.sync_worker.tables.documents import LONGEST_TITLE
+from services.sync_worker.tables.table import Key
+from services.sync_worker.tables.values import moment
+from services.sync_worker.titles import repository
 
 _log = structlog.get_logger(__name__)
 AT_ONCE = 8  # questions to Hive
@@ -74,7 +76,7 @@ class Titles:
 
     async def fill(self) -> int:
         """Fetches missing texts, newest posts first; returns how many it filled in. Raises `unavailable`."""
-        async with repository.lock(self._database, repository.TITLES_LOCK, wait=False) as ours:
+        async with lock(self._database, TITLES_LOCK, wait=False) as ours:
             return await self._fill() if ours else 0
 
     async def _fill(self) -> int:

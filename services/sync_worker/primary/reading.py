@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import asyncpg
 import msgspec
 
-from services.sync_worker.tables import Key, Shape
-from services.sync_worker.values import Raw
+from services.sync_worker.tables.table import Key, Shape
+from services.sync_worker.tables.values import Raw
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy

@@ -1,42 +1,18 @@
 """All SQL of sync_worker on the replica."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import String, cast, delete, func, literal_column, select, text, tuple_, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db.engine import Database
-from libs.common.db.models.content import Post, SyncState
-from services.sync_worker.tables import Key, Record, Table
+from libs.common.db.models.content import SyncState
+from services.sync_worker.tables.table import Key, Record, Table
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-CYCLE_LOCK = 0x53594E43  # "SYNC": whoever holds it runs the cycle
-TITLES_LOCK = 0x5449544C  # "TITL": whoever holds it asks Hive
-LOCK_WAIT_SECONDS = 60
 LONGEST_ERROR = 500  # characters
 OWED_EPOCHS = "access_epochs"  # a row of sync_state that is no table: spaces whose epoch is still to be raised
-
-
-@asynccontextmanager
-async def lock(database: Database, number: int, *, wait: bool) -> "AsyncIterator[bool]":
-    """Holds an advisory lock for the block; yields False if another worker holds it and we do not `wait`.
-
-    It belongs to a transaction, so it goes with the connection when the process dies. A wait that
-    lasts longer than LOCK_WAIT_SECONDS raises `unavailable`.
-    """
-    async with database.transaction() as connection:
-        if wait:
-            await connection.execute(text(f"SET LOCAL statement_timeout = '{LOCK_WAIT_SECONDS}s'"))
-            await connection.execute(select(func.pg_advisory_xact_lock(number)))
-            yield True
-        else:
-            yield (await connection.execute(select(func.pg_try_advisory_xact_lock(number)))).scalar_one()
 
 
 async def known(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> dict[Key, Mapping[str, Any]]:
@@ -138,33 +114,3 @@ async def settle_epochs(connection: AsyncConnection) -> None:
     await connection.execute(
         update(SyncState).where(SyncState.table_name == OWED_EPOCHS).values(watermark={"spaces": []})
     )
-
-
-async def posts_without_title(connection: AsyncConnection, limit: int, excluding: Sequence[Key]) -> list[Key]:
-    """Returns the newest posts without a title, except `excluding`."""
-    authors, permlinks = ([key[place] for key in excluding] for place in (0, 1))
-    pairs = func.unnest(_texts(authors), _texts(permlinks)).table_valued("author", "permlink").render_derived()
-    statement = (
-        select(Post.author, Post.permlink)
-        .where(
-            Post.title.is_(None),
-            ~select(literal_column("1"))
-            .select_from(pairs)
-            .where(pairs.c.author == Post.author, pairs.c.permlink == Post.permlink)
-            .exists(),
-        )
-        .order_by(Post.block.desc().nulls_last(), Post.author, Post.permlink)
-        .limit(limit)
-    )
-    return [(row.author, row.permlink) for row in await connection.execute(statement)]
-
-
-def _texts(values: Sequence[str]) -> Any:
-    return cast(list(values), ARRAY(String))
-
-
-async def save_title(
-    connection: AsyncConnection, key: Key, title: str, description: str, created: datetime | None
-) -> None:
-    statement = update(Post).where(Post.author == key[0], Post.permlink == key[1])
-    await connection.execute(statement.values(title=title, description=description, created_at=created))

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common import cache
 from libs.common.db.engine import Database
 from libs.common.spaces import SpaceKey
-from services.sync_worker import repository
-from services.sync_worker.tables import Table
+from services.sync_worker.replication import repository
+from services.sync_worker.tables.table import Table
 
 _log = structlog.get_logger(__name__)
 

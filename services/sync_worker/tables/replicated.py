@@ -1,0 +1,8 @@
+"""The replicated tables, in the order of a cycle."""
+
+from services.sync_worker.tables.documents import DOCUMENTS, PERMISSIONS
+from services.sync_worker.tables.posts import POSTS
+from services.sync_worker.tables.presence_permissions import PRESENCE_PERMISSIONS
+
+TABLES = (PERMISSIONS, PRESENCE_PERMISSIONS, DOCUMENTS, POSTS)
+"""Who may enter before what is to be entered: a revocation waits for no scan of a million posts."""

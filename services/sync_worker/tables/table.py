@@ -1,0 +1,108 @@
+"""A replicated table: the shapes of its rows at the primary, and how a row becomes our record.
+
+The primary's deployments differ. Documents and permissions come named by id or by owner and permlink,
+perhaps both in one table; columns are missing here and there. A `Shape` says how rows of one kind are
+named and read; a pass walks through every shape that the primary's columns allow.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from libs.common.db.models.base import Base
+from libs.common.errors import PresenceError
+from libs.common.spaces import SpaceKey
+from services.sync_worker.tables.values import BadRow, Raw
+
+type Key = tuple[str, ...]
+type Record = dict[str, Any]  # the replica's columns, as they shall be
+
+
+LONGEST_WORD = 200  # characters
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One way in which a table's rows are named at the primary.
+
+    `key` names the columns that identify a row; rows where one is null are not of this shape, nor are
+    rows where all of `unless` are set. `read` gives the replica's record, or None for a row that grants
+    nothing; it raises `BadRow`. `locate` turns a replica's key into `key`'s values, or None if the
+    replica's row did not come from this shape.
+    """
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+    read: Callable[[Raw], Record | None]
+    locate: Callable[[Key], Key | None]
+    unless: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A replicated table. `key` are the replica's key columns, `watched` those that decide about access.
+
+    `openness` orders rows by how much they let people do; None stands for no row.
+    `space_of` names the space that a row is about, by its key.
+    """
+
+    name: str
+    model: type[Base]
+    key: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+    watched: tuple[str, ...]
+    openness: Callable[[Mapping[str, Any]], int]
+    space_of: Callable[[Key], SpaceKey]
+    optional: bool = False  # a primary without this table is in order
+    page: int = 500  # rows
+
+    def key_of(self, row: Mapping[str, Any]) -> Key:
+        return tuple(row[column] for column in self.key)
+
+    def shapes_in(self, columns: Iterable[str]) -> tuple[Shape, ...]:
+        """Returns the shapes that a table with these columns can hold. Raises `MissingTable`."""
+        present = frozenset(columns)
+        shapes = tuple(shape for shape in self.shapes if present.issuperset(shape.key))
+        if not shapes and (present or not self.optional):
+            needed = " or ".join(f"({', '.join(shape.key)})" for shape in self.shapes)
+            raise MissingTable(f"the primary has no table {self.name} with {needed}")
+        return shapes
+
+    def read(self, shape: Shape, rows: Sequence[Raw]) -> Record | None:
+        """Returns, of the rows that share one key, the record that opens most. Raises `BadRow` if none can be read."""
+        records, bad = [], None
+        for row in rows:
+            try:
+                records.append(shape.read(row))
+            except BadRow as error:
+                bad = error
+        granting = [record for record in records if record is not None]
+        if granting:
+            return max(granting, key=self._strength) if len(granting) > 1 else granting[0]
+        if bad:
+            raise bad
+        return None
+
+    def _strength(self, record: Record) -> tuple[int, str]:
+        return self.openness(record), digest(record)
+
+
+class MissingTable(Exception):
+    """The primary lacks what cannot be done without."""
+
+
+def digest(record: Record) -> str:
+    """Returns the `row_hash`: equal for equal records, whatever the primary's types."""
+    encoded = msgspec.json.encode(record, order="deterministic")
+    return hashlib.blake2b(encoded, digest_size=16).hexdigest()
+
+
+def require_space(space_type: str, space_id: str) -> None:
+    try:
+        SpaceKey.parse(space_type, space_id)
+    except PresenceError as error:
+        raise BadRow(f"no {space_type[:20]} space can be called {space_id[:80]!r}") from error
