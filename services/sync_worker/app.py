@@ -1,15 +1,19 @@
 """Wiring of the sync worker."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
 from libs.common.bus.base import Bus
 from libs.common.bus.rabbit import RabbitBus
 from libs.common.cache import RedisClient
 from libs.common.contracts import content
 from libs.common.db.engine import Database
 from libs.common.hive import HiveClient
-from libs.common.service import Service
+from libs.common.service import Component, Service
 from services.sync_worker.handlers import SyncHandlers
 from services.sync_worker.primary.reading import Source
-from services.sync_worker.replication.cycle import Cycle, Outcome, Trigger
+from services.sync_worker.replication.cycle import Cycle
 from services.sync_worker.replication.schedule import Schedule
 from services.sync_worker.settings import Settings
 from services.sync_worker.titles.titles import Titles
@@ -32,18 +36,30 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     return Service("sync_worker", [database, redis, hive, titles, schedule, bus])
 
 
-async def run_once(settings: Settings) -> bool:
-    """Runs one cycle and its titles without a bus; returns whether the cycle succeeded."""
+@dataclass(frozen=True)
+class Parts:
+    """What commands work with, beside a worker that may run."""
+
+    database: Database
+    redis: RedisClient
+    cycle: Cycle
+    titles: Titles
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Parts]:
+    """Opens the parts without a bus, and closes them at the end of the block."""
     database, redis = _stores(settings)
     hive = HiveClient(settings.hive_nodes, settings.hive_timeout)
-    service = Service("sync_worker", [database, redis, hive])
-    await service.start()
+    components: tuple[Component, ...] = (redis, hive)
+    for component in components:
+        await component.start()
     try:
-        outcome = await _cycle(settings, database, redis).run(Trigger.DEMAND)
-        await Titles(database, hive, settings.titles_per_cycle).fill_or_later()
+        titles = Titles(database, hive, settings.titles_per_cycle)
+        yield Parts(database, redis, _cycle(settings, database, redis), titles)
     finally:
-        await service.stop()
-    return outcome is Outcome.DONE
+        for component in (*components, database):
+            await component.stop()
 
 
 def _stores(settings: Settings) -> tuple[Database, RedisClient]:

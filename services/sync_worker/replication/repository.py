@@ -86,7 +86,10 @@ async def _save_state(connection: AsyncConnection, table: str, **values: Any) ->
 
 async def states(connection: AsyncConnection) -> dict[str, Mapping[str, Any]]:
     """Returns every row of sync_state, by table."""
-    columns = (SyncState.table_name, SyncState.row_count, SyncState.last_run_at, SyncState.last_error)
+    columns = (
+        *(SyncState.table_name, SyncState.watermark, SyncState.row_count),
+        *(SyncState.last_run_at, SyncState.last_error),
+    )
     return {row["table_name"]: dict(row) for row in (await connection.execute(select(*columns))).mappings()}
 
 

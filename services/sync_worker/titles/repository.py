@@ -31,6 +31,11 @@ async def posts_without_title(connection: AsyncConnection, limit: int, excluding
     return [(row.author, row.permlink) for row in await connection.execute(statement)]
 
 
+async def count_without_title(connection: AsyncConnection) -> int:
+    statement = select(func.count()).select_from(Post).where(Post.title.is_(None))
+    return (await connection.execute(statement)).scalar_one()
+
+
 def _texts(values: Sequence[str]) -> Any:
     return cast(list(values), ARRAY(String))
 

@@ -74,16 +74,16 @@ class Titles:
         except Exception:
             _log.exception("titles failed")
 
-    async def fill(self) -> int:
-        """Fetches missing texts, newest posts first; returns how many it filled in. Raises `unavailable`."""
+    async def fill(self, most: int | None = None) -> int:
+        """Fetches the texts that `most` posts lack, newest first; returns how many it got. Raises `unavailable`."""
         async with lock(self._database, TITLES_LOCK, wait=False) as ours:
-            return await self._fill() if ours else 0
+            return await self._fill(min(self._per_cycle, most or self._per_cycle)) if ours else 0
 
-    async def _fill(self) -> int:
+    async def _fill(self, most: int) -> int:
         present = self._clock()
         self._unknown = {key: again for key, again in self._unknown.items() if again > present}
         async with self._database.read() as connection:
-            keys = await repository.posts_without_title(connection, self._per_cycle, list(self._unknown))
+            keys = await repository.posts_without_title(connection, most, list(self._unknown))
         filled = 0
         for start in range(0, len(keys), AT_ONCE):
             filled += await self._fill_some(keys[start : start + AT_ONCE])

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import fields, replace
@@ -24,7 +22,7 @@ from libs.common.identity import service_identity
 from libs.common.service import Service
 from services.sync_worker.app import build
 from services.sync_worker.settings import Settings
-from tests.integration.sync_worker.world import DEAD, World
+from tests.integration.sync_worker.world import World
 from tests.support.servers import as_service
 from tests.support.waiting import eventually
 
@@ -181,26 +179,3 @@ async def test_losing_postgresql_and_redis_does_not_end_the_worker(
 
         assert status.current
         assert worker.service.not_ready() == []
-
-
-async def run_once(settings: Settings, primary_url: str) -> int | None:
-    environment = {
-        **os.environ,
-        "PRESENCE_DATABASE_URL": settings.database_url,
-        "PRESENCE_REDIS_URL": settings.redis_url,
-        "PRESENCE_HIVE_NODES": settings.hive_nodes[0],
-        "PRESENCE_PRIMARY_URL": primary_url,
-    }
-    command = (sys.executable, "-m", "services.sync_worker", "--once")
-    process = await asyncio.create_subprocess_exec(*command, env=environment)
-    return await process.wait()
-
-
-async def test_once_runs_one_cycle_with_its_titles_and_exits(world: World, settings: Settings) -> None:
-    assert await run_once(settings, settings.primary_url) == 0
-
-    assert await world.replica("SELECT count(*), count(title) FROM posts") == [(213, 213)]
-
-
-async def test_once_exits_with_a_failure_when_the_primary_is_away(settings: Settings) -> None:
-    assert await run_once(settings, f"postgresql://nobody@{DEAD}/nothing") == 1

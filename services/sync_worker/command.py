@@ -1,0 +1,47 @@
+"""A command of `python -m services.sync_worker`, and how commands speak.
+
+Results go to standard output, progress bars to standard error.
+"""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from services.sync_worker.settings import Settings
+
+DONE = 0
+FAILED = 1
+
+
+def _no_arguments(_: ArgumentParser) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command. `run` does it and returns the exit status; a `PresenceError` that it raises is shown as its text."""
+
+    name: str
+    summary: str  # one line of the help
+    run: Callable[[Settings, Namespace], Awaitable[int]]
+    add_arguments: Callable[[ArgumentParser], None] = _no_arguments
+
+
+def output() -> Console:
+    """Returns the console for results: plain lines where standard output is no terminal."""
+    return Console(soft_wrap=True, highlight=False)
+
+
+def bars() -> Progress:
+    """Returns progress bars on standard error; they are not drawn where that is no terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        disable=not Console(stderr=True).is_terminal,
+    )

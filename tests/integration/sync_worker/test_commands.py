@@ -1,0 +1,103 @@
+"""The commands of `python -m services.sync_worker`, each a process of its own."""
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from tests.integration.sync_worker.world import DEAD, World
+
+
+@dataclass(frozen=True)
+class Ended:
+    status: int | None
+    output: str
+    errors: str
+
+
+class Commands:
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+
+    async def run(self, *arguments: str) -> Ended:
+        command = (sys.executable, "-m", "services.sync_worker", *arguments)
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*command, env=self.environment, stdout=pipe, stderr=pipe)
+        output, errors = await process.communicate()
+        return Ended(process.returncode, output.decode(), errors.decode())
+
+
+@pytest.fixture
+def commands(world: World, database_url: str, redis_url: str, hive_url: str) -> Commands:
+    return Commands(
+        {
+            **os.environ,
+            "PRESENCE_DATABASE_URL": database_url,
+            "PRESENCE_REDIS_URL": redis_url,
+            "PRESENCE_HIVE_NODES": hive_url,
+            "PRESENCE_PRIMARY_URL": world.primary_url,
+        }
+    )
+
+
+async def test_run_brings_every_table_up_to_date_and_says_how_they_are(world: World, commands: Commands) -> None:
+    ended = await commands.run("run")
+
+    assert (ended.status, await world.replica("SELECT count(*) FROM posts")) == (0, [(213,)])
+    assert "collaboration_documents" in ended.output
+
+
+async def test_once_is_still_understood(world: World, commands: Commands) -> None:
+    assert (await commands.run("--once")).status == 0
+    assert await world.replica("SELECT count(*) FROM posts") == [(213,)]
+
+
+async def test_run_of_one_table_leaves_the_others(world: World, commands: Commands) -> None:
+    assert (await commands.run("run", "presence_permissions")).status == 0
+    assert await world.replica("SELECT count(*) FROM posts") == [(0,)]
+    assert await world.replica("SELECT count(*) FROM presence_permissions") == [(4,)]
+
+
+async def test_run_fails_and_says_why_when_the_primary_is_away(commands: Commands) -> None:
+    commands.environment["PRESENCE_PRIMARY_URL"] = f"postgresql://nobody@{DEAD}/nothing"
+
+    ended = await commands.run("run")
+
+    assert ended.status == 1
+    assert "cannot connect to the primary" in ended.output
+
+
+async def test_a_table_that_is_not_replicated_is_refused_by_name(commands: Commands) -> None:
+    ended = await commands.run("run", "secrets")
+
+    assert ended.status == 2
+    assert "'secrets' is none of posts, " in ended.errors
+
+
+async def test_status_fails_until_every_table_is_current(world: World, commands: Commands) -> None:
+    before = await commands.run("status")
+    await world.sync()
+    after = await commands.run("status")
+
+    assert (before.status, after.status) == (1, 0)
+    assert "never" in before.output
+    assert "213" in after.output
+
+
+async def test_titles_are_fetched_ahead_up_to_the_number_asked_for(world: World, commands: Commands) -> None:
+    await world.sync()
+
+    ended = await commands.run("titles", "--most", "12")
+
+    assert (ended.status, ended.output) == (0, "12 of 12 titles fetched.\n")
+    assert await world.replica("SELECT count(title) FROM posts") == [(12,)]
+
+
+async def test_a_command_that_finds_no_database_says_so_in_one_line(commands: Commands) -> None:
+    commands.environment["PRESENCE_DATABASE_URL"] = f"postgresql://replica_user@{DEAD}/nothing"
+
+    ended = await commands.run("status")
+
+    assert (ended.status, ended.errors) == (1, "unavailable: The database is away.\n")
