@@ -69,4 +69,5 @@ def _stores(settings: Settings) -> tuple[Database, RedisClient]:
 
 def _cycle(settings: Settings, database: Database, redis: RedisClient) -> Cycle:
     source = Source(settings.primary_dsn)
-    return Cycle(source, database, redis.redis, settings.interval, settings.delete_guard)
+    absent = frozenset(settings.absent_columns)
+    return Cycle(source, database, redis.redis, settings.interval, settings.delete_guard, absent)

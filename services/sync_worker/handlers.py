@@ -4,6 +4,8 @@ from libs.common.bus.base import Caller
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.content import SyncRequest, SyncStatus
 from libs.common.db.engine import Database
+from libs.common.errors import INVALID_INPUT, PresenceError
+from services.sync_worker.replication import guard
 from services.sync_worker.replication.cycle import ALL_TABLES
 from services.sync_worker.replication.schedule import Schedule
 from services.sync_worker.replication.status import read_status
@@ -22,9 +24,20 @@ class SyncHandlers:
         return await read_status(self._database, self._interval)
 
     async def sync_now(self, _: Caller, request: SyncRequest) -> SyncStatus:
-        """Runs a cycle now and returns the status after it, with the error of each table that failed."""
+        """Runs a cycle now and returns the status after it, with the error of each table that failed.
+
+        Raises `conflict` where nothing of the table waits for the confirmation that is given with it.
+        """
+        if request.confirm is not None:
+            await guard.confirm(self._database, _confirmed_table(request), request.confirm)
         await self._schedule.run_now(_tables(request))
         return await read_status(self._database, self._interval)
+
+
+def _confirmed_table(request: SyncRequest) -> str:
+    if request.table is None:
+        raise PresenceError(INVALID_INPUT, "A confirmation is for one table.", {"fields": {"table": ["Missing."]}})
+    return request.table
 
 
 def _tables(request: SyncRequest) -> frozenset[str]:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from libs.common.contracts.content import TABLES
 from libs.common.hive import HiveSettings
-from libs.common.settings import DatabaseSettings, setting
+from libs.common.settings import DatabaseSettings, SettingsError, setting
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,21 @@ class Settings(HiveSettings, DatabaseSettings):
     delete_guard: float = setting(
         "PRESENCE_SYNC_DELETE_GUARD_PERCENT",
         5.0,
-        "A cycle that would delete more of a table than this stops and says so; 100 lets it.",
+        "Posts or documents that vanish in greater share of their table than this are closed and wait for `confirm`.",
+    )
+    absent_columns: tuple[str, ...] = setting(
+        "PRESENCE_SYNC_ABSENT_COLUMNS",
+        [],
+        "Columns about access that this primary has not, such as posts.flagged, or a whole table; comma-separated.",
     )
     titles_per_cycle: int = setting(
         "PRESENCE_SYNC_TITLES_PER_CYCLE", 500, "How many posts' titles and texts are fetched from Hive after a cycle."
     )
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.absent_columns if name.partition(".")[0] not in TABLES]
+        if unknown:
+            raise SettingsError(f"PRESENCE_SYNC_ABSENT_COLUMNS names what is not replicated: {', '.join(unknown)}.")
 
     @property
     def primary_dsn(self) -> str:

@@ -39,11 +39,16 @@ CREATE TABLE IF NOT EXISTS collaboration_documents (
     creator        varchar(16),
     is_public      boolean     NOT NULL DEFAULT false,
     is_deleted     boolean     NOT NULL DEFAULT false,
+    edit_permissions    varchar(20) DEFAULT 'all' CHECK (edit_permissions IN ('creator_only', 'invited_only', 'all')),
+    comment_permissions varchar(20) DEFAULT 'all' CHECK (comment_permissions IN ('creator_only', 'invited_only', 'all')),
     last_activity  timestamptz,
     updated_at     timestamptz NOT NULL DEFAULT now(),
     created_at     timestamptz NOT NULL DEFAULT now(),
     UNIQUE (owner, permlink)
 );
+-- A demo primary made before these were read.
+ALTER TABLE collaboration_documents ADD COLUMN IF NOT EXISTS edit_permissions varchar(20) DEFAULT 'all';
+ALTER TABLE collaboration_documents ADD COLUMN IF NOT EXISTS comment_permissions varchar(20) DEFAULT 'all';
 
 CREATE TABLE IF NOT EXISTS collaboration_permissions (
     document_id     integer REFERENCES collaboration_documents (id) ON DELETE CASCADE,  -- by id

@@ -6,21 +6,26 @@ from typing import Annotated
 
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Http, Limit, Operation
-from libs.common.contracts.schema import choice
+from libs.common.contracts.schema import choice, integer
 
 TABLES = ("posts", "collaboration_documents", "collaboration_permissions", "presence_permissions")
 """What is replicated, each as a table of its own."""
+MOST_ROWS = 2**53 - 1  # that JSON's readers know exactly
 
 
 @dataclass(frozen=True)
 class TableStatus:
-    """`lag_seconds` is the age of the last complete run; null before the first."""
+    """`lag_seconds` is the age of the last complete run; null before the first.
+
+    `closed_rows` vanished from the primary in suspicious number: they are closed, and wait for a confirmation.
+    """
 
     table: str
     rows: int
     last_run_at: datetime | None
     lag_seconds: float | None
     last_error: str | None
+    closed_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -33,9 +38,10 @@ class SyncStatus:
 
 @dataclass(frozen=True)
 class SyncRequest:
-    """One table, or all."""
+    """One table, or all. `confirm` lets as many of its closed rows be deleted, once; it needs the table's name."""
 
     table: Annotated[str, choice(*TABLES)] | None = None
+    confirm: Annotated[int, integer(1, MOST_ROWS)] | None = None
 
 
 sync_status = Operation(

@@ -8,12 +8,13 @@ from libs.common import log
 from libs.common.errors import PresenceError
 from libs.common.settings import SettingsError, read
 from services.sync_worker.command import FAILED, Command
+from services.sync_worker.commands.confirm import CONFIRM
 from services.sync_worker.commands.run import RUN
 from services.sync_worker.commands.status import STATUS
 from services.sync_worker.commands.titles import TITLES
 from services.sync_worker.settings import Settings
 
-COMMANDS: tuple[Command, ...] = (RUN, STATUS, TITLES)
+COMMANDS: tuple[Command, ...] = (RUN, CONFIRM, STATUS, TITLES)
 
 
 def execute(arguments: Sequence[str]) -> int:

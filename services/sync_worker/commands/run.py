@@ -2,12 +2,13 @@
 
 import asyncio
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Sequence
 
 from rich.progress import Progress, TaskID
 
 from libs.common.contracts.content import TABLES
 from libs.common.db.engine import Database
-from services.sync_worker.app import opened
+from services.sync_worker.app import Parts, opened
 from services.sync_worker.command import DONE, FAILED, Command, bars
 from services.sync_worker.commands.status import show
 from services.sync_worker.replication import repository
@@ -28,15 +29,22 @@ def _table(name: str) -> str:
 
 
 async def _run(settings: Settings, arguments: Namespace) -> int:
-    """Runs a cycle that begins now. While the worker's is under way, its progress is shown until ours can begin."""
     async with opened(settings) as parts:
-        cycle = asyncio.create_task(parts.cycle.run(Trigger.DEMAND, arguments.tables or TABLES))
-        with bars() as progress:
-            tasks = {table: progress.add_task(table, total=None) for table in arguments.tables or TABLES}
-            while not cycle.done():
-                await _follow(parts.database, progress, tasks)
-                await asyncio.wait([cycle], timeout=LOOK_SECONDS)
-        await show(parts.database, settings.interval)
+        return await run_cycle(parts, arguments.tables or TABLES, settings.interval)
+
+
+async def run_cycle(parts: Parts, tables: Sequence[str], interval: float) -> int:
+    """Runs a cycle that begins now, prints the status after it, and returns the exit status.
+
+    While the worker's cycle is under way, its progress is shown until ours can begin.
+    """
+    cycle = asyncio.create_task(parts.cycle.run(Trigger.DEMAND, tables))
+    with bars() as progress:
+        tasks = {table: progress.add_task(table, total=None) for table in tables}
+        while not cycle.done():
+            await _follow(parts.database, progress, tasks)
+            await asyncio.wait([cycle], timeout=LOOK_SECONDS)
+    await show(parts.database, interval)
     return DONE if cycle.result() is Outcome.DONE else FAILED
 
 

@@ -14,7 +14,9 @@ from libs.common.metrics import SYNC_RUNS, SYNC_SKIPPED
 from services.sync_worker.locks import CYCLE_LOCK, lock
 from services.sync_worker.primary.reading import Primary, PrimaryAway, Source
 from services.sync_worker.replication import repository, revocations
-from services.sync_worker.replication.reconciliation import TooManyDeletes, reconcile
+from services.sync_worker.replication.guard import TooManyDeletes
+from services.sync_worker.replication.reconciliation import reconcile
+from services.sync_worker.replication.required_columns import require_columns
 from services.sync_worker.replication.status import is_fresh, publish_status, read_status, unknown_status
 from services.sync_worker.replication.table_pass import Pass
 from services.sync_worker.tables.replicated import TABLES
@@ -38,13 +40,17 @@ class Trigger(StrEnum):
 
 @dataclass(frozen=True)
 class Cycle:
-    """Runs cycles. `interval` is the time between two of them, in seconds."""
+    """Runs cycles. `interval` is the time between two of them, in seconds.
+
+    `absent` names columns about access, `table.column`, that this primary does not have, or whole tables.
+    """
 
     source: Source
     database: Database
     redis: Redis
     interval: float
     guard_percent: float
+    absent: frozenset[str] = frozenset()
 
     async def run(self, trigger: Trigger, tables: Collection[str] = ALL_TABLES) -> Outcome:
         """Brings the named tables up to date with the primary and publishes the status."""
@@ -100,7 +106,9 @@ class Cycle:
         return await self._settle() and error is None
 
     async def _replicate(self, table: Table, primary: Primary, started: float) -> None:
-        done = Pass(table, await primary.columns(table.name), primary, self.database)
+        columns = await primary.columns(table.name)
+        await require_columns(self.database, table, columns, self.absent)
+        done = Pass(table, columns, primary, self.database)
         await done.run()
         deleted = await reconcile(done, primary, self.database, self.guard_percent)
         progress = done.progress

@@ -9,27 +9,21 @@ from collections.abc import Sequence
 
 from libs.common.db.engine import Database
 from services.sync_worker.primary.reading import Primary
-from services.sync_worker.replication import repository, revocations
+from services.sync_worker.replication import guard, repository, revocations
 from services.sync_worker.replication.table_pass import Pass, understand
 from services.sync_worker.tables.table import Key
-
-A_FEW = 10  # rows; so many may always go, whatever share of a small table they are
-
-
-class TooManyDeletes(Exception):
-    """The primary lacks so much that it is more likely broken than right."""
 
 
 async def reconcile(done: Pass, primary: Primary, database: Database, guard_percent: float) -> int:
     """Deletes rows that the primary no longer has and marks the pass complete; returns how many rows it deleted.
 
-    Raises `TooManyDeletes`, and then nothing is deleted.
+    Raises `TooManyDeletes`, and then the rows are closed and none is deleted.
     """
     table, progress = done.table, done.progress
     async with database.read() as connection:
         rows = await repository.count(connection, table)
     missing = await _missing_keys(done, primary, database) if rows != progress.seen else []
-    _guard(len(missing), rows, guard_percent)
+    await guard.check(database, table, missing, rows, guard_percent)
     async with database.transaction() as connection:
         for start in range(0, len(missing), table.page):
             batch = missing[start : start + table.page]
@@ -37,15 +31,6 @@ async def reconcile(done: Pass, primary: Primary, database: Database, guard_perc
             await repository.remove(connection, table, batch)
         await repository.complete(connection, table.name, rows - len(missing), progress.started_at)
     return len(missing)
-
-
-def _guard(missing: int, rows: int, percent: float) -> None:
-    """Raises `TooManyDeletes` for a share of the table's rows above `percent`."""
-    if missing > A_FEW and missing > rows * percent / 100:
-        raise TooManyDeletes(
-            f"would delete {missing} of {rows} rows, more than {percent:g} %; nothing was deleted. "
-            "If the primary is right: PRESENCE_SYNC_DELETE_GUARD_PERCENT=100 python -m services.sync_worker --once"
-        )
 
 
 async def _missing_keys(done: Pass, primary: Primary, database: Database) -> list[Key]:

@@ -1,6 +1,7 @@
 """All SQL of sync_worker on the replica."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from libs.common.db.models.content import SyncState
 from services.sync_worker.tables.table import Key, Record, Table
 
 LONGEST_ERROR = 500  # characters
+CLOSED = ""  # the hash of a row that is closed whatever it says: no record's
 OWED_EPOCHS = "access_epochs"  # a row of sync_state that is no table: spaces whose epoch is still to be raised
 
 
@@ -30,8 +32,20 @@ async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[Recor
     await connection.execute(statement, list(rows))
 
 
-async def remove(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> None:
-    await connection.execute(delete(table.model).where(_among(table, keys)))
+async def remove(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> list[Key]:
+    """Deletes rows; returns the keys of those that were there."""
+    return await _changed(connection, table, delete(table.model).where(_among(table, keys)))
+
+
+async def close(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> list[Key]:
+    """Closes rows; returns the keys of those that were not closed yet. The next record of a row is written over it."""
+    statement = update(table.model).where(_among(table, keys), _column(table, "row_hash") != CLOSED)
+    return await _changed(connection, table, statement.values({**(table.closed or {}), "row_hash": CLOSED}))
+
+
+async def _changed(connection: AsyncConnection, table: Table, statement: Any) -> list[Key]:
+    returned = await connection.execute(statement.returning(*(_column(table, name) for name in table.key)))
+    return [tuple(row) for row in returned]
 
 
 async def count(connection: AsyncConnection, table: Table) -> int:
@@ -66,14 +80,50 @@ async def save_watermark(connection: AsyncConnection, table: str, position: Mapp
 
 
 async def complete(connection: AsyncConnection, table: str, rows: int, as_of: datetime) -> None:
-    """Records that the table equals the primary as of `as_of`: no scan under way, no error."""
-    await _save_state(connection, table, watermark=None, row_count=rows, last_run_at=as_of, last_error=None)
+    """Records that the table equals the primary as of `as_of`: no scan under way, no error, nothing to confirm."""
+    nothing = {"watermark": None, "last_error": None, "closed_rows": 0, "confirmed_deletes": None}
+    await _save_state(connection, table, row_count=rows, last_run_at=as_of, **nothing)
 
 
 async def fail(connection: AsyncConnection, table: str, error: str, *, begin_again: bool = False) -> None:
     """Records what stopped the table's run. The next run goes on where it stood, or begins again."""
     position = {"watermark": None} if begin_again else {}
     await _save_state(connection, table, last_error=error[:LONGEST_ERROR], **position)
+
+
+@dataclass(frozen=True, slots=True)
+class GuardState:
+    """`rows` of the last complete pass, `closed` since then, and `confirmed`: how many may be deleted, None without."""
+
+    rows: int = 0
+    closed: int = 0
+    confirmed: int | None = None
+
+
+async def guard_state(connection: AsyncConnection, table: str) -> GuardState:
+    columns = (SyncState.row_count, SyncState.closed_rows, SyncState.confirmed_deletes)
+    row = (await connection.execute(select(*columns).where(SyncState.table_name == table))).one_or_none()
+    return GuardState(*row) if row else GuardState()
+
+
+async def save_closed(connection: AsyncConnection, table: str, rows: int) -> None:
+    """Records how many rows wait, closed, for a confirmation; an earlier confirmation was not for these."""
+    await _save_state(connection, table, closed_rows=rows, confirmed_deletes=None)
+
+
+async def confirm_deletes(connection: AsyncConnection, table: str, most: int) -> None:
+    """Lets the pass under way, or else the next one, delete `most` rows."""
+    await _save_state(connection, table, confirmed_deletes=most)
+
+
+async def required_columns(connection: AsyncConnection, table: str) -> dict[str, list[str]]:
+    """Returns shape → the columns about access that were seen in the primary's table."""
+    statement = select(SyncState.required).where(SyncState.table_name == table)
+    return (await connection.execute(statement)).scalar_one_or_none() or {}
+
+
+async def save_required_columns(connection: AsyncConnection, table: str, columns: Mapping[str, Sequence[str]]) -> None:
+    await _save_state(connection, table, required=columns)
 
 
 async def _save_state(connection: AsyncConnection, table: str, **values: Any) -> None:
@@ -88,7 +138,7 @@ async def states(connection: AsyncConnection) -> dict[str, Mapping[str, Any]]:
     """Returns every row of sync_state, by table."""
     columns = (
         *(SyncState.table_name, SyncState.watermark, SyncState.row_count),
-        *(SyncState.last_run_at, SyncState.last_error),
+        *(SyncState.last_run_at, SyncState.last_error, SyncState.closed_rows),
     )
     return {row["table_name"]: dict(row) for row in (await connection.execute(select(*columns))).mappings()}
 

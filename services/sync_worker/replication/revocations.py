@@ -27,7 +27,7 @@ def loses_access(table: Table, old: Mapping[str, Any] | None, new: Mapping[str, 
         return False
     if new is None or old.get("creator") != new.get("creator"):
         return True
-    return table.openness(new) < table.openness(old)
+    return any(after < before for before, after in zip(table.openness(old), table.openness(new), strict=True))
 
 
 async def remember(connection: AsyncConnection, spaces: Iterable[SpaceKey]) -> None:

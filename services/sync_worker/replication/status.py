@@ -39,7 +39,9 @@ async def _read(database: Database, longest_lag: float) -> SyncStatus:
 def _table(name: str, state: Mapping[str, Any], moment: datetime) -> TableStatus:
     last_run = state.get("last_run_at")
     lag = (moment - last_run).total_seconds() if last_run else None
-    return TableStatus(name, state.get("row_count", 0), last_run, lag, state.get("last_error"))
+    return TableStatus(
+        name, state.get("row_count", 0), last_run, lag, state.get("last_error"), state.get("closed_rows", 0)
+    )
 
 
 def _is_current(table: TableStatus, longest_lag: float) -> bool:

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.clock import now
 from libs.common.db.engine import Database
 from services.sync_worker.primary.reading import Group, Primary
-from services.sync_worker.replication import repository, revocations
+from services.sync_worker.replication import guard, repository, revocations
 from services.sync_worker.tables.table import Key, Record, Shape, Table, digest
 from services.sync_worker.tables.values import BadRow
 
@@ -48,6 +48,7 @@ class _Page:
 
     records: dict[Key, Record] = field(default_factory=dict)
     bad: dict[str, str] = field(default_factory=dict)  # key → why
+    unreadable: list[Key] = field(default_factory=list)  # the replica's keys of the same rows
 
 
 class Pass:
@@ -99,6 +100,7 @@ class Pass:
         progress = msgspec.structs.replace(before, shape=shape.name, after=list(groups[-1].key))
         async with self._database.transaction() as connection:
             changed = await _write_changes(connection, self.table, page)
+            await guard.shut(connection, self.table, page.unreadable)
             progress.read += sum(len(group.rows) for group in groups)
             progress.seen += len(page.records)
             progress.changed += changed
@@ -118,6 +120,7 @@ def understand(table: Table, shape: Shape, groups: Sequence[Group]) -> _Page:
             record = table.read(shape, group.rows)
         except BadRow as error:
             page.bad["/".join(group.key)[:120]] = str(error)
+            page.unreadable.append(shape.named(group.key))
             continue
         if record:
             page.records[table.key_of(record)] = record
@@ -137,6 +140,7 @@ async def _write_changes(connection: AsyncConnection, table: Table, page: _Page)
     refused = await _upsert(connection, table, changed)
     for key, reason in refused.items():
         page.bad["/".join(key)[:120]] = reason
+        page.unreadable.append(key)
         del page.records[key], changed[key]
     lost = [key for key, row in changed.items() if revocations.loses_access(table, known.get(key), row)]
     await revocations.remember(connection, [table.space_of(key) for key in lost])

@@ -11,9 +11,10 @@ from typing import Any
 from libs.common.db.models.content import CollaborationDocument, CollaborationPermission
 from libs.common.spaces import SpaceKey
 from services.sync_worker.tables.table import Key, Record, Shape, Table, require_space
-from services.sync_worker.tables.values import BadRow, Raw, account, flag, moment, text
+from services.sync_worker.tables.values import BadRow, Raw, account, flag, moment, text, whole
 
 LONGEST_TITLE = 300  # characters; the primary's own limit is 255
+WHO_MAY = ("creator_only", "invited_only", "all")  # from the narrowest
 DOCUMENT_RANKS = {"read": 1, "comment": 2, "edit": 3, "admin": 4}
 _DIGITS = re.compile(r"[1-9][0-9]{0,17}")
 
@@ -26,17 +27,26 @@ def _document(space_id: str, creator: str, raw: Raw) -> Record:
         "content": text(raw.get("content")),
         "creator": creator,
         "is_public": flag(raw, "is_public"),
-        "is_deleted": flag(raw, "is_deleted"),
+        "is_deleted": flag(raw, "is_deleted", null=True),
+        **{name: _who_may(raw, name) for name in ("comment_permissions", "edit_permissions")},
         **{name: moment(raw.get(name)) for name in ("created_at", "last_activity", "updated_at")},
     }
 
 
+def _who_may(raw: Raw, column: str) -> str:
+    """Returns who may do it: only the creator by an unknown value, anybody where the primary has no such rule."""
+    if column not in raw:
+        return "all"
+    return raw[column] if raw[column] in WHO_MAY else "creator_only"
+
+
 def _document_by_id(raw: Raw) -> Record:
-    return _document(str(raw["id"]), account(raw, "creator", "owner"), raw)
+    return {**_document(str(raw["id"]), account(raw, "creator"), raw), "number": None}
 
 
 def _document_by_name(raw: Raw) -> Record:
-    return _document(f"{raw['owner']}/{raw['permlink']}", account(raw, "owner"), raw)
+    document = _document(f"{raw['owner']}/{raw['permlink']}", account(raw, "owner"), raw)
+    return {**document, "number": whole(raw.get("id"))}
 
 
 def _permission_by_id(raw: Raw) -> Record:
@@ -56,15 +66,14 @@ def _permission_by_name(raw: Raw) -> Record | None:
 
 
 def _named_permission(raw: Raw) -> Any:
-    """Returns `read`, `edit` or None: the type, lowered by the two flags."""
+    """Returns `read`, `edit` or None: the type, lowered by the two flags, of which null is no."""
     kind = raw.get("permission_type")
     if kind not in (None, "readonly", "editable", "postable"):
         raise BadRow(f"unknown permission_type {str(kind)[:40]!r}")
-    may_edit = flag(raw, "can_edit", default=kind in ("editable", "postable"))
-    may_read = flag(raw, "can_read", default=kind is not None) or may_edit
-    if may_edit and kind != "readonly":
-        return "edit"
-    return "read" if may_read else None
+    may_edit = flag(raw, "can_edit", absent=kind in ("editable", "postable"))
+    if not flag(raw, "can_read", absent=kind is not None or may_edit):
+        return None
+    return "edit" if may_edit and kind != "readonly" else "read"
 
 
 def _by_id(key: Key) -> Key | None:
@@ -76,12 +85,21 @@ def _by_name(key: Key) -> Key | None:
     return (owner, permlink, *key[1:]) if slash else None
 
 
-def _document_openness(row: Mapping[str, Any]) -> int:
-    return 0 if row["is_deleted"] else 2 if row["is_public"] else 1
+def _named(key: Key) -> Key:
+    owner, permlink, *rest = key
+    return (f"{owner}/{permlink}", *rest)
 
 
-_DOCUMENT_COLUMNS = ("title", "document_name", "content", "is_public", "is_deleted")
-_TIMES = ("created_at", "last_activity", "updated_at")
+def _document_openness(row: Mapping[str, Any]) -> tuple[int, ...]:
+    seen_by = 0 if row["is_deleted"] else 2 if row["is_public"] else 1
+    return (seen_by, WHO_MAY.index(row["comment_permissions"]), WHO_MAY.index(row["edit_permissions"]))
+
+
+_WHO_MAY_COLUMNS = ("comment_permissions", "edit_permissions")
+_DOCUMENT_COLUMNS = (
+    *("title", "document_name", "content", "is_public", "is_deleted", *_WHO_MAY_COLUMNS),
+    *("created_at", "last_activity", "updated_at"),
+)
 
 DOCUMENTS = Table(
     "collaboration_documents",
@@ -91,16 +109,29 @@ DOCUMENTS = Table(
         Shape(
             "by id",
             ("id",),
-            ("creator", "owner", *_DOCUMENT_COLUMNS, *_TIMES),
+            ("creator", *_DOCUMENT_COLUMNS),
             _document_by_id,
+            lambda key: key,
             _by_id,
+            access=("is_public", "is_deleted", *_WHO_MAY_COLUMNS),
+            marks=("creator",),
             unless=("owner", "permlink"),
         ),
-        Shape("by name", ("owner", "permlink"), (*_DOCUMENT_COLUMNS, *_TIMES), _document_by_name, _by_name),
+        Shape(
+            "by name",
+            ("owner", "permlink"),
+            ("id", *_DOCUMENT_COLUMNS),
+            _document_by_name,
+            _named,
+            _by_name,
+            access=("is_public",),
+            later_access=("is_deleted", *_WHO_MAY_COLUMNS),
+        ),
     ),
-    watched=("is_public", "is_deleted", "creator"),
+    watched=("is_public", "is_deleted", "creator", *_WHO_MAY_COLUMNS),
     openness=_document_openness,
     space_of=lambda key: SpaceKey("document", key[0]),
+    closed={"is_deleted": True},
     page=100,  # they carry their content
 )
 PERMISSIONS = Table(
@@ -113,7 +144,9 @@ PERMISSIONS = Table(
             ("document_id", "user_account"),
             ("permission",),
             _permission_by_id,
+            lambda key: key,
             _by_id,
+            access=("permission",),
             unless=("owner", "permlink", "account"),
         ),
         Shape(
@@ -121,10 +154,12 @@ PERMISSIONS = Table(
             ("owner", "permlink", "account"),
             ("permission_type", "can_read", "can_edit"),
             _permission_by_name,
+            _named,
             _by_name,
+            access=("permission_type", "can_read", "can_edit"),
         ),
     ),
     watched=("permission",),
-    openness=lambda row: DOCUMENT_RANKS[row["permission"]],
+    openness=lambda row: (DOCUMENT_RANKS[row["permission"]],),
     space_of=lambda key: SpaceKey("document", key[0]),
 )

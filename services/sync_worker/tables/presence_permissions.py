@@ -28,10 +28,12 @@ PRESENCE_PERMISSIONS = Table(
             ("permission",),
             _presence_permission,
             lambda key: key,
+            lambda key: key,
+            access=("permission",),
         ),
     ),
     watched=("permission",),
-    openness=lambda row: PRESENCE_RANKS[row["permission"]],
+    openness=lambda row: (PRESENCE_RANKS[row["permission"]],),
     space_of=lambda key: SpaceKey(key[0], key[1]),
     optional=True,
 )

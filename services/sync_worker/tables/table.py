@@ -29,25 +29,38 @@ class Shape:
     """One way in which a table's rows are named at the primary.
 
     `key` names the columns that identify a row; rows where one is null are not of this shape, nor are
-    rows where all of `unless` are set. `read` gives the replica's record, or None for a row that grants
-    nothing; it raises `BadRow`. `locate` turns a replica's key into `key`'s values, or None if the
-    replica's row did not come from this shape.
+    rows where all of `unless` are set. A table has rows of this shape if it has the columns of `key` and `marks`.
+    `read` gives the replica's record, or None for a row that grants nothing; it raises `BadRow`. `named` turns
+    `key`'s values into the replica's key; `locate` is its inverse, None if the replica's row did not come from this
+    shape.
+
+    `access` are columns that decide about access: no table is read without them, unless an operator says that this
+    primary has none. `later_access` are such columns that not every primary has; once seen they are needed as well.
     """
 
     name: str
     key: tuple[str, ...]
     columns: tuple[str, ...]
     read: Callable[[Raw], Record | None]
+    named: Callable[[Key], Key]
     locate: Callable[[Key], Key | None]
+    access: tuple[str, ...]
+    later_access: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()
+
+    @property
+    def identifying(self) -> tuple[str, ...]:
+        return (*self.key, *self.marks)
 
 
 @dataclass(frozen=True)
 class Table:
     """A replicated table. `key` are the replica's key columns, `watched` those that decide about access.
 
-    `openness` orders rows by how much they let people do; None stands for no row.
-    `space_of` names the space that a row is about, by its key.
+    `openness` says how much a row lets people do, a number for each thing; none may fall unnoticed.
+    `space_of` names the space that a row is about, by its key. `closed` are the values that shut a row to others: rows
+    that vanish in suspicious number stay, closed, until that is confirmed. Without it rows that vanish go at once.
     """
 
     name: str
@@ -55,8 +68,9 @@ class Table:
     key: tuple[str, ...]
     shapes: tuple[Shape, ...]
     watched: tuple[str, ...]
-    openness: Callable[[Mapping[str, Any]], int]
+    openness: Callable[[Mapping[str, Any]], tuple[int, ...]]
     space_of: Callable[[Key], SpaceKey]
+    closed: Mapping[str, Any] | None = None
     optional: bool = False  # a primary without this table is in order
     page: int = 500  # rows
 
@@ -66,9 +80,9 @@ class Table:
     def shapes_in(self, columns: Iterable[str]) -> tuple[Shape, ...]:
         """Returns the shapes that a table with these columns can hold. Raises `MissingTable`."""
         present = frozenset(columns)
-        shapes = tuple(shape for shape in self.shapes if present.issuperset(shape.key))
+        shapes = tuple(shape for shape in self.shapes if present.issuperset(shape.identifying))
         if not shapes and (present or not self.optional):
-            needed = " or ".join(f"({', '.join(shape.key)})" for shape in self.shapes)
+            needed = " or ".join(f"({', '.join(shape.identifying)})" for shape in self.shapes)
             raise MissingTable(f"the primary has no table {self.name} with {needed}")
         return shapes
 
@@ -87,7 +101,7 @@ class Table:
             raise bad
         return None
 
-    def _strength(self, record: Record) -> tuple[int, str]:
+    def _strength(self, record: Record) -> tuple[tuple[int, ...], str]:
         return self.openness(record), digest(record)
 
 

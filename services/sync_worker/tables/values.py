@@ -57,11 +57,16 @@ def real(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def flag(raw: Raw, column: str, default: bool = False) -> bool:
-    """Returns a boolean. Raises `BadRow` for an unknown value: a wrong guess would let strangers in."""
-    value = raw.get(column)
+def flag(raw: Raw, column: str, *, absent: bool = False, null: bool = False) -> bool:
+    """Returns a boolean: `absent` where there is no such column, `null` where it holds nothing.
+
+    Raises `BadRow` for an unknown value: a wrong guess would let strangers in.
+    """
+    if column not in raw:
+        return absent
+    value = raw[column]
     if value is None:
-        return default
+        return null
     known = _FLAGS.get(str(value).lower())
     if known is None:
         raise BadRow(f"{column} is neither true nor false: {str(value)[:40]!r}")

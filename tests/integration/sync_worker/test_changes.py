@@ -5,7 +5,7 @@ import pytest
 
 from libs.common.cache import RedisClient
 from services.sync_worker.replication.cycle import Outcome, Trigger
-from tests.integration.sync_worker.world import DEAD, DOCUMENTS_BY_ID, POSTS, World
+from tests.integration.sync_worker.world import DEAD, World
 
 
 async def test_a_changed_row_arrives(world: World) -> None:
@@ -108,53 +108,3 @@ async def test_epochs_wait_for_redis_and_are_raised_when_it_is_back(world: World
 
     spaces = ("document:123", "document:125", "post:bob/sculpture-hall")
     assert [await world.epoch(space) for space in spaces] == [1, 1, 1]
-
-
-async def test_a_mass_delete_is_stopped_and_said_so_and_the_data_stays(world: World) -> None:
-    await world.sync()
-    await world.primary.execute("DELETE FROM posts WHERE author <> 'alice'")
-    await world.primary.execute("UPDATE posts SET votes = 777 WHERE permlink = 'my-360-photo'")
-    before = await world.replica("SELECT count(*) FROM posts")
-
-    assert await world.sync() is Outcome.FAILED
-    assert await world.sync() is Outcome.FAILED  # and it does not forget
-
-    assert await world.replica("SELECT count(*) FROM posts") == before
-    assert await world.replica("SELECT votes FROM posts WHERE permlink = 'my-360-photo'") == [(777,)]
-    error = await world.error_of("posts") or ""
-    assert "would delete" in error
-    assert "PRESENCE_SYNC_DELETE_GUARD_PERCENT=100" in error
-
-
-async def test_a_mass_delete_that_was_meant_goes_through_with_the_guard_open(world: World) -> None:
-    await world.sync()
-    await world.primary.execute("DELETE FROM posts WHERE author <> 'alice'")
-    await world.sync()
-    world.guard_percent = 100.0
-
-    assert await world.sync() is Outcome.DONE
-
-    assert await world.replica("SELECT DISTINCT author FROM posts") == [("alice",)]
-    assert await world.error_of("posts") is None
-
-
-async def test_a_primary_restored_after_a_mass_delete_is_followed_again(world: World) -> None:
-    await world.sync()
-    await world.primary.execute("CREATE TABLE kept AS SELECT * FROM posts; DELETE FROM posts")
-    await world.sync()
-    await world.primary.execute("INSERT INTO posts SELECT * FROM kept")
-
-    assert await world.sync() is Outcome.DONE
-
-    assert await world.replica("SELECT count(*) FROM posts") == await world.original("SELECT count(*) FROM posts")
-
-
-async def test_a_few_rows_may_go_from_a_small_table(bare_world: World) -> None:
-    await bare_world.primary.execute(POSTS + ";" + DOCUMENTS_BY_ID)
-    await bare_world.add_posts(8)
-    await bare_world.sync()
-    await bare_world.primary.execute("DELETE FROM posts")
-
-    assert await bare_world.sync() is Outcome.DONE
-
-    assert await bare_world.replica("SELECT count(*) FROM posts") == [(0,)]

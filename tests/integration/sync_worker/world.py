@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from libs.common import cache
 from libs.common.cache import RedisClient
@@ -13,6 +13,7 @@ from libs.common.db.engine import Database
 from libs.common.spaces import SpaceKey
 from services.sync_worker.primary.reading import Primary, Source
 from services.sync_worker.replication.cycle import Cycle, Outcome, Trigger
+from services.sync_worker.tables.replicated import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,15 +28,23 @@ CREATE TABLE posts (author varchar(16), permlink varchar(255), block bigint, vot
 """
 DOCUMENTS_BY_ID = """
 CREATE TABLE collaboration_documents (id serial PRIMARY KEY, title text, content text, creator varchar(16),
-    is_public boolean, is_deleted boolean, updated_at timestamp);
+    is_public boolean DEFAULT false, is_deleted boolean DEFAULT false, updated_at timestamp,
+    edit_permissions varchar(20) DEFAULT 'all', comment_permissions varchar(20) DEFAULT 'all');
 CREATE TABLE collaboration_permissions (id serial PRIMARY KEY, document_id integer, user_account varchar(16),
-    permission varchar(16))
+    permission varchar(20) DEFAULT 'read')
 """
 DOCUMENTS_BY_NAME = """
-CREATE TABLE collaboration_documents (owner varchar(16), permlink text, document_name text, is_public boolean,
-    last_activity timestamptz, updated_at timestamptz, PRIMARY KEY (owner, permlink));
-CREATE TABLE collaboration_permissions (owner varchar(16), permlink text, account varchar(16),
-    permission_type varchar(16), can_read boolean, can_edit boolean)
+CREATE TABLE collaboration_documents (id serial PRIMARY KEY, owner varchar(50) NOT NULL, permlink varchar(255) NOT NULL,
+    document_name varchar(500) DEFAULT '', is_public boolean DEFAULT false, last_activity timestamptz,
+    updated_at timestamptz, UNIQUE (owner, permlink));
+CREATE TABLE collaboration_permissions (id serial PRIMARY KEY, owner varchar(50) NOT NULL,
+    permlink varchar(255) NOT NULL, account varchar(50) NOT NULL, permission_type varchar(20) DEFAULT 'readonly',
+    can_read boolean DEFAULT true, can_edit boolean DEFAULT false, UNIQUE (owner, permlink, account))
+"""
+PRESENCE_PERMISSIONS = """
+CREATE TABLE presence_permissions (id serial PRIMARY KEY, space_type varchar(20) NOT NULL,
+    space_id varchar(255) NOT NULL, user_account varchar(16) NOT NULL, permission varchar(20) DEFAULT 'access',
+    UNIQUE (space_type, space_id, user_account))
 """
 
 
@@ -46,13 +55,14 @@ class World:
         self.database, self.redis, self.primary, self.primary_url = database, redis, primary, url
         self.between_pages: Callable[[str], Awaitable[None]] = _nothing
         self.guard_percent = 5.0
+        self.absent: frozenset[str] = frozenset()
 
     def stop_watching(self) -> None:
         self.between_pages = _nothing
 
     def cycle(self, dsn: str | None = None, redis: RedisClient | None = None) -> Cycle:
         source = _WatchedSource(self.primary_url if dsn is None else dsn, self)
-        return Cycle(source, self.database, (redis or self.redis).redis, INTERVAL, self.guard_percent)
+        return Cycle(source, self.database, (redis or self.redis).redis, INTERVAL, self.guard_percent, self.absent)
 
     async def sync(self) -> Outcome:
         return await self.cycle().run(Trigger.DEMAND)
@@ -71,6 +81,15 @@ class World:
     async def epoch(self, space: str) -> int:
         """1 once it was raised, however often: it begins at a clock."""
         return int(await self.redis.redis.exists(cache.epoch(SpaceKey.from_text(space))))
+
+    async def openings(self) -> dict[tuple[str, ...], tuple[int, ...]]:
+        """Returns the table's name and key of each row of the replica → how much it opens."""
+        async with self.database.read() as connection:
+            return {
+                (table.name, *table.key_of(row._mapping)): table.openness(row._mapping)
+                for table in TABLES
+                for row in await connection.execute(select(table.model.__table__))
+            }
 
     async def add_posts(self, count: int, author: str = "mass") -> None:
         await self.primary.execute(

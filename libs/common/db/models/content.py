@@ -73,13 +73,17 @@ class Post(Base):
 
 
 class CollaborationDocument(Base):
-    """A document. `space_id` is its id as text, or `owner/permlink`, as the primary names it."""
+    """A document. `space_id` is its id as text, or `owner/permlink`, as the primary names it.
+
+    Who may comment and edit is creator_only, invited_only or all. `number` is the id of one named by owner and permlink.
+    """
 
     __tablename__ = "collaboration_documents"
     __table_args__ = (
         Index("ix_collaboration_documents_by_votes", "by_votes", "space_id", postgresql_where=text(PUBLIC_DOCUMENT)),
         Index("ix_collaboration_documents_by_time", "by_time", "space_id", postgresql_where=text(PUBLIC_DOCUMENT)),
         Index("ix_collaboration_documents_creator", "creator"),
+        Index("ix_collaboration_documents_number", "number"),
         Index("ix_collaboration_documents_search", "search", postgresql_using="gin"),
     )
 
@@ -89,6 +93,9 @@ class CollaborationDocument(Base):
     creator: Mapped[str]
     is_public: Mapped[bool] = mapped_column(server_default=text("false"))
     is_deleted: Mapped[bool] = mapped_column(server_default=text("false"))
+    comment_permissions: Mapped[str] = mapped_column(server_default="creator_only")
+    edit_permissions: Mapped[str] = mapped_column(server_default="creator_only")
+    number: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime | None]
     last_activity: Mapped[datetime | None]
     updated_at: Mapped[datetime | None]
@@ -126,7 +133,11 @@ class PresencePermission(Base):
 
 
 class SyncState(Base):
-    """The progress of a table's replication. `watermark` is the keyset position of a scan under way."""
+    """The progress of a table's replication. `watermark` is the keyset position of a scan under way.
+
+    `required` are the primary's columns about access that were seen, by shape. `closed_rows` have vanished in
+    suspicious number and wait for an operator, who may confirm how many are deleted.
+    """
 
     __tablename__ = "sync_state"
 
@@ -135,4 +146,7 @@ class SyncState(Base):
     row_count: Mapped[int] = mapped_column(BigInteger, server_default="0")
     last_run_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
+    required: Mapped[dict[str, Any] | None]
+    closed_rows: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    confirmed_deletes: Mapped[int | None] = mapped_column(BigInteger)
     updated_at: Mapped[CreatedAt]
