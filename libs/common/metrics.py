@@ -27,6 +27,11 @@ SYNC_LAG = Gauge("presence_sync_lag_seconds", "Age of a table's last complete ru
 SYNC_SKIPPED = Gauge(
     "presence_sync_skipped_rows", "Rows of the primary that could not be read, in the last run.", ("table",)
 )
+SYNC_MISSED = Gauge(
+    "presence_sync_missed_rows",
+    "Rows that a proof found to differ, and no cycle had noticed.",
+    ("table",),
+)
 WEBRTC_REPORTS = Counter(
     "presence_webrtc_reports_total", "Connection attempts, as clients report them.", ("outcome", "path")
 )

@@ -12,13 +12,14 @@ from libs.common.db.engine import Database
 from libs.common.hive import HiveClient
 from libs.common.service import Component, Service
 from services.sync_worker.handlers import SyncHandlers
-from services.sync_worker.primary.reading import Source
-from services.sync_worker.replication.cycle import Cycle
-from services.sync_worker.replication.schedule import Schedule
+from services.sync_worker.primary.connection import Source
+from services.sync_worker.replication.cycle import ALL_TABLES, Cycle
+from services.sync_worker.replication.schedule import Schedule, Schedules
 from services.sync_worker.settings import Settings
+from services.sync_worker.tables.replicated import TABLES
 from services.sync_worker.titles.titles import Titles
 
-LEAST_CONNECTIONS = 5  # a cycle and the titles hold one each for their lock while they work with another
+LEAST_CONNECTIONS = 7  # two cycles and the titles hold one each for their lock while they work with another
 
 
 def build(settings: Settings, bus: Bus | None = None) -> Service:
@@ -27,13 +28,13 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     database, redis = _stores(settings)
     hive = HiveClient(settings.hive_nodes, settings.hive_timeout)
     titles = Titles(database, hive, settings.titles_per_cycle)
-    schedule = Schedule(_cycle(settings, database, redis), titles.fill_soon)
-    handlers = SyncHandlers(schedule, database, settings.interval)
+    schedules = _schedules(_cycle(settings, database, redis), titles)
+    handlers = SyncHandlers(Schedules(schedules), database, settings.interval)
 
     bus.serve(content.sync_status, handlers.sync_status)
     bus.serve(content.sync_now, handlers.sync_now)
 
-    return Service("sync_worker", [database, redis, hive, titles, schedule, bus])
+    return Service("sync_worker", [database, redis, hive, titles, *schedules.values(), bus])
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,18 @@ def _stores(settings: Settings) -> tuple[Database, RedisClient]:
     return Database(settings.database_url, "sync_worker", pool), RedisClient(settings.redis_url)
 
 
+def _schedules(cycle: Cycle, titles: Titles) -> dict[frozenset[str], Schedule]:
+    """Returns the clock of each group of tables: those that decide who may enter, and the others."""
+    access = frozenset(table.name for table in TABLES if table.decides_access)
+    return {
+        access: Schedule(cycle, access, cycle.access_interval),
+        ALL_TABLES - access: Schedule(cycle, ALL_TABLES - access, cycle.interval, titles.fill_soon),
+    }
+
+
 def _cycle(settings: Settings, database: Database, redis: RedisClient) -> Cycle:
     source = Source(settings.primary_dsn)
     absent = frozenset(settings.absent_columns)
-    return Cycle(source, database, redis.redis, settings.interval, settings.delete_guard, absent)
+    return Cycle(
+        source, database, redis.redis, settings.interval, settings.access_interval, settings.delete_guard, absent
+    )

@@ -7,15 +7,15 @@ from libs.common.db.engine import Database
 from libs.common.errors import INVALID_INPUT, PresenceError
 from services.sync_worker.replication import guard
 from services.sync_worker.replication.cycle import ALL_TABLES
-from services.sync_worker.replication.schedule import Schedule
+from services.sync_worker.replication.schedule import Schedules
 from services.sync_worker.replication.status import read_status
 
 
 class SyncHandlers:
     """One method an operation. `interval` is the time between two cycles, in seconds."""
 
-    def __init__(self, schedule: Schedule, database: Database, interval: float) -> None:
-        self._schedule = schedule
+    def __init__(self, schedules: Schedules, database: Database, interval: float) -> None:
+        self._schedules = schedules
         self._database = database
         self._interval = interval
 
@@ -30,7 +30,7 @@ class SyncHandlers:
         """
         if request.confirm is not None:
             await guard.confirm(self._database, _confirmed_table(request), request.confirm)
-        await self._schedule.run_now(_tables(request))
+        await self._schedules.run_now(_tables(request))
         return await read_status(self._database, self._interval)
 
 

@@ -1,146 +1,126 @@
-"""All SQL of sync_worker on the primary, which it reads and never writes to.
+"""Reads a table of the primary: pages, rows by key, what was written of late, and sums of its keys."""
 
-Pages follow the key by keyset, in the primary's own collation, so that its index serves them; whether
-that sorts as ours does is never relied on. Rows come as JSON, because the deployments' types differ and
-one value that a driver cannot decode must not cost a page.
-"""
-
-import contextlib
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import asyncpg
 import msgspec
 
-from services.sync_worker.tables.table import Key, Shape
+from services.sync_worker.primary import statements
+from services.sync_worker.primary.connection import Primary
+from services.sync_worker.tables.table import READING, Key, Shape, Table
 from services.sync_worker.tables.values import Raw
-
-if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
-
-    type Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
-
-CONNECT_SECONDS = 5.0
-CLOSE_SECONDS = 1.0
-STATEMENT_SECONDS = 30.0
-_SESSION = {
-    "application_name": "presence sync_worker",
-    "default_transaction_read_only": "on",
-    "statement_timeout": f"{STATEMENT_SECONDS:.0f}s",
-    "timezone": "UTC",
-}
-# ValueError: a malformed URL. InternalClientError: the connection was cut while asyncpg was about to use it.
-_AWAY = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-
-
-class PrimaryAway(Exception):
-    """The primary cannot be reached or refuses us; the text tells how."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The rows that share one key, and the key as text: the position of a scan."""
+    """The rows that share one key, and the key as text: the position of a scan.
+
+    `is_recent` if one of them may have been written since the floor that the page was asked with.
+    """
 
     key: Key
     rows: Sequence[Raw]
+    is_recent: bool = False
 
 
-class Source:
-    """Makes connections to the primary."""
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where the primary stands: `origin` names the server, its history and the table as it is declared.
 
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-
-    @asynccontextmanager
-    async def connect(self) -> AsyncIterator["Primary"]:
-        """Opens a connection for one cycle. Raises `PrimaryAway`."""
-        if not self._dsn:
-            raise PrimaryAway("no primary is configured; set PRESENCE_PRIMARY_URL or DB_PRIMARY_HOST")
-        try:
-            connection = await asyncpg.connect(
-                self._dsn, timeout=CONNECT_SECONDS, command_timeout=STATEMENT_SECONDS + 1, server_settings=_SESSION
-            )
-        except _AWAY as error:
-            raise PrimaryAway(f"cannot connect to the primary: {error or type(error).__name__}") from error
-        try:
-            yield Primary(connection)
-        finally:
-            with contextlib.suppress(*_AWAY):
-                await connection.close(timeout=CLOSE_SECONDS)
-
-
-class Primary:
-    """The primary's tables over one connection; every method may raise `PrimaryAway`.
-
-    Each is one statement, so one read-only transaction.
+    Whatever is committed later was written in the transaction `floor` or in a later one.
     """
 
-    def __init__(self, connection: "Connection") -> None:
-        self._connection = connection
+    origin: str
+    floor: int
 
-    async def columns(self, table: str) -> dict[str, str]:
-        """Returns column → type of a table, empty if there is no such table. The catalogue hides no column from us."""
-        rows = await self._fetch(
-            """SELECT attname, format_type(atttypid, NULL) AS type FROM pg_attribute
-               WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped""",
-            table,
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """How many rows a block of keys has, and the sum of their hashes modulo 2^64."""
+
+    rows: int = 0
+    hashes: int = 0
+
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(self.rows + other.rows, (self.hashes + other.hashes) % 2**64)
+
+    def __sub__(self, other: "Sums") -> "Sums":
+        return Sums(self.rows - other.rows, (self.hashes - other.hashes) % 2**64)
+
+
+class TableReader:
+    """Reads one table of the primary; every method may raise `PrimaryAway`."""
+
+    def __init__(self, primary: Primary, table: Table, columns: Mapping[str, str]) -> None:
+        self._primary = primary
+        self.table = table
+        self.columns = columns
+
+    @property
+    def shapes(self) -> Sequence[Shape]:
+        """The shapes that the table's rows may have. Raises `MissingTable`."""
+        return self.table.shapes_in(self.columns)
+
+    async def moment(self) -> Moment | None:
+        """Returns where the primary stands now; None where its rows do not tell when they were written."""
+        rows = await self._primary.fetch(
+            """SELECT c.oid::text, c.relkind::text, pg_snapshot_xmin(pg_current_snapshot())::text AS floor,
+                      (SELECT string_agg(concat_ws(' ', attname, attnum, format_type(atttypid, atttypmod)), ', '
+                                         ORDER BY attnum)
+                       FROM pg_attribute WHERE attrelid = c.oid AND attname = ANY($2) AND NOT attisdropped) AS declared
+               FROM pg_class c WHERE c.oid = to_regclass($1)""",
+            self.table.name,
+            sorted(self.table.read_columns),
         )
-        return {row["attname"]: row["type"] for row in rows}
+        if not rows or rows[0]["relkind"] not in ("r", "p"):  # a view, or a table of elsewhere
+            return None
+        origin = [await self._primary.history(), rows[0]["oid"], f"reading {READING}", rows[0]["declared"]]
+        return Moment(", ".join(origin), int(rows[0]["floor"]))
 
-    async def page(
-        self, table: str, shape: Shape, columns: Mapping[str, str], after: Key | None, limit: int
-    ) -> list[Group]:
-        """Returns the next `limit` keys after `after` with their rows, in the primary's order."""
-        behind = [f"({_list(shape.key)}) > ({_parameters(shape, columns)})"] if after else []
-        statement = f"{_select(table, shape, columns, behind)} LIMIT {limit:d}"
-        return _groups(await self._fetch(statement, *(after or ())))
+    async def page(self, shape: Shape, after: Key | None, floor: int | None = None) -> list[Group]:
+        """Returns the next page of keys after `after` with their rows, in the primary's order."""
+        statement = statements.page(self.table, shape, self.columns, self.table.page, floor, is_first=after is None)
+        return _groups(await self._primary.fetch(statement, *(after or ())))
 
-    async def find(self, table: str, shape: Shape, columns: Mapping[str, str], keys: Sequence[Key]) -> list[Group]:
+    async def find(self, shape: Shape, keys: Sequence[Key]) -> list[Group]:
         """Returns the rows of those `keys` that exist."""
-        names = [f"k{number}" for number in range(len(shape.key))]
-        arrays = ", ".join(f"${number}::text[]" for number in range(1, len(names) + 1))
-        cast = ", ".join(f"{name}::{columns[column]}" for name, column in zip(names, shape.key, strict=True))
-        wanted = f"({_list(shape.key)}) IN (SELECT {cast} FROM unnest({arrays}) AS k({', '.join(names)}))"  # noqa: S608
-        statement = _select(table, shape, columns, [wanted])
-        return _groups(await self._fetch(statement, *map(list, zip(*keys, strict=True))))
+        return _groups(await self._primary.fetch(statements.find(self.table, shape, self.columns), *_arrays(keys)))
 
-    async def _fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
-        try:
-            return await self._connection.fetch(statement, *arguments)
-        except _AWAY as error:
-            raise PrimaryAway(f"the primary failed: {error or type(error).__name__}") from error
+    async def large_sizes(self, shape: Shape, keys: Sequence[Key]) -> dict[Key, int]:
+        """Returns key → bytes of the large column, of those `keys` that exist."""
+        rows = await self._primary.fetch(statements.large_sizes(self.table, shape, self.columns), *_arrays(keys))
+        return {tuple(row["key"]): row["bytes"] for row in rows}
 
+    async def large(self, shape: Shape, keys: Sequence[Key]) -> list[tuple[Key, str | None, str | None]]:
+        """Returns key, value and MD5 of the large column, of each row of those `keys`."""
+        rows = await self._primary.fetch(statements.large(self.table, shape, self.columns), *_arrays(keys))
+        return [(tuple(row["key"]), row["value"], row["md5"]) for row in rows]
 
-def _select(table: str, shape: Shape, columns: Mapping[str, str], conditions: Iterable[str]) -> str:
-    """Returns the statement for rows of one shape, grouped by key. All names are constants of `tables.py`."""
-    wanted = [*shape.key, *(column for column in shape.columns if column in columns)]
-    where = [*(f'"{column}" IS NOT NULL' for column in shape.key), *_other_shape(shape, columns), *conditions]
-    key = _list(shape.key)
-    texts = ", ".join(f'"{column}"::text' for column in shape.key)
-    return (
-        f"SELECT ARRAY[{texts}] AS key, json_agg(r)::text AS rows "  # noqa: S608
-        f'FROM (SELECT {_list(dict.fromkeys(wanted))} FROM "{table}" WHERE {" AND ".join(where)}) r '
-        f"GROUP BY {key} ORDER BY {key}"
-    )
+    async def changed_keys(self, shape: Shape, floor: int, limit: int) -> list[Key]:
+        """Returns keys of rows written in or after the transaction `floor`, `limit` at most; some may be older."""
+        rows = await self._primary.fetch(statements.changed_keys(self.table, shape, self.columns, floor, limit))
+        return [tuple(row["key"]) for row in rows]
 
+    async def sums(self, shape: Shape) -> dict[int, Sums]:
+        """Returns block → its sums, of the rows of this shape."""
+        return read_sums(await self._primary.fetch(statements.sums(self.table, shape, self.columns)))
 
-def _other_shape(shape: Shape, columns: Mapping[str, str]) -> list[str]:
-    """Returns the condition that excludes the rows of the other shape in a table that holds both."""
-    if not shape.unless or not columns.keys() >= set(shape.unless):
-        return []
-    named = " AND ".join(f'"{column}" IS NOT NULL' for column in shape.unless)
-    return [f"NOT ({named})"]
+    async def keys_in_blocks(self, shape: Shape, blocks: Sequence[int]) -> list[Key]:
+        """Returns the keys of those blocks, of the rows of this shape."""
+        rows = await self._primary.fetch(statements.keys_in_blocks(self.table, shape, self.columns), list(blocks))
+        return [tuple(row["key"]) for row in rows]
 
 
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)
+def read_sums(rows: Iterable[Any]) -> dict[int, Sums]:
+    """Returns block → its sums, of the rows that `statements.SUMS` gives here or there."""
+    return {row["block"]: Sums(row["rows"], int(row["hashes"]) % 2**64) for row in rows}
 
 
-def _parameters(shape: Shape, columns: Mapping[str, str]) -> str:
-    return ", ".join(f"${number}::text::{columns[column]}" for number, column in enumerate(shape.key, 1))
+def _arrays(keys: Sequence[Key]) -> list[list[str]]:
+    return [list(values) for values in zip(*keys, strict=True)]
 
 
 def _groups(rows: Iterable[asyncpg.Record]) -> list[Group]:
-    return [Group(tuple(row["key"]), msgspec.json.decode(row["rows"])) for row in rows]
+    return [Group(tuple(row["key"]), msgspec.json.decode(row["rows"]), row["recent"]) for row in rows]

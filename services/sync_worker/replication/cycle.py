@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 import structlog
@@ -11,14 +11,14 @@ from redis.asyncio import Redis
 from libs.common.db.engine import Database
 from libs.common.errors import PresenceError
 from libs.common.metrics import SYNC_RUNS, SYNC_SKIPPED
-from services.sync_worker.locks import CYCLE_LOCK, lock
-from services.sync_worker.primary.reading import Primary, PrimaryAway, Source
+from services.sync_worker.locks import TABLE_LOCKS, locks
+from services.sync_worker.primary.connection import Primary, PrimaryAway, Source
+from services.sync_worker.primary.reading import TableReader
 from services.sync_worker.replication import repository, revocations
 from services.sync_worker.replication.guard import TooManyDeletes
-from services.sync_worker.replication.reconciliation import reconcile
 from services.sync_worker.replication.required_columns import require_columns
-from services.sync_worker.replication.status import is_fresh, publish_status, read_status, unknown_status
-from services.sync_worker.replication.table_pass import Pass
+from services.sync_worker.replication.status import fresh_tables, publish_status, read_status, unknown_status
+from services.sync_worker.replication.table_sync import Report, TableSync
 from services.sync_worker.tables.replicated import TABLES
 from services.sync_worker.tables.table import MissingTable, Table
 
@@ -40,7 +40,8 @@ class Trigger(StrEnum):
 
 @dataclass(frozen=True)
 class Cycle:
-    """Runs cycles. `interval` is the time between two of them, in seconds.
+    """Runs cycles. `interval` is the time between two of them, in seconds; of tables that decide who may enter,
+    `access_interval`.
 
     `absent` names columns about access, `table.column`, that this primary does not have, or whole tables.
     """
@@ -49,13 +50,17 @@ class Cycle:
     database: Database
     redis: Redis
     interval: float
+    access_interval: float
     guard_percent: float
     absent: frozenset[str] = frozenset()
 
-    async def run(self, trigger: Trigger, tables: Collection[str] = ALL_TABLES) -> Outcome:
-        """Brings the named tables up to date with the primary and publishes the status."""
+    async def run(self, trigger: Trigger, tables: Collection[str] = ALL_TABLES, *, prove: bool = False) -> Outcome:
+        """Brings the named tables up to date with the primary and publishes the status.
+
+        `prove` walks through all of their rows, to find what earlier cycles have missed.
+        """
         try:
-            outcome = await self._run_alone(trigger, tables)
+            outcome = await self._run_alone(trigger, tables, prove)
         except PresenceError as error:
             _log.warning("cycle failed", error=str(error))
             outcome = Outcome.FAILED
@@ -64,32 +69,42 @@ class Cycle:
             outcome = Outcome.FAILED
         return outcome if await self._publish() else Outcome.FAILED
 
-    async def _run_alone(self, trigger: Trigger, tables: Collection[str]) -> Outcome:
-        wait = trigger is Trigger.DEMAND
-        async with lock(self.database, CYCLE_LOCK, wait=wait) as ours:
-            if not ours or (trigger is Trigger.CLOCK and await is_fresh(self.database, self.interval / 2)):
+    def interval_of(self, table: Table) -> float:
+        """Returns the seconds from one cycle of a table to the next."""
+        return self.access_interval if table.decides_access else self.interval
+
+    async def _run_alone(self, trigger: Trigger, names: Collection[str], prove: bool) -> Outcome:
+        wanted = {TABLE_LOCKS[table.name]: table for table in TABLES if table.name in names}
+        async with locks(self.database, [*wanted], wait=trigger is Trigger.DEMAND) as ours:
+            tables = [wanted[number] for number in wanted if number in ours]
+            if trigger is Trigger.CLOCK:
+                fresh = await fresh_tables(self.database, {table.name: self.interval_of(table) / 2 for table in tables})
+                tables = [table for table in tables if table.name not in fresh]
+            if not tables:
                 return Outcome.LEFT_TO_OTHER
             failed = not await self._settle()  # what a killed worker may have left
-            failed |= not await self._sync([table for table in TABLES if table.name in tables])
+            failed |= not await self._sync(tables, prove)
             return Outcome.FAILED if failed else Outcome.DONE
 
-    async def _sync(self, tables: Collection[Table]) -> bool:
+    async def _sync(self, tables: Collection[Table], prove: bool) -> bool:
         """Replicates every table over one connection; returns whether all succeeded."""
         try:
             async with self.source.connect() as primary:
-                return all([await self._sync_one(table, primary) for table in tables])
+                return all([await self._sync_one(table, primary, prove) for table in tables])
         except PrimaryAway as error:
             _log.warning("primary is away", error=str(error))
             for table in tables:
                 await self._record(table, str(error))
             return False
 
-    async def _sync_one(self, table: Table, primary: Primary) -> bool:
+    async def _sync_one(self, table: Table, primary: Primary, prove: bool) -> bool:
         """Replicates one table; returns whether it succeeded. A failure is recorded and leaves the others alone."""
         started = time.monotonic()
         error: str | None = None
         try:
-            await self._replicate(table, primary, started)
+            report = await self._replicate(table, primary, prove)
+            SYNC_SKIPPED.labels(table.name).set(report.skipped)
+            _log.info("table synced", table=table.name, **asdict(report), seconds=round(time.monotonic() - started, 3))
         except TooManyDeletes as stopped:
             error = str(stopped)
             _log.error("deletes stopped", table=table.name, error=error)
@@ -105,23 +120,12 @@ class Cycle:
         SYNC_RUNS.labels(table.name, "error" if error else "ok").observe(time.monotonic() - started)
         return await self._settle() and error is None
 
-    async def _replicate(self, table: Table, primary: Primary, started: float) -> None:
+    async def _replicate(self, table: Table, primary: Primary, prove: bool) -> Report:
         columns = await primary.columns(table.name)
         await require_columns(self.database, table, columns, self.absent)
-        done = Pass(table, columns, primary, self.database)
-        await done.run()
-        deleted = await reconcile(done, primary, self.database, self.guard_percent)
-        progress = done.progress
-        SYNC_SKIPPED.labels(table.name).set(progress.skipped)
-        _log.info(
-            "table synced",
-            table=table.name,
-            read=progress.read,
-            changed=progress.changed,
-            deleted=deleted,
-            skipped=progress.skipped,
-            seconds=round(time.monotonic() - started, 3),
-        )
+        reader = TableReader(primary, table, columns)
+        table_sync = TableSync(reader, self.database, self.guard_percent, self.interval_of(table))
+        return await table_sync.run(prove=prove)
 
     async def _record(self, table: Table, error: str, *, begin_again: bool = False) -> None:
         async with self.database.transaction() as connection:

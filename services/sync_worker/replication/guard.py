@@ -52,6 +52,13 @@ def _is_suspicious(missing: int, rows: int, before: int, percent: float) -> bool
     return missing >= before >= ALL_OF or (missing > A_FEW and missing > rows * percent / 100)
 
 
+async def drop(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> None:
+    """Deletes rows; the epochs of their spaces are owed in the same transaction."""
+    if keys:
+        gone = await repository.remove(connection, table, keys)
+        await revocations.remember(connection, [table.space_of(key) for key in gone])
+
+
 async def shut(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> None:
     """Takes away what rows open that vanished or cannot be read any more: closes them, or deletes permissions.
 

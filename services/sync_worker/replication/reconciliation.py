@@ -1,58 +1,70 @@
-"""Deletes rows of the replica that the primary no longer has, or no longer has in a form that counts.
+"""Deletes rows of the replica that the primary no longer has, and marks the table as up to date."""
 
-After a pass the replica holds every row the pass saw. If it holds no more than that, there is nothing
-to delete; only otherwise are its rows looked up at the primary, one page of keys after the other. So
-an unchanged row costs no write, and a row that came back in the meantime is not deleted.
-"""
+from dataclasses import replace
+from datetime import datetime
+from itertools import batched
+from typing import TYPE_CHECKING, Any
 
-from collections.abc import Sequence
+import msgspec
 
 from libs.common.db.engine import Database
-from services.sync_worker.primary.reading import Primary
-from services.sync_worker.replication import guard, repository, revocations
-from services.sync_worker.replication.table_pass import Pass, understand
-from services.sync_worker.tables.table import Key
+from services.sync_worker.primary.reading import TableReader
+from services.sync_worker.replication import guard, repository
+from services.sync_worker.replication.blocks import MOST_EXAMINED, Blocks, Comparison
+from services.sync_worker.replication.position import Position, Progress, as_residuals
+
+if TYPE_CHECKING:
+    from services.sync_worker.tables.table import Key
 
 
-async def reconcile(done: Pass, primary: Primary, database: Database, guard_percent: float) -> int:
-    """Deletes rows that the primary no longer has and marks the pass complete; returns how many rows it deleted.
-
-    Raises `TooManyDeletes`, and then the rows are closed and none is deleted.
-    """
-    table, progress = done.table, done.progress
-    async with database.read() as connection:
-        rows = await repository.count(connection, table)
-    missing = await _missing_keys(done, primary, database) if rows != progress.seen else []
-    await guard.check(database, table, missing, rows, guard_percent)
-    async with database.transaction() as connection:
-        for start in range(0, len(missing), table.page):
-            batch = missing[start : start + table.page]
-            await revocations.remember(connection, [table.space_of(key) for key in batch])
-            await repository.remove(connection, table, batch)
-        await repository.complete(connection, table.name, rows - len(missing), progress.started_at)
-    return len(missing)
+class TooMuchDiffers(Exception):
+    """More of the primary has changed than is read row by row."""
 
 
-async def _missing_keys(done: Pass, primary: Primary, database: Database) -> list[Key]:
-    """Returns the replica's keys that the primary lacks, looked up page by page."""
-    missing: list[Key] = []
-    after: Key | None = None
-    while True:
-        async with database.read() as connection:
-            keys = await repository.keys_after(connection, done.table, after, done.table.page)
-        if not keys:
-            return missing
-        present = await _present(done, primary, keys)
-        missing += [key for key in keys if key not in present]
-        after = keys[-1]
+class Reconciliation:
+    """Compares the two sides of one table once what was written is written."""
 
+    def __init__(self, reader: TableReader, database: Database, guard_percent: float) -> None:
+        self._table = reader.table
+        self._database = database
+        self._blocks = Blocks(reader, database)
+        self._guard_percent = guard_percent
 
-async def _present(done: Pass, primary: Primary, keys: Sequence[Key]) -> set[Key]:
-    """Returns the keys, of those given, for which the primary has a row that counts."""
-    present: set[Key] = set()
-    for shape in done.shapes:
-        wanted = [located for key in keys if (located := shape.locate(key))]
-        if wanted:
-            groups = await primary.find(done.table.name, shape, done.columns, wanted)
-            present |= understand(done.table, shape, groups).records.keys()
-    return present
+    async def run(self, position: Position, as_of: datetime, proof: Progress | None, *, after_pass: bool) -> int:
+        """Deletes what the primary lacks and saves `position` and the `proof` under way; returns how many went.
+
+        Raises `TooManyDeletes`, and then the rows are closed and none is deleted; `TooMuchDiffers`, unless a pass has
+        just read everything.
+        """
+        comparison = await self._blocks.compare(position.suspects)
+        blocks = comparison.unlike(position.residuals)
+        missing: list[Key] = []
+        if comparison.size(blocks) <= MOST_EXAMINED:
+            missing = await self._examine(comparison, blocks, position)
+        elif after_pass:
+            missing = await self._blocks.missing()
+        else:
+            raise TooMuchDiffers
+        await guard.check(self._database, self._table, missing, comparison.rows, self._guard_percent)
+        for keys in batched(missing, self._table.page):
+            async with self._database.transaction() as connection:
+                await guard.drop(connection, self._table, keys)
+        if blocks:
+            comparison = replace(comparison, here=await self._blocks.here())
+        position.residuals, position.suspects = as_residuals(comparison.residuals), []
+        watermark: Any = msgspec.to_builtins(proof) if proof else None
+        async with self._database.transaction() as connection:
+            stored = msgspec.to_builtins(position)
+            await repository.complete(connection, self._table.name, comparison.rows, as_of, stored, watermark)
+        return len(missing)
+
+    async def _examine(self, comparison: Comparison, blocks: list[int], position: Position) -> "list[Key]":
+        if not blocks:
+            return []
+        missing = await self._blocks.examine(blocks)
+        unnoticed = {*position.suspects} - {*replace(comparison, suspects=()).unlike(position.residuals)}
+        if unnoticed and missing:
+            async with self._database.read() as connection:
+                found = await repository.keys_in_blocks(connection, self._table, sorted(unnoticed))
+            position.missed += len({*missing} & {*found})
+        return missing

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import BigInteger, delete, func, literal_column, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db.models.content import SyncState
+from services.sync_worker.primary import statements
+from services.sync_worker.primary.reading import Sums, read_sums
 from services.sync_worker.tables.table import Key, Record, Table
 
 LONGEST_ERROR = 500  # characters
@@ -61,6 +63,32 @@ async def keys_after(connection: AsyncConnection, table: Table, after: Key | Non
     return [tuple(row) for row in await connection.execute(statement)]
 
 
+async def sums(connection: AsyncConnection, table: Table) -> dict[int, Sums]:
+    """Returns block → its sums, of the replica's rows."""
+    keys = f"SELECT {_hashed(table)} AS h FROM {table.model.__tablename__}"  # noqa: S608
+    statement = statements.SUMS.format(last=statements.BLOCKS - 1, keys=keys)
+    return read_sums((await connection.execute(text(statement))).mappings())
+
+
+async def keys_in_blocks(connection: AsyncConnection, table: Table, blocks: Sequence[int]) -> list[Key]:
+    """Returns the replica's keys of those blocks."""
+    block = literal_column(f"({_hashed(table)}) & {statements.BLOCKS - 1}", BigInteger)
+    statement = select(*(_column(table, name) for name in table.key)).where(block.in_(blocks))
+    return [tuple(row) for row in await connection.execute(statement)]
+
+
+async def blocks_of(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> list[int]:
+    """Returns the blocks of those of the keys that the replica has."""
+    block = literal_column(f"({_hashed(table)}) & {statements.BLOCKS - 1}", BigInteger)
+    return list((await connection.execute(select(block).distinct().where(_among(table, keys)))).scalars())
+
+
+def _hashed(table: Table) -> str:
+    return statements.HASH.format(
+        key=" || E'\\n' || ".join(f"{table.model.__tablename__}.{name}" for name in table.key)
+    )
+
+
 def _column(table: Table, name: str) -> Any:
     return getattr(table.model, name)
 
@@ -69,26 +97,34 @@ def _among(table: Table, keys: Sequence[Key]) -> Any:
     return tuple_(*(_column(table, name) for name in table.key)).in_(keys)
 
 
-async def watermark(connection: AsyncConnection, table: str) -> dict[str, Any] | None:
-    """Returns the position of the table's scan, or None between scans."""
-    statement = select(SyncState.watermark).where(SyncState.table_name == table)
-    return (await connection.execute(statement)).scalar_one_or_none()
+async def positions(connection: AsyncConnection, table: str) -> tuple[Any, Any]:
+    """Returns the position of the table's replication and that of its pass under way; None for what there is not."""
+    statement = select(SyncState.position, SyncState.watermark).where(SyncState.table_name == table)
+    row = (await connection.execute(statement)).one_or_none()
+    return tuple(row) if row else (None, None)
 
 
 async def save_watermark(connection: AsyncConnection, table: str, position: Mapping[str, Any] | None) -> None:
     await _save_state(connection, table, watermark=position)
 
 
-async def complete(connection: AsyncConnection, table: str, rows: int, as_of: datetime) -> None:
-    """Records that the table equals the primary as of `as_of`: no scan under way, no error, nothing to confirm."""
-    nothing = {"watermark": None, "last_error": None, "closed_rows": 0, "confirmed_deletes": None}
-    await _save_state(connection, table, row_count=rows, last_run_at=as_of, **nothing)
+async def save_positions(connection: AsyncConnection, table: str, position: Any, watermark: Any) -> None:
+    await _save_state(connection, table, position=position, watermark=watermark)
+
+
+async def complete(
+    connection: AsyncConnection, table: str, rows: int, as_of: datetime, position: Any, watermark: Any
+) -> None:
+    """Records that the table equals the primary as of `as_of`: no error, nothing to confirm."""
+    nothing = {"last_error": None, "closed_rows": 0, "confirmed_deletes": None}
+    values = {"row_count": rows, "last_run_at": as_of, "position": position, "watermark": watermark}
+    await _save_state(connection, table, **values, **nothing)
 
 
 async def fail(connection: AsyncConnection, table: str, error: str, *, begin_again: bool = False) -> None:
-    """Records what stopped the table's run. The next run goes on where it stood, or begins again."""
-    position = {"watermark": None} if begin_again else {}
-    await _save_state(connection, table, last_error=error[:LONGEST_ERROR], **position)
+    """Records what stopped the table's run. The next run goes on where it stood, or reads everything anew."""
+    nowhere = {"watermark": None, "position": None} if begin_again else {}
+    await _save_state(connection, table, last_error=error[:LONGEST_ERROR], **nowhere)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -16,10 +16,17 @@ FIRST_RETRY = 2.0  # seconds after a failed cycle; doubled by each further failu
 
 
 class Schedule:
-    """A component that runs cycles one after the other and calls `after_cycle` after each."""
+    """A component that runs cycles over `tables` one after the other, one every `interval` seconds.
 
-    def __init__(self, cycle: Cycle, after_cycle: Callable[[], None] = lambda: None) -> None:
+    It calls `after_cycle` after each.
+    """
+
+    def __init__(
+        self, cycle: Cycle, tables: frozenset[str], interval: float, after_cycle: Callable[[], None] = lambda: None
+    ) -> None:
         self._cycle = cycle
+        self._tables = tables
+        self._interval = interval
         self._after_cycle = after_cycle
         self._wanted: list[tuple[frozenset[str], asyncio.Future[Outcome]]] = []
         self._wake = asyncio.Event()
@@ -41,7 +48,7 @@ class Schedule:
     def ready(self) -> bool:
         return self._background.runs
 
-    async def run_now(self, tables: frozenset[str] = ALL_TABLES) -> Outcome:
+    async def run_now(self, tables: frozenset[str]) -> Outcome:
         """Runs a whole cycle over `tables` that begins after this call; returns its outcome."""
         waiting: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._wanted.append((tables, waiting))
@@ -60,31 +67,31 @@ class Schedule:
         served, self._wanted = self._wanted, []
         started = time.monotonic()
         wanted = frozenset[str]().union(*(tables for tables, _ in served))
-        tables = ALL_TABLES if started >= self._due or not wanted else wanted
+        tables = self._tables if started >= self._due or not wanted else wanted
         outcome: Outcome | None = None  # remains so if the process stops in the middle
         try:
             outcome = await self._cycle.run(Trigger.DEMAND if served else self._next, tables)
         finally:
             for _, waiting in served:
                 _answer(waiting, outcome)
-        if tables == ALL_TABLES or outcome is Outcome.FAILED:
+        if tables == self._tables or outcome is Outcome.FAILED:
             self._plan(started, outcome)
 
     def _plan(self, started: float, outcome: Outcome) -> None:
-        """Sets when the next cycle over all tables is due."""
+        """Sets when the next cycle over all of `tables` is due."""
         if outcome is Outcome.FAILED:
             self._due = started + self._backoff()
             self._next = Trigger.NOW
             self._failures += 1
         else:
-            self._due = started + self._cycle.interval
+            self._due = started + self._interval
             self._next = Trigger.CLOCK
             self._failures = 0
 
     def _backoff(self) -> float:
         # Spread, so that several workers do not retry in step.
         doubled = FIRST_RETRY * 2.0 ** min(self._failures, 20) * random.uniform(0.8, 1.2)  # noqa: S311
-        return min(self._cycle.interval, doubled)
+        return min(self._interval, doubled)
 
     async def _pause(self) -> None:
         """Waits until the next cycle is due or wanted."""
@@ -100,3 +107,17 @@ def _answer(waiting: "asyncio.Future[Outcome]", outcome: Outcome | None) -> None
         waiting.cancel()
     else:
         waiting.set_result(outcome)
+
+
+class Schedules:
+    """The clocks of several groups of tables, each with its own connection to the primary: none waits for another."""
+
+    def __init__(self, schedules: Mapping[frozenset[str], Schedule]) -> None:
+        self._schedules = schedules
+
+    async def run_now(self, tables: frozenset[str] = ALL_TABLES) -> Outcome:
+        """Runs whole cycles over `tables` that begin after this call; returns the worst of their outcomes."""
+        outcomes = await asyncio.gather(
+            *(schedule.run_now(group & tables) for group, schedule in self._schedules.items() if group & tables)
+        )
+        return Outcome.FAILED if Outcome.FAILED in outcomes else outcomes[0]

@@ -23,9 +23,10 @@ async def read_status(database: Database, interval: float) -> SyncStatus:
     return await _read(database, INTERVALS * interval)
 
 
-async def is_fresh(database: Database, seconds: float) -> bool:
-    """Returns whether every table ran completely and without error in the last `seconds`. Raises `unavailable`."""
-    return (await _read(database, seconds)).current
+async def fresh_tables(database: Database, seconds: Mapping[str, float]) -> set[str]:
+    """Returns which tables ran completely and without error in the last so many `seconds`. Raises `unavailable`."""
+    tables = (await _read(database, 0.0)).tables
+    return {table.table for table in tables if table.table in seconds and _is_current(table, seconds[table.table])}
 
 
 async def _read(database: Database, longest_lag: float) -> SyncStatus:

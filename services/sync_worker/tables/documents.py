@@ -85,11 +85,6 @@ def _by_name(key: Key) -> Key | None:
     return (owner, permlink, *key[1:]) if slash else None
 
 
-def _named(key: Key) -> Key:
-    owner, permlink, *rest = key
-    return (f"{owner}/{permlink}", *rest)
-
-
 def _document_openness(row: Mapping[str, Any]) -> tuple[int, ...]:
     seen_by = 0 if row["is_deleted"] else 2 if row["is_public"] else 1
     return (seen_by, WHO_MAY.index(row["comment_permissions"]), WHO_MAY.index(row["edit_permissions"]))
@@ -111,7 +106,7 @@ DOCUMENTS = Table(
             ("id",),
             ("creator", *_DOCUMENT_COLUMNS),
             _document_by_id,
-            lambda key: key,
+            (("id",),),
             _by_id,
             access=("is_public", "is_deleted", *_WHO_MAY_COLUMNS),
             marks=("creator",),
@@ -122,7 +117,7 @@ DOCUMENTS = Table(
             ("owner", "permlink"),
             ("id", *_DOCUMENT_COLUMNS),
             _document_by_name,
-            _named,
+            (("owner", "permlink"),),
             _by_name,
             access=("is_public",),
             later_access=("is_deleted", *_WHO_MAY_COLUMNS),
@@ -132,7 +127,7 @@ DOCUMENTS = Table(
     openness=_document_openness,
     space_of=lambda key: SpaceKey("document", key[0]),
     closed={"is_deleted": True},
-    page=100,  # they carry their content
+    large="content",
 )
 PERMISSIONS = Table(
     "collaboration_permissions",
@@ -144,7 +139,7 @@ PERMISSIONS = Table(
             ("document_id", "user_account"),
             ("permission",),
             _permission_by_id,
-            lambda key: key,
+            (("document_id",), ("user_account",)),
             _by_id,
             access=("permission",),
             unless=("owner", "permlink", "account"),
@@ -154,7 +149,7 @@ PERMISSIONS = Table(
             ("owner", "permlink", "account"),
             ("permission_type", "can_read", "can_edit"),
             _permission_by_name,
-            _named,
+            (("owner", "permlink"), ("account",)),
             _by_name,
             access=("permission_type", "can_read", "can_edit"),
         ),

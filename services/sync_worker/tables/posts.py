@@ -43,7 +43,7 @@ POSTS = Table(
                 *("remix_cid", "license", "tags"),
             ),
             _post,
-            lambda key: key,
+            (("author",), ("permlink",)),
             lambda key: key,
             access=("hidden", "flagged"),
         ),
@@ -52,4 +52,5 @@ POSTS = Table(
     openness=lambda row: (0 if row["hidden"] or row["flagged"] else 1,),
     space_of=lambda key: SpaceKey("post", "/".join(key)),
     closed={"hidden": True},
+    decides_access=False,
 )

@@ -27,7 +27,7 @@ PRESENCE_PERMISSIONS = Table(
             ("space_type", "space_id", "user_account"),
             ("permission",),
             _presence_permission,
-            lambda key: key,
+            (("space_type",), ("space_id",), ("user_account",)),
             lambda key: key,
             access=("permission",),
         ),

@@ -22,6 +22,7 @@ type Record = dict[str, Any]  # the replica's columns, as they shall be
 
 
 LONGEST_WORD = 200  # characters
+READING = 1  # to be raised when a row comes to mean something else: every table is then read anew
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ class Shape:
 
     `key` names the columns that identify a row; rows where one is null are not of this shape, nor are
     rows where all of `unless` are set. A table has rows of this shape if it has the columns of `key` and `marks`.
-    `read` gives the replica's record, or None for a row that grants nothing; it raises `BadRow`. `named` turns
-    `key`'s values into the replica's key; `locate` is its inverse, None if the replica's row did not come from this
-    shape.
+    `read` gives the replica's record, or None for a row that grants nothing; it raises `BadRow`. `names` are the
+    columns of which each part of the replica's key is made, joined by slashes; `locate` turns a replica's key into
+    `key`'s values, or None if the replica's row did not come from this shape.
 
     `access` are columns that decide about access: no table is read without them, unless an operator says that this
     primary has none. `later_access` are such columns that not every primary has; once seen they are needed as well.
@@ -42,7 +43,7 @@ class Shape:
     key: tuple[str, ...]
     columns: tuple[str, ...]
     read: Callable[[Raw], Record | None]
-    named: Callable[[Key], Key]
+    names: tuple[tuple[str, ...], ...]
     locate: Callable[[Key], Key | None]
     access: tuple[str, ...]
     later_access: tuple[str, ...] = ()
@@ -53,6 +54,11 @@ class Shape:
     def identifying(self) -> tuple[str, ...]:
         return (*self.key, *self.marks)
 
+    def named(self, key: Key) -> Key:
+        """Returns the replica's key of a row, of the values of `key`."""
+        values = dict(zip(self.key, key, strict=True))
+        return tuple("/".join(values[column] for column in columns) for columns in self.names)
+
 
 @dataclass(frozen=True)
 class Table:
@@ -61,6 +67,7 @@ class Table:
     `openness` says how much a row lets people do, a number for each thing; none may fall unnoticed.
     `space_of` names the space that a row is about, by its key. `closed` are the values that shut a row to others: rows
     that vanish in suspicious number stay, closed, until that is confirmed. Without it rows that vanish go at once.
+    `large` is a column that may hold megabytes: it is read only of rows that changed, and `row_hash` has its MD5.
     """
 
     name: str
@@ -72,7 +79,14 @@ class Table:
     space_of: Callable[[Key], SpaceKey]
     closed: Mapping[str, Any] | None = None
     optional: bool = False  # a primary without this table is in order
+    large: str | None = None
+    decides_access: bool = True  # who may enter; a short clock is for these
     page: int = 500  # rows
+
+    @property
+    def read_columns(self) -> frozenset[str]:
+        """The primary's columns that are read, of all shapes."""
+        return frozenset(name for shape in self.shapes for name in (*shape.identifying, *shape.columns))
 
     def key_of(self, row: Mapping[str, Any]) -> Key:
         return tuple(row[column] for column in self.key)

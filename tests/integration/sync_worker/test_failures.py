@@ -1,6 +1,7 @@
 """A worker that dies, a second worker, a primary that goes away: nothing is lost and nothing is done twice."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -103,7 +104,7 @@ async def test_two_workers_at_once_do_the_work_once(large_world: World, database
 
 def _other(world: World, database: Database) -> Cycle:
     cycle = world.cycle()
-    return Cycle(cycle.source, database, cycle.redis, cycle.interval, cycle.guard_percent)
+    return replace(cycle, database=database)
 
 
 async def test_a_primary_that_is_away_is_said_in_the_status_until_it_is_back(world: World) -> None:

@@ -1,5 +1,6 @@
 """The ground of sync_worker's tests: a primary they may change, a replica, and one cycle at a time."""
 
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from libs.common import cache
 from libs.common.cache import RedisClient
 from libs.common.db.engine import Database
 from libs.common.spaces import SpaceKey
-from services.sync_worker.primary.reading import Primary, Source
+from services.sync_worker.primary.connection import Primary, Source
 from services.sync_worker.replication.cycle import Cycle, Outcome, Trigger
 from services.sync_worker.tables.replicated import TABLES
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 INTERVAL = 60.0
+_PAGE = re.compile(r'json_agg.* FROM "(\w+)" .* LIMIT')
 DEAD = "127.0.0.1:9"  # the discard port: nobody listens there
 
 POSTS = """
@@ -62,7 +64,8 @@ class World:
 
     def cycle(self, dsn: str | None = None, redis: RedisClient | None = None) -> Cycle:
         source = _WatchedSource(self.primary_url if dsn is None else dsn, self)
-        return Cycle(source, self.database, (redis or self.redis).redis, INTERVAL, self.guard_percent, self.absent)
+        intervals = (INTERVAL, INTERVAL)
+        return Cycle(source, self.database, (redis or self.redis).redis, *intervals, self.guard_percent, self.absent)
 
     async def sync(self) -> Outcome:
         return await self.cycle().run(Trigger.DEMAND)
@@ -86,9 +89,9 @@ class World:
         """Returns the table's name and key of each row of the replica → how much it opens."""
         async with self.database.read() as connection:
             return {
-                (table.name, *table.key_of(row._mapping)): table.openness(row._mapping)
+                (table.name, *table.key_of(row)): table.openness(row)
                 for table in TABLES
-                for row in await connection.execute(select(table.model.__table__))
+                for row in map(dict, (await connection.execute(select(table.model.__table__))).mappings())
             }
 
     async def add_posts(self, count: int, author: str = "mass") -> None:
@@ -118,6 +121,7 @@ class _WatchedPrimary(Primary):
         super().__init__(primary._connection)
         self._world = world
 
-    async def page(self, table: str, *arguments: Any) -> Any:
-        await self._world.between_pages(table)
-        return await super().page(table, *arguments)
+    async def fetch(self, statement: str, *arguments: object) -> Any:
+        if page := _PAGE.search(statement):
+            await self._world.between_pages(page[1])
+        return await super().fetch(statement, *arguments)

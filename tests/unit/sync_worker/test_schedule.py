@@ -27,7 +27,7 @@ class Recorder:
 
 @asynccontextmanager
 async def scheduled(recorder: Recorder) -> AsyncIterator[Schedule]:
-    schedule = Schedule(cast("Cycle", cast("Any", recorder)))
+    schedule = Schedule(cast("Cycle", cast("Any", recorder)), ALL_TABLES, recorder.interval)
     await schedule.start()
     try:
         async with asyncio.timeout(5):
@@ -48,7 +48,7 @@ async def test_a_demand_during_a_cycle_gets_a_cycle_of_its_own() -> None:
     recorder.free.clear()
     async with scheduled(recorder) as schedule:
         await recorder.runs.get()
-        waiting = asyncio.create_task(schedule.run_now())
+        waiting = asyncio.create_task(schedule.run_now(ALL_TABLES))
         await asyncio.sleep(0)
         recorder.free.set()
 
@@ -84,7 +84,7 @@ async def test_demands_for_one_table_do_not_put_off_the_cycle_over_all() -> None
 
 async def test_a_failed_cycle_is_tried_again_sooner_than_the_interval_then_ever_later() -> None:
     recorder = Recorder(60)
-    schedule = Schedule(cast("Cycle", cast("Any", recorder)))
+    schedule = Schedule(cast("Cycle", cast("Any", recorder)), ALL_TABLES, recorder.interval)
     delays = []
     for _ in range(8):
         schedule._plan(0.0, Outcome.FAILED)
@@ -103,10 +103,10 @@ async def test_stopping_gives_up_those_who_wait() -> None:
     async with scheduled(recorder) as schedule:
         await recorder.runs.get()
         recorder.free.set()
-        served = asyncio.create_task(schedule.run_now())
+        served = asyncio.create_task(schedule.run_now(ALL_TABLES))
         recorder.free.clear()
         await recorder.runs.get()
-        later = asyncio.create_task(schedule.run_now())
+        later = asyncio.create_task(schedule.run_now(ALL_TABLES))
         await asyncio.sleep(0)
         await schedule.stop()
 

@@ -133,7 +133,8 @@ class PresencePermission(Base):
 
 
 class SyncState(Base):
-    """The progress of a table's replication. `watermark` is the keyset position of a scan under way.
+    """The progress of a table's replication. `watermark` is the keyset position of a scan under way, `position` where
+    the primary stood when the table was equal last.
 
     `required` are the primary's columns about access that were seen, by shape. `closed_rows` have vanished in
     suspicious number and wait for an operator, who may confirm how many are deleted.
@@ -143,6 +144,7 @@ class SyncState(Base):
 
     table_name: Mapped[str] = mapped_column(primary_key=True)
     watermark: Mapped[dict[str, Any] | None]
+    position: Mapped[dict[str, Any] | None]
     row_count: Mapped[int] = mapped_column(BigInteger, server_default="0")
     last_run_at: Mapped[datetime | None]
     last_error: Mapped[str | None]

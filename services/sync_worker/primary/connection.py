@@ -1,0 +1,94 @@
+"""Connections to the primary, which is never written to. Each read is one statement, so one read-only transaction."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    type Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+
+CONNECT_SECONDS = 5.0
+CLOSE_SECONDS = 1.0
+STATEMENT_SECONDS = 30.0
+_SESSION = {
+    "application_name": "presence sync_worker",
+    "default_transaction_read_only": "on",
+    "statement_timeout": f"{STATEMENT_SECONDS:.0f}s",
+    "timezone": "UTC",
+}
+# ValueError: a malformed URL. InternalClientError: the connection was cut while asyncpg was about to use it.
+_AWAY = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+class PrimaryAway(Exception):
+    """The primary cannot be reached or refuses us; the text tells how."""
+
+
+class Source:
+    """Makes connections to the primary."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator["Primary"]:
+        """Opens a connection for one cycle. Raises `PrimaryAway`."""
+        if not self._dsn:
+            raise PrimaryAway("no primary is configured; set PRESENCE_PRIMARY_URL or DB_PRIMARY_HOST")
+        try:
+            connection = await asyncpg.connect(
+                self._dsn, timeout=CONNECT_SECONDS, command_timeout=STATEMENT_SECONDS + 1, server_settings=_SESSION
+            )
+        except TimeoutError as error:
+            raise PrimaryAway(f"cannot connect to the primary: no answer within {CONNECT_SECONDS:.0f} s") from error
+        except _AWAY as error:
+            raise PrimaryAway(f"cannot connect to the primary: {str(error) or type(error).__name__}") from error
+        try:
+            yield Primary(connection)
+        finally:
+            with contextlib.suppress(*_AWAY):
+                await connection.close(timeout=CLOSE_SECONDS)
+
+
+class Primary:
+    """A connection to the primary; every method may raise `PrimaryAway`."""
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+        self._history = ""
+        self._one_at_a_time = asyncio.Lock()
+
+    async def columns(self, table: str) -> dict[str, str]:
+        """Returns column → type of a table, empty if there is no such table. The catalogue hides no column from us."""
+        rows = await self.fetch(
+            """SELECT attname, format_type(atttypid, NULL) AS type FROM pg_attribute
+               WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped""",
+            table,
+        )
+        return {row["attname"]: row["type"] for row in rows}
+
+    async def history(self) -> str:
+        """Returns what is the same while transaction ids go on: not in another cluster, nor after a restore."""
+        if not self._history:
+            statement = "SELECT pg_postmaster_start_time()::text AS history"
+            [[allowed]] = await self.fetch("SELECT has_function_privilege('pg_control_system()', 'EXECUTE')")
+            if allowed:
+                statement = """SELECT system_identifier::text || ' ' || timeline_id::text AS history
+                               FROM pg_control_system(), pg_control_checkpoint()"""
+            self._history = (await self.fetch(statement))[0]["history"]
+        return self._history
+
+    async def fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
+        try:
+            async with self._one_at_a_time:
+                return await self._connection.fetch(statement, *arguments)
+        except TimeoutError as error:
+            raise PrimaryAway(f"the primary failed: no answer within {STATEMENT_SECONDS + 1:.0f} s") from error
+        except _AWAY as error:
+            raise PrimaryAway(f"the primary failed: {str(error) or type(error).__name__}") from error

@@ -1,0 +1,106 @@
+"""Finds rows that are gone from the primary without reading those that are not.
+
+Both sides divide the hashes of their keys into blocks, and each adds up what a block has. What differs between them
+is a residual: nothing where both have the same rows, and the same as before where some rows of the primary are skipped
+here or share a key. Only of blocks whose residual has changed are the keys compared, and their rows read once more.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import batched
+
+from libs.common.db.engine import Database
+from services.sync_worker.primary.reading import Sums, TableReader
+from services.sync_worker.replication import repository
+from services.sync_worker.replication.pages import PageWriter, understand
+from services.sync_worker.replication.position import Residuals, as_residuals
+from services.sync_worker.tables.table import Key
+
+MOST_EXAMINED = 100_000  # keys; where more may have changed, the whole table is walked
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The sums of both sides, and the blocks whose keys have to be looked at."""
+
+    there: Mapping[int, Sums]
+    here: Mapping[int, Sums]
+    suspects: Sequence[int] = field(default=())
+
+    @property
+    def rows(self) -> int:
+        """How many rows the replica has."""
+        return sum(sums.rows for sums in self.here.values())
+
+    @property
+    def residuals(self) -> dict[int, Sums]:
+        blocks = {*self.there, *self.here}
+        return {block: self.there.get(block, Sums()) - self.here.get(block, Sums()) for block in blocks}
+
+    def unlike(self, before: Residuals) -> list[int]:
+        """Returns the blocks that had another residual `before`, and the suspects."""
+        present = as_residuals(self.residuals)
+        changed = {block for block in {*present, *before} if present.get(block) != before.get(block)}
+        return sorted({*map(int, changed), *self.suspects})
+
+    def size(self, blocks: Sequence[int]) -> int:
+        """Returns how many keys those blocks have at most."""
+        return sum(max(self.there.get(block, Sums()).rows, self.here.get(block, Sums()).rows) for block in blocks)
+
+
+class Blocks:
+    """The blocks of one table."""
+
+    def __init__(self, reader: TableReader, database: Database) -> None:
+        self._reader = reader
+        self._table = reader.table
+        self._database = database
+
+    async def compare(self, suspects: Sequence[int] = ()) -> Comparison:
+        """Returns the sums of both sides: of the primary first: what comes meanwhile makes a difference."""
+        there: defaultdict[int, Sums] = defaultdict(Sums)
+        for shape in self._reader.shapes:
+            for block, sums in (await self._reader.sums(shape)).items():
+                there[block] += sums
+        return Comparison(there, await self.here(), suspects)
+
+    async def here(self) -> dict[int, Sums]:
+        async with self._database.read() as connection:
+            return await repository.sums(connection, self._table)
+
+    async def examine(self, blocks: Sequence[int]) -> list[Key]:
+        """Reads the rows of those blocks once more; returns the keys that the primary lacks."""
+        writer = PageWriter(self._reader, self._database)
+        present: set[Key] = set()
+        for shape in self._reader.shapes:
+            keys = await self._reader.keys_in_blocks(shape, blocks)
+            for some in batched(keys, self._table.page):
+                groups = await self._reader.find(shape, some)
+                present |= (await writer.write(shape, groups)).present
+        async with self._database.read() as connection:
+            here = await repository.keys_in_blocks(connection, self._table, blocks)
+        return [key for key in here if key not in present]
+
+    async def missing(self) -> list[Key]:
+        """Returns the replica's keys that the primary lacks, all of them looked up."""
+        missing: list[Key] = []
+        after: Key | None = None
+        while True:
+            keys, lacking = await self.look_up(after)
+            if not keys:
+                return missing
+            missing += lacking
+            after = keys[-1]
+
+    async def look_up(self, after: Key | None) -> tuple[list[Key], list[Key]]:
+        """Returns the replica's next keys after `after`, and those of them that the primary lacks."""
+        async with self._database.read() as connection:
+            keys = await repository.keys_after(connection, self._table, after, self._table.page)
+        present: set[Key] = set()
+        for shape in self._reader.shapes:
+            wanted = [located for key in keys if (located := shape.locate(key))]
+            if wanted:
+                groups = await self._reader.find(shape, wanted)
+                present |= understand(self._table, shape, groups).records.keys()
+        return keys, [key for key in keys if key not in present]

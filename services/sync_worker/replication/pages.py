@@ -1,0 +1,167 @@
+"""Writes rows of the primary that differ into the replica, a page at a time."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common.db.engine import Database
+from services.sync_worker.primary.reading import Group, TableReader
+from services.sync_worker.replication import guard, repository, revocations
+from services.sync_worker.tables.table import Key, Record, Shape, Table, digest
+from services.sync_worker.tables.values import BadRow
+
+_log = structlog.get_logger(__name__)
+NAMED_BAD_ROWS = 5  # of a page, in the log
+MOST_BYTES = 4_000_000  # of large columns, in memory at a time; one value may be larger
+_REFUSALS = {"22", "23", "54"}  # classes of SQLSTATE: bad data, constraint, limit of the program
+
+
+@dataclass
+class Page:
+    """A page of the primary as the replica's records, and the rows that could not be read."""
+
+    records: dict[Key, Record] = field(default_factory=dict)
+    bad: dict[str, str] = field(default_factory=dict)  # key → why
+    unreadable: list[Key] = field(default_factory=list)  # the replica's keys of the same rows
+    granting_nothing: list[Key] = field(default_factory=list)  # the replica's keys of rows that are no record
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a page was: how many rows were read, had changed, could not be read, and the keys of those that changed."""
+
+    read: int
+    changed: frozenset[Key]
+    skipped: int
+    present: frozenset[Key]
+
+
+class PageWriter:
+    """Writes pages of one table."""
+
+    def __init__(self, reader: TableReader, database: Database) -> None:
+        self._reader = reader
+        self._table = reader.table
+        self._database = database
+
+    async def write(
+        self,
+        shape: Shape,
+        groups: Sequence[Group],
+        save: Callable[[AsyncConnection, Written], Awaitable[None]] | None = None,
+    ) -> Written:
+        """Writes the records that differ, and takes away what rows opened that now open less or cannot be read.
+
+        `save` is called with what was written, in the same transaction.
+        """
+        table, page = self._table, understand(self._table, shape, groups)
+        async with self._database.transaction() as connection:
+            known = await repository.known(connection, table, list(page.records))
+            changed = _that_differ(page, known)
+            async for rows in self._batches(shape, groups, changed):
+                for key, reason in (await _upsert(connection, table, rows)).items():
+                    page.bad["/".join(key)[:120]] = reason
+                    page.unreadable.append(key)
+                    del page.records[key], changed[key]
+            lost = [key for key, row in changed.items() if revocations.loses_access(table, known.get(key), row)]
+            await revocations.remember(connection, [table.space_of(key) for key in lost])
+            await guard.shut(connection, table, page.unreadable)
+            await guard.drop(connection, table, page.granting_nothing)
+            read = sum(len(group.rows) for group in groups)
+            written = Written(read, frozenset(changed), len(page.bad), frozenset(page.records))
+            if save:
+                await save(connection, written)
+        if page.bad:
+            named = dict(list(page.bad.items())[:NAMED_BAD_ROWS])
+            _log.warning("rows skipped", table=table.name, count=len(page.bad), rows=named)
+        return written
+
+    async def _batches(
+        self, shape: Shape, groups: Sequence[Group], changed: dict[Key, Record]
+    ) -> AsyncIterator[dict[Key, Record]]:
+        """Yields the changed rows, whole, so many at a time as fit into memory; rows that are gone by now go."""
+        if not changed or self._table.large not in self._reader.columns:
+            yield changed
+            return
+        there = {shape.named(group.key): group.key for group in groups}
+        sizes = await self._reader.large_sizes(shape, [there[key] for key in changed])
+        batch: list[Key] = []
+        space = MOST_BYTES
+        for key in list(changed):
+            size = sizes.get(there[key], 0)
+            if batch and size > space:
+                yield await self._whole(shape, there, changed, batch)
+                batch, space = [], MOST_BYTES
+            batch.append(key)
+            space -= size
+        yield await self._whole(shape, there, changed, batch)
+
+    async def _whole(
+        self, shape: Shape, there: Mapping[Key, Key], changed: dict[Key, Record], keys: Sequence[Key]
+    ) -> dict[Key, Record]:
+        """Returns the rows of `keys` with the value of their large column, of which the record has the MD5."""
+        column = self._table.large or ""
+        values: dict[Key, dict[str | None, str | None]] = {}
+        for key, value, md5 in await self._reader.large(shape, [there[key] for key in keys]):
+            values.setdefault(key, {})[md5] = value
+        for key in keys:
+            found = values.get(there[key])
+            if found is None:
+                del changed[key]
+                continue
+            record = {name: value for name, value in changed[key].items() if name != "row_hash"}
+            if record[column] not in found:  # it was written again meanwhile
+                record[column] = next(iter(found))
+            changed[key] = {**record, column: found[record[column]], "row_hash": digest(record)}
+        return {key: changed[key] for key in keys if key in changed}
+
+
+def understand(table: Table, shape: Shape, groups: Sequence[Group]) -> Page:
+    """Returns the records of a page's rows, and the reason for each that could not be read."""
+    page = Page()
+    for group in groups:
+        try:
+            record = table.read(shape, group.rows)
+        except BadRow as error:
+            page.bad["/".join(group.key)[:120]] = str(error)
+            page.unreadable.append(shape.named(group.key))
+            continue
+        if record:
+            page.records[table.key_of(record)] = record
+        else:
+            page.granting_nothing.append(shape.named(group.key))
+    return page
+
+
+def _that_differ(page: Page, known: Mapping[Key, Mapping[str, Any]]) -> dict[Key, Record]:
+    """Returns the records that are not in the replica as they are, each with its hash."""
+    hashed = {key: {**record, "row_hash": digest(record)} for key, record in page.records.items()}
+    return {key: row for key, row in hashed.items() if key not in known or known[key]["row_hash"] != row["row_hash"]}
+
+
+async def _upsert(connection: AsyncConnection, table: Table, rows: Mapping[Key, Record]) -> dict[Key, str]:
+    """Writes all rows at once or, if the replica refuses that, one by one; returns the refused ones with reasons."""
+    if not rows or await _accepted(connection, table, list(rows.values())) is None:
+        return {}
+    refused = {}
+    for key, row in rows.items():
+        reason = await _accepted(connection, table, [row])
+        if reason:
+            refused[key] = reason
+    return refused
+
+
+async def _accepted(connection: AsyncConnection, table: Table, rows: Sequence[Any]) -> str | None:
+    """Upserts under a savepoint; returns why the replica refused, or None. Raises where the replica is away."""
+    try:
+        async with connection.begin_nested():
+            await repository.upsert(connection, table, rows)
+    except DBAPIError as error:
+        if (getattr(error.orig, "sqlstate", None) or "")[:2] not in _REFUSALS:
+            raise
+        return str(error.orig)[:200]
+    return None
