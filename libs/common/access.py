@@ -36,6 +36,7 @@ _NOT_OVER = "Moderators cannot do that to the owner or to each other."
 GUEST_ADDRESS_DAYS = 7  # for which a guest's ban or mute holds for other guests of its address; addresses change hands
 _MAY_EDIT = ("edit", "admin")
 _MAY_COMMENT = ("comment", *_MAY_EDIT)
+_NAMED_MAY = ("invited_only", "all")
 
 DEFAULT_SETTINGS: Mapping[str, Any] = {
     "chat_enabled": True,
@@ -62,6 +63,8 @@ class Standing:
     settings: Mapping[str, Any]
     mute_ends: float | None = None  # Unix time in seconds at which the first of the mutes ends
     document_permission: str | None = None  # read, comment, edit or admin, as the document names this account
+    comments_by: str | None = None  # creator_only, invited_only or all, as the document says; None elsewhere
+    edits_by: str | None = None
 
     @property
     def may_see(self) -> bool:
@@ -95,7 +98,7 @@ class Standing:
             self._require_role(Role.VISITOR if self.public else Role.MODERATOR)
         elif action is Action.COMMENT:
             self._require_comment()
-        elif action is Action.RESOLVE and self.document_permission not in _MAY_EDIT:
+        elif action is Action.RESOLVE and not self._may_edit:
             self._require_role(Role.MODERATOR)
 
     def require_over_words_of(self, author: "Standing") -> None:
@@ -118,14 +121,23 @@ class Standing:
             raise PresenceError(FORBIDDEN, _NOT_OVER)
 
     def _require_comment(self) -> None:
-        """Raises `muted`, or `forbidden` unless the document is public or lets this account comment or edit."""
+        """Raises `muted`, or `forbidden` unless the document takes comments from this account.
+
+        That is from all where it is public and says so, and from those it names, unless it says the creator only.
+        """
         if self.muted:
             raise PresenceError(MUTED)
         if self.role >= Role.MODERATOR:
             return
         self._require_role(Role.VISITOR)
-        if not self.public and self.document_permission not in _MAY_COMMENT:
+        named = self.comments_by in _NAMED_MAY and self.document_permission in _MAY_COMMENT
+        if not named and not (self.public and self.comments_by == "all"):
             raise PresenceError(FORBIDDEN, "The document may be read here, but not commented on.")
+
+    @property
+    def _may_edit(self) -> bool:
+        """Nobody edits here yet, so `all` lets nobody resolve whom the document does not name."""
+        return self.edits_by in _NAMED_MAY and self.document_permission in _MAY_EDIT
 
     def _require_chat(self) -> None:
         if self.muted:
@@ -141,12 +153,16 @@ class Standing:
 
 
 _CONTENT = {
-    "post": """SELECT author AS owner, NOT hidden AND NOT flagged AS public FROM posts
+    "post": """SELECT author AS owner, NOT hidden AND NOT flagged AS public,
+                 NULL::text AS comment_permissions, NULL::text AS edit_permissions FROM posts
                WHERE author = split_part(:space_id, '/', 1) AND permlink = split_part(:space_id, '/', 2)""",
-    "document": """SELECT creator AS owner, is_public AS public FROM collaboration_documents
+    "document": """SELECT creator AS owner, is_public AS public, comment_permissions, edit_permissions
+                   FROM collaboration_documents
                    WHERE space_id = :space_id AND NOT is_deleted""",
 }
-_OPEN = "SELECT NULL::text AS owner, true AS public"  # the lobby, communities and events belong to the operators
+# The lobby, communities and events belong to the operators.
+_OPEN = """SELECT NULL::text AS owner, true AS public,
+             NULL::text AS comment_permissions, NULL::text AS edit_permissions"""
 
 _QUERY = """
 WITH content AS ({content}), people AS (
@@ -154,7 +170,7 @@ WITH content AS ({content}), people AS (
   FROM unnest(cast(:kinds AS text[]), cast(:ids AS text[]), cast(:addresses AS text[]))
     WITH ORDINALITY AS p(kind, id, address, position)
 )
-SELECT content.owner, content.public,
+SELECT content.owner, content.public, content.comment_permissions, content.edit_permissions,
   (SELECT max(CASE permission WHEN 'access' THEN 2 ELSE 3 END) FROM presence_permissions p
     WHERE p.space_type = :space_type AND p.space_id = :space_id AND p.account = people.account) AS given_by_primary,
   (SELECT CASE role WHEN 'moderator' THEN 3 ELSE 2 END FROM space_roles r
@@ -228,6 +244,8 @@ def _standing(space: SpaceKey, identity: Identity, row: Any, operators: tuple[st
         mute_ends=row.mute_ends,
         settings={**DEFAULT_SETTINGS, **_known(row.settings)},
         document_permission=row.document_permission,
+        comments_by=row.comment_permissions,
+        edits_by=row.edit_permissions,
     )
 
 

@@ -45,8 +45,8 @@ OUTCOMES = {
 CONTENT = f"""
 INSERT INTO posts (author, permlink, type, row_hash, hidden) VALUES
   ('bob', 'hall', '360', 'x', false), ('bob', 'hidden', '360', 'x', true);
-INSERT INTO collaboration_documents (space_id, creator, is_public, row_hash) VALUES
-  ('200', 'bob', true, 'x'), ('201', 'bob', false, 'x');
+INSERT INTO collaboration_documents (space_id, creator, is_public, comment_permissions, edit_permissions, row_hash)
+  VALUES ('200', 'bob', true, 'all', 'all', 'x'), ('201', 'bob', false, 'all', 'all', 'x');
 INSERT INTO space_roles (space_type, space_id, account, role, given_by) VALUES
   {", ".join(
       f"('{space.space_type}', '{space.space_id}', '{account}', '{role}', 'bob')"

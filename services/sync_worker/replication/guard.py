@@ -39,9 +39,9 @@ async def check(database: Database, table: Table, missing: Sequence[Key], rows: 
     async with database.transaction() as connection:
         await repository.save_closed(connection, table.name, len(missing))
     raise TooManyDeletes(
-        f"{len(missing)} of {rows} rows are gone from the primary: they are closed, and none was deleted. They open "
-        f"when they are back. If they are to go: python -m services.sync_worker confirm {table.name} "
-        f"--deletes {len(missing)}"
+        f"{len(missing)} of {rows} rows are gone from the primary or cannot be read: they are closed, and none was "
+        "deleted. They open when they are back. If they are to go: "
+        f"python -m services.sync_worker confirm {table.name} --deletes {len(missing)}"
     )
 
 

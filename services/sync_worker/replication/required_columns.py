@@ -51,8 +51,8 @@ def _explained(table: Table, gone: Collection[str], present: frozenset[str]) -> 
     what = f"column {names[0]}" if len(names) == 1 else f"columns {', '.join(names)}"
     setting = ",".join(f"{table.name}.{name}" for name in names)
     return (
-        f"the primary's {table.name} lacks the {what}, by which access is decided; "
-        f"its rows stay here as they are until it is there. If this primary has none: {SETTING}={setting}"
+        f"the primary's {table.name} lacks the {what}, by which access is decided; until that is mended "
+        f"its rows stay here as they are. If this primary never had it: {SETTING}={setting}"
     )
 
 

@@ -39,8 +39,8 @@ CONTENT = """
 INSERT INTO posts (author, permlink, type, row_hash, hidden) VALUES
   ('bob', 'hall', 'art', 'x', false), ('bob', 'hidden', 'art', 'x', true), ('alice', 'photo', '360', 'x', false),
   ('carol', 'cave', '360', 'x', false), ('dave', 'den', 'art', 'x', false);
-INSERT INTO collaboration_documents (space_id, creator, is_public, row_hash) VALUES
-  ('123', 'bob', false, 'x'), ('124', 'bob', true, 'x');
+INSERT INTO collaboration_documents (space_id, creator, is_public, comment_permissions, edit_permissions, row_hash)
+  VALUES ('123', 'bob', false, 'all', 'all', 'x'), ('124', 'bob', true, 'all', 'all', 'x');
 INSERT INTO collaboration_permissions (space_id, account, permission, row_hash) VALUES
   ('123', 'alice', 'comment', 'x'), ('123', 'erin', 'read', 'x'), ('123', 'eddy', 'edit', 'x');
 INSERT INTO space_roles (space_type, space_id, account, role, given_by) VALUES

@@ -26,6 +26,13 @@ INSERT INTO posts (author, permlink, type, row_hash, hidden, flagged) VALUES
 INSERT INTO collaboration_documents (space_id, creator, is_public, is_deleted, row_hash) VALUES
   ('200', 'bob', true, false, 'x'), ('201', 'bob', false, false, 'x'), ('202', 'bob', true, true, 'x'),
   ('bob/shared-draft', 'bob', false, false, 'x');
+INSERT INTO collaboration_documents (space_id, creator, is_public, comment_permissions, edit_permissions, row_hash)
+  VALUES ('301', 'bob', true, 'all', 'all', 'x'), ('302', 'bob', true, 'invited_only', 'invited_only', 'x'),
+  ('303', 'bob', true, 'creator_only', 'creator_only', 'x'), ('304', 'bob', false, 'all', 'all', 'x'),
+  ('305', 'bob', false, 'creator_only', 'creator_only', 'x');
+INSERT INTO collaboration_permissions (space_id, account, permission, row_hash)
+  SELECT document, account, permission, 'x' FROM unnest(ARRAY['301', '302', '303', '304', '305']) document,
+    (VALUES ('reader', 'read'), ('carol', 'comment'), ('eddy', 'edit')) named(account, permission);
 INSERT INTO collaboration_permissions (space_id, account, permission, row_hash) VALUES
   ('201', 'reader', 'read', 'x'), ('202', 'reader', 'edit', 'x'), ('bob/shared-draft', 'reader', 'edit', 'x');
 INSERT INTO presence_permissions (space_type, space_id, account, permission, row_hash) VALUES
@@ -170,6 +177,29 @@ async def test_a_role_in_a_space_may_do_what_the_table_says(
         Action.SUBSCRIBE: subscribe,
     }  # fmt: skip
     assert {action: outcome(standing, action) for action in expected} == expected
+
+
+# who, document 301 (public, all), 302 (public, invited_only), 303 (public, creator_only), 304 (private, all),
+# 305 (private, creator_only): what becomes of a comment, and of resolving another's
+WHO_MAY_COMMENT = [
+    ("bob", (OK, OK, OK, OK, OK), (OK, OK, OK, OK, OK)),
+    ("olivia", (OK, OK, OK, OK, OK), (OK, OK, OK, OK, OK)),
+    ("dave", (OK, NO, NO, NONE, NONE), (NO, NO, NO, NONE, NONE)),
+    ("guest", (NO, NO, NO, NONE, NONE), (NO, NO, NO, NONE, NONE)),
+    ("reader", (OK, NO, NO, NO, NO), (NO, NO, NO, NO, NO)),
+    ("carol", (OK, OK, NO, OK, NO), (NO, NO, NO, NO, NO)),
+    ("eddy", (OK, OK, NO, OK, NO), (OK, OK, NO, OK, NO)),
+]
+
+
+@pytest.mark.parametrize(("who", "comment", "resolve"), WHO_MAY_COMMENT, ids=[row[0] for row in WHO_MAY_COMMENT])
+async def test_a_document_takes_comments_from_those_it_says_and_is_narrowed_never_widened_by_it(
+    owner: Owner, who: str, comment: tuple[str, ...], resolve: tuple[str, ...]
+) -> None:
+    standings = [await standing_of(owner, who, f"document {number}") for number in (301, 302, 303, 304, 305)]
+
+    assert tuple(outcome(standing, Action.COMMENT) for standing in standings) == comment
+    assert tuple(outcome(standing, Action.RESOLVE) for standing in standings) == resolve
 
 
 async def test_a_moderator_whom_the_owner_muted_may_not_speak(owner: Owner) -> None:

@@ -76,6 +76,24 @@ async def test_a_table_that_is_not_replicated_is_refused_by_name(commands: Comma
     assert "'secrets' is none of posts, " in ended.errors
 
 
+async def test_the_command_that_the_guard_names_deletes_what_it_said_and_no_more(
+    world: World, commands: Commands
+) -> None:
+    await world.sync()
+    await world.primary.execute("DELETE FROM posts WHERE author <> 'alice'")
+    await world.sync()
+    named = (await world.error_of("posts") or "").partition("python -m services.sync_worker ")[2].split()
+    too_few = await commands.run(*named[:-1], str(int(named[-1]) - 1))
+    assert (too_few.status, await world.replica("SELECT count(*) FROM posts")) == (1, [(213,)])
+    assert f"conflict: {named[-1]} rows of posts wait for a confirmation" in too_few.errors
+
+    assert (await commands.run(*named)).status == 0
+
+    assert await world.replica("SELECT DISTINCT author FROM posts") == [("alice",)]
+    again = await commands.run(*named)
+    assert (again.status, again.errors) == (1, "conflict: No rows of posts wait for a confirmation.\n")
+
+
 async def test_status_fails_until_every_table_is_current(world: World, commands: Commands) -> None:
     before = await commands.run("status")
     await world.sync()

@@ -210,7 +210,6 @@ async def test_a_row_whose_access_cannot_be_read_any_more_closes(bare_world: Wor
 
     after = await world.openings()
     assert [openness for (name, *_), openness in after.items() if name == table and openness[0] > 0] == []
-    await world.primary.execute(f"DROP TABLE {table}; ALTER TABLE posts DROP block")  # nothing rests on the old rows
 
 
 async def test_one_row_that_cannot_be_read_any_more_closes_alone_and_opens_when_it_can_be(bare_world: World) -> None:

@@ -43,7 +43,7 @@ async def test_a_primary_with_documents_by_id_only_is_copied(bare_world: World) 
     await bare_world.primary.execute(POSTS + ";" + DOCUMENTS_BY_ID)
     await bare_world.primary.execute(
         "INSERT INTO collaboration_documents VALUES "
-        "(7, 'Plan', 'text', 'alice', false, false, '2024-05-01 10:00'), (8, 'Open', null, 'bob', true, null, null);"
+        "(7, 'Plan', 'text', 'alice', false, false, '2024-05-01 10:00'), (8, 'Open', null, 'bob', true, false, null);"
         "INSERT INTO collaboration_permissions VALUES (1, 7, 'bob', 'comment'), (2, 7, 'dave', 'admin')"
     )
 
@@ -63,16 +63,18 @@ async def test_a_primary_with_documents_by_id_only_is_copied(bare_world: World) 
 async def test_a_primary_with_documents_by_name_only_is_copied(bare_world: World) -> None:
     await bare_world.primary.execute(POSTS + ";" + DOCUMENTS_BY_NAME)
     await bare_world.primary.execute(
-        "INSERT INTO collaboration_documents VALUES ('bob', 'draft', 'A draft', false, null, null);"
-        "INSERT INTO collaboration_permissions VALUES ('bob', 'draft', 'alice', 'editable', true, true), "
+        "INSERT INTO collaboration_documents (id, owner, permlink, document_name) "
+        "VALUES (31, 'bob', 'draft', 'A draft');"
+        "INSERT INTO collaboration_permissions (owner, permlink, account, permission_type, can_read, can_edit) VALUES "
+        "('bob', 'draft', 'alice', 'editable', true, true), "
         "('bob', 'draft', 'carol', 'readonly', true, false), ('bob', 'draft', 'dave', 'postable', true, true), "
         "('bob', 'draft', 'erin', 'readonly', false, false), ('bob', 'draft', 'frank', 'editable', true, false)"
     )
 
     assert await bare_world.sync() is Outcome.DONE
 
-    assert await bare_world.replica("SELECT space_id, title, creator FROM collaboration_documents") == [
-        ("bob/draft", "A draft", "bob")
+    assert await bare_world.replica("SELECT space_id, title, creator, number FROM collaboration_documents") == [
+        ("bob/draft", "A draft", "bob", 31)
     ]
     permissions = "SELECT account, permission FROM collaboration_permissions ORDER BY account"
     assert await bare_world.replica(permissions) == [
@@ -89,6 +91,7 @@ async def test_columns_that_are_missing_take_their_defaults_and_unknown_ones_are
         "CREATE TABLE posts (author text, permlink text, type text, mood text, votes numeric);"
         "INSERT INTO posts VALUES ('alice', 'bare', '360', 'good', 3)"
     )
+    bare_world.absent = frozenset({"posts.hidden", "posts.flagged"})
 
     assert await bare_world.sync() is Outcome.DONE
 
@@ -173,7 +176,8 @@ async def test_a_table_larger_than_many_pages_is_copied_in_any_collation(bare_wo
     await bare_world.primary.execute(
         "CREATE COLLATION german (provider = icu, locale = 'de-u-kn-true');"
         "CREATE TABLE posts (author text COLLATE german, permlink text COLLATE german, type text, "
-        "PRIMARY KEY (author, permlink));" + DOCUMENTS_BY_ID
+        "hidden boolean DEFAULT false, flagged boolean DEFAULT false, PRIMARY KEY (author, permlink));"
+        + DOCUMENTS_BY_ID
     )
     await bare_world.primary.execute(
         "INSERT INTO posts SELECT 'mass', prefix || n, 'blog' FROM generate_series(1, 700) n, "

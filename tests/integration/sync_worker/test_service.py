@@ -17,7 +17,7 @@ from libs.common.contracts import content
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.content import SyncRequest, SyncStatus
 from libs.common.contracts.schema import load
-from libs.common.errors import INVALID_INPUT, PresenceError
+from libs.common.errors import CONFLICT, INVALID_INPUT, ErrorCode, PresenceError
 from libs.common.identity import service_identity
 from libs.common.service import Service
 from services.sync_worker.app import build
@@ -40,7 +40,15 @@ class Running:
         return await self._client.call(content.sync_status, Empty(), CALLER)
 
     async def sync_now(self, table: str | None = None) -> SyncStatus:
-        return await self._client.call(content.sync_now, SyncRequest(table), CALLER, timeout=30.0)
+        return await self.ask(SyncRequest(table))
+
+    async def ask(self, request: SyncRequest) -> SyncStatus:
+        return await self._client.call(content.sync_now, request, CALLER, timeout=30.0)
+
+    async def refused(self, request: SyncRequest) -> ErrorCode:
+        with pytest.raises(PresenceError) as refused:
+            await self.ask(request)
+        return refused.value.kind
 
     async def is_current(self) -> bool:
         try:
@@ -108,6 +116,21 @@ async def test_sync_now_of_one_table_leaves_the_others(world: World, settings: S
         assert await world.replica(f"SELECT votes FROM posts {PHOTO}") == [(182,)]
 
 
+async def test_a_confirmation_is_carried_out_while_the_worker_runs(world: World, settings: Settings) -> None:
+    async with running(settings) as worker:
+        await eventually(worker.is_current)
+        await world.primary.execute("DELETE FROM posts WHERE author <> 'alice'")
+        waiting = next(one.closed_rows for one in (await worker.sync_now("posts")).tables if one.table == "posts")
+
+        assert await worker.refused(SyncRequest("posts", waiting - 1)) is CONFLICT
+        assert await worker.refused(SyncRequest("collaboration_documents", waiting)) is CONFLICT
+        assert await worker.refused(SyncRequest(None, waiting)) is INVALID_INPUT
+        status = await worker.ask(SyncRequest("posts", waiting))
+
+        assert status.current
+        assert await world.replica("SELECT DISTINCT author FROM posts") == [("alice",)]
+
+
 async def test_many_who_want_a_sync_at_once_all_get_one(settings: Settings) -> None:
     async with running(settings) as worker:
         statuses = await asyncio.gather(*(worker.sync_now() for _ in range(20)))
@@ -137,9 +160,7 @@ async def test_sync_worker_answers_over_rabbitmq(world: World, settings: Setting
 
 async def test_an_unknown_table_is_refused(settings: Settings) -> None:
     async with running(settings) as worker:
-        with pytest.raises(PresenceError) as refused:
-            await worker.sync_now("secrets")
-        assert refused.value.kind is INVALID_INPUT
+        assert await worker.refused(SyncRequest("secrets")) is INVALID_INPUT
 
 
 async def test_changes_arrive_by_the_clock_and_the_status_is_in_redis(world: World, settings: Settings) -> None:

@@ -64,6 +64,9 @@ def test_a_flag_that_decides_about_access_is_never_guessed() -> None:
         ({"permission_type": "editable", "can_read": False, "can_edit": False}, None),
         ({"permission_type": "readonly", "can_read": False}, None),
         ({"permission_type": None, "can_read": True, "can_edit": True}, "edit"),
+        ({"permission_type": "editable", "can_read": False, "can_edit": True}, None),
+        ({"permission_type": "editable", "can_read": None, "can_edit": True}, None),
+        ({"permission_type": "editable", "can_read": True, "can_edit": None}, "read"),
         ({"can_read": True}, "read"),
         ({}, None),
     ],
@@ -72,6 +75,29 @@ def test_a_permission_by_name_is_its_type_lowered_by_its_flags(row: dict[str, An
     record = read(PERMISSIONS, {**BY_NAME, **row}, shape="by name")
 
     assert (record and record["permission"]) == permission
+
+
+@pytest.mark.parametrize(
+    ("column", "closed"), [("hidden", True), ("flagged", True), ("is_deleted", True), ("is_public", False)]
+)
+def test_a_flag_that_holds_nothing_closes(column: str, closed: bool) -> None:
+    row = {"id": 1, "creator": "bob", **POST, column: None}
+
+    assert read(POSTS if column in ("hidden", "flagged") else DOCUMENTS, row)[column] is closed
+
+
+@pytest.mark.parametrize(
+    ("row", "who"),
+    [
+        ({"comment_permissions": "invited_only"}, "invited_only"),
+        ({"comment_permissions": "friends"}, "creator_only"),
+        ({"comment_permissions": None}, "creator_only"),
+        ({"comment_permissions": ["all"]}, "creator_only"),
+        ({}, "all"),
+    ],
+)
+def test_an_unknown_word_for_who_may_comment_is_the_narrowest(row: dict[str, Any], who: str) -> None:
+    assert read(DOCUMENTS, {"id": 1, "creator": "bob", **row})["comment_permissions"] == who
 
 
 def test_an_unknown_permission_is_bad() -> None:
@@ -98,7 +124,9 @@ def test_equal_records_have_equal_hashes_whatever_the_types_of_the_primary() -> 
 def test_the_columns_decide_which_shapes_a_table_holds() -> None:
     assert [shape.name for shape in DOCUMENTS.shapes_in(["id", "creator"])] == ["by id"]
     assert [shape.name for shape in DOCUMENTS.shapes_in(["owner", "permlink"])] == ["by name"]
-    assert [shape.name for shape in DOCUMENTS.shapes_in(["id", "owner", "permlink"])] == ["by id", "by name"]
+    assert [shape.name for shape in DOCUMENTS.shapes_in(["id", "owner", "permlink"])] == ["by name"]
+    both = ["id", "creator", "owner", "permlink"]
+    assert [shape.name for shape in DOCUMENTS.shapes_in(both)] == ["by id", "by name"]
     assert PRESENCE_PERMISSIONS.shapes_in([]) == ()
     with pytest.raises(MissingTable):
         DOCUMENTS.shapes_in([])

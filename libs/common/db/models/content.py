@@ -75,7 +75,7 @@ class Post(Base):
 class CollaborationDocument(Base):
     """A document. `space_id` is its id as text, or `owner/permlink`, as the primary names it.
 
-    Who may comment and edit is creator_only, invited_only or all. `number` is the id of one named by owner and permlink.
+    Who may comment and edit is creator_only, invited_only or all. `number` is the id of one named by both.
     """
 
     __tablename__ = "collaboration_documents"
