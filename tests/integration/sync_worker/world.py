@@ -85,11 +85,12 @@ class World:
     async def openings(self) -> dict[tuple[str, ...], tuple[int, ...]]:
         """Returns the table's name and key of each row of the replica → how much it opens."""
         async with self.database.read() as connection:
-            return {
-                (table.name, *table.key_of(row._mapping)): table.openness(row._mapping)
+            rows = [
+                (table, dict(row))
                 for table in TABLES
-                for row in await connection.execute(select(table.model.__table__))
-            }
+                for row in (await connection.execute(select(table.model.__table__))).mappings()
+            ]
+        return {(table.name, *table.key_of(row)): table.openness(row) for table, row in rows}
 
     async def add_posts(self, count: int, author: str = "mass") -> None:
         await self.primary.execute(
