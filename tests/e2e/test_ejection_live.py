@@ -258,6 +258,35 @@ async def test_a_permission_that_is_gone_at_the_primary_ends_the_stay(stack: Sta
     assert (await people.going[0].join(PLANS.space_type, PLANS.space_id))["ok"]
 
 
+@pytest.mark.parametrize("count", [12, 60, 100])
+async def test_of_a_hundred_permissions_however_many_go_at_once_the_stay_ends_within_the_cycle(
+    stack: Stack, rest: Rest, node: Node, count: int
+) -> None:
+    token = await rest.token("alice")
+    async with sql(stack, "PRESENCE_PRIMARY_URL") as primary:
+        await primary.execute("CREATE TABLE kept AS SELECT * FROM collaboration_permissions")
+        try:
+            await primary.execute(
+                "INSERT INTO collaboration_permissions (document_id, user_account, permission) "
+                "SELECT 125, 'reader' || n, 'read' FROM generate_series(1, 100 - (SELECT count(*)::int FROM kept)) n"
+            )
+            await act(rest, "POST", "/api/admin/sync", {"table": "collaboration_permissions"})
+            people = await scene(stack, node, PLANS, token, await rest.token("bob"))
+            await primary.execute(
+                "DELETE FROM collaboration_permissions WHERE ctid IN (SELECT ctid FROM collaboration_permissions "
+                f"ORDER BY document_id = 123 AND user_account = 'alice' DESC NULLS LAST LIMIT {count})"
+            )
+            await act(rest, "POST", "/api/admin/sync", {"table": "collaboration_permissions"})
+            await people.they_go("not_found")
+            await refused_everywhere(stack, rest, node, PLANS, token, "not_found")
+        finally:
+            await primary.execute(
+                "DELETE FROM collaboration_permissions; INSERT INTO collaboration_permissions SELECT * FROM kept;"
+                "DROP TABLE kept"
+            )
+            await act(rest, "POST", "/api/admin/sync", {})
+
+
 LOST = {
     "banned": "INSERT INTO space_sanctions (id, space_type, space_id, kind, subject_kind, subject, reason, imposed_by)"
     " VALUES (gen_random_uuid(), 'event', $1, 'ban', 'account', 'dave', 'rude', 'account:alice')",

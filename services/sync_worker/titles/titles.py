@@ -95,8 +95,8 @@ class Titles:
         """Asks for all of `keys` and keeps the answers, also when Hive goes away half-way."""
         answers = await asyncio.gather(*(self._ask(key) for key in keys), return_exceptions=True)
         texts = {key: answer for key, answer in zip(keys, answers, strict=True) if isinstance(answer, Texts)}
-        async with self._database.transaction() as connection:
-            for key, text in texts.items():
+        for key, text in texts.items():  # each alone: a cycle may hold the rows of several in another order
+            async with self._database.transaction() as connection:
                 await repository.save_title(connection, key, text.title, text.description, text.created)
         for key, answer in zip(keys, answers, strict=True):
             if isinstance(answer, BaseException):

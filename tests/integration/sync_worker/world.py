@@ -88,11 +88,12 @@ class World:
     async def openings(self) -> dict[tuple[str, ...], tuple[int, ...]]:
         """Returns the table's name and key of each row of the replica → how much it opens."""
         async with self.database.read() as connection:
-            return {
-                (table.name, *table.key_of(row)): table.openness(row)
+            rows = [
+                (table, dict(row))
                 for table in TABLES
-                for row in map(dict, (await connection.execute(select(table.model.__table__))).mappings())
-            }
+                for row in (await connection.execute(select(table.model.__table__))).mappings()
+            ]
+        return {(table.name, *table.key_of(row)): table.openness(row) for table, row in rows}
 
     async def add_posts(self, count: int, author: str = "mass") -> None:
         await self.primary.execute(
