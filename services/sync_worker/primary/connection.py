@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from services.sync_worker.primary import statements
+
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
@@ -62,6 +64,7 @@ class Primary:
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
         self._history = ""
+        self._probe: int | None = None
         self._one_at_a_time = asyncio.Lock()
 
     async def columns(self, table: str) -> dict[str, str]:
@@ -83,6 +86,12 @@ class Primary:
                                FROM pg_control_system(), pg_control_checkpoint()"""
             self._history = (await self.fetch(statement))[0]["history"]
         return self._history
+
+    async def hash_of_probe(self) -> int:
+        """Returns what the primary's hash function makes of `statements.PROBE`."""
+        if self._probe is None:
+            self._probe = int((await self.fetch(f"SELECT {statements.PROBE} AS probe"))[0]["probe"])
+        return self._probe
 
     async def fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
         try:

@@ -103,6 +103,9 @@ class TableReader:
         rows = await self._primary.fetch(statements.changed_keys(self.table, shape, self.columns, floor, limit))
         return [tuple(row["key"]) for row in rows]
 
+    async def hash_of_probe(self) -> int:
+        return await self._primary.hash_of_probe()
+
     async def sums(self, shape: Shape) -> dict[int, Sums]:
         """Returns block → its sums, of the rows of this shape."""
         return read_sums(await self._primary.fetch(statements.sums(self.table, shape, self.columns)))

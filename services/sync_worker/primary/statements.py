@@ -16,8 +16,9 @@ BLOCKS = 1024  # of keys, by their hash
 MOST_CHARACTERS = 400  # of a text; more than any that is kept
 _TEXTS = {"text", "character varying", "character"}
 RECENT = "presence_recent"
-HASH = "('x' || left(md5({key}), 16))::bit(64)::bigint"
-SUMS = "SELECT (h & {last})::int AS block, count(*) AS rows, sum(h)::text AS hashes FROM ({keys}) k GROUP BY 1"
+HASH = 'hashtextextended(({key}) COLLATE "C", 0)'
+PROBE = HASH.format(key="'presence'")  # the same on both sides, or blocks cannot be compared
+SUMS = "SELECT (h & {last})::int AS block, count(*) AS rows, sum(h)::text AS hashes FROM ({keys} OFFSET 0) k GROUP BY 1"
 
 
 def page(table: Table, shape: Shape, columns: Columns, limit: int, floor: int | None, *, is_first: bool) -> str:

@@ -65,6 +65,11 @@ class Blocks:
                 there[block] += sums
         return Comparison(there, await self.here(), suspects)
 
+    async def are_alike(self) -> bool:
+        """Returns whether both sides hash alike, which PostgreSQL promises of no two versions or processors."""
+        async with self._database.read() as connection:
+            return await repository.hash_of_probe(connection) == await self._reader.hash_of_probe()
+
     async def here(self) -> dict[int, Sums]:
         async with self._database.read() as connection:
             return await repository.sums(connection, self._table)
@@ -80,7 +85,8 @@ class Blocks:
                 present |= (await writer.write(shape, groups)).present
         async with self._database.read() as connection:
             here = await repository.keys_in_blocks(connection, self._table, blocks)
-        return [key for key in here if key not in present]
+        absent = [key for key in here if key not in present]
+        return [key for some in batched(absent, self._table.page) for key in await self._lacking(some)]
 
     async def missing(self) -> list[Key]:
         """Returns the replica's keys that the primary lacks, all of them looked up."""
@@ -97,10 +103,14 @@ class Blocks:
         """Returns the replica's next keys after `after`, and those of them that the primary lacks."""
         async with self._database.read() as connection:
             keys = await repository.keys_after(connection, self._table, after, self._table.page)
+        return keys, await self._lacking(keys)
+
+    async def _lacking(self, keys: Sequence[Key]) -> list[Key]:
+        """Returns those of `keys` for which the primary has no row that counts, by looking each of them up."""
         present: set[Key] = set()
         for shape in self._reader.shapes:
             wanted = [located for key in keys if (located := shape.locate(key))]
             if wanted:
                 groups = await self._reader.find(shape, wanted)
                 present |= understand(self._table, shape, groups).records.keys()
-        return keys, [key for key in keys if key not in present]
+        return [key for key in keys if key not in present]

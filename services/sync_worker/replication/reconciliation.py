@@ -39,7 +39,7 @@ class Reconciliation:
         comparison = await self._blocks.compare(position.suspects)
         blocks = comparison.unlike(position.residuals)
         missing: list[Key] = []
-        if comparison.size(blocks) <= MOST_EXAMINED:
+        if comparison.size(blocks) <= MOST_EXAMINED and await self._blocks.are_alike():
             missing = await self._examine(comparison, blocks, position)
         elif after_pass:
             missing = await self._blocks.missing()

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, delete, func, literal_column, select, text, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, String, cast, delete, func, literal_column, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db.models.content import SyncState
@@ -21,6 +21,8 @@ OWED_EPOCHS = "access_epochs"  # a row of sync_state that is no table: spaces wh
 
 async def known(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> dict[Key, Mapping[str, Any]]:
     """Returns the replica's rows of those keys: the hash, and the columns that decide about access."""
+    if not keys:
+        return {}
     columns = [_column(table, name) for name in (*table.key, *table.watched, "row_hash")]
     rows = await connection.execute(select(*columns).where(_among(table, keys)))
     return {table.key_of(row): row for row in map(dict, rows.mappings())}
@@ -70,6 +72,11 @@ async def sums(connection: AsyncConnection, table: Table) -> dict[int, Sums]:
     return read_sums((await connection.execute(text(statement))).mappings())
 
 
+async def hash_of_probe(connection: AsyncConnection) -> int:
+    """Returns what the replica's hash function makes of `statements.PROBE`."""
+    return int((await connection.execute(select(literal_column(statements.PROBE, BigInteger)))).scalar_one())
+
+
 async def keys_in_blocks(connection: AsyncConnection, table: Table, blocks: Sequence[int]) -> list[Key]:
     """Returns the replica's keys of those blocks."""
     block = literal_column(f"({_hashed(table)}) & {statements.BLOCKS - 1}", BigInteger)
@@ -94,7 +101,10 @@ def _column(table: Table, name: str) -> Any:
 
 
 def _among(table: Table, keys: Sequence[Key]) -> Any:
-    return tuple_(*(_column(table, name) for name in table.key)).in_(keys)
+    """Returns the condition for rows of those keys; one parameter a column, however many there are."""
+    given = func.unnest(*(cast(list(values), ARRAY(String)) for values in zip(*keys, strict=True)))
+    rows = given.table_valued(*table.key).render_derived()
+    return tuple_(*(_column(table, name) for name in table.key)).in_(select(*(rows.c[name] for name in table.key)))
 
 
 async def positions(connection: AsyncConnection, table: str) -> tuple[Any, Any]:
