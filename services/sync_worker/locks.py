@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 CYCLE_LOCK = 0x53594E43  # "SYNC": whoever holds it runs the cycle
 TITLES_LOCK = 0x5449544C  # "TITL": whoever holds it asks Hive
-LOCK_WAIT_SECONDS = 60
+LOCK_WAIT_SECONDS = 3600  # a first cycle over a million posts takes minutes
 
 
 @asynccontextmanager
