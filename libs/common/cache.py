@@ -25,7 +25,7 @@ Redis Cluster. Keys of a replica carry `{replica:id}`.
 | `health:probe` | string | nothing: a gateway tries whether it can be written | 60 s |
 | `guests:salt` | string | of the ids of guests without a token | for ever |
 | `hive:authority:*` | string | an account's posting authority (JSON) | 60 s |
-| `sync:status` | string | the replica's status, as `/health` shows it (JSON) | 300 s |
+| `sync:status` | string | the replica's status after the last cycle (JSON); its readers take the ages | a week |
 | `presence:accounts` | channel | socket events for one account's sockets, wherever they are (`ToAccount`) | - |
 | `LIMITS:*` | the `limits` library's | rate-limit windows | their window |
 """
@@ -58,7 +58,7 @@ VERSION_SECONDS = 3600
 TIMEOUT = 3.0  # seconds for a command; an edge's caller waits five
 MOST_CONNECTIONS = 64  # of a process
 SYNC_STATUS = "sync:status"
-SYNC_STATUS_SECONDS = 300
+SYNC_STATUS_SECONDS = 7 * 86_400  # long after the worker ended, it still says since when
 
 
 def members(space: SpaceKey) -> str:

@@ -1,4 +1,4 @@
-"""Serves `/health` and `/api/health`: public, and both tell how current the replica is.
+"""Serves `/health` and `/api/health`: public, and both tell how current the replica is now, whenever that was written.
 
 Both are answered from a picture of the last second: however often they are asked, the parts are asked once.
 """
@@ -14,15 +14,17 @@ from redis.exceptions import OutOfMemoryError, RedisError
 
 from libs.common import cache
 from libs.common.bus.base import Bus, BusUnavailable, Caller
+from libs.common.clock import now
 from libs.common.contracts import content, log
 from libs.common.contracts.auth import Empty
-from libs.common.contracts.schema import dump
+from libs.common.contracts.schema import dump, load
 from libs.common.errors import PresenceError
 from libs.common.identity import service_identity
 from libs.common.ids import new_id
 
 _ME = service_identity("gateway")
 PICTURE_SECONDS = 1.0
+SYNC = "sync"  # among what is at fault: the replica is behind
 PATIENCE = 2.0  # seconds for a component to answer
 
 
@@ -61,9 +63,9 @@ class Health:
         return web.json_response({"status": "ok", "sync": {"current": seen["sync"]["current"]}})
 
     async def _full(self, _: web.Request) -> web.Response:
-        """Answers 503 when a component that clients need is away."""
+        """Answers 503 when a component that clients need is away; a replica that is behind serves them all the same."""
         seen = await self._picture.get()
-        return web.json_response(seen, status=200 if seen["status"] == "ok" else 503)
+        return web.json_response(seen, status=200 if seen["at_fault"] in ([], [SYNC]) else 503)
 
     async def _look(self) -> dict[str, Any]:
         """Asks every part, all at once."""
@@ -74,11 +76,13 @@ class Health:
             behind = dict.fromkeys(behind, _unknown("rabbitmq"))
         components = {"redis": redis, "rabbitmq": rabbitmq, **behind}
         at_fault = [name for name, component in components.items() if component["ok"] is False]
+        if not sync["current"]:
+            at_fault.append(SYNC)
         return {
             "status": "degraded" if at_fault else "ok",
             "at_fault": at_fault,
             "components": components,
-            "sync": sync or {"current": False, "tables": []},
+            "sync": sync,
             "sessions": sockets,
         }
 
@@ -103,19 +107,19 @@ class Health:
     async def _ask_spaces_auth(self) -> None:
         await self._bus.call(log.heads, log.Heads(["global:lobby"]), Caller(_ME, new_id()), timeout=PATIENCE)
 
-    async def _sync(self) -> dict[str, Any] | None:
-        """Returns the status that sync_worker left in Redis, else its answer to a call, else None."""
+    async def _sync(self) -> dict[str, Any]:
+        """Returns the status that sync_worker left in Redis, else its answer to a call, as it is by our clock."""
         try:
             stored = await self._redis.redis.get(cache.SYNC_STATUS)
         except (RedisError, OSError):
             stored = None
-        if stored and (status := _readable(stored)):
-            return status
-        try:
-            answer = await self._bus.call(content.sync_status, Empty(), Caller(_ME, new_id()), timeout=PATIENCE)
-        except PresenceError:
-            return None
-        return dump(answer)
+        status = _readable(stored) if stored else None
+        if status is None:
+            try:
+                status = await self._bus.call(content.sync_status, Empty(), Caller(_ME, new_id()), timeout=PATIENCE)
+            except PresenceError as error:
+                return {"current": False, "tables": [], "error": f"sync_worker does not say: {error.text}"}
+        return dump(status.at(now()))
 
     async def _sockets(self) -> int | None:
         """Returns the number of sockets in all spaces, or None while Redis is away."""
@@ -126,13 +130,12 @@ class Health:
         return int(sum(score for _, score in counts))
 
 
-def _readable(stored: bytes | str) -> dict[str, Any] | None:
+def _readable(stored: bytes | str) -> content.SyncStatus | None:
     """Returns a stored status, or None for one that another version left: health must not break on it."""
     try:
-        status = msgspec.json.decode(stored, type=dict[str, Any])
-    except msgspec.DecodeError:
+        return load(content.SyncStatus, msgspec.json.decode(stored))
+    except (msgspec.DecodeError, PresenceError):
         return None
-    return status if isinstance(status.get("current"), bool) else None
 
 
 async def _timed(check: Awaitable[None]) -> dict[str, Any]:

@@ -80,6 +80,7 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     bus.serve(spaces.list_subrooms, space_detail.list_subrooms)
     bus.serve(spaces.review, review.review)
     bus.serve(spaces.resolve_room, RoomNameHandlers(reads).resolve)
+    bus.serve(spaces.resolve_document, space_detail.resolve_document)
     bus.serve(spaces.record_presence, presence.record)
     bus.serve(moderation.update_settings, space_settings.update_settings)
     bus.serve(moderation.list_roles, roles.list_roles)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 TITLES_LOCK = 0x5449544C  # "TITL": whoever holds it asks Hive
 TABLE_LOCKS = {name: 0x53594E4300 + number for number, name in enumerate(TABLES)}  # "SYNC": replicates that table
-LOCK_WAIT_SECONDS = 60
+LOCK_WAIT_SECONDS = 3600  # a first cycle over a million posts takes minutes
 
 
 @asynccontextmanager

@@ -177,6 +177,7 @@ TABLE: dict[str, tuple[Fields, str]] = {
     "spaces.leave": (place, "........"),
     "spaces.review": (place, "--------"),
     "spaces.resolve_room": (nothing, "--------"),
+    "spaces.resolve_document": (nothing, "--------"),
     "spaces.record_presence": (nothing, "--------"),
     "moderation.update_settings": (also(place, max_users=500), "UUFF...B"),
     "moderation.list_roles": (place, "UUFFF..B"),

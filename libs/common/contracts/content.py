@@ -1,6 +1,6 @@
 """Content replicated from the primary (data.dlux.io), and how current it is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated
 
@@ -15,9 +15,11 @@ MOST_ROWS = 2**53 - 1  # that JSON's readers know exactly
 
 @dataclass(frozen=True)
 class TableStatus:
-    """`lag_seconds` is the age of the last complete run; null before the first.
+    """`last_run_at` is as of when the table last equalled the primary, `lag_seconds` how long ago that is.
 
+    A table is behind with an error, before its first complete run, and from `stale_after_seconds` after the last one.
     `closed_rows` vanished from the primary in suspicious number: they are closed, and wait for a confirmation.
+    `rows_read` are those of the run under way; null between runs.
     """
 
     table: str
@@ -26,14 +28,31 @@ class TableStatus:
     lag_seconds: float | None
     last_error: str | None
     closed_rows: int = 0
+    rows_read: int | None = None
+    stale_after_seconds: float = 180.0
+
+    def at(self, moment: datetime) -> "TableStatus":
+        """Returns the same with its age at `moment`: whoever reads a status takes the ages, however old it is."""
+        lag = max((moment - self.last_run_at).total_seconds(), 0.0) if self.last_run_at else None
+        return replace(self, lag_seconds=lag)
+
+    @property
+    def is_current(self) -> bool:
+        return self.last_error is None and self.lag_seconds is not None and self.lag_seconds < self.stale_after_seconds
 
 
 @dataclass(frozen=True)
 class SyncStatus:
-    """`current` is true while every table's last complete run is recent enough."""
+    """`current` is true while no table is behind; `under_way`, while the cycle that was asked for goes on."""
 
     current: bool
     tables: list[TableStatus]
+    under_way: bool = False
+
+    def at(self, moment: datetime) -> "SyncStatus":
+        """Returns the same as it is at `moment`."""
+        tables = [table.at(moment) for table in self.tables]
+        return replace(self, current=bool(tables) and all(table.is_current for table in tables), tables=tables)
 
 
 @dataclass(frozen=True)
@@ -63,8 +82,8 @@ sync_now = Operation(
     Limit(10, 60),
     writes=True,
     bindings=(Http("POST", "/api/admin/sync"),),
-    summary="Run a sync cycle now; the reply is the status after it.",
-    timeout=60.0,
+    summary="Run a sync cycle now; the reply is the status after it, or, of a long one, while it goes on.",
+    timeout=10.0,
 )
 
 RECORDS = (sync_status, sync_now)

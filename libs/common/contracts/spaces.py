@@ -148,6 +148,20 @@ class ResolvedRoom:
 
 
 @dataclass(frozen=True)
+class ResolveDocument:
+    """A document's number at the primary."""
+
+    number: Annotated[int, integer(0, 10**18)]
+
+
+@dataclass(frozen=True)
+class ResolvedDocument:
+    """The id of the document's space, where it is not the number itself."""
+
+    space_id: str | None
+
+
+@dataclass(frozen=True)
 class PresenceChange:
     """A socket that joins, leaves or is still in a space. `session_id` is its stay, which makes it idempotent."""
 
@@ -355,6 +369,15 @@ resolve_room = Operation(
     Limit(6000, 60),
     summary="The space that a networked-aframe room name means.",
 )
+resolve_document = Operation(
+    "spaces.resolve_document",
+    "spaces_auth",
+    ResolveDocument,
+    ResolvedDocument,
+    Access.INTERNAL,
+    Limit(6000, 60),
+    summary="The space of a document that is named by its number.",
+)
 record_presence = Operation(
     "spaces.record_presence",
     "spaces_auth",
@@ -381,6 +404,6 @@ member_left = Event(
 leave_requested = Event("spaces.leave_requested", LeaveRequested, summary="Somebody asked to be taken out of a space.")
 
 RECORDS = (
-    list_spaces, get_space, join, leave, list_subrooms, review, resolve_room, record_presence,
+    list_spaces, get_space, join, leave, list_subrooms, review, resolve_room, resolve_document, record_presence,
     member_joined, member_left, leave_requested,
 )  # fmt: skip

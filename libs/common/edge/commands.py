@@ -12,6 +12,7 @@ from libs.common.bus.base import Bus, Caller
 from libs.common.contracts import auth
 from libs.common.contracts.registry import Access, Operation
 from libs.common.contracts.schema import has_field, load
+from libs.common.edge.document_numbers import DocumentNumbers
 from libs.common.edge.limits import LimitState, RateLimits
 from libs.common.errors import FORBIDDEN, UNAUTHORIZED, PresenceError
 from libs.common.identity import Identity
@@ -50,6 +51,7 @@ class Commands:
     def __init__(self, bus: Bus, limits: RateLimits, find_author: FindAuthor = _bearer_of_token) -> None:
         self._bus = bus
         self._limits = limits
+        self._numbers = DocumentNumbers(bus)
         self._find_author = find_author
 
     async def carry_out(self, call: ClientCall, read_request: ReadRequest) -> Any:
@@ -65,6 +67,9 @@ class Commands:
         require_access(operation.access, call.token.identity)
         require_login(call.token, operation)
         fields = within_admission(call.token, operation.request, await read_request())
+        fields = await self._numbers.fields(
+            operation.request, fields, Caller(call.token.identity, call.request_id, call.address)
+        )
         require_admitted(call.token, operation.request, fields)
         request = load(operation.request, with_client_id(operation.request, fields, call.idempotency_key))
         if operation.limit.per_account:

@@ -37,6 +37,7 @@ from libs.common.contracts.members import Member
 from libs.common.contracts.presence import JoinSpace, Position
 from libs.common.contracts.spaces import Authorization
 from libs.common.edge.commands import require_admission_to
+from libs.common.edge.document_numbers import DocumentNumbers
 from libs.common.errors import FORBIDDEN, RATE_LIMITED, UNAVAILABLE, PresenceError
 from libs.common.ids import new_id
 from libs.common.metrics import MEMBERS
@@ -92,6 +93,7 @@ class Entering:
         self._departure = departure
         self._grace = grace
         self._authorizer = Authorizer(bus)
+        self._numbers = DocumentNumbers(bus)
         self._snapshots = Snapshots(bus)
         self._join = Batches(presence.join, MOST_AT_ONCE)
         self._door = Door()
@@ -104,7 +106,7 @@ class Entering:
         async with self._door:
             if client.state is ClientState.DROPPED:
                 raise PresenceError(FORBIDDEN, "This connection is closed.")
-            key = SpaceKey.parse(request.space_type, request.space_id)
+            key = await self._numbers.key(SpaceKey.parse(request.space_type, request.space_id), client.caller())
             check_subspace(request.subspace)
             require_admission_to(client.token, key)
             authorization = await self._authorizer(client, key)

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Row, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db.models.content import Post
+from libs.common.db.models.content import CollaborationDocument, Post
 from libs.common.spaces import SpaceKey
 
 
@@ -24,6 +24,12 @@ async def content_of(connection: AsyncConnection, space: SpaceKey) -> Row[Any] |
     if query is None:
         return None
     return (await connection.execute(text(query), {"space_id": space.space_id})).one_or_none()
+
+
+async def document_by_number(connection: AsyncConnection, number: int) -> str | None:
+    """Returns the space id of a document named by owner and permlink that has this number; None if none has."""
+    statement = select(CollaborationDocument.space_id).where(CollaborationDocument.number == number)
+    return (await connection.execute(statement.order_by(CollaborationDocument.space_id).limit(1))).scalar_one_or_none()
 
 
 async def existing_posts(connection: AsyncConnection, names: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

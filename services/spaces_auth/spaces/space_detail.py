@@ -8,7 +8,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common import access
 from libs.common.access import Standing
 from libs.common.bus.base import Caller
-from libs.common.contracts.spaces import GetSpace, ListSubrooms, SpaceDetail, Subroom, Subrooms
+from libs.common.contracts.spaces import (
+    GetSpace,
+    ListSubrooms,
+    ResolvedDocument,
+    ResolveDocument,
+    SpaceDetail,
+    Subroom,
+    Subrooms,
+)
 from libs.common.db.engine import Database
 from libs.common.errors import BANNED, NOT_FOUND, PresenceError
 from libs.common.spaces import MAIN, SpaceKey
@@ -39,6 +47,11 @@ class SpaceDetailHandlers:
             max_users=standing.settings["max_users"],
             your_role=standing.role.label,
         )
+
+    async def resolve_document(self, _: Caller, request: ResolveDocument) -> ResolvedDocument:
+        """Returns the id of the space of a document's number. Edges ask; who may see the document is decided after."""
+        async with self._database.read() as connection:
+            return ResolvedDocument(await content_repository.document_by_number(connection, request.number))
 
     async def list_subrooms(self, caller: Caller, request: ListSubrooms) -> Subrooms:
         """Returns `main` and every other subspace that has members, the fullest first."""

@@ -9,12 +9,13 @@ from libs.common.errors import PresenceError
 from libs.common.settings import SettingsError, read
 from services.sync_worker.command import FAILED, Command
 from services.sync_worker.commands.confirm import CONFIRM
+from services.sync_worker.commands.proof import PROOF
 from services.sync_worker.commands.run import RUN
 from services.sync_worker.commands.status import STATUS
 from services.sync_worker.commands.titles import TITLES
 from services.sync_worker.settings import Settings
 
-COMMANDS: tuple[Command, ...] = (RUN, CONFIRM, STATUS, TITLES)
+COMMANDS: tuple[Command, ...] = (RUN, PROOF, STATUS, CONFIRM, TITLES)
 
 
 def execute(arguments: Sequence[str]) -> int:

@@ -33,12 +33,12 @@ async def _run(settings: Settings, arguments: Namespace) -> int:
         return await run_cycle(parts, arguments.tables or TABLES, settings.interval)
 
 
-async def run_cycle(parts: Parts, tables: Sequence[str], interval: float) -> int:
+async def run_cycle(parts: Parts, tables: Sequence[str], interval: float, *, prove: bool = False) -> int:
     """Runs a cycle that begins now, prints the status after it, and returns the exit status.
 
     While the worker's cycle is under way, its progress is shown until ours can begin.
     """
-    cycle = asyncio.create_task(parts.cycle.run(Trigger.DEMAND, tables))
+    cycle = asyncio.create_task(parts.cycle.run(Trigger.DEMAND, tables, prove=prove))
     with bars() as progress:
         tasks = {table: progress.add_task(table, total=None) for table in tables}
         while not cycle.done():

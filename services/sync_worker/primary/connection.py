@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 1.0
 STATEMENT_SECONDS = 30.0
+ANSWER_SECONDS = STATEMENT_SECONDS + 1  # the primary ends a statement sooner itself
 _SESSION = {
     "application_name": "presence sync_worker",
     "default_transaction_read_only": "on",
@@ -45,12 +46,10 @@ class Source:
             raise PrimaryAway("no primary is configured; set PRESENCE_PRIMARY_URL or DB_PRIMARY_HOST")
         try:
             connection = await asyncpg.connect(
-                self._dsn, timeout=CONNECT_SECONDS, command_timeout=STATEMENT_SECONDS + 1, server_settings=_SESSION
+                self._dsn, timeout=CONNECT_SECONDS, command_timeout=ANSWER_SECONDS, server_settings=_SESSION
             )
-        except TimeoutError as error:
-            raise PrimaryAway(f"cannot connect to the primary: no answer within {CONNECT_SECONDS:.0f} s") from error
         except _AWAY as error:
-            raise PrimaryAway(f"cannot connect to the primary: {str(error) or type(error).__name__}") from error
+            raise PrimaryAway(f"cannot connect to the primary: {_reason(error, CONNECT_SECONDS)}") from error
         try:
             yield Primary(connection)
         finally:
@@ -97,7 +96,12 @@ class Primary:
         try:
             async with self._one_at_a_time:
                 return await self._connection.fetch(statement, *arguments)
-        except TimeoutError as error:
-            raise PrimaryAway(f"the primary failed: no answer within {STATEMENT_SECONDS + 1:.0f} s") from error
         except _AWAY as error:
-            raise PrimaryAway(f"the primary failed: {str(error) or type(error).__name__}") from error
+            raise PrimaryAway(f"the primary failed: {_reason(error, ANSWER_SECONDS)}") from error
+
+
+def _reason(error: Exception, patience: float) -> str:
+    """Returns what an error says; of one without words, a time-out, how long was waited."""
+    if isinstance(error, TimeoutError):
+        return f"no answer within {patience:.0f} s"
+    return str(error) or type(error).__name__

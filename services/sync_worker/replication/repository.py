@@ -56,6 +56,17 @@ async def count(connection: AsyncConnection, table: Table) -> int:
     return (await connection.execute(select(func.count()).select_from(table.model))).scalar_one()
 
 
+async def count_written(connection: AsyncConnection, table: Table, since: datetime) -> int:
+    """Returns how many of the rows that are there were written since then; those closed meanwhile are not counted."""
+    written = select(func.count()).select_from(table.model).where(_column(table, "synced_at") >= since)
+    return (await connection.execute(written)).scalar_one()
+
+
+async def clock(connection: AsyncConnection) -> datetime:
+    moment: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+    return moment
+
+
 async def keys_after(connection: AsyncConnection, table: Table, after: Key | None, limit: int) -> list[Key]:
     """Returns the replica's next keys after `after`, in its own order."""
     columns = [_column(table, name) for name in table.key]

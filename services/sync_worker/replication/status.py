@@ -1,7 +1,7 @@
 """Tells how current the replica is: to operators, to `/health` and to Prometheus."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,34 +19,38 @@ INTERVALS = 3  # a table whose last complete run began longer ago than this is b
 
 
 async def read_status(database: Database, interval: float) -> SyncStatus:
-    """Returns the status from sync_state. `interval` in seconds. Raises `unavailable`."""
+    """Returns the status from sync_state, as it is now. `interval` in seconds. Raises `unavailable`."""
     return await _read(database, INTERVALS * interval)
 
 
 async def fresh_tables(database: Database, seconds: Mapping[str, float]) -> set[str]:
     """Returns which tables ran completely and without error in the last so many `seconds`. Raises `unavailable`."""
-    tables = (await _read(database, 0.0)).tables
-    return {table.table for table in tables if table.table in seconds and _is_current(table, seconds[table.table])}
-
-
-async def _read(database: Database, longest_lag: float) -> SyncStatus:
     async with database.read() as connection:
         states = await repository.states(connection)
-    moment = now()
-    tables = [_table(table, states.get(table, {}), moment) for table in TABLES]
-    return SyncStatus(all(_is_current(table, longest_lag) for table in tables), tables)
+    tables = [_table(name, states.get(name, {}), longest) for name, longest in seconds.items()]
+    return {table.table for table in tables if table.at(now()).is_current}
 
 
-def _table(name: str, state: Mapping[str, Any], moment: datetime) -> TableStatus:
-    last_run = state.get("last_run_at")
-    lag = (moment - last_run).total_seconds() if last_run else None
+async def _read(database: Database, stale_after: float) -> SyncStatus:
+    async with database.read() as connection:
+        states = await repository.states(connection)
+    return SyncStatus(False, [_table(table, states.get(table, {}), stale_after) for table in TABLES]).at(now())
+
+
+def _table(name: str, state: Mapping[str, Any], stale_after: float) -> TableStatus:
+    under_way = state.get("watermark")
+    if under_way and under_way.get("proof"):
+        under_way = None  # which keeps nobody waiting
     return TableStatus(
-        name, state.get("row_count", 0), last_run, lag, state.get("last_error"), state.get("closed_rows", 0)
+        name,
+        state.get("row_count", 0),
+        state.get("last_run_at"),
+        None,
+        state.get("last_error"),
+        state.get("closed_rows", 0),
+        under_way and under_way.get("read"),
+        stale_after,
     )
-
-
-def _is_current(table: TableStatus, longest_lag: float) -> bool:
-    return table.last_error is None and table.lag_seconds is not None and table.lag_seconds < longest_lag
 
 
 def unknown_status(error: str) -> SyncStatus:
@@ -57,6 +61,12 @@ def unknown_status(error: str) -> SyncStatus:
 async def publish_status(redis: Redis, status: SyncStatus) -> None:
     """Shows the status to Prometheus and stores it in Redis for the edges. Raises `unavailable`."""
     for table in status.tables:
-        SYNC_LAG.labels(table.table).set(float("nan") if table.lag_seconds is None else table.lag_seconds)
+        SYNC_LAG.labels(table.table).set_function(partial(_age, table))
     with cache.redis_unavailable():
         await redis.set(cache.SYNC_STATUS, msgspec.json.encode(dump(status)), ex=cache.SYNC_STATUS_SECONDS)
+
+
+def _age(table: TableStatus) -> float:
+    """Returns the table's age in seconds whenever it is asked; not a number before the first complete run."""
+    lag = table.at(now()).lag_seconds
+    return float("nan") if lag is None else lag

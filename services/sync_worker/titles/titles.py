@@ -95,7 +95,8 @@ class Titles:
         """Asks for all of `keys` and keeps the answers, also when Hive goes away half-way."""
         answers = await asyncio.gather(*(self._ask(key) for key in keys), return_exceptions=True)
         texts = {key: answer for key, answer in zip(keys, answers, strict=True) if isinstance(answer, Texts)}
-        for key, text in texts.items():  # each alone: a cycle may hold the rows of several in another order
+        for key, text in texts.items():
+            # One row a transaction: of several, in another order than a cycle's, each would wait for the other.
             async with self._database.transaction() as connection:
                 await repository.save_title(connection, key, text.title, text.description, text.created)
         for key, answer in zip(keys, answers, strict=True):

@@ -1,14 +1,18 @@
 """How the gateway says how things are."""
 
 import asyncio
-import json
+from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from libs.common import cache
 from libs.common.bus.memory import MemoryBus
+from libs.common.clock import now
 from libs.common.contracts import log
+from libs.common.contracts.content import SyncStatus, TableStatus
+from libs.common.contracts.schema import dump
 from libs.common.errors import UNAVAILABLE, PresenceError
 from services.gateway import health
 from tests.integration.common.world import proxied
@@ -20,7 +24,14 @@ def always_a_new_look(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "PICTURE_SECONDS", 0.0)
 
 
-LATE = {"current": False, "tables": [{"table": "posts", "rows": 5, "last_error": "primary away"}]}
+async def publish(world: World, *tables: TableStatus) -> None:
+    """As sync_worker does after a cycle; it believed that all was well."""
+    status = SyncStatus(True, list(tables))
+    await world.redis.redis.set(cache.SYNC_STATUS, msgspec.json.encode(dump(status)))
+
+
+def run_ago(seconds: float, error: str | None = None, stale_after: float = 180.0) -> TableStatus:
+    return TableStatus("posts", 5, now() - timedelta(seconds=seconds), 0.3, error, stale_after_seconds=stale_after)
 
 
 async def test_all_is_well(world: World) -> None:
@@ -30,16 +41,39 @@ async def test_all_is_well(world: World) -> None:
     assert {name: one["ok"] for name, one in answer.body["components"].items()} == {
         "redis": True, "rabbitmq": True, "spaces_auth": True, "database": True,
     }  # fmt: skip
-    assert answer.body["sync"] == {"current": True, "tables": []}, "asked of sync_worker"
+    assert answer.body["sync"]["current"], "asked of sync_worker"
+    assert [(one["table"], one["rows"]) for one in answer.body["sync"]["tables"]] == [("posts", 7)]
     short = await world.ask("GET", "/health")
     assert (short.status, short.body) == (200, {"status": "ok", "sync": {"current": True}})
 
 
-async def test_both_say_whether_the_replica_is_current(world: World) -> None:
-    await world.redis.redis.set(cache.SYNC_STATUS, json.dumps(LATE))
+async def test_a_replica_that_is_behind_is_at_fault_and_no_reason_to_turn_clients_away(world: World) -> None:
+    await publish(world, run_ago(1.0, "the primary is away"))
     assert (await world.ask("GET", "/health")).body == {"status": "ok", "sync": {"current": False}}
     full = await world.ask("GET", "/api/health")
-    assert (full.status, full.body["sync"]) == (200, LATE)
+    assert (full.status, full.body["status"], full.body["at_fault"]) == (200, "degraded", ["sync"])
+    assert full.body["sync"]["tables"][0]["last_error"] == "the primary is away"
+
+
+@pytest.mark.parametrize(("age", "stale_after", "current"), [(170, 180, True), (181, 180, False), (31, 30, False)])
+async def test_ages_are_taken_when_they_are_read_so_a_worker_that_says_nothing_more_is_behind(
+    world: World, age: float, stale_after: float, current: bool
+) -> None:
+    await publish(world, run_ago(age, stale_after=stale_after))
+    sync = (await world.ask("GET", "/api/health")).body["sync"]
+    assert sync["current"] is current
+    assert (await world.ask("GET", "/health")).body["sync"] == {"current": current}
+    assert age <= sync["tables"][0]["lag_seconds"] < age + 5
+
+
+async def test_what_was_never_copied_is_not_current(world: World) -> None:
+    await publish(world, run_ago(1.0), TableStatus("collaboration_documents", 0, None, None, None))
+    assert (await world.ask("GET", "/health")).body["sync"] == {"current": False}
+
+
+async def test_a_worker_whose_clock_is_ahead_has_no_age_below_nothing(world: World) -> None:
+    await publish(world, run_ago(-20.0))
+    assert (await world.ask("GET", "/api/health")).body["sync"]["tables"][0]["lag_seconds"] == 0.0
 
 
 async def test_without_redis_it_is_503_and_names_it(redis_url: str, run: Any) -> None:
@@ -60,11 +94,12 @@ async def test_without_the_broker_it_is_503_and_names_what_cannot_be_reached(wor
     world.broker.running = False
     answer = await world.ask("GET", "/api/health")
     assert answer.status == 503
-    assert answer.body["at_fault"] == ["rabbitmq"], "what lies behind it is not known"
+    assert answer.body["at_fault"] == ["rabbitmq", "sync"], "what lies behind it is not known"
     assert {name: one["ok"] for name, one in answer.body["components"].items()} == {
         "redis": True, "rabbitmq": False, "spaces_auth": None, "database": None,
     }  # fmt: skip
-    assert answer.body["sync"] == {"current": False, "tables": []}
+    assert (answer.body["sync"]["current"], answer.body["sync"]["tables"]) == (False, [])
+    assert answer.body["sync"]["error"].startswith("sync_worker does not say: ")
     assert (await world.ask("GET", "/health")).body == {"status": "ok", "sync": {"current": False}}
 
 

@@ -13,10 +13,11 @@ from yarl import URL
 from libs.common import cache
 from libs.common.bus.base import Caller
 from libs.common.bus.memory import MemoryBroker, MemoryBus
+from libs.common.clock import now
 from libs.common.contracts import auth, chat, content, log, spaces
 from libs.common.contracts.auth import Empty, Jwks
 from libs.common.contracts.chat import ListMessages, MessagePage
-from libs.common.contracts.content import SyncStatus
+from libs.common.contracts.content import SyncStatus, TableStatus
 from libs.common.contracts.log import HeadNumbers
 from libs.common.contracts.registry import Registry
 from libs.common.contracts.spaces import SpaceList
@@ -115,7 +116,7 @@ def _play(world: World, services: MemoryBus, jwks: list[dict[str, Any]]) -> None
 
     async def status(caller: Caller, request: Empty) -> SyncStatus:
         world.asked.append((caller, request))
-        return SyncStatus(True, [])
+        return SyncStatus(True, [TableStatus("posts", 7, now(), None, None)])
 
     async def heads(_: Caller, __: log.Heads) -> HeadNumbers:
         return HeadNumbers({"global:lobby": 0})

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from services.sync_worker.locks import TABLE_LOCKS, lock
 from tests.integration.sync_worker.world import DEAD, World
+from tests.support.waiting import eventually
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,36 @@ async def test_the_command_that_the_guard_names_deletes_what_it_said_and_no_more
     assert await world.replica("SELECT DISTINCT author FROM posts") == [("alice",)]
     again = await commands.run(*named)
     assert (again.status, again.errors) == (1, "conflict: No rows of posts wait for a confirmation.\n")
+
+
+WAITING = """SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+             WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted"""
+
+
+async def test_run_waits_for_the_cycle_under_way_and_then_runs_its_own(world: World, commands: Commands) -> None:
+    async def waits() -> bool:
+        return await world.replica(WAITING) == [(1,)]
+
+    async with lock(world.database, TABLE_LOCKS["posts"], wait=True):
+        running = asyncio.create_task(commands.run("run", "posts"))
+        await eventually(waits)
+
+    assert (await running).status == 0
+    assert await world.replica("SELECT count(*) FROM posts") == [(213,)]
+
+
+async def test_a_proof_counts_the_rows_that_differed_and_mends_them(world: World, commands: Commands) -> None:
+    await world.sync()
+    clean = await commands.run("proof")
+    two = "permlink IN ('my-360-photo', 'sculpture-hall')"
+    await world.primary.execute(f"UPDATE posts SET votes = votes + 1 WHERE {two}")
+    changed = await commands.run("proof")
+
+    assert (clean.status, changed.status) == (0, 0)
+    assert "posts: 0 rows differed." in clean.output
+    assert "posts: 2 rows differed." in changed.output
+    posts = f"SELECT permlink, votes FROM posts WHERE {two} ORDER BY 1"
+    assert await world.replica(posts) == await world.original(posts)
 
 
 async def test_status_fails_until_every_table_is_current(world: World, commands: Commands) -> None:

@@ -1,12 +1,14 @@
 """A worker that dies, a second worker, a primary that goes away: nothing is lost and nothing is done twice."""
 
 import asyncio
+import socket
 from dataclasses import replace
 
 import pytest
 
 from libs.common.cache import RedisClient
 from libs.common.db.engine import Database
+from services.sync_worker.primary import reading
 from services.sync_worker.replication.cycle import Cycle, Outcome, Trigger
 from services.sync_worker.replication.status import read_status
 from tests.integration.sync_worker.world import DEAD, DOCUMENTS_BY_ID, INTERVAL, POSTS, World
@@ -122,6 +124,18 @@ async def test_a_primary_that_is_away_is_said_in_the_status_until_it_is_back(wor
 
     await world.sync()
     assert (await read_status(world.database, INTERVAL)).current
+
+
+async def test_a_primary_that_accepts_and_says_nothing_is_said_to_give_no_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "CONNECT_SECONDS", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+
+        await world.cycle(dsn=f"postgresql://nobody@127.0.0.1:{port}/nothing").run(Trigger.NOW)
+
+    assert await world.error_of("posts") == "cannot connect to the primary: no answer within 1 s"
 
 
 async def test_a_primary_that_nobody_named_is_said_in_the_status(world: World) -> None:

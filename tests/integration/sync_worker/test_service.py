@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 
 import pytest
+from prometheus_client import REGISTRY
 
 from deploy.local.servers.postgres import Postgres
 from deploy.local.servers.redis import Redis
@@ -20,7 +21,9 @@ from libs.common.contracts.schema import load
 from libs.common.errors import CONFLICT, INVALID_INPUT, ErrorCode, PresenceError
 from libs.common.identity import service_identity
 from libs.common.service import Service
+from services.sync_worker import handlers
 from services.sync_worker.app import build
+from services.sync_worker.locks import TABLE_LOCKS, lock
 from services.sync_worker.settings import Settings
 from tests.integration.sync_worker.world import World
 from tests.support.servers import as_service
@@ -176,7 +179,43 @@ async def test_changes_arrive_by_the_clock_and_the_status_is_in_redis(world: Wor
         status = load(SyncStatus, json.loads(published or "{}"))
         assert status.current
         assert status.tables[0].table == "posts"
-        assert 0 < await world.redis.redis.ttl("sync:status") <= 300
+        assert await world.redis.redis.ttl("sync:status") > 86_400, "a worker that ended is still said to be behind"
+
+
+def lag_of(table: str) -> float:
+    """What Prometheus reads."""
+    value = REGISTRY.get_sample_value("presence_sync_lag_seconds", {"table": table})
+    assert value is not None
+    return value
+
+
+async def test_the_age_that_prometheus_reads_grows_between_cycles(world: World, settings: Settings) -> None:
+    async with running(settings) as worker:
+        await eventually(worker.is_current)
+        before = lag_of("posts")
+
+        async def older() -> bool:
+            return lag_of("posts") > before
+
+        await eventually(older)
+
+
+async def test_sync_now_answers_at_once_while_a_long_cycle_is_under_way_which_ends_by_itself(
+    world: World, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "PATIENCE_SECONDS", 0.2)
+    async with running(settings) as worker:
+        await eventually(worker.is_current)
+        async with lock(world.database, TABLE_LOCKS["posts"], wait=True):
+            await world.primary.execute(f"UPDATE posts SET votes = 4711 {PHOTO}")
+
+            assert (await worker.sync_now()).under_way
+
+        async def arrived() -> bool:
+            return await world.replica(f"SELECT votes FROM posts {PHOTO}") == [(4711,)]
+
+        await eventually(arrived)
+        assert not (await worker.status()).under_way
 
 
 async def test_losing_postgresql_and_redis_does_not_end_the_worker(
