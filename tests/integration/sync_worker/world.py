@@ -51,16 +51,19 @@ CREATE TABLE presence_permissions (id serial PRIMARY KEY, space_type varchar(20)
 
 
 class World:
-    """A replica and its primary. `between_pages` is called before each page of the primary is read."""
+    """A replica and its primary. `between_pages` is called before each page of the primary is read, with its
+    table, and `between_statements` before each statement there.
+    """
 
     def __init__(self, database: Database, redis: RedisClient, primary: "asyncpg.Connection[Any]", url: str) -> None:
         self.database, self.redis, self.primary, self.primary_url = database, redis, primary, url
         self.between_pages: Callable[[str], Awaitable[None]] = _nothing
+        self.between_statements: Callable[[str], Awaitable[None]] = _nothing
         self.guard_percent = 5.0
         self.absent: frozenset[str] = frozenset()
 
     def stop_watching(self) -> None:
-        self.between_pages = _nothing
+        self.between_pages = self.between_statements = _nothing
 
     def cycle(self, dsn: str | None = None, redis: RedisClient | None = None) -> Cycle:
         source = _WatchedSource(self.primary_url if dsn is None else dsn, self)
@@ -123,6 +126,7 @@ class _WatchedPrimary(Primary):
         self._world = world
 
     async def fetch(self, statement: str, *arguments: object) -> Any:
+        await self._world.between_statements(statement)
         if page := _PAGE.search(statement):
             await self._world.between_pages(page[1])
         return await super().fetch(statement, *arguments)
