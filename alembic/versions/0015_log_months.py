@@ -111,8 +111,8 @@ SET search_path = public, pg_temp AS $$
     SELECT d.id, convert_from(d.body, 'UTF8')::jsonb AS body FROM webhook_deliveries d JOIN said ON said.id = d.id
     WHERE d.event = 'chat'
   ), forgotten AS (
-    UPDATE webhook_deliveries d SET body = convert_to(
-      jsonb_set(b.body, '{data}', b.body->'data' || '{"message": null, "mentions": [], "is_deleted": true}')::text, 'UTF8')
+    UPDATE webhook_deliveries d SET body = convert_to(jsonb_set(b.body, '{data}',
+      b.body->'data' || '{"message": null, "mentions": [], "is_deleted": true}')::text, 'UTF8')
     FROM bodies b WHERE d.id = b.id AND b.body->'data'->>'message' IS NOT NULL RETURNING 1)
   SELECT count(*) FROM forgotten
 $$

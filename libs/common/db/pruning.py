@@ -1,0 +1,40 @@
+"""Deletes rows whose time is over: in batches, each a transaction of its own, so that no lock is held for long."""
+
+from collections.abc import Awaitable, Callable
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, literal_column, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import InstrumentedAttribute
+
+from libs.common.db.engine import Database
+from libs.common.metrics import PRUNED
+
+type Moment = InstrumentedAttribute[Any]
+type Delete = Callable[..., Awaitable[int]]  # (connection, limit=…) deletes at most so many rows; returns how many
+
+BATCH = 5000
+_PLACE: ColumnElement[Any] = literal_column("ctid")  # where PostgreSQL keeps a row of a table without partitions
+
+
+async def delete_older(database: Database, column: Moment, before: datetime | date) -> int:
+    """Deletes every row whose `column`, a moment or a day, is earlier; returns how many it deleted."""
+    table = column.class_
+
+    async def delete_batch(connection: AsyncConnection, limit: int) -> int:
+        old = select(_PLACE).select_from(table).where(column < before).limit(limit)
+        return (await connection.execute(delete(table).where(_PLACE.in_(old)))).rowcount
+
+    return await delete_all(database, table.__tablename__, delete_batch)
+
+
+async def delete_all(database: Database, table: str, delete_batch: Delete) -> int:
+    """Deletes batches until one is not full; returns how many rows of the table went."""
+    total, deleted = 0, BATCH
+    while deleted == BATCH:
+        async with database.transaction() as connection:
+            deleted = await delete_batch(connection, limit=BATCH)
+        PRUNED.labels(table).inc(deleted)
+        total += deleted
+    return total
