@@ -209,9 +209,10 @@ def downgrade() -> None:
     """Copies the log back into one table, some 15 s for a million events, which nobody reads or writes meanwhile."""
     for function in ("forget_delivered_words(date)", "drop_log_month(timestamptz)"):
         op.execute(f"DROP FUNCTION {function}")
-    op.execute("ALTER TABLE event_log SET SCHEMA log_partitions")
-    op.execute("CREATE TABLE event_log (LIKE log_partitions.event_log INCLUDING DEFAULTS)")
-    op.execute("INSERT INTO event_log SELECT * FROM log_partitions.event_log")
+    op.execute("CREATE SCHEMA log_in_months")  # for a moment: the names of indexes are needed again
+    op.execute("ALTER TABLE event_log SET SCHEMA log_in_months")
+    op.execute("CREATE TABLE event_log (LIKE log_in_months.event_log INCLUDING DEFAULTS)")
+    op.execute("INSERT INTO event_log SELECT * FROM log_in_months.event_log")
     op.create_primary_key("pk_event_log", "event_log", ["id"])
     op.create_unique_constraint("uq_event_log_seq", "event_log", ["space_type", "space_id", "seq"])
     op.create_index("ix_event_log_occurred_at", "event_log", ["occurred_at"])
@@ -221,4 +222,5 @@ def downgrade() -> None:
     op.execute(f"GRANT UPDATE (payload) ON event_log TO {CHAT}")
     op.execute(DELETE_AS_BEFORE.format(named="delete_events", which="true"))
     op.execute(DELETE_AS_BEFORE.format(named="delete_stay_events", which=STAYS))
+    op.execute("DROP SCHEMA log_in_months CASCADE")
     op.execute("DROP SCHEMA log_partitions CASCADE")

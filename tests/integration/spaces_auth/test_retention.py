@@ -22,7 +22,7 @@ from libs.common.metrics import LOG_UNPUBLISHED, TABLE_BYTES
 from libs.common.spaces import SpaceKey
 from services.spaces_auth.retention.retention import Retention
 from tests.integration.spaces_auth.world import World
-from tests.support.log_months import age_log, month_ends, months_of
+from tests.support.aging import age_log, month_ends, months_of
 from tests.support.waiting import eventually
 
 LOG_DAYS, STAY_LOG_DAYS = 90, 7
