@@ -21,10 +21,10 @@ async def age_log(owner: Owner, days: int) -> None:
     """Makes every event so many days older, in the log and where it is spoken of; makes the months for it."""
     for month in _months_before(days):
         await owner.sql("SELECT log_partitions.make_month(:month)", month=month)
-    await _age(owner, days, "event_log", ids=["id", "subject"], moments=["occurred_at"])
-    await _age(owner, days, "space_activity", ids=["event_id"])
-    await _age(owner, days, "webhook_deliveries", ids=["event_id"])
-    await _age(owner, days, "space_counters", moments=["used_at"])
+    await shift(owner, days, "event_log", ids=["id", "subject"], moments=["occurred_at"])
+    await shift(owner, days, "space_activity", ids=["event_id"])
+    await shift(owner, days, "webhook_deliveries", ids=["event_id"])
+    await shift(owner, days, "space_counters", moments=["used_at"])
 
 
 async def age_chat(owner: Owner, days: int) -> None:
@@ -32,11 +32,11 @@ async def age_chat(owner: Owner, days: int) -> None:
     for month in _months_before(days):
         as_chat = "DO $$ BEGIN SET LOCAL ROLE presence_chat; PERFORM chat_partitions.make_month('{}'); END $$"
         await owner.sql(as_chat.format(month))
-    await _age(owner, days, "chat_messages", ids=["id", "parent_message_id"], moments=["created_at", "updated_at"])
-    await _age(owner, days, "chat_message_edits", ids=["message_id"], moments=["edited_at"])
-    await _age(owner, days, "message_reactions", ids=["message_id"], moments=["created_at"])
-    await _age(owner, days, "notifications", ids=["message_id"], moments=["created_at"])
-    await _age(owner, days, "chat_commands", ids=["subject_id"], moments=["created_at"])
+    await shift(owner, days, "chat_messages", ids=["id", "parent_message_id"], moments=["created_at", "updated_at"])
+    await shift(owner, days, "chat_message_edits", ids=["message_id"], moments=["edited_at"])
+    await shift(owner, days, "message_reactions", ids=["message_id"], moments=["created_at"])
+    await shift(owner, days, "notifications", ids=["message_id"], moments=["created_at"])
+    await shift(owner, days, "chat_commands", ids=["subject_id"], moments=["created_at"])
 
 
 def _months_before(days: int) -> tuple[date, date]:
@@ -45,7 +45,8 @@ def _months_before(days: int) -> tuple[date, date]:
     return month, (month - timedelta(days=1)).replace(day=1)
 
 
-async def _age(owner: Owner, days: int, table: str, *, ids: Sequence[str] = (), moments: Sequence[str] = ()) -> None:
+async def shift(owner: Owner, days: int, table: str, *, ids: Sequence[str] = (), moments: Sequence[str] = ()) -> None:
+    """Makes what some columns of a table say so many days older."""
     changes = [f"{id} = {_SHIFTED.format(id=id, days=days)}" for id in ids]
     changes += [f"{moment} = {moment} - interval '{days} days'" for moment in moments]
     await owner.sql(f"UPDATE {table} SET {', '.join(changes)}")

@@ -16,13 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.db.models.event_log import EventLogRow
 
 _GONE: dict[str, Any] = {"content": None, "mentions": [], "is_deleted": True}
-# `is_deleted` is in a payload that has everything else too; an edit's has the two others alone.
+# `is_deleted` is in a payload that has everything else too; an edit's has the two others alone. What a comment says is
+# deeper in its payload, and stays: comments have no months.
 _FORGET_MONTH = text("""
 WITH said AS (
   SELECT id, subject FROM event_log
   WHERE subject >= chat_partitions.first_id(CAST(:month AS date))
     AND subject < chat_partitions.first_id((CAST(:month AS date) + interval '1 month')::date)
-    AND (subject, id) > (CAST(:subject AS uuid), CAST(:id AS uuid)) AND starts_with(name, 'chat.')
+    AND (subject, id) > (CAST(:subject AS uuid), CAST(:id AS uuid))
   ORDER BY subject, id LIMIT :limit
 ), forgotten AS (
   UPDATE event_log e SET payload = e.payload || CASE WHEN jsonb_exists(e.payload, 'is_deleted')
