@@ -22,6 +22,7 @@ from typing import Any
 from sqlalchemy import Engine, event, text
 
 from bench.machine import description
+from libs.common import log
 from libs.common.clock import now
 from libs.common.db import log_retention
 from libs.common.db.engine import Database
@@ -342,9 +343,9 @@ async def growth(servers: Servers, scale: int = 1000, days: int = 240) -> None:
 async def tell_sizes(owner: Database, day: int, empty: int, folder: Path) -> None:
     whole = await value(owner, "SELECT pg_database_size(current_database())")
     tree = "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('{}')"
-    log, chat = [int(await value(owner, tree.format(table))) for table in ("event_log", "chat_messages")]
+    logged, chat = [int(await value(owner, tree.format(table))) for table in ("event_log", "chat_messages")]
     archives = sum(path.stat().st_size for path in await asyncio.to_thread(lambda: list(folder.iterdir())))
-    shown = (whole - empty, log, chat, whole - empty - log - chat, archives)
+    shown = (whole - empty, logged, chat, whole - empty - logged - chat, archives)
     print(f"| {day} | {' | '.join(f'{size / 1e6:.1f}' for size in shown)} |", flush=True)
 
 
@@ -352,10 +353,16 @@ def say(what: str) -> None:
     print(what, file=sys.stderr)
 
 
-PARTS = {"expired": expired, "month": month, "migrate": migrate, "growth": growth}
+PARTS: dict[str, Callable[..., Awaitable[None]]] = {
+    "expired": expired,
+    "month": month,
+    "migrate": migrate,
+    "growth": growth,
+}
 
 
 async def main(part: str = "", *numbers: str) -> None:
+    log.configure("bench", "error")
     print(f"# Retention\n\n{', '.join(description().values())}; PostgreSQL without fsync")
     for name in [part] if part else PARTS:
         servers = Servers()

@@ -5,7 +5,7 @@ space's `seq` is unique in each month, by an index of the partition; that no num
 counter's doing, which only rises.
 
 What is in the log stays where it is: the old table becomes the partition of everything until the end of this month. It
-is read once for that, some 0.3 s for a million events, while everybody goes on writing; the change itself takes
+is read once for that, less than a second for a million events, while everybody goes on writing; the change itself takes
 milliseconds, for which it waits at most `LOCK_WAIT`. An empty log begins with months at once.
 
 No service may drop a month or delete an event. Functions of the owner do, for spaces_auth alone, and nothing that is
@@ -206,7 +206,7 @@ $$
 
 
 def downgrade() -> None:
-    """Copies the log back into one table, some 15 s for a million events, which nobody reads or writes meanwhile."""
+    """Copies the log back into one table, some 12 s for a million events, which nobody reads or writes meanwhile."""
     for function in ("forget_delivered_words(date)", "drop_log_month(timestamptz)"):
         op.execute(f"DROP FUNCTION {function}")
     op.execute("CREATE SCHEMA log_in_months")  # for a moment: the names of indexes are needed again

@@ -4,12 +4,15 @@ from collections.abc import Awaitable, Callable
 from datetime import date, datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import ColumnElement, delete, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import InstrumentedAttribute
 
 from libs.common.db.engine import Database
 from libs.common.metrics import PRUNED
+
+_log = structlog.get_logger(__name__)
 
 type Moment = InstrumentedAttribute[Any]
 type Delete = Callable[..., Awaitable[int]]  # (connection, limit=…) deletes at most so many rows; returns how many
@@ -37,4 +40,6 @@ async def delete_all(database: Database, table: str, delete_batch: Delete) -> in
             deleted = await delete_batch(connection, limit=BATCH)
         PRUNED.labels(table).inc(deleted)
         total += deleted
+    if total:
+        _log.info("pruned", table=table, rows=total)
     return total
