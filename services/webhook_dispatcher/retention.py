@@ -1,15 +1,21 @@
-"""Deletes deliveries that finished long ago, and inbox marks that can no longer matter."""
+"""Deletes deliveries that finished long ago, and inbox marks that can no longer matter.
+
+python -m services.webhook_dispatcher.retention      now, in the service's environment
+"""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 
+from libs.common.clock import now
 from libs.common.db import inbox
 from libs.common.db.engine import Database
-from libs.common.db.pruning import delete_all
+from libs.common.db.pruning import delete_all, prune_by_hand
+from libs.common.settings import read
 from libs.common.tasks.background import Background
 from services.webhook_dispatcher import repository
 from services.webhook_dispatcher.planner import CONSUMER
+from services.webhook_dispatcher.settings import Settings
 
 KEPT = timedelta(days=30)  # after a delivery was finished
 INTERVAL = 3600.0  # seconds
@@ -34,3 +40,7 @@ class Pruner:
         before = self._clock() - KEPT
         await delete_all(self._database, "webhook_deliveries", partial(repository.prune, before=before))
         await delete_all(self._database, "inbox", partial(inbox.prune, consumer=CONSUMER))
+
+
+if __name__ == "__main__":
+    prune_by_hand("webhook_dispatcher", read(Settings).database_url, lambda database: Pruner(database, now).prune())

@@ -1,5 +1,6 @@
 """Deletes rows whose time is over: in batches, each a transaction of its own, so that no lock is held for long."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import date, datetime
 from typing import Any
@@ -9,7 +10,9 @@ from sqlalchemy import ColumnElement, delete, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import InstrumentedAttribute
 
+from libs.common import log
 from libs.common.db.engine import Database
+from libs.common.errors import PresenceError
 from libs.common.metrics import PRUNED
 
 _log = structlog.get_logger(__name__)
@@ -43,3 +46,20 @@ async def delete_all(database: Database, table: str, delete_batch: Delete) -> in
     if total:
         _log.info("pruned", table=table, rows=total)
     return total
+
+
+def prune_by_hand(service: str, url: str, prune: Callable[[Database], Awaitable[object]]) -> None:
+    """Prunes now, as a command in the service's own environment; says of each table what went, once it has."""
+    log.configure(service)
+
+    async def run() -> None:
+        database = Database(url, service, 4)
+        try:
+            await prune(database)
+        finally:
+            await database.stop()
+
+    try:
+        asyncio.run(run())
+    except PresenceError as error:
+        raise SystemExit(str(error)) from error

@@ -4,6 +4,8 @@ A month is detached, then archived, then dropped, so that nothing can change bet
 the way the next round goes on. What its messages said goes from the log and from webhooks in the transaction that drops
 it. A month that was restored stays for as long as the file `chat-2026-08.keep` lies beside
 its manifest.
+
+    python -m services.chat.retention.retention      now, in the service's environment
 """
 
 import asyncio
@@ -13,13 +15,16 @@ from pathlib import Path
 
 import structlog
 
+from libs.common.clock import now
 from libs.common.contracts.moderation import MAX_SLOW_MODE
 from libs.common.db.engine import Database
-from libs.common.db.pruning import BATCH, delete_older
+from libs.common.db.pruning import BATCH, delete_older, prune_by_hand
 from libs.common.db.redaction import Place, forget_delivered, forget_month
 from libs.common.errors import PresenceError
+from libs.common.settings import read
 from services.chat.retention import archive, outlived
 from services.chat.retention import months_repository as months
+from services.chat.settings import Settings
 
 _log = structlog.get_logger(__name__)
 KEPT = timedelta(days=90)
@@ -53,9 +58,7 @@ class Retention:
 
     async def _try(self) -> bool:
         try:
-            await self.look_ahead()
-            await self.look_back()
-            await self.forget_turns()
+            await self.run_once()
         except PresenceError as error:
             _log.warning("retention waits", error=str(error))
         except Exception:
@@ -64,6 +67,12 @@ class Retention:
         else:
             return True
         return False
+
+    async def run_once(self) -> None:
+        """Makes months ahead, then ends what is over."""
+        await self.look_ahead()
+        await self.look_back()
+        await self.forget_turns()
 
     async def look_ahead(self) -> None:
         """Makes the partitions of this month and the next ones."""
@@ -127,3 +136,9 @@ class Retention:
 def following(month: date) -> date:
     """Returns the first day of the next month."""
     return (month + timedelta(days=31)).replace(day=1)
+
+
+if __name__ == "__main__":
+    prune_by_hand(
+        "chat", read(Settings).database_url, lambda d: Retention(d, read(Settings).chat_archive, now).run_once()
+    )

@@ -1,4 +1,7 @@
-"""Prunes what is kept for a time only: spaces_auth's own tables, and the log for all."""
+"""Prunes what is kept for a time only: spaces_auth's own tables, and the log for all.
+
+python -m services.spaces_auth.retention.retention      now, in the service's environment
+"""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -6,14 +9,17 @@ from functools import partial
 
 import structlog
 
+from libs.common.clock import now
 from libs.common.contracts.analytics import RETENTION_DAYS
 from libs.common.db import log_retention
 from libs.common.db.engine import Database
 from libs.common.db.log_retention import InUse
-from libs.common.db.pruning import delete_all, delete_older
+from libs.common.db.pruning import delete_all, delete_older, prune_by_hand
 from libs.common.metrics import LOG_MONTHS_DROPPED, LOG_UNPUBLISHED, TABLE_BYTES
+from libs.common.settings import read
 from libs.common.tasks.background import Background
 from services.spaces_auth.retention import retention_repository as repository
+from services.spaces_auth.settings import Settings
 
 _log = structlog.get_logger(__name__)
 LOOK_SECONDS = 600.0
@@ -85,3 +91,10 @@ class Retention:
 
     async def _delete_events(self, delete: Callable[..., Awaitable[int]], before: datetime) -> None:
         await delete_all(self._database, "event_log", partial(delete, before=before))
+
+
+if __name__ == "__main__":
+    given = read(Settings)
+    prune_by_hand(
+        "spaces_auth", given.database_url, lambda d: Retention(d, given.log_days, given.stay_log_days, now).prune()
+    )
