@@ -7,7 +7,7 @@ PRESENCE_OPERATOR_TOKEN ?= presence-operator
 export PRESENCE_PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down restart test test-quick check format logs ps psql replay sync migrate lock pin bench
+.PHONY: help bootstrap up down restart test test-quick check format logs ps psql replay prune sync migrate lock pin bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,9 @@ psql: bootstrap ## a PostgreSQL prompt in the replica's database
 
 replay: bootstrap ## give a service events again: make replay NAME=webhook_dispatcher WHAT=dead (or "log post:bob/x 10 20")
 	@$(PYTHON) -m deploy.local replay $(NAME) $(WHAT)
+
+prune: bootstrap ## delete now what is over, as each service does by itself; says how much of what
+	@$(PYTHON) -m deploy.local prune
 
 sync: ## copy from the primary now instead of at the next interval
 	@curl --fail-with-body --silent --show-error --request POST \

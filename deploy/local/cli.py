@@ -24,6 +24,11 @@ from deploy.local.workplace import Workplace
 POLL_SECONDS = 0.1
 START_SECONDS = 900.0  # the first time packages are installed
 STOP_SECONDS = 90.0
+PRUNING = {  # by the service that deletes
+    "chat": "services.chat.retention.retention",
+    "spaces_auth": "services.spaces_auth.retention.retention",
+    "webhook_dispatcher": "services.webhook_dispatcher.retention",
+}
 
 
 def public_port() -> int:
@@ -178,13 +183,23 @@ def migrate(place: Workplace) -> int:
 
 def replay(place: Workplace, name: str, arguments: list[str]) -> int:
     """Give a running service events again, in its own environment; see `libs/common/db/replay.py`."""
+    return _as_service(place, name, "libs.common.db.replay", *arguments)
+
+
+def prune(place: Workplace) -> int:
+    """Delete what is over now, service by service, each in its own environment."""
+    return max(_as_service(place, name, module) for name, module in PRUNING.items())
+
+
+def _as_service(place: Workplace, name: str, module: str, *arguments: str) -> int:
+    """Runs a module with the environment that the running component has. Raises SetupError where none runs."""
     running_state(place)
     pid = read_pid_file(place.run / f"{name}.pid")
     if pid is None:
         raise SetupError(f"There is no running component {name}: see make ps")
     variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     environment = dict(os.fsdecode(variable).split("=", 1) for variable in variables if b"=" in variable)
-    command = [sys.executable, "-m", "libs.common.db.replay", *arguments]
+    command = [sys.executable, "-m", module, *arguments]
     return subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode
 
 
@@ -246,7 +261,7 @@ def parser() -> argparse.ArgumentParser:
     """The words of the command line. Each command has a parser of its own, so that no option swallows a name."""
     whole = argparse.ArgumentParser(prog="python -m deploy.local", description="The local stack, without Docker.")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in ("up", "down", "status", "migrate", "supervise"):
+    for name in ("up", "down", "status", "migrate", "prune", "supervise"):
         commands.add_parser(name)
     commands.add_parser("psql", add_help=False)  # every word after it is psql's, -h too
     of_logs = commands.add_parser("logs")
@@ -279,6 +294,8 @@ def run(arguments: list[str]) -> int:
             return psql(place, rest)
         case "migrate":
             return migrate(place)
+        case "prune":
+            return prune(place)
         case "replay":
             return replay(place, given.name, given.what)
         case "restart" if given.name:

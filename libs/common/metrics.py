@@ -35,3 +35,9 @@ SYNC_MISSED = Gauge(
 WEBRTC_REPORTS = Counter(
     "presence_webrtc_reports_total", "Connection attempts, as clients report them.", ("outcome", "path")
 )
+PRUNED = Counter("presence_pruned_rows_total", "Rows deleted since their time was over.", ("table",))
+LOG_MONTHS_DROPPED = Counter("presence_log_months_dropped_total", "Months of the log that went as a whole.")
+LOG_UNPUBLISHED = Gauge(
+    "presence_log_unpublished_events", "Events older than the log's days that the broker never took: they keep a month."
+)
+TABLE_BYTES = Gauge("presence_table_bytes", "A table with its indexes and partitions.", ("table",))

@@ -104,6 +104,8 @@ def test_up_shows_what_it_does_says_where_to_look_and_down_leaves_no_process(com
     assert command_line("restart", "gateway").stdout == "gateway is ready again.\n"
     assert "event_log" in command_line("psql", "-c", r"\dt").stdout
     assert command_line("migrate").returncode == 0
+    pruned = command_line("prune")
+    assert pruned.returncode == 0, pruned.stderr
 
     processes = command_line.processes()
     assert len(processes) >= 12
