@@ -115,9 +115,8 @@ async def test_run_waits_for_the_cycle_under_way_and_then_runs_its_own(world: Wo
 async def test_a_proof_counts_the_rows_that_differed_and_mends_them(world: World, commands: Commands) -> None:
     await world.sync()
     clean = await commands.run("proof")
-    await world.primary.execute(
-        "UPDATE posts SET votes = votes + 1 WHERE permlink IN ('my-360-photo', 'sculpture-hall')"
-    )
+    two = "permlink IN ('my-360-photo', 'sculpture-hall')"
+    await world.primary.execute(f"UPDATE posts SET votes = votes + 1 WHERE {two}")
     changed = await commands.run("proof")
 
     assert (clean.status, changed.status) == (0, 0)
