@@ -30,3 +30,7 @@ SYNC_SKIPPED = Gauge(
 WEBRTC_REPORTS = Counter(
     "presence_webrtc_reports_total", "Connection attempts, as clients report them.", ("outcome", "path")
 )
+# With a label, so that only the process that makes backups shows them.
+BACKUP_AGE = Gauge("presence_backup_age_seconds", "Age of the newest backup, and of the last good drill.", ("of",))
+BACKUP_BYTES = Gauge("presence_backup_bytes", "Size of a backup.", ("of",))  # newest
+BACKUP_FAILURES = Counter("presence_backup_failures_total", "Steps that failed.", ("step",))  # backup | upload | drill
