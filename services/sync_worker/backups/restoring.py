@@ -23,6 +23,7 @@ from services.sync_worker.backups.swap import copy_grants, swap
 from services.sync_worker.backups.tools import Tools, run
 
 MIGRATIONS = Path(__file__).parents[3] / "alembic"
+LOOK_SECONDS = 0.2
 CONTINUATION = Path(__file__).with_name("continuation.sql")
 _COUNTERS = "SELECT space_type, space_id, seq, used_at FROM public.space_counters"
 _FORMER = """
@@ -57,10 +58,9 @@ class Restoring:
         progress("check", 0, 0)
         manifest = await asyncio.to_thread(prove, backup)
         await self._require_fitting(manifest)
-        live, stamp = self._server.database, f"{self._clock():%Y%m%dt%H%M%Sz}"
-        prefix = f"{live}_restoring_"
-        await self._server.drop(*await self._server.leftovers(prefix))
-        new, kept = f"{prefix}{stamp}", f"{live}_before_{stamp}"
+        live = self._server.database
+        await self._server.drop(*await self._server.leftovers(f"{live}_restoring_"))
+        new, kept = await self._free_names(live)
         await self._server.create(new)
         try:
             await self._fill(new, backup, manifest, progress)
@@ -73,6 +73,15 @@ class Restoring:
                 raise BackupError(f"PostgreSQL refused: {error}") from error
             raise
         return Restored(manifest, kept)
+
+    async def _free_names(self, live: str) -> tuple[str, str]:
+        """Returns the names of the new database and of the one to be kept; waits for a second that has none yet."""
+        taken = await self._server.leftovers(f"{live}_before_")
+        while True:
+            stamp = f"{self._clock():%Y%m%dt%H%M%Sz}"
+            if f"{live}_before_{stamp}" not in taken:
+                return f"{live}_restoring_{stamp}", f"{live}_before_{stamp}"
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _fill(self, new: str, backup: Path, manifest: Manifest, progress: Progress) -> None:
         await load(self._server, self._tools, backup, new, progress, grants=True)
