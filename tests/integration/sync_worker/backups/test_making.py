@@ -81,7 +81,7 @@ async def test_a_dump_that_fails_leaves_nothing_and_the_backups_before_it_stay(w
 
 
 async def test_two_at_once_take_turns_and_both_are_good(world: World) -> None:
-    manifests = await asyncio.gather(world.backup(), world.backup())
+    manifests = list(await asyncio.gather(world.backup(), world.backup()))
     assert len({manifest.file for manifest in manifests}) == 2
     assert [prove(world.path_of(manifest)) for manifest in manifests] == manifests
 

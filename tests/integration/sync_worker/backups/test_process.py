@@ -53,7 +53,7 @@ class Process:
         return [entry for entry in logs if entry["log_level"] == "error"]
 
     async def told(self) -> BackupStatus:
-        stored = await self.backups._redis.get(cache.BACKUP_STATUS)
+        stored: Any = await self.backups._redis.get(cache.BACKUP_STATUS)
         return msgspec.json.decode(stored, type=BackupStatus)
 
     def is_late(self, seconds: float) -> None:
