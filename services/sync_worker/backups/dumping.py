@@ -39,8 +39,8 @@ class Dumping:
         try:
             async with self._server.connect() as connection:
                 manifest = await self._dump(connection, name, moment, progress)
-            self._folder.publish(name)
-            self._folder.describe(manifest)
+            await asyncio.to_thread(self._folder.publish, name)  # the disk may take its time
+            await asyncio.to_thread(self._folder.describe, manifest)
         except OSError as error:
             raise BackupError(f"{self._folder.path}: {error.strerror or error}") from error
         finally:

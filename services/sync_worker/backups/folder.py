@@ -20,6 +20,7 @@ from services.sync_worker.backups.manifest import Manifest, Refused, encoded, ma
 _log = structlog.get_logger(__name__)
 NAME = re.compile(r"presence-\d{8}T\d{6}Z\.dump")
 LOCK = ".lock"
+PRIVATE = 0o600
 UNFINISHED = ".unfinished-"
 LOCK_LOOK_SECONDS = 0.2
 
@@ -52,8 +53,12 @@ class Folder:
         return self.path / f"{UNFINISHED}{name}"
 
     def publish(self, name: str) -> None:
-        """Gives an unfinished file its name, once the disk has all of it; returns once the disk has the name too."""
+        """Gives an unfinished file its name, once the disk has all of it; returns once the disk has the name too.
+
+        Nobody but us reads it: everything that the database keeps is in there.
+        """
         temporary = self.unfinished(name)
+        temporary.chmod(PRIVATE)
         _sync(temporary)
         temporary.rename(self.path / name)
         _sync(self.path)

@@ -28,6 +28,7 @@ async def test_the_manifest_says_what_was_dumped(world: World, tmp_path: Path) -
     path = world.path_of(manifest)
     assert path.name == "presence-20270101T000000Z.dump"
     assert prove(path) == manifest == world.folder.newest()
+    assert path.stat().st_mode & 0o077 == 0, "nobody else reads it"
     assert (manifest.bytes, manifest.sha256) == (path.stat().st_size, sum_of(path))
     assert (manifest.revision, manifest.software, manifest.made_at) == (head(), VERSION, NEW_YEAR)
     assert manifest.postgres == (await world.sql("SELECT current_setting('server_version_num')::int"))[0][0]
