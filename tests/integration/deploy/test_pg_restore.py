@@ -9,10 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deploy.local.databases import drop_database
 from deploy.local.guardian import REPOSITORY
 from services.sync_worker.backups.server import Server
-from tests.integration.sync_worker.backups.world import ROWS, World
+from tests.integration.sync_worker.backups.world import ROWS, World, filled
 from tests.support.servers import Servers
 
 SCRIPT = REPOSITORY / "deploy" / "compose" / "pg_restore.sh"
@@ -52,11 +51,8 @@ class Wrapper:
 
 @pytest.fixture
 async def world(servers: Servers, tmp_path: Path) -> AsyncIterator[World]:
-    world = World(await servers.new_database_with_logins(), tmp_path / "backups")
-    await world.fill()
-    yield world
-    for database in await world.databases():
-        await drop_database(servers.postgres, database)
+    async with filled(servers, tmp_path / "backups") as world:
+        yield world
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from sqlalchemy import Table, types
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from deploy.local.databases import drop_database
 from libs.common.clock import now
 from libs.common.db.models import metadata
 from libs.common.ids import new_id
@@ -23,6 +24,7 @@ from services.sync_worker.backups.manifest import Manifest, encoded, manifest_pa
 from services.sync_worker.backups.restoring import Restored, Restoring
 from services.sync_worker.backups.server import Server
 from services.sync_worker.backups.tools import Tools
+from tests.support.servers import Servers
 
 ROWS = 3  # of each table
 
@@ -119,6 +121,16 @@ class World:
             """,
             database=database,
         )
+
+
+@asynccontextmanager
+async def filled(servers: Servers, path: Path) -> AsyncIterator[World]:
+    """A database as the local stack has it: with logins of the services, and an owner who is no superuser."""
+    world = World(await servers.new_database_with_logins(), path)
+    await world.fill()
+    yield world
+    for database in await world.databases():
+        await drop_database(servers.postgres, database)
 
 
 async def _hash(connection: pg.Connection, table: str) -> str:
