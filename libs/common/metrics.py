@@ -41,3 +41,7 @@ LOG_UNPUBLISHED = Gauge(
     "presence_log_unpublished_events", "Events older than the log's days that the broker never took: they keep a month."
 )
 TABLE_BYTES = Gauge("presence_table_bytes", "A table with its indexes and partitions.", ("table",))
+# With a label, so that only the process that makes backups shows them.
+BACKUP_AGE = Gauge("presence_backup_age_seconds", "Age of the newest backup, and of the last good drill.", ("of",))
+BACKUP_BYTES = Gauge("presence_backup_bytes", "Size of a backup.", ("of",))  # newest
+BACKUP_FAILURES = Counter("presence_backup_failures_total", "Steps that failed.", ("step",))  # backup | upload | drill
