@@ -31,5 +31,5 @@ ON CONFLICT (table_name) DO UPDATE SET updated_at = now(),
   watermark = jsonb_build_object('spaces', coalesce(state.watermark -> 'spaces', '[]') || (excluded.watermark -> 'spaces'));
 
 -- The next cycle reads every table of the primary from its beginning. Until then the replica is not current.
-UPDATE public.sync_state SET watermark = NULL, last_run_at = NULL
+UPDATE public.sync_state SET watermark = NULL, position = NULL, last_run_at = NULL, confirmed_deletes = NULL
 WHERE table_name IN ('posts', 'collaboration_documents', 'collaboration_permissions', 'presence_permissions');
