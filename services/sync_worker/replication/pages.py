@@ -108,6 +108,7 @@ class PageWriter:
         values: dict[Key, dict[str | None, str | None]] = {}
         for key, value, md5 in await self._reader.large(shape, [there[key] for key in keys]):
             values.setdefault(key, {})[md5] = value
+        rows = {}
         for key in keys:
             found = values.get(there[key])
             if found is None:
@@ -116,8 +117,9 @@ class PageWriter:
             record = {name: value for name, value in changed[key].items() if name != "row_hash"}
             if record[column] not in found:  # it was written again meanwhile
                 record[column] = next(iter(found))
-            changed[key] = {**record, column: found[record[column]], "row_hash": digest(record)}
-        return {key: changed[key] for key in keys if key in changed}
+            changed[key] = {**record, "row_hash": digest(record)}  # without the value: all of them do not fit
+            rows[key] = {**changed[key], column: found[record[column]]}
+        return rows
 
 
 def understand(table: Table, shape: Shape, groups: Sequence[Group]) -> Page:

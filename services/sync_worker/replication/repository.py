@@ -16,6 +16,7 @@ from services.sync_worker.primary.reading import Sums, read_sums
 from services.sync_worker.tables.table import Key, Record, Table
 
 LONGEST_ERROR = 500  # characters
+LONG = 100_000  # characters of a large column that go in a statement of their own
 CLOSED = ""  # the hash of a row that is closed whatever it says: no record's
 OWED_EPOCHS = "access_epochs"  # a row of sync_state that is no table: spaces whose epoch is still to be raised
 
@@ -32,16 +33,22 @@ async def known(connection: AsyncConnection, table: Table, keys: Sequence[Key]) 
 async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[Record]) -> None:
     """Inserts or overwrites rows; columns that `rows` do not name (titles) stay as they are.
 
-    They go as one JSON text: a statement for all of them costs a third of one for each.
+    They go as one JSON text: a statement for all of them costs a third of one for each. Long values of the large
+    column go beside it, since a copy of them as JSON is one too many.
     """
-    name, columns = table.name, ", ".join(rows[0])
-    overwrite = ", ".join(f"{column} = excluded.{column}" for column in rows[0] if column not in table.key)
+    name, columns = table.name, [*rows[0]]
+    overwrite = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in table.key)
     statement = (
-        f"INSERT INTO {name} ({columns}) "  # noqa: S608  names are of the model
-        f"SELECT {columns} FROM json_populate_recordset(NULL::{name}, CAST(:rows AS json)) "
+        f"INSERT INTO {name} ({', '.join(columns)}) "  # noqa: S608  names are of the model
+        f"SELECT {', '.join(columns)} FROM json_populate_recordset(NULL::{name}, CAST(:rows AS json)) "
         f"ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {overwrite}, synced_at = now()"
     )
-    await connection.execute(text(statement), {"rows": msgspec.json.encode(rows).decode()})
+    long = [row for row in rows if table.large and len(row[table.large] or "") > LONG]
+    short = [{**row, table.large: None} if row in long else row for row in rows] if long else rows
+    await connection.execute(text(statement), {"rows": msgspec.json.encode(short).decode()})
+    for row in long:
+        this = [_column(table, column) == value for column, value in zip(table.key, table.key_of(row), strict=True)]
+        await connection.execute(update(table.model).where(*this).values({table.large: row[table.large]}))
 
 
 async def remove(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> list[Key]:
