@@ -43,12 +43,12 @@ async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[Recor
         f"SELECT {', '.join(columns)} FROM json_populate_recordset(NULL::{name}, CAST(:rows AS json)) "
         f"ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {overwrite}, synced_at = now()"
     )
-    long = [row for row in rows if table.large and len(row[table.large] or "") > LONG]
-    short = [{**row, table.large: None} if row in long else row for row in rows] if long else rows
+    large = table.large or ""
+    long = {table.key_of(row): row[large] for row in rows if len(row.get(large) or "") > LONG}
+    short = [{**row, large: None} if table.key_of(row) in long else row for row in rows] if long else rows
     await connection.execute(text(statement), {"rows": msgspec.json.encode(short).decode()})
-    for row in long:
-        this = [_column(table, column) == value for column, value in zip(table.key, table.key_of(row), strict=True)]
-        await connection.execute(update(table.model).where(*this).values({table.large: row[table.large]}))
+    for key, value in long.items():
+        await connection.execute(update(table.model).where(_among(table, [key])).values({large: value}))
 
 
 async def remove(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> list[Key]:
