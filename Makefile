@@ -7,7 +7,7 @@ PRESENCE_OPERATOR_TOKEN ?= presence-operator
 export PRESENCE_PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down restart test test-quick check format logs ps psql replay sync migrate lock pin bench
+.PHONY: help bootstrap up down restart test test-quick check format logs ps psql replay prune sync migrate backup drill restore lock pin bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -36,12 +36,24 @@ psql: bootstrap ## a PostgreSQL prompt in the replica's database
 replay: bootstrap ## give a service events again: make replay NAME=webhook_dispatcher WHAT=dead (or "log post:bob/x 10 20")
 	@$(PYTHON) -m deploy.local replay $(NAME) $(WHAT)
 
+prune: bootstrap ## delete now what is over, as each service does by itself; says how much of what
+	@$(PYTHON) -m deploy.local prune
+
 sync: ## copy from the primary now instead of at the next interval
 	@curl --fail-with-body --silent --show-error --request POST \
 	  --header "Authorization: Bearer $(PRESENCE_OPERATOR_TOKEN)" http://localhost:$(PRESENCE_PORT)/api/admin/sync; echo
 
 migrate: bootstrap ## bring the running stack's schema to the newest revision
 	@$(PYTHON) -m deploy.local migrate
+
+backup: bootstrap ## back the running stack's database up now, into .local/backups
+	@$(PYTHON) -m deploy.local backup
+
+drill: bootstrap ## prove that the newest backup can be restored, beside the live database
+	@$(PYTHON) -m deploy.local drill
+
+restore: bootstrap ## put a backup in place of the database, which is kept: make restore FILE=presence-20261127T120000Z.dump
+	@$(PYTHON) -m deploy.local restore $(FILE)
 
 test: bootstrap ## every test, on real servers started for the run (SERVERS=containers: in Docker): make test ARGS="-k chat"
 	@PRESENCE_TEST_SERVERS=$(SERVERS) $(PYTHON) -m pytest $(ARGS)

@@ -13,9 +13,13 @@ LOCK = 0x50524553  # "PRES": two processes that migrate at once take turns
 
 
 def _run(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=metadata, compare_type=True)
+    """Runs each migration as a transaction of its own, so that one may hold what it changes for a moment only."""
+    connection.execute(text(f"SELECT pg_advisory_lock({LOCK})"))  # until the connection ends
+    connection.commit()
+    context.configure(
+        connection=connection, target_metadata=metadata, compare_type=True, transaction_per_migration=True
+    )
     with context.begin_transaction():
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
         context.run_migrations()
 
 

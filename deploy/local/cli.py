@@ -11,8 +11,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from deploy.local.errors import SetupError, tail
 from deploy.local.guardian import REPOSITORY, signal_group
@@ -20,10 +21,17 @@ from deploy.local.packages import PSQL, find, missing_text
 from deploy.local.processes import end_leftovers, read_pid_file
 from deploy.local.state import FAILED, STARTING, UP, State, StateFile
 from deploy.local.workplace import Workplace
+from deploy.logins.passwords import BACKUP, with_login
+from deploy.logins.redis import ADMIN
 
 POLL_SECONDS = 0.1
 START_SECONDS = 900.0  # the first time packages are installed
 STOP_SECONDS = 90.0
+PRUNING = {  # by the service that deletes
+    "chat": "services.chat.retention.retention",
+    "spaces_auth": "services.spaces_auth.retention.retention",
+    "webhook_dispatcher": "services.webhook_dispatcher.retention",
+}
 
 
 def public_port() -> int:
@@ -178,13 +186,59 @@ def migrate(place: Workplace) -> int:
 
 def replay(place: Workplace, name: str, arguments: list[str]) -> int:
     """Give a running service events again, in its own environment; see `libs/common/db/replay.py`."""
+    return _as_service(place, name, "libs.common.db.replay", *arguments)
+
+
+def prune(place: Workplace) -> int:
+    """Delete what is over now, service by service, each in its own environment."""
+    return max(_as_service(place, name, module) for name, module in PRUNING.items())
+
+
+def _as_service(place: Workplace, name: str, module: str, *arguments: str) -> int:
+    """Runs a module with the environment that the running component has. Raises SetupError where none runs."""
     running_state(place)
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, env=environment_of(place, name), check=False).returncode
+
+
+def environment_of(place: Workplace, name: str) -> dict[str, str]:
+    """Returns the environment of a running component. Raises SetupError."""
     pid = read_pid_file(place.run / f"{name}.pid")
     if pid is None:
         raise SetupError(f"There is no running component {name}: see make ps")
     variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    environment = dict(os.fsdecode(variable).split("=", 1) for variable in variables if b"=" in variable)
-    command = [sys.executable, "-m", "libs.common.db.replay", *arguments]
+    return dict(os.fsdecode(variable).split("=", 1) for variable in variables if b"=" in variable)
+
+
+def backup(place: Workplace, command: str) -> int:
+    """Make a backup (`backup`), or prove that the newest one can be restored (`drill`)."""
+    running_state(place)
+    return _sync_worker(environment_of(place, "backup"), command)
+
+
+def restore(place: Workplace, file: str) -> int:
+    """Put a backup in place of the live database; then nobody's picture is older than it, nor the replica.
+
+    Those who are inside come back to the replicas of realtime, which are restarted one after the other, and are told
+    that they have a gap.
+    """
+    owner = running_state(place).database_url
+    environment = environment_of(place, "backup")
+    redis = environment["PRESENCE_REDIS_URL"]
+    if urlsplit(redis).username == BACKUP:
+        redis = with_login(redis, ADMIN, place.secret("redis_password"))
+    environment |= {"PRESENCE_DATABASE_URL": owner, "PRESENCE_REDIS_URL": redis}
+    status = _sync_worker(environment, "restore", file)
+    if status == 0:
+        for name in ("r1", "r2"):
+            restart(place, name)
+        if _sync_worker(environment_of(place, "sync_worker"), "run") != 0:
+            print("The replica is not current yet; sync_worker tries again by itself.")
+    return status
+
+
+def _sync_worker(environment: Mapping[str, str], *arguments: str) -> int:
+    command = [sys.executable, "-m", "services.sync_worker", *arguments]
     return subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode
 
 
@@ -246,7 +300,7 @@ def parser() -> argparse.ArgumentParser:
     """The words of the command line. Each command has a parser of its own, so that no option swallows a name."""
     whole = argparse.ArgumentParser(prog="python -m deploy.local", description="The local stack, without Docker.")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in ("up", "down", "status", "migrate", "supervise"):
+    for name in ("up", "down", "status", "migrate", "prune", "supervise", "backup", "drill"):
         commands.add_parser(name)
     commands.add_parser("psql", add_help=False)  # every word after it is psql's, -h too
     of_logs = commands.add_parser("logs")
@@ -255,6 +309,7 @@ def parser() -> argparse.ArgumentParser:
     of_replay = commands.add_parser("replay")
     of_replay.add_argument("name", help="the service that events are given to")
     of_replay.add_argument("what", nargs="+", help="dead, or log SPACE FIRST LAST")
+    commands.add_parser("restore").add_argument("file", nargs="?", help="a backup: its path, or its name in backups/")
     commands.add_parser("restart").add_argument("name", nargs="?", help="the component")
     return whole
 
@@ -279,8 +334,16 @@ def run(arguments: list[str]) -> int:
             return psql(place, rest)
         case "migrate":
             return migrate(place)
+        case "prune":
+            return prune(place)
         case "replay":
             return replay(place, given.name, given.what)
+        case "backup" | "drill":
+            return backup(place, given.command)
+        case "restore":
+            if not given.file:
+                raise SetupError("Say which backup: make restore FILE=...")
+            return restore(place, given.file)
         case "restart" if given.name:
             return restart(place, given.name)
         case "supervise":

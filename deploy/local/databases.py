@@ -11,11 +11,14 @@ PRIMARY_ROLE, PRIMARY_DATABASE = "dlux_primary", "dlux_primary"
 
 
 async def make_role(server: Postgres, name: str, password: str, *, creates_roles: bool = False) -> None:
-    """Make a login role, or give the one that is there this password."""
+    """Make a login role, or give the one that is there this password.
+
+    One that `creates_roles` makes databases too: a restore needs both.
+    """
     connection = await asyncpg.connect(server.url)
     try:
         verb = "ALTER" if await _exists(connection, "pg_roles", "rolname", name) else "CREATE"
-        options = f"LOGIN PASSWORD {_literal(password)}" + (" CREATEROLE" if creates_roles else "")
+        options = f"LOGIN PASSWORD {_literal(password)}" + (" CREATEROLE CREATEDB" if creates_roles else "")
         await connection.execute(f"{verb} ROLE {_identifier(name)} {options}")
     finally:
         await connection.close()

@@ -35,7 +35,7 @@ from deploy.local.servers.postgres import Postgres
 from deploy.local.servers.rabbitmq import RabbitMQ
 from deploy.local.servers.redis import Redis
 from deploy.local.workplace import Workplace, make_key
-from deploy.logins.passwords import WITH_DATABASE, WITH_LOGIN, WITH_REDIS, variable, with_login
+from deploy.logins.passwords import WITH_BROKER, WITH_DATABASE, WITH_LOGIN, WITH_REDIS, variable, with_login
 from deploy.logins.postgres import login as database_login
 from deploy.logins.postgres import set_logins
 
@@ -49,6 +49,7 @@ SERVICES: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "chat": (("-m", "services.chat"), {}),
     "sync_worker": (("-m", "services.sync_worker"), {}),
     "webhook_dispatcher": (("-m", "services.webhook_dispatcher"), {}),
+    "backup": (("-m", "services.sync_worker.backups"), {}),
     "r1": (("-m", "services.realtime"), {"PRESENCE_REPLICA_ID": "r1"}),
     "r2": (("-m", "services.realtime"), {"PRESENCE_REPLICA_ID": "r2"}),
     "gateway": (("-m", "services.gateway"), {}),
@@ -58,7 +59,7 @@ REPLICAS = ("r1", "r2")  # of realtime
 LOGINS = {  # which services have a login of their own there
     "PRESENCE_DATABASE_URL": WITH_DATABASE,
     "PRESENCE_REDIS_URL": WITH_REDIS,
-    "PRESENCE_AMQP_URL": WITH_LOGIN,
+    "PRESENCE_AMQP_URL": WITH_BROKER,
 }
 
 # What each waits for; what is not named here starts at once.
@@ -227,6 +228,7 @@ class Stack:
             "PRESENCE_OPERATOR_TOKEN": OPERATOR_TOKEN,
             "PRESENCE_SECRET_KEY": secret("secret_key", make_key),
             "PRESENCE_CHAT_ARCHIVE": str(self.place.root / "archive"),
+            "PRESENCE_BACKUPS": str(self.place.root / "backups"),
             "PRESENCE_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
             "TURN_SECRET": self._turn_secret,
             **(self._turn_settings() if self._has_own_coturn else {}),

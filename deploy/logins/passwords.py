@@ -4,9 +4,12 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-WITH_LOGIN = ("gateway", "realtime", "spaces_auth", "chat", "sync_worker", "webhook_dispatcher")
-WITH_DATABASE = ("spaces_auth", "chat", "sync_worker", "webhook_dispatcher")
-WITH_REDIS = ("gateway", "realtime", "spaces_auth", "chat", "sync_worker")
+BACKUP = "backup"  # no service: the process that makes backups, which reads every table and writes none
+WITH_BROKER = ("gateway", "realtime", "spaces_auth", "chat", "sync_worker", "webhook_dispatcher")
+WITH_LOGIN = (*WITH_BROKER, BACKUP)
+WITH_TABLES = ("spaces_auth", "chat", "sync_worker", "webhook_dispatcher")
+WITH_DATABASE = (*WITH_TABLES, BACKUP)
+WITH_REDIS = ("gateway", "realtime", "spaces_auth", "chat", "sync_worker", BACKUP)
 PLAIN = re.compile(r"[A-Za-z0-9_-]+")  # safe in a URL, in an ACL file and in SQL
 
 

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from deploy.logins.passwords import WITH_BROKER
 from libs.common.bus import topology
 
 VHOST = "presence"
@@ -17,8 +18,8 @@ def definitions(passwords: Mapping[str, str], vhost: str = VHOST) -> dict[str, A
     """Returns a virtual host with all exchanges, queues and bindings, and each service's user and permissions."""
     return {
         "vhosts": [{"name": vhost}],
-        "users": [user(service, password) for service, password in passwords.items()],
-        "permissions": [permission(service, vhost, topology.permissions(service)) for service in passwords],
+        "users": [user(service, passwords[service]) for service in WITH_BROKER],
+        "permissions": [permission(service, vhost, topology.permissions(service)) for service in WITH_BROKER],
         **topology.definitions(vhost),
     }
 

@@ -21,8 +21,8 @@ EPOCH_KEYS = ("~{*}:epoch", "~{*}:epoch_seq")
 RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "gateway": (
         (
-            *("%R~auth:denied:*", "%R~auth:jwks", "~guests:salt", "~health:probe", "%R~sync:status"),
-            *("%R~presence:active", *LIMITS_KEYS),
+            *("%R~auth:denied:*", "%R~auth:jwks", "~guests:salt", "~health:probe"),
+            *("%R~sync:status", "%R~backup:status", "%R~presence:active", *LIMITS_KEYS),
         ),
         (),
         (*LIMITS, "zrange"),
@@ -54,6 +54,7 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     ),
     "chat": ((), ("&presence:accounts",), ("publish",)),
     "sync_worker": (("~sync:status", *EPOCH_KEYS), (), EPOCHS),
+    "backup": (("~backup:status",), (), ("get", "set")),
 }
 
 

@@ -26,6 +26,7 @@ Redis Cluster. Keys of a replica carry `{replica:id}`.
 | `guests:salt` | string | of the ids of guests without a token | for ever |
 | `hive:authority:*` | string | an account's posting authority (JSON) | 60 s |
 | `sync:status` | string | the replica's status after the last cycle (JSON); its readers take the ages | a week |
+| `backup:status` | string | how backups are, as `/api/health` shows it with their ages (JSON) | for ever |
 | `presence:accounts` | channel | socket events for one account's sockets, wherever they are (`ToAccount`) | - |
 | `LIMITS:*` | the `limits` library's | rate-limit windows | their window |
 """
@@ -59,6 +60,7 @@ TIMEOUT = 3.0  # seconds for a command; an edge's caller waits five
 MOST_CONNECTIONS = 64  # of a process
 SYNC_STATUS = "sync:status"
 SYNC_STATUS_SECONDS = 7 * 86_400  # long after the worker ended, it still says since when
+BACKUP_STATUS = "backup:status"
 
 
 def members(space: SpaceKey) -> str:
@@ -238,6 +240,19 @@ if tonumber(redis.call('GET', KEYS[2]) or '0') >= tonumber(ARGV[1]) then return 
 redis.call('SET', KEYS[2], ARGV[1], 'EX', {EPOCH_SECONDS})
 {_RAISE}
 """
+
+
+async def raise_every_epoch(redis: Redis) -> int:
+    """Makes every admission to any space be authorised again; returns how many spaces had one that may be old.
+
+    It looks for keys, which the users of the services may not: it is for whoever administers the server.
+    """
+    keys = [key async for key in redis.scan_iter(match="{*}:epoch", count=1000)]
+    async with redis.pipeline(transaction=False) as pipe:
+        for key in keys:
+            pipe.eval(EVEN_WHEN_FULL + _RAISE, 1, key)
+        await pipe.execute()
+    return len(keys)
 
 
 async def raise_epoch_for(redis: Redis, space: SpaceKey, seq: int) -> None:

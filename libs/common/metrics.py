@@ -35,3 +35,13 @@ SYNC_MISSED = Gauge(
 WEBRTC_REPORTS = Counter(
     "presence_webrtc_reports_total", "Connection attempts, as clients report them.", ("outcome", "path")
 )
+PRUNED = Counter("presence_pruned_rows_total", "Rows deleted since their time was over.", ("table",))
+LOG_MONTHS_DROPPED = Counter("presence_log_months_dropped_total", "Months of the log that went as a whole.")
+LOG_UNPUBLISHED = Gauge(
+    "presence_log_unpublished_events", "Events older than the log's days that the broker never took: they keep a month."
+)
+TABLE_BYTES = Gauge("presence_table_bytes", "A table with its indexes and partitions.", ("table",))
+# With a label, so that only the process that makes backups shows them.
+BACKUP_AGE = Gauge("presence_backup_age_seconds", "Age of the newest backup, and of the last good drill.", ("of",))
+BACKUP_BYTES = Gauge("presence_backup_bytes", "Size of a backup.", ("of",))  # newest
+BACKUP_FAILURES = Counter("presence_backup_failures_total", "Steps that failed.", ("step",))  # backup | upload | drill

@@ -98,6 +98,17 @@ class DatabaseSettings(CommonSettings):
 
 
 @dataclass(frozen=True)
+class ArchiveSettings(DatabaseSettings):
+    """The settings of a process that knows of the archives of chat."""
+
+    chat_archive: str = setting(
+        "PRESENCE_CHAT_ARCHIVE",
+        "",
+        "Folder for chat older than 90 days, a compressed file a month; empty keeps all in the database.",
+    )
+
+
+@dataclass(frozen=True)
 class SecretSettings(DatabaseSettings):
     """The settings of a process that keeps secrets at rest."""
 

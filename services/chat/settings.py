@@ -2,13 +2,9 @@
 
 from dataclasses import dataclass
 
-from libs.common.settings import DatabaseSettings, setting
+from libs.common.settings import ArchiveSettings
 
 
 @dataclass(frozen=True)
-class Settings(DatabaseSettings):
-    chat_archive: str = setting(
-        "PRESENCE_CHAT_ARCHIVE",
-        "",
-        "Folder for chat older than 90 days, a compressed file a month; empty keeps all in the database.",
-    )
+class Settings(ArchiveSettings):
+    """Those of a process with a database and the archives."""

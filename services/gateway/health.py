@@ -1,5 +1,7 @@
 """Serves `/health` and `/api/health`: public, and both tell how current the replica is now, whenever that was written.
 
+`/api/health` tells of backups too.
+
 Both are answered from a picture of the last second: however often they are asked, the parts are asked once.
 """
 
@@ -17,6 +19,7 @@ from libs.common.bus.base import Bus, BusUnavailable, Caller
 from libs.common.clock import now
 from libs.common.contracts import content, log
 from libs.common.contracts.auth import Empty
+from libs.common.contracts.backups import UNKNOWN, BackupStatus
 from libs.common.contracts.schema import dump, load
 from libs.common.errors import PresenceError
 from libs.common.identity import service_identity
@@ -69,8 +72,13 @@ class Health:
 
     async def _look(self) -> dict[str, Any]:
         """Asks every part, all at once."""
-        redis, rabbitmq, behind, sync, sockets = await asyncio.gather(
-            _timed(self._write_to_redis()), self._broker(), self._behind_the_bus(), self._sync(), self._sockets()
+        redis, rabbitmq, behind, sync, sockets, backup = await asyncio.gather(
+            _timed(self._write_to_redis()),
+            self._broker(),
+            self._behind_the_bus(),
+            self._sync(),
+            self._sockets(),
+            self._backup(),
         )
         if not rabbitmq["ok"]:
             behind = dict.fromkeys(behind, _unknown("rabbitmq"))
@@ -83,6 +91,7 @@ class Health:
             "at_fault": at_fault,
             "components": components,
             "sync": sync,
+            "backup": backup,
             "sessions": sockets,
         }
 
@@ -120,6 +129,15 @@ class Health:
             except PresenceError as error:
                 return {"current": False, "tables": [], "error": f"sync_worker does not say: {error.text}"}
         return dump(status.at(now()))
+
+    async def _backup(self) -> dict[str, Any]:
+        """Returns how old the newest backup is now. One that is too old hurts nobody yet: it is not `at_fault`."""
+        try:
+            stored = await self._redis.redis.get(cache.BACKUP_STATUS)
+            status = msgspec.json.decode(stored, type=BackupStatus) if stored else UNKNOWN
+        except (RedisError, OSError, msgspec.DecodeError):
+            status = UNKNOWN
+        return status.seen_at(now())
 
     async def _sockets(self) -> int | None:
         """Returns the number of sockets in all spaces, or None while Redis is away."""

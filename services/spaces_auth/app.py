@@ -3,6 +3,7 @@
 from libs.common.bus.base import Bus
 from libs.common.bus.rabbit import RabbitBus
 from libs.common.cache import RedisClient
+from libs.common.clock import now
 from libs.common.contracts import analytics, auth, log, moderation, spaces, voice
 from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog
@@ -105,6 +106,6 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     bus.serve(log.heads, history.heads)
     bus.subscribe("spaces_auth", Consumers(epochs, ActivityRecorder(database)).on_events)
 
-    retention = Retention(database, settings.log_days, settings.stay_log_days)
+    retention = Retention(database, settings.log_days, settings.stay_log_days, now)
     pools = [database, reads, searches, for_analytics]
     return Service("spaces_auth", [*pools, redis, hive, event_log, publication, retention, summaries, bus])

@@ -23,7 +23,7 @@ class Settings(HiveSettings, SecretSettings):
     log_days: int = setting(
         "PRESENCE_LOG_DAYS",
         90,
-        "Days for which the log keeps an event, and a counter of an event or community that nobody uses.",
+        "Days after which an event goes from the log, with the whole of its month (UTC); and a counter nobody uses.",
     )
     stay_log_days: int = setting("PRESENCE_STAY_LOG_DAYS", 7, "Days for which the log keeps who came and went.")
     challenge_seconds: int = setting("PRESENCE_CHALLENGE_SECONDS", 300, "How long a login challenge may be answered.")

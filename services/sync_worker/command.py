@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from services.sync_worker.settings import Settings
 
@@ -33,6 +33,25 @@ class Command:
 def output() -> Console:
     """Returns the console for results: plain lines where standard output is no terminal."""
     return Console(soft_wrap=True, highlight=False)
+
+
+def errors() -> Console:
+    """Returns the console for what went wrong."""
+    return Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def steps(progress: Progress) -> Callable[[str, int, int], None]:
+    """Returns a function that shows steps one after the other, each with how much of it is done and has in all."""
+    shown: dict[str, TaskID] = {}
+
+    def show(step: str, done: int, total: int) -> None:
+        if step not in shown:
+            for task in progress.tasks:  # those before are over
+                progress.update(task.id, total=task.completed or 1, completed=task.completed or 1)
+            shown[step] = progress.add_task(step, total=None)
+        progress.update(shown[step], completed=done, total=total or None)
+
+    return show
 
 
 def bars() -> Progress:

@@ -18,9 +18,7 @@ class Settings(HiveSettings, DatabaseSettings):
     primary_name: str = setting("DB_PRIMARY_NAME", "dlux", "Database of the primary.")
     primary_user: str = setting("DB_PRIMARY_USER", "presence_readwrite", "Login at the primary; reading suffices.")
     primary_password: str = setting("DB_PRIMARY_PASSWORD", "", "Password at the primary.")
-    interval: float = setting(
-        "PRESENCE_SYNC_INTERVAL_SECONDS", 60.0, "Seconds from one sync cycle of posts to the next."
-    )
+    interval: float = setting("PRESENCE_SYNC_INTERVAL_SECONDS", 60.0, "Seconds from one cycle of posts to the next.")
     access_interval: float = setting(
         "PRESENCE_SYNC_ACCESS_INTERVAL_SECONDS",
         10.0,

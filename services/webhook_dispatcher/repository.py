@@ -19,7 +19,6 @@ from services.webhook_dispatcher.retry_schedule import Verdict
 from services.webhook_dispatcher.sender import Answer
 
 MOST_LISTED = 1000  # only an operator can see more subscriptions than the quota allows
-PRUNE_BATCH = 1000
 
 _SHOWN = (
     S.id, S.space_type, S.space_id, S.webhook_url, S.events, S.active, S.disabled_reason, S.created_by, S.created_at,
@@ -244,7 +243,7 @@ async def deliveries(
     return [Delivery(**row) for row in rows[:limit]], len(rows) > limit
 
 
-async def prune(connection: AsyncConnection, before: datetime) -> int:
-    """Deletes a batch of deliveries that finished before `before`; returns how many."""
-    old = select(D.id).where(D.finished_at < before).limit(PRUNE_BATCH)
+async def prune(connection: AsyncConnection, before: datetime, limit: int) -> int:
+    """Deletes at most `limit` deliveries that finished before the moment, with their attempts; returns how many."""
+    old = select(D.id).where(D.finished_at < before).limit(limit)
     return (await connection.execute(delete(D).where(D.id.in_(old)))).rowcount

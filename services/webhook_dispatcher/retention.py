@@ -1,19 +1,22 @@
-"""Deletes deliveries that finished long ago, and inbox marks that can no longer matter."""
+"""Deletes deliveries that finished long ago, and inbox marks that can no longer matter.
 
-import asyncio
+python -m services.webhook_dispatcher.retention      now, in the service's environment
+"""
+
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
-import structlog
-
+from libs.common.clock import now
 from libs.common.db import inbox
 from libs.common.db.engine import Database
-from libs.common.errors import PresenceError
+from libs.common.db.pruning import delete_all, prune_by_hand
+from libs.common.settings import read
 from libs.common.tasks.background import Background
 from services.webhook_dispatcher import repository
 from services.webhook_dispatcher.planner import CONSUMER
+from services.webhook_dispatcher.settings import Settings
 
-_log = structlog.get_logger(__name__)
 KEPT = timedelta(days=30)  # after a delivery was finished
 INTERVAL = 3600.0  # seconds
 
@@ -27,27 +30,17 @@ class Pruner:
         self._background = Background()
 
     async def start(self) -> None:
-        self._background.begin(self._run())
+        self._background.every(INTERVAL, self.prune, at_once=True)
 
     async def stop(self) -> None:
         await self._background.end()
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self.prune()
-            except PresenceError as error:
-                _log.warning("pruning waits", error=str(error))
-            except Exception:
-                _log.exception("pruning failed")
-            await asyncio.sleep(INTERVAL)
-
     async def prune(self) -> None:
-        """Deletes in batches, each a transaction of its own, so that no lock is held for long."""
+        """Deletes all whose time is over, a transaction a batch."""
         before = self._clock() - KEPT
-        more = True
-        while more:
-            async with self._database.transaction() as connection:
-                more = await repository.prune(connection, before) == repository.PRUNE_BATCH
-        async with self._database.transaction() as connection:
-            await inbox.prune(connection, CONSUMER)
+        await delete_all(self._database, "webhook_deliveries", partial(repository.prune, before=before))
+        await delete_all(self._database, "inbox", partial(inbox.prune, consumer=CONSUMER))
+
+
+if __name__ == "__main__":
+    prune_by_hand("webhook_dispatcher", read(Settings).database_url, lambda database: Pruner(database, now).prune())

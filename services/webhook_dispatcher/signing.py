@@ -14,8 +14,8 @@ from datetime import datetime
 from standardwebhooks import Webhook
 
 from libs.common.errors import INVALID_INPUT, PresenceError
+from libs.common.version import VERSION
 
-VERSION = "0.1.0"  # of the distribution; a test compares it with pyproject.toml
 USER_AGENT = f"DLUX-Presence-Webhook/{VERSION}"
 PREFIX = "whsec_"
 _KEY_BYTES = 32

@@ -10,7 +10,7 @@ import pytest
 from aio_pika.abc import AbstractChannel
 from aiormq.exceptions import AMQPError
 
-from deploy.logins.passwords import WITH_LOGIN
+from deploy.logins.passwords import WITH_BROKER
 from libs.common.bus import topology
 from libs.common.bus.base import BusUnavailable, Caller
 from libs.common.bus.codec import encode_call
@@ -39,7 +39,7 @@ EXCHANGES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(params=WITH_LOGIN)
+@pytest.fixture(params=WITH_BROKER)
 def service(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from deploy.local.databases import drop_database
-from deploy.logins.passwords import WITH_DATABASE, with_login
+from deploy.logins.passwords import BACKUP, WITH_DATABASE, WITH_TABLES, with_login
 from deploy.logins.postgres import login
 from tests.support.servers import PASSWORDS, Servers
 
@@ -43,7 +43,7 @@ FOR_THE_OWNER = (
 type Login = asyncpg.Connection[asyncpg.Record]
 
 
-@pytest.fixture(params=WITH_DATABASE)
+@pytest.fixture(params=WITH_TABLES)
 def service(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -91,6 +91,34 @@ async def test_no_other_role_stands_behind_a_login(connection: Login, service: s
     row = await connection.fetchrow("SELECT rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = user")
     assert row is not None
     assert not any(row)
+
+
+async def test_who_makes_backups_reads_every_table_also_one_of_later_and_changes_nothing(servers: Servers) -> None:
+    owner = await servers.new_database_with_logins()
+    makers = [await asyncpg.connect(owner), await asyncpg.connect(owner, server_settings={"role": login("chat")})]
+    connection = await asyncpg.connect(with_login(owner, login(BACKUP), PASSWORDS[BACKUP]))
+    try:
+        await makers[0].execute("CREATE SCHEMA later")
+        await makers[0].execute("CREATE TABLE later.by_owner (a int GENERATED ALWAYS AS IDENTITY)")
+        await makers[1].execute("SELECT chat_partitions.make_month('2031-01-01')")
+        tables = await connection.fetch(
+            "SELECT oid::regclass::text AS name FROM pg_class WHERE relkind IN ('r', 'p') "
+            "AND relnamespace::regnamespace::text IN ('public', 'chat_partitions', 'later')"
+        )
+        names = {row["name"] for row in tables}
+        assert {"signing_keys", "later.by_owner", "chat_partitions.chat_messages_2031_01"} <= names
+        for name in names:
+            await connection.fetch(f"SELECT * FROM {name}")
+            for change in (f"DELETE FROM {name}", f"TRUNCATE {name}", f"DROP TABLE {name}"):
+                assert await refused(connection, change), change
+        assert await connection.fetchval("SELECT last_value FROM later.by_owner_a_seq") == 1
+        allowed = [statement for statement in FOR_THE_OWNER if not await refused(connection, statement)]
+        assert allowed == ["CREATE DATABASE mine"], "for drills"
+    finally:
+        for one in (connection, *makers):
+            await one.close()
+        await drop_database(servers.postgres, "mine")
+        await drop_database(servers.postgres, owner.rpartition("/")[2])
 
 
 async def test_a_wrong_password_is_refused(servers: Servers) -> None:

@@ -41,6 +41,7 @@ WRITERS = {
     cache.authority("alice"): {"spaces_auth"},
     cache.GUEST_SALT: {"gateway"},
     cache.SYNC_STATUS: {"sync_worker"},
+    cache.BACKUP_STATUS: {"backup"},
     "somebody:elses": set(),
 }
 READERS = {
@@ -49,6 +50,7 @@ READERS = {
     cache.LOGOUTS: {"realtime"},
     cache.JWKS: {"gateway", "realtime"},
     cache.SYNC_STATUS: {"gateway"},
+    cache.BACKUP_STATUS: {"gateway"},
 }
 
 

@@ -19,6 +19,7 @@ _log = structlog.get_logger(__name__)
 STATEMENT_TIMEOUT_MS = 10_000
 CONNECT_TIMEOUT = 5.0
 _QUERY_CANCELED = "57014"  # of class 57, operator intervention, but it says nothing of the server
+_LOCK_NOT_AVAILABLE = "55P03"
 LOOK_SECONDS = 2.0  # between two looks whether the database is there
 COSTLY_SECONDS = 2.0  # for which a costly read waits for a connection
 COSTLY_WAITING = 8  # costly reads of a pool that wait; more are refused at once, so that they hold up no other calls
@@ -185,6 +186,11 @@ def _is_away(error: BaseException) -> bool:
 def was_cut_off(error: BaseException) -> bool:
     """Returns whether the error means that a statement took longer than its `statement_timeout`."""
     return _sqlstate(error) == _QUERY_CANCELED
+
+
+def was_kept_waiting(error: BaseException) -> bool:
+    """Returns whether the error means that a lock was not to be had within its `lock_timeout`."""
+    return _sqlstate(error) == _LOCK_NOT_AVAILABLE
 
 
 def _sqlstate(error: BaseException) -> str:

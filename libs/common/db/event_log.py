@@ -24,6 +24,7 @@ from libs.common.clock import now
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Event
 from libs.common.contracts.schema import dump
+from libs.common.db import log_retention
 from libs.common.db.engine import Database
 from libs.common.db.models.event_log import EventLogRow, SpaceCounter
 from libs.common.errors import PresenceError
@@ -37,6 +38,7 @@ SWEEP_INTERVAL = 1.0  # seconds
 SWEEP_AGE = timedelta(seconds=2)  # older unpublished rows belong to nobody: their process died
 SWEEP_BATCH = 500
 TOGETHER = 64  # events that travel as one message of the bus
+MONTHS_INTERVAL = 600.0  # seconds between two looks whether the next months are there
 MARK_INTERVAL = 0.05  # seconds between two markings of what was published; far less than `SWEEP_AGE`
 _COLUMNS = (
     EventLogRow.id, EventLogRow.name, EventLogRow.space_type, EventLogRow.space_id, EventLogRow.subspace,
@@ -210,12 +212,17 @@ class EventLog(FactLog):
             self._fresh.put_nowait(event)
 
     async def start(self) -> None:
+        self._background.every(MONTHS_INTERVAL, self._make_months, at_once=True)
         self._background.begin(self._publish_fresh(), self._mark_forever(), self._sweep_forever())
 
     async def stop(self) -> None:
         """Leaves unpublished rows in the log, where the next sweep of any process finds them."""
         await self._background.end()
         await self._mark(_gathered(self._confirmed))
+
+    async def _make_months(self) -> None:
+        async with self.database.transaction() as connection:
+            await log_retention.make_months_ahead(connection)
 
     async def _publish_fresh(self) -> None:
         while True:

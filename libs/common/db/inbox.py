@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,7 +23,8 @@ async def first_time(connection: AsyncConnection, consumer: str, event_ids: Sequ
     return set((await connection.execute(statement)).scalars())
 
 
-async def prune(connection: AsyncConnection, consumer: str) -> None:
-    """Forget what can no longer come again."""
-    old = InboxRow.handled_at < now() - RETENTION
-    await connection.execute(delete(InboxRow).where(InboxRow.consumer == consumer, old))
+async def prune(connection: AsyncConnection, consumer: str, limit: int) -> int:
+    """Forgets at most `limit` events that can no longer come again; returns how many."""
+    key = tuple_(InboxRow.consumer, InboxRow.event_id)
+    old = select(*key).where(InboxRow.consumer == consumer, InboxRow.handled_at < now() - RETENTION).limit(limit)
+    return (await connection.execute(delete(InboxRow).where(key.in_(old)))).rowcount

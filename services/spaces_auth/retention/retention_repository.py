@@ -1,11 +1,7 @@
-"""SQL of pruning: deletes rows whose moment or day is over, in batches that hold no lock for long."""
+"""What spaces_auth keeps for a time only, by the column that says when; and how large every table is."""
 
-from datetime import date, datetime
-from typing import Any
-
-from sqlalchemy import ColumnElement, delete, literal_column, select
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.orm import InstrumentedAttribute
 
 from libs.common.db.models.auth import RefreshToken
 from libs.common.db.models.spaces import (
@@ -19,8 +15,7 @@ from libs.common.db.models.spaces import (
     VisitorPlace,
     WebrtcDay,
 )
-
-type Moment = InstrumentedAttribute[Any]
+from libs.common.db.pruning import Moment
 
 STAYS: tuple[Moment, ...] = (PresenceSession.left_at, PresenceSession.last_activity)  # null once a stay ended
 REMOVALS: tuple[Moment, ...] = (SpaceRemoval.created_at,)
@@ -33,11 +28,15 @@ SUMS: tuple[Moment, ...] = (  # the numbers, and who they count: days, not momen
     WebrtcDay.day,
 )
 TOKENS: tuple[Moment, ...] = (RefreshToken.expires_at,)
-_PLACE: ColumnElement[Any] = literal_column("ctid")  # where PostgreSQL keeps a row
+# What lies in partitions is told as its table.
+_SIZES = text("""
+SELECT relname AS table, CASE relkind WHEN 'p'
+  THEN (SELECT coalesce(sum(pg_total_relation_size(relid)), 0) FROM pg_partition_tree(oid) WHERE isleaf)
+  ELSE pg_total_relation_size(oid) END AS bytes
+FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+""")
 
 
-async def delete_older(connection: AsyncConnection, column: Moment, before: datetime | date, limit: int) -> int:
-    """Deletes at most `limit` rows whose `column` is earlier; returns how many it deleted."""
-    table = column.class_
-    old = select(_PLACE).select_from(table).where(column < before).limit(limit)
-    return (await connection.execute(delete(table).where(_PLACE.in_(old)))).rowcount
+async def sizes(connection: AsyncConnection) -> dict[str, int]:
+    """Returns the bytes of each table, with its indexes and partitions."""
+    return {row.table: int(row.bytes) for row in await connection.execute(_SIZES)}

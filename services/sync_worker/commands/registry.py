@@ -8,14 +8,17 @@ from libs.common import log
 from libs.common.errors import PresenceError
 from libs.common.settings import SettingsError, read
 from services.sync_worker.command import FAILED, Command
+from services.sync_worker.commands.backup import BACKUP
 from services.sync_worker.commands.confirm import CONFIRM
+from services.sync_worker.commands.drill import DRILL
 from services.sync_worker.commands.proof import PROOF
+from services.sync_worker.commands.restore import RESTORE
 from services.sync_worker.commands.run import RUN
 from services.sync_worker.commands.status import STATUS
 from services.sync_worker.commands.titles import TITLES
 from services.sync_worker.settings import Settings
 
-COMMANDS: tuple[Command, ...] = (RUN, PROOF, STATUS, CONFIRM, TITLES)
+COMMANDS: tuple[Command, ...] = (RUN, PROOF, STATUS, CONFIRM, TITLES, BACKUP, RESTORE, DRILL)
 
 
 def execute(arguments: Sequence[str]) -> int:

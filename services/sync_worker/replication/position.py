@@ -35,13 +35,13 @@ class Progress(msgspec.Struct):
 class Position(msgspec.Struct):
     """What was equal at the end of the last cycle: all that was committed at `origin` before `floor`.
 
-    `residuals` are of blocks whose rows are not all here, since some are skipped or share a key. `suspects` are blocks
-    that a proof found unequal. `missed` counts the rows that proofs found and cycles had not, since `proved_at` was
-    first set.
+    `residuals` are of those of so many `blocks` whose rows are not all here, since some are skipped or share a key.
+    `suspects` are blocks that a proof found unequal. `missed` counts the rows that proofs found and cycles had not.
     """
 
     origin: str
     floor: int
+    blocks: int = 0
     residuals: Residuals = {}
     suspects: list[int] = []
     proved_at: datetime | None = None

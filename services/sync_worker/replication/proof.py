@@ -65,7 +65,7 @@ class Proof:
         if progress.shape != LOOK_UP:
             table_pass = Pass(self._reader, self._log, progress, recent=last.floor)
             is_read = await table_pass.run(pages)
-            missed, progress = len(table_pass.missed), table_pass.progress
+            missed, progress = table_pass.missed, table_pass.progress
             if is_read:
                 progress.shape, progress.after = LOOK_UP, None
         is_done = progress.shape == LOOK_UP and await self._look_up(last, progress, pages)
@@ -80,7 +80,7 @@ class Proof:
 
     async def _look_up(self, last: Position, progress: Progress, pages: float) -> bool:
         """Looks up the replica's next rows at the primary; returns whether that was all of them."""
-        blocks = Blocks(self._reader, self._log)
+        blocks = Blocks(self._reader, self._log, last.blocks)
         suspects = {*last.suspects}
         while pages > 0:
             pages -= 1
@@ -90,7 +90,7 @@ class Proof:
                 return True
             if missing:
                 async with self._database.read() as connection:
-                    suspects.update(await repository.blocks_of(connection, self._table, missing))
+                    suspects.update(await repository.blocks_of(connection, self._table, last.blocks, missing))
             progress.after = list(keys[-1])
         last.suspects = sorted(suspects)
         return False

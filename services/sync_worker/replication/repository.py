@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import BigInteger, String, cast, delete, func, literal_column, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -43,11 +44,18 @@ async def was_copied(connection: AsyncConnection, table: Table) -> bool:
 
 
 async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[Record]) -> None:
-    """Inserts or overwrites rows; columns that `rows` do not name (titles) stay as they are."""
-    statement = insert(table.model)
-    overwrite = {name: statement.excluded[name] for name in rows[0] if name not in table.key}
-    statement = statement.on_conflict_do_update(index_elements=table.key, set_={**overwrite, "synced_at": func.now()})
-    await connection.execute(statement, list(rows))
+    """Inserts or overwrites rows; columns that `rows` do not name (titles) stay as they are.
+
+    They go as one JSON text: a statement for all of them costs a third of one for each.
+    """
+    name, columns = table.name, ", ".join(rows[0])
+    overwrite = ", ".join(f"{column} = excluded.{column}" for column in rows[0] if column not in table.key)
+    statement = (
+        f"INSERT INTO {name} ({columns}) "  # noqa: S608  names are of the model
+        f"SELECT {columns} FROM json_populate_recordset(NULL::{name}, CAST(:rows AS json)) "
+        f"ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {overwrite}, synced_at = now()"
+    )
+    await connection.execute(text(statement), {"rows": msgspec.json.encode(rows).decode()})
 
 
 async def remove(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> list[Key]:
@@ -90,10 +98,10 @@ async def keys_after(connection: AsyncConnection, table: Table, after: Key | Non
     return [tuple(row) for row in await connection.execute(statement)]
 
 
-async def sums(connection: AsyncConnection, table: Table) -> dict[int, Sums]:
+async def sums(connection: AsyncConnection, table: Table, blocks: int) -> dict[int, Sums]:
     """Returns block → its sums, of the replica's rows."""
     keys = f"SELECT {_hashed(table)} AS h FROM {table.model.__tablename__}"  # noqa: S608
-    statement = statements.SUMS.format(last=statements.BLOCKS - 1, keys=keys)
+    statement = statements.SUMS.format(last=blocks - 1, keys=keys)
     return read_sums((await connection.execute(text(statement))).mappings())
 
 
@@ -102,16 +110,18 @@ async def hash_of_probe(connection: AsyncConnection) -> int:
     return int((await connection.execute(select(literal_column(statements.PROBE, BigInteger)))).scalar_one())
 
 
-async def keys_in_blocks(connection: AsyncConnection, table: Table, blocks: Sequence[int]) -> list[Key]:
-    """Returns the replica's keys of those blocks."""
-    block = literal_column(f"({_hashed(table)}) & {statements.BLOCKS - 1}", BigInteger)
-    statement = select(*(_column(table, name) for name in table.key)).where(block.in_(blocks))
+async def keys_in_blocks(connection: AsyncConnection, table: Table, blocks: int, some: Sequence[int]) -> list[Key]:
+    """Returns the replica's keys of some of so many blocks."""
+    block = literal_column(f"({_hashed(table)}) & {blocks - 1}", BigInteger)
+    statement = select(*(_column(table, name) for name in table.key)).where(
+        block == func.any(cast(list(some), ARRAY(BigInteger)))
+    )
     return [tuple(row) for row in await connection.execute(statement)]
 
 
-async def blocks_of(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> list[int]:
-    """Returns the blocks of those of the keys that the replica has."""
-    block = literal_column(f"({_hashed(table)}) & {statements.BLOCKS - 1}", BigInteger)
+async def blocks_of(connection: AsyncConnection, table: Table, blocks: int, keys: Sequence[Key]) -> list[int]:
+    """Returns in which of so many blocks those of the keys are that the replica has."""
+    block = literal_column(f"({_hashed(table)}) & {blocks - 1}", BigInteger)
     return list((await connection.execute(select(block).distinct().where(_among(table, keys)))).scalars())
 
 

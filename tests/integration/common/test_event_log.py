@@ -5,17 +5,22 @@ import contextlib
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
+from libs.common.clock import now
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Event
 from libs.common.db import event_log
 from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog, Fact, read_after, read_head, read_heads
+from libs.common.db.log_retention import make_months_ahead
 from libs.common.spaces import LOBBY, SpaceKey
 from tests.integration.common.world import Owner, RecordingBus, caller, owner_of
+from tests.support.aging import age_log, months_of
 from tests.support.waiting import eventually
 
 POST = SpaceKey("post", "bob/my-post")
@@ -235,3 +240,49 @@ async def test_reading_after_a_number_pages_through_one_space_in_order(database_
         assert pages == [[1, 2, 3], [4, 5, 6], [7]]
         assert await read_head(connection, SpaceKey("event", "never")) == 0
         assert await read_heads(connection, []) == {}
+
+
+async def test_every_service_that_writes_has_the_next_months_made(database_url: str, owner: Owner) -> None:
+    """After a long absence there may be no month for what is written now."""
+    ahead = {f"event_log_{now() + timedelta(days=days):%Y_%m}" for days in (0, 59)}
+    for month in ahead:
+        await owner.sql(f"DROP TABLE log_partitions.{month}")
+    async with logging_to(database_url, RecordingBus()) as log:
+
+        async def are_made() -> bool:
+            return ahead <= await months_of(owner)
+
+        await eventually(are_made)
+        assert await write(log, 1) == 1
+
+
+@pytest.mark.parametrize("service", ["chat", "spaces_auth", "sync_worker", "webhook_dispatcher"])
+async def test_a_service_may_have_no_other_months_made_than_the_next(database_url: str, service: str) -> None:
+    database = Database(database_url, service, 1)
+    async with database.transaction() as connection:
+        await make_months_ahead(connection)
+    with pytest.raises(ProgrammingError, match="permission denied"):
+        async with database.transaction() as connection:
+            await connection.execute(text("SELECT log_partitions.make_month('2031-01-01')"))
+    await database.stop()
+
+
+async def test_no_number_of_a_space_is_twice_in_a_month(database_url: str, owner: Owner) -> None:
+    """The counter gives none out twice; that it was put back by hand is found before anything is written."""
+    async with logging_to(database_url, RecordingBus(), started=False) as log:
+        await write(log, 1)
+        await owner.sql("UPDATE space_counters SET seq = 0")
+        with pytest.raises(IntegrityError):
+            await write(log, 2)
+
+
+async def test_numbers_go_on_over_the_end_of_a_month(database_url: str, owner: Owner) -> None:
+    async with logging_to(database_url, RecordingBus(), started=False) as log:
+        for writer in range(3):
+            await write(log, writer)
+        await age_log(owner, 40)
+        for writer in range(3, 6):
+            await write(log, writer)
+    assert len({row.month for row in await owner.sql("SELECT DISTINCT tableoid AS month FROM event_log")}) == 2
+    async with owner.database.read() as connection:
+        assert [event.seq for event in await read_after(connection, POST, 1, 4)] == [2, 3, 4, 5]

@@ -67,6 +67,6 @@ async def test_only_what_cannot_come_again_is_forgotten(database: Database, owne
         "UPDATE inbox SET handled_at = now() - interval '8 days' WHERE event_id IN (:a, :b)", a=old, b=others
     )
     async with database.transaction() as connection:
-        await prune(connection, "chat")
+        assert await prune(connection, "chat", 10) == 1
     left = {row.event_id for row in await owner.sql("SELECT event_id::text FROM inbox")}
     assert left == {fresh, others}

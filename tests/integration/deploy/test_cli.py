@@ -104,6 +104,18 @@ def test_up_shows_what_it_does_says_where_to_look_and_down_leaves_no_process(com
     assert command_line("restart", "gateway").stdout == "gateway is ready again.\n"
     assert "event_log" in command_line("psql", "-c", r"\dt").stdout
     assert command_line("migrate").returncode == 0
+    pruned = command_line("prune")
+    assert pruned.returncode == 0, pruned.stderr
+
+    made = command_line("backup")
+    assert (made.returncode, made.stderr) == (0, "")
+    file = Path(made.stdout.partition(":")[0]).name
+    assert f"{file} can be restored" in command_line("drill").stdout
+    assert command_line("restore").stderr == "\nSay which backup: make restore FILE=...\n"
+    restored = command_line("restore", file)
+    assert (restored.returncode, restored.stderr) == (0, "")
+    for words in (f"Restored {file}", "is kept as dlux_presence_before_", "r2 is ready again", "presence_permissions"):
+        assert words in restored.stdout
 
     processes = command_line.processes()
     assert len(processes) >= 12
@@ -129,7 +141,7 @@ def test_down_ends_what_a_killed_supervisor_left(command_line: CommandLine, on_g
     for pid in (guardian, command_line.supervisor()):
         os.kill(pid, signal.SIGKILL)
     assert "Presence is not running" in command_line("status").stdout
-    assert "Ended what was left: caddy, chat, coturn, gateway" in command_line("down").stdout
+    assert "Ended what was left: backup, caddy, chat, coturn, gateway" in command_line("down").stdout
     assert left_of(processes) == set()
 
 

@@ -11,6 +11,7 @@ from libs.common import cache
 from libs.common.bus.memory import MemoryBus
 from libs.common.clock import now
 from libs.common.contracts import log
+from libs.common.contracts.backups import BackupStatus
 from libs.common.contracts.content import SyncStatus, TableStatus
 from libs.common.contracts.schema import dump
 from libs.common.errors import UNAVAILABLE, PresenceError
@@ -74,6 +75,46 @@ async def test_what_was_never_copied_is_not_current(world: World) -> None:
 async def test_a_worker_whose_clock_is_ahead_has_no_age_below_nothing(world: World) -> None:
     await publish(world, run_ago(-20.0))
     assert (await world.ask("GET", "/api/health")).body["sync"]["tables"][0]["lag_seconds"] == 0.0
+
+
+def told(age: timedelta, drill_age: timedelta, error: str | None = None) -> bytes:
+    made_at, drilled_at = now() - age, now() - drill_age
+    return msgspec.json.encode(BackupStatus(made_at, 1234, drilled_at, 6 * 3600.0, 24 * 3600.0, error))
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("status", "ok"),
+    [
+        ((11 * HOUR, HOUR), True),
+        ((13 * HOUR, HOUR), False),
+        ((HOUR, 47 * HOUR), True),
+        ((HOUR, 49 * HOUR), False),
+        ((HOUR, HOUR, "upload: no space there"), False),
+    ],
+)
+async def test_an_old_backup_an_old_drill_and_an_error_are_not_well_though_no_client_is_hurt(
+    world: World, status: Any, ok: bool
+) -> None:
+    await world.redis.redis.set(cache.BACKUP_STATUS, told(*status))
+    answer = await world.ask("GET", "/api/health")
+    assert (answer.status, answer.body["status"], answer.body["at_fault"]) == (200, "ok", [])
+    backup = answer.body["backup"]
+    assert (backup["ok"], backup["bytes"], backup["error"]) == (ok, 1234, status[2] if len(status) > 2 else None)
+    assert [round(backup[name] / 3600) for name in ("age_seconds", "drill_age_seconds")] == [
+        round(age / HOUR) for age in status[:2]
+    ]
+
+
+@pytest.mark.parametrize("stored", [None, "nonsense", "{}", "null"])
+async def test_backups_that_nobody_has_told_of_are_not_well(world: World, stored: str | None) -> None:
+    if stored is not None:
+        await world.redis.redis.set(cache.BACKUP_STATUS, stored)
+    answer = await world.ask("GET", "/api/health")
+    assert (answer.status, answer.body["backup"]["ok"], answer.body["backup"]["age_seconds"]) == (200, False, None)
+    assert "Nothing is known of backups" in answer.body["backup"]["error"]
 
 
 async def test_without_redis_it_is_503_and_names_it(redis_url: str, run: Any) -> None:

@@ -62,6 +62,17 @@ async def test_an_admission_of_an_old_epoch_asks_again(world: World) -> None:
     assert world.store.asked[REVIEW] == 1
 
 
+async def test_an_admission_asks_again_whose_epoch_was_raised_and_ended_since(world: World) -> None:
+    old = await admission(world)
+    await cache.raise_epoch(world.redis, HALL)
+    assert await world.redis.expire(cache.epoch(HALL), 0)
+    world.store.banned.add("ann")
+    world.connect("ann", admission=old)
+    assert await code_of(world.join("ann")) == "banned"
+    assert world.store.asked[REVIEW] == 1
+    assert await cache.read_epoch(world.redis, HALL) > old.epoch
+
+
 async def test_an_admission_to_one_space_opens_no_other(world: World) -> None:
     world.connect("ann", admission=await admission(world))
     assert await code_of(world.join("ann", space=ELSEWHERE)) == "forbidden"

@@ -12,11 +12,11 @@ from libs.common.contracts import analytics, spaces, voice
 from libs.common.contracts.analytics import AnalyticsQuery
 from libs.common.contracts.spaces import PresenceChange, RecordPresence
 from libs.common.contracts.voice import ConnectionReport
+from libs.common.db import pruning
 from libs.common.db.engine import Database
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from services.spaces_auth.analytics import summaries_repository
-from services.spaces_auth.retention import retention
 from services.spaces_auth.retention.retention import Retention
 from tests.integration.spaces_auth.world import World
 from tests.support.refusals import refusal
@@ -134,12 +134,12 @@ async def kept(world: World) -> dict[str, int]:
 async def test_rows_whose_time_is_over_are_pruned_with_all_that_was_made_of_them(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "BATCH", 2)
+    monkeypatch.setattr(pruning, "BATCH", 2)
     await world.call(voice.report_connection, ConnectionReport("failed", **OF_PHOTO), "dave")
     database = Database(world.settings.database_url, "spaces_auth", 2)
     before = await kept(world)
     assert all(before.values())
-    await Retention(database, 90, 90).prune()
+    await Retention(database, 90, 90, now).prune()
     assert await kept(world) == before
     for table, column in (
         ("space_activity", "occurred_at"), ("visitor_places", "entered_at"), ("space_days", "day"),
@@ -147,7 +147,7 @@ async def test_rows_whose_time_is_over_are_pruned_with_all_that_was_made_of_them
         ("presence_sessions", "left_at"),
     ):  # fmt: skip
         await world.owner.sql(f"UPDATE {table} SET {column} = {column} - interval '31 days'")
-    await Retention(database, 90, 90).prune()
+    await Retention(database, 90, 90, now).prune()
     assert not any((await kept(world)).values())
     await database.stop()
     await world.owner.sql("DELETE FROM event_log")

@@ -5,8 +5,9 @@ import time
 import pytest
 
 from libs.common import cache
-from libs.common.contracts import spaces, voice
+from libs.common.contracts import moderation, spaces, voice
 from libs.common.contracts.auth import Empty
+from libs.common.contracts.moderation import ImposeSanction
 from libs.common.contracts.spaces import Admitted, Join
 from libs.common.errors import NOT_FOUND, PresenceError
 from libs.common.identity import Identity
@@ -181,6 +182,22 @@ async def test_an_epoch_that_redis_lost_is_one_that_no_admission_has(world: Worl
     await cache.raise_epoch(world.redis.redis, PHOTO)
     await world.redis.redis.flushdb()
     assert (await world.review_entry(PHOTO, "dave")).epoch > before
+
+
+async def test_an_epoch_that_ended_lets_no_older_admission_in_again(world: World) -> None:
+    """dave is let in, banned, and the epoch that the ban raised has its end, as in a space where nobody is."""
+    before = (await admission(world, await join(world, who="dave"))).admission
+    assert before
+    imposed = ImposeSanction(PHOTO.space_type, PHOTO.space_id, "rude", account="dave")
+    await world.call(moderation.ban, imposed, "alice")
+    raised = await cache.read_epoch(world.redis.redis, PHOTO)
+    for key in (cache.epoch(PHOTO), cache.epoch_seq(PHOTO)):
+        assert await world.redis.redis.expire(key, 0)
+    answer = await world.review_entry(PHOTO, "dave")
+    assert answer.epoch > raised > before.epoch, "whoever shows the admission is asked about again"
+    assert [verdict.code for verdict in answer.verdicts] == ["banned"]
+    await world.review_entry(PHOTO, "alice")
+    assert await cache.read_epoch(world.redis.redis, PHOTO) > raised, "and what is kept then is a new one too"
 
 
 async def test_a_review_gives_realtime_role_capacity_and_settings(world: World) -> None:

@@ -66,6 +66,8 @@ async def test_deleted_rows_go(world: World) -> None:
         ("UPDATE collaboration_documents SET creator = 'carol' WHERE id = 123", "document:123", 1),
         ("UPDATE collaboration_documents SET is_public = true WHERE id = 123", "document:123", 0),
         ("UPDATE collaboration_documents SET content = 'New' WHERE id = 124", "document:124", 0),
+        ("UPDATE collaboration_documents SET comment_permissions = 'creator_only' WHERE id = 124", "document:124", 1),
+        ("UPDATE collaboration_documents SET edit_permissions = 'invited_only' WHERE id = 124", "document:124", 1),
         ("UPDATE posts SET hidden = true WHERE permlink = 'sculpture-hall'", "post:bob/sculpture-hall", 1),
         ("UPDATE posts SET flagged = true WHERE permlink = 'sculpture-hall'", "post:bob/sculpture-hall", 1),
         ("UPDATE posts SET votes = votes + 1 WHERE permlink = 'sculpture-hall'", "post:bob/sculpture-hall", 0),

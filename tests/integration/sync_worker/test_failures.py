@@ -9,7 +9,7 @@ import pytest
 from libs.common.cache import RedisClient
 from libs.common.db.engine import Database
 from libs.common.db.event_log import FactLog
-from services.sync_worker.primary import reading
+from services.sync_worker.primary import connection
 from services.sync_worker.replication.cycle import Cycle, Outcome, Trigger
 from services.sync_worker.replication.status import read_status
 from tests.integration.sync_worker.world import DEAD, DOCUMENTS_BY_ID, INTERVAL, POSTS, World
@@ -130,7 +130,7 @@ async def test_a_primary_that_is_away_is_said_in_the_status_until_it_is_back(wor
 async def test_a_primary_that_accepts_and_says_nothing_is_said_to_give_no_answer(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
 

@@ -183,3 +183,17 @@ async def test_a_confirmation_is_spent_by_one_pass_and_is_not_for_rows_that_vani
 
     assert await world.sync() is Outcome.FAILED
     assert await closed_rows(world, "posts") == waiting
+
+
+async def test_a_confirmation_is_spent_also_by_a_pass_that_finds_the_rows_back(world: World) -> None:
+    await world.sync()
+    await world.primary.execute("CREATE TABLE kept AS SELECT * FROM posts; DELETE FROM posts WHERE author <> 'alice'")
+    await world.sync()
+    await guard.confirm(world.database, "posts", await closed_rows(world, "posts"))
+    await world.primary.execute("DELETE FROM posts; INSERT INTO posts SELECT * FROM kept")
+    assert await world.sync() is Outcome.DONE
+    await world.primary.execute("DELETE FROM posts WHERE author <> 'alice'")
+
+    assert await world.sync() is Outcome.FAILED
+
+    assert await world.replica("SELECT count(*) FROM posts") == [(213,)]

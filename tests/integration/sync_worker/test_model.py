@@ -168,7 +168,7 @@ class Walk(RuleBasedStateMachine):
             )
         )
 
-    @rule(owner=people, name=names, is_public=flags, text=st.sampled_from(("", "short", "ä🎈" * 500)))
+    @rule(owner=people, name=names, is_public=flags, text=st.sampled_from(("", "short", "ä🎈" * 100)))
     def write_document(self, owner: str, name: str, is_public: bool, text: str) -> None:
         self.do(self._change(self.statements.write_document, owner, name, is_public, text))
 

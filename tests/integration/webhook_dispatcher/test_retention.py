@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from libs.common.db import pruning
 from libs.common.db.engine import Database
 from libs.common.ids import new_id
-from services.webhook_dispatcher import repository
 from services.webhook_dispatcher.retention import Pruner
 from tests.integration.webhook_dispatcher.world import World
 
@@ -18,7 +18,7 @@ VALUES (:id, :subscription, :event, :label, 'chat', 1, '', 'account:alice', :sta
 
 
 async def test_deliveries_that_finished_a_month_ago_are_deleted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repository, "PRUNE_BATCH", 2)
+    monkeypatch.setattr(pruning, "BATCH", 2)
     async with world.dispatcher():
         subscription = (await world.subscribe("https://myapp.example/webhook")).subscription.id
     moment = world.clock()

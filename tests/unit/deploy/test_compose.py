@@ -1,6 +1,7 @@
 """compose.yml holds to its rules: what is taken over in a container has little more than that container's own part."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,15 @@ import pytest
 import yaml
 
 from deploy.local.guardian import REPOSITORY
-from deploy.logins.passwords import WITH_DATABASE, WITH_LOGIN, WITH_REDIS, PasswordError, from_environment, variable
+from deploy.logins.passwords import (
+    WITH_BROKER,
+    WITH_DATABASE,
+    WITH_LOGIN,
+    WITH_REDIS,
+    PasswordError,
+    from_environment,
+    variable,
+)
 from deploy.logins.rabbitmq import definitions
 from deploy.logins.redis import users
 
@@ -25,9 +34,10 @@ OURS = {
     "chat": "chat",
     "sync": "sync_worker",
     "webhook_dispatcher": "webhook_dispatcher",
+    "backup": "backup",
 }
 OWNER = "replica_user"
-OWNERS_JOBS = {"migrate", "demo-primary"}  # they run once and end
+OWNERS_JOBS = {"migrate", "demo-primary", "restore"}  # they run once and end
 NEEDED_CAPABILITIES = {  # everything else has none
     "caddy": {"NET_BIND_SERVICE"},
     "coturn": {"NET_BIND_SERVICE"},
@@ -40,7 +50,7 @@ SECRETS = {
     "PRESENCE_PROXY_SECRET": {"caddy", "api", "realtime-r1", "realtime-r2"},
     "PRESENCE_OPERATOR_TOKEN": {"api"},
     "DB_PRIMARY_PASSWORD": {"sync"},
-    "REDIS_PASSWORD": {"logins"},
+    "REDIS_PASSWORD": {"logins", "restore"},
 }
 
 each_service = pytest.mark.parametrize("name", SERVICES)
@@ -94,7 +104,9 @@ def test_the_owners_login_is_that_of_jobs_that_end(name: str) -> None:
 @pytest.mark.parametrize(("name", "service"), OURS.items())
 def test_a_service_logs_in_as_itself_and_only_where_it_has_something_to_do(name: str, service: str) -> None:
     password = f"${{{variable(service)}}}"
-    expected = {"PRESENCE_AMQP_URL": f"amqp://{service}:{password}@rabbitmq:5672/presence"}
+    expected = {}
+    if service in WITH_BROKER:
+        expected["PRESENCE_AMQP_URL"] = f"amqp://{service}:{password}@rabbitmq:5672/presence"
     if service in WITH_REDIS:
         expected["PRESENCE_REDIS_URL"] = f"redis://{service}:{password}@redis:6379/0"
     if service in WITH_DATABASE:
@@ -139,9 +151,9 @@ def test_the_servers_files_hold_no_password() -> None:
 
 
 def test_no_user_of_the_broker_has_a_word_about_the_broker() -> None:
-    made = definitions(dict.fromkeys(WITH_LOGIN, "x"))
+    made = definitions(dict.fromkeys(WITH_LOGIN, "x"))  # who makes backups has no user there
     assert all(user["tags"] == [] for user in made["users"])
-    assert {user["name"] for user in made["users"]} == set(WITH_LOGIN)
+    assert {user["name"] for user in made["users"]} == set(WITH_BROKER)
     assert all(".*" not in permission["configure"].split("|") for permission in made["permissions"])
 
 
@@ -150,6 +162,18 @@ def test_a_password_that_is_missing_or_would_need_escaping_is_named(bad: str) ->
     environment = {variable(service): "fine" for service in WITH_LOGIN} | {"CHAT_PASSWORD": bad}
     with pytest.raises(PasswordError, match="CHAT_PASSWORD"):
         from_environment(environment)
+
+
+def test_backups_are_made_without_a_way_out_with_tools_of_the_servers_image_and_archives_only_read() -> None:
+    backup = SERVICES["backup"]
+    assert backup["networks"] == ["back"]
+    assert {"backups:/backups", "archive:/archive:ro"} == set(backup["volumes"])
+    assert f"FROM {SERVICES['db_replica']['image']} AS postgres-tools" in (FOLDER / "Dockerfile").read_text()
+
+
+def test_pg_restore_of_the_first_readme_is_our_script_in_the_database_container() -> None:
+    assert "./pg_restore.sh:/usr/local/bin/pg_restore:ro" in SERVICES["db_replica"]["volumes"]
+    assert os.access(FOLDER / "pg_restore.sh", os.X_OK)
 
 
 def test_the_files_that_compose_mounts_are_there() -> None:

@@ -4,7 +4,7 @@ through `libs/common/db/inbox.py`."""
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from libs.common.db.models.base import Base, CreatedAt, Uuid
@@ -30,16 +30,17 @@ class SpaceCounter(Base):
 class EventLogRow(Base):
     """A durable fact. `published_at` is null until the broker confirmed it: the row is the outbox.
 
-    `subject` is the message or comment whose words the payload holds; they go when it is deleted.
+    `subject` is the message or comment whose words the payload holds; they go when it is deleted, or when its month is
+    archived. The log lies in months by its id, in the schema `log_partitions`, so that a month is dropped as a file. In
+    each of them a space's `seq` is unique (`log_partitions.make_month`), and the counter gives none out twice.
     """
 
     __tablename__ = "event_log"
     __table_args__ = (
-        UniqueConstraint("space_type", "space_id", "seq", name="uq_event_log_seq"),
         Index("ix_event_log_unpublished", "id", postgresql_where=text("published_at IS NULL")),
-        Index("ix_event_log_occurred_at", "occurred_at"),
         Index("ix_event_log_stays", "occurred_at", postgresql_where=text(STAYS)),
         Index("ix_event_log_subject", "subject", postgresql_where=text("subject IS NOT NULL")),
+        {"postgresql_partition_by": "RANGE (id)"},
     )
 
     id: Mapped[Uuid] = mapped_column(primary_key=True)
