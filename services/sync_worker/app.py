@@ -36,6 +36,7 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
 
     bus.serve(content.sync_status, handlers.sync_status)
     bus.serve(content.sync_now, handlers.sync_now)
+    bus.serve(content.primary_changed, handlers.primary_changed)
 
     return Service("sync_worker", [database, redis, hive, log, titles, *schedules.values(), bus])
 

@@ -114,6 +114,17 @@ sync_now = Operation(
     timeout=10.0,
 )
 
+primary_changed = Operation(
+    "content.primary_changed",
+    "sync_worker",
+    Empty,
+    Empty,
+    Access.INTERNAL,
+    Limit(60, 60, per_address=True),
+    writes=True,
+    summary="The primary says that it changed: a cycle starts, and is not waited for.",
+)
+
 post_changed = Event("content.post_changed", PostChanged, summary="A post was hidden, shown again or deleted.")
 document_changed = Event(
     "content.document_changed",
@@ -125,4 +136,4 @@ permission_changed = Event(
     "content.permission_changed", PermissionChanged, summary="The primary gave a permission or took it away."
 )
 
-RECORDS = (sync_status, sync_now, post_changed, document_changed, permission_changed)
+RECORDS = (sync_status, sync_now, primary_changed, post_changed, document_changed, permission_changed)
