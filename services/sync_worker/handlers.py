@@ -44,6 +44,11 @@ class SyncHandlers:
         status = await read_status(self._database, self._interval)
         return replace(status, under_way=not cycle.done())
 
+    async def primary_changed(self, _: Caller, __: Empty) -> Empty:
+        """Has cycles start soon, and waits for none."""
+        self._schedules.start_soon()
+        return Empty()
+
 
 def _confirmed_table(request: SyncRequest) -> str:
     if request.table is None:

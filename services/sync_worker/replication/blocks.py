@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import batched
 
-from libs.common.db.engine import Database
+from libs.common.db.event_log import FactLog
 from services.sync_worker.primary.reading import Sums, TableReader
 from services.sync_worker.replication import repository
 from services.sync_worker.replication.pages import PageWriter, understand
@@ -59,11 +59,12 @@ class Comparison:
 class Blocks:
     """The blocks of one table, `count` of them."""
 
-    def __init__(self, reader: TableReader, database: Database, blocks: int) -> None:
+    def __init__(self, reader: TableReader, log: FactLog, blocks: int) -> None:
         self.count = blocks
         self._reader = reader
         self._table = reader.table
-        self._database = database
+        self._log = log
+        self._database = log.database
 
     async def compare(self, suspects: Sequence[int] = ()) -> Comparison:
         """Returns the sums of both sides: of the primary first: what comes meanwhile makes a difference."""
@@ -84,7 +85,7 @@ class Blocks:
 
     async def examine(self, blocks: Sequence[int]) -> list[Key]:
         """Reads the rows of those blocks once more; returns the keys that the primary lacks."""
-        writer = PageWriter(self._reader, self._database)
+        writer = PageWriter(self._reader, self._log)
         present: set[Key] = set()
         for shape in self._reader.shapes:
             keys = await self._reader.keys_in_blocks(shape, self.count, blocks)

@@ -9,6 +9,7 @@ import structlog
 from redis.asyncio import Redis
 
 from libs.common.db.engine import Database
+from libs.common.db.event_log import FactLog
 from libs.common.errors import PresenceError
 from libs.common.metrics import SYNC_RUNS, SYNC_SKIPPED
 from services.sync_worker.locks import TABLE_LOCKS, locks
@@ -47,12 +48,17 @@ class Cycle:
     """
 
     source: Source
-    database: Database
+    log: FactLog
     redis: Redis
     interval: float
     access_interval: float
     guard_percent: float
     absent: frozenset[str] = frozenset()
+
+    @property
+    def database(self) -> Database:
+        """The replica."""
+        return self.log.database
 
     async def run(self, trigger: Trigger, tables: Collection[str] = ALL_TABLES, *, prove: bool = False) -> Outcome:
         """Brings the named tables up to date with the primary and publishes the status.
@@ -124,7 +130,7 @@ class Cycle:
         columns = await primary.columns(table.name)
         await require_columns(self.database, table, columns, self.absent)
         reader = TableReader(primary, table, columns)
-        table_sync = TableSync(reader, self.database, self.guard_percent, self.interval_of(table))
+        table_sync = TableSync(reader, self.log, self.guard_percent, self.interval_of(table))
         return await table_sync.run(prove=prove)
 
     async def _record(self, table: Table, error: str, *, begin_again: bool = False) -> None:

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from libs.common.clock import now
-from libs.common.db.engine import Database
+from libs.common.db.event_log import FactLog
 from libs.common.metrics import SYNC_MISSED
 from services.sync_worker.primary.reading import TableReader
 from services.sync_worker.replication import position, repository
@@ -27,10 +27,11 @@ LOOK_UP = "look up"  # the part of a proof that asks for the replica's rows; els
 class Proof:
     """The proof of one table. `interval` is the time between two cycles, in seconds."""
 
-    def __init__(self, reader: TableReader, database: Database, interval: float) -> None:
+    def __init__(self, reader: TableReader, log: FactLog, interval: float) -> None:
         self._reader = reader
         self._table = reader.table
-        self._database = database
+        self._log = log
+        self._database = log.database
         self._interval = interval
 
     async def go_on(self, *, whole: bool = False) -> int:
@@ -62,7 +63,7 @@ class Proof:
     async def _walk(self, last: Position, progress: Progress, pages: float) -> int:
         missed = 0
         if progress.shape != LOOK_UP:
-            table_pass = Pass(self._reader, self._database, progress, recent=last.floor)
+            table_pass = Pass(self._reader, self._log, progress, recent=last.floor)
             is_read = await table_pass.run(pages)
             missed, progress = table_pass.missed, table_pass.progress
             if is_read:
@@ -79,7 +80,7 @@ class Proof:
 
     async def _look_up(self, last: Position, progress: Progress, pages: float) -> bool:
         """Looks up the replica's next rows at the primary; returns whether that was all of them."""
-        blocks = Blocks(self._reader, self._database, last.blocks)
+        blocks = Blocks(self._reader, self._log, last.blocks)
         suspects = {*last.suspects}
         while pages > 0:
             pages -= 1

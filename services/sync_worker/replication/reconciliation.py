@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from libs.common.db.engine import Database
+from libs.common.db.event_log import FactLog
 from services.sync_worker.primary.reading import TableReader
 from services.sync_worker.replication import guard, repository
 from services.sync_worker.replication.blocks import MOST_EXAMINED, Blocks, Comparison, so_many
+from services.sync_worker.replication.facts import telling
 from services.sync_worker.replication.position import Position, Progress, as_residuals
 
 if TYPE_CHECKING:
@@ -24,10 +25,11 @@ class TooMuchDiffers(Exception):
 class Reconciliation:
     """Compares the two sides of one table once what was written is written."""
 
-    def __init__(self, reader: TableReader, database: Database, guard_percent: float) -> None:
+    def __init__(self, reader: TableReader, log: FactLog, guard_percent: float) -> None:
         self._reader = reader
         self._table = reader.table
-        self._database = database
+        self._log = log
+        self._database = log.database
         self._guard_percent = guard_percent
 
     async def run(self, position: Position, as_of: datetime, proof: Progress | None, *, after_pass: bool) -> int:
@@ -46,10 +48,10 @@ class Reconciliation:
             missing = await sides.missing()
         else:
             raise TooMuchDiffers
-        await guard.check(self._database, self._table, missing, comparison.rows, self._guard_percent)
+        await guard.check(self._log, self._table, missing, comparison.rows, self._guard_percent)
         for keys in batched(missing, self._table.page):
-            async with self._database.transaction() as connection:
-                await guard.drop(connection, self._table, keys)
+            async with self._log.transaction() as transaction, telling(transaction, self._table, keys):
+                await guard.drop(transaction.connection, self._table, keys)
         if blocks:
             comparison = replace(comparison, here=await sides.here())
         position.residuals, position.suspects = as_residuals(comparison.residuals), []
@@ -68,7 +70,7 @@ class Reconciliation:
         blocks = so_many(rows)
         if not blocks // 2 <= position.blocks <= 2 * blocks:
             position.blocks, position.residuals, position.suspects = blocks, {}, []
-        return Blocks(self._reader, self._database, position.blocks)
+        return Blocks(self._reader, self._log, position.blocks)
 
     async def _examine(
         self, sides: Blocks, comparison: Comparison, blocks: list[int], position: Position

@@ -30,6 +30,20 @@ async def known(connection: AsyncConnection, table: Table, keys: Sequence[Key]) 
     return {table.key_of(row): row for row in map(dict, rows.mappings())}
 
 
+async def told(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> dict[Key, Mapping[str, Any]]:
+    """Returns the replica's rows of those keys: the columns that events tell of; of a large one, its MD5."""
+    columns = [func.md5(_column(table, n)).label(n) if n == table.large else _column(table, n) for n in table.told]
+    names = [_column(table, name) for name in table.key]
+    rows = await connection.execute(select(*names, *columns).where(_among(table, keys)))
+    return {table.key_of(row): row for row in map(dict, rows.mappings())}
+
+
+async def was_copied(connection: AsyncConnection, table: Table) -> bool:
+    """Returns whether the table was ever equal to the primary's."""
+    statement = select(SyncState.last_run_at).where(SyncState.table_name == table.name)
+    return (await connection.execute(statement)).scalar_one_or_none() is not None
+
+
 async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[Record]) -> None:
     """Inserts or overwrites rows; columns that `rows` do not name (titles) stay as they are.
 

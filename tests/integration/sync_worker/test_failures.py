@@ -8,6 +8,7 @@ import pytest
 
 from libs.common.cache import RedisClient
 from libs.common.db.engine import Database
+from libs.common.db.event_log import FactLog
 from services.sync_worker.primary import connection
 from services.sync_worker.replication.cycle import Cycle, Outcome, Trigger
 from services.sync_worker.replication.status import read_status
@@ -106,7 +107,7 @@ async def test_two_workers_at_once_do_the_work_once(large_world: World, database
 
 def _other(world: World, database: Database) -> Cycle:
     cycle = world.cycle()
-    return replace(cycle, database=database)
+    return replace(cycle, log=FactLog(database))
 
 
 async def test_a_primary_that_is_away_is_said_in_the_status_until_it_is_back(world: World) -> None:
