@@ -15,9 +15,9 @@ from libs.common.service import Component, Service
 from services.sync_worker.handlers import SyncHandlers
 from services.sync_worker.primary.connection import Source
 from services.sync_worker.replication.cycle import ALL_TABLES, Cycle
+from services.sync_worker.replication.intervals import DECIDING, Intervals
 from services.sync_worker.replication.schedule import Schedule, Schedules
 from services.sync_worker.settings import Settings
-from services.sync_worker.tables.replicated import TABLES
 from services.sync_worker.titles.titles import Titles
 
 # Two cycles and the titles hold one each for their lock while they work with another; the log publishes with two.
@@ -32,7 +32,7 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     titles = Titles(database, hive, settings.titles_per_cycle)
     log = EventLog(database, bus)
     schedules = _schedules(_cycle(settings, log, redis), titles)
-    handlers = SyncHandlers(Schedules(schedules), database, settings.interval)
+    handlers = SyncHandlers(Schedules(schedules), database, Intervals.of_settings(settings))
 
     bus.serve(content.sync_status, handlers.sync_status)
     bus.serve(content.sync_now, handlers.sync_now)
@@ -74,14 +74,14 @@ def _stores(settings: Settings) -> tuple[Database, RedisClient]:
 
 def _schedules(cycle: Cycle, titles: Titles) -> dict[frozenset[str], Schedule]:
     """Returns the clock of each group of tables: those that decide who may enter, and the others."""
-    access = frozenset(table.name for table in TABLES if table.decides_access)
+    others = ALL_TABLES - DECIDING
     return {
-        access: Schedule(cycle, access, cycle.access_interval),
-        ALL_TABLES - access: Schedule(cycle, ALL_TABLES - access, cycle.interval, titles.fill_soon),
+        DECIDING: Schedule(cycle, DECIDING, cycle.intervals.access),
+        others: Schedule(cycle, others, cycle.intervals.others, titles.fill_soon),
     }
 
 
 def _cycle(settings: Settings, log: FactLog, redis: RedisClient) -> Cycle:
     source = Source(settings.primary_dsn)
     absent = frozenset(settings.absent_columns)
-    return Cycle(source, log, redis.redis, settings.interval, settings.access_interval, settings.delete_guard, absent)
+    return Cycle(source, log, redis.redis, Intervals.of_settings(settings), settings.delete_guard, absent)

@@ -17,6 +17,7 @@ from services.sync_worker.primary.connection import Primary, PrimaryAway, Source
 from services.sync_worker.primary.reading import TableReader
 from services.sync_worker.replication import repository, revocations
 from services.sync_worker.replication.guard import TooManyDeletes
+from services.sync_worker.replication.intervals import Intervals
 from services.sync_worker.replication.required_columns import require_columns
 from services.sync_worker.replication.status import fresh_tables, publish_status, read_status, unknown_status
 from services.sync_worker.replication.table_sync import Report, TableSync
@@ -41,8 +42,7 @@ class Trigger(StrEnum):
 
 @dataclass(frozen=True)
 class Cycle:
-    """Runs cycles. `interval` is the time between two of them, in seconds; of tables that decide who may enter,
-    `access_interval`.
+    """Runs cycles.
 
     `absent` names columns about access, `table.column`, that this primary does not have, or whole tables.
     """
@@ -50,8 +50,7 @@ class Cycle:
     source: Source
     log: FactLog
     redis: Redis
-    interval: float
-    access_interval: float
+    intervals: Intervals
     guard_percent: float
     absent: frozenset[str] = frozenset()
 
@@ -75,16 +74,14 @@ class Cycle:
             outcome = Outcome.FAILED
         return outcome if await self._publish() else Outcome.FAILED
 
-    def interval_of(self, table: Table) -> float:
-        """Returns the seconds from one cycle of a table to the next."""
-        return self.access_interval if table.decides_access else self.interval
-
     async def _run_alone(self, trigger: Trigger, names: Collection[str], prove: bool) -> Outcome:
         wanted = {TABLE_LOCKS[table.name]: table for table in TABLES if table.name in names}
         async with locks(self.database, [*wanted], wait=trigger is Trigger.DEMAND) as ours:
             tables = [wanted[number] for number in wanted if number in ours]
             if trigger is Trigger.CLOCK:
-                fresh = await fresh_tables(self.database, {table.name: self.interval_of(table) / 2 for table in tables})
+                fresh = await fresh_tables(
+                    self.database, {table.name: self.intervals.of(table.name) / 2 for table in tables}
+                )
                 tables = [table for table in tables if table.name not in fresh]
             if not tables:
                 return Outcome.LEFT_TO_OTHER
@@ -130,7 +127,7 @@ class Cycle:
         columns = await primary.columns(table.name)
         await require_columns(self.database, table, columns, self.absent)
         reader = TableReader(primary, table, columns)
-        table_sync = TableSync(reader, self.log, self.guard_percent, self.interval_of(table))
+        table_sync = TableSync(reader, self.log, self.guard_percent, self.intervals.of(table.name))
         return await table_sync.run(prove=prove)
 
     async def _record(self, table: Table, error: str, *, begin_again: bool = False) -> None:
@@ -148,7 +145,7 @@ class Cycle:
 
     async def _publish(self) -> bool:
         try:
-            status = await read_status(self.database, self.interval)
+            status = await read_status(self.database, self.intervals)
         except PresenceError as error:
             status = unknown_status(str(error))
         try:

@@ -12,7 +12,7 @@ from libs.common.db.event_log import FactLog
 from services.sync_worker.primary import connection
 from services.sync_worker.replication.cycle import Cycle, Outcome, Trigger
 from services.sync_worker.replication.status import read_status
-from tests.integration.sync_worker.world import DEAD, DOCUMENTS_BY_ID, INTERVAL, POSTS, World
+from tests.integration.sync_worker.world import DEAD, DOCUMENTS_BY_ID, INTERVALS, POSTS, World
 
 
 class Killed(BaseException):
@@ -112,10 +112,10 @@ def _other(world: World, database: Database) -> Cycle:
 
 async def test_a_primary_that_is_away_is_said_in_the_status_until_it_is_back(world: World) -> None:
     await world.sync()
-    assert (await read_status(world.database, INTERVAL)).current
+    assert (await read_status(world.database, INTERVALS)).current
 
     away = await world.cycle(dsn=f"postgresql://nobody:secret@{DEAD}/nothing").run(Trigger.DEMAND)
-    status = await read_status(world.database, INTERVAL)
+    status = await read_status(world.database, INTERVALS)
 
     assert away is Outcome.FAILED
     assert not status.current
@@ -124,7 +124,7 @@ async def test_a_primary_that_is_away_is_said_in_the_status_until_it_is_back(wor
     assert all(table.rows for table in status.tables)
 
     await world.sync()
-    assert (await read_status(world.database, INTERVAL)).current
+    assert (await read_status(world.database, INTERVALS)).current
 
 
 async def test_a_primary_that_accepts_and_says_nothing_is_said_to_give_no_answer(
@@ -171,4 +171,4 @@ async def test_redis_being_away_costs_no_content(world: World) -> None:
 
     assert await world.cycle(redis=away).run(Trigger.NOW) is Outcome.FAILED
 
-    assert (await read_status(world.database, INTERVAL)).current
+    assert (await read_status(world.database, INTERVALS)).current

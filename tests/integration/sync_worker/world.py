@@ -15,12 +15,13 @@ from libs.common.db.event_log import FactLog
 from libs.common.spaces import SpaceKey
 from services.sync_worker.primary.connection import Primary, Source
 from services.sync_worker.replication.cycle import Cycle, Outcome, Trigger
+from services.sync_worker.replication.intervals import Intervals
 from services.sync_worker.tables.replicated import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-INTERVAL = 60.0
+INTERVALS = Intervals(60.0, 60.0)
 _PAGE = re.compile(r'json_agg.* FROM "(\w+)" .* LIMIT')
 DEAD = "127.0.0.1:9"  # the discard port: nobody listens there
 
@@ -69,8 +70,7 @@ class World:
 
     def cycle(self, dsn: str | None = None, redis: RedisClient | None = None) -> Cycle:
         source = _WatchedSource(self.primary_url if dsn is None else dsn, self)
-        intervals = (INTERVAL, INTERVAL)
-        return Cycle(source, self.log, (redis or self.redis).redis, *intervals, self.guard_percent, self.absent)
+        return Cycle(source, self.log, (redis or self.redis).redis, INTERVALS, self.guard_percent, self.absent)
 
     async def sync(self) -> Outcome:
         return await self.cycle().run(Trigger.DEMAND)
