@@ -228,6 +228,7 @@ TABLE: dict[str, tuple[Fields, str]] = {
     "webhooks.deliveries": (subscription, "UUNNNN.N"),
     "content.sync_status": (nothing, "UUFFFF.F"),
     "content.sync_now": (nothing, "UUFFFF.F"),
+    "content.primary_changed": (nothing, "--------"),
     "log.events_since": (place, "--------"),
     "log.heads": (nothing, "--------"),
 }
