@@ -22,6 +22,7 @@ from libs.common.settings import SettingsError
 from services.gateway.server import ADDRESS, OPERATION, REQUEST_ID
 
 PATH = "/api/webhooks/primary"
+LEAST_SECRET = 24  # characters
 MOST_BYTES = 4096  # of a notice
 REMEMBERED = timedelta(minutes=11)  # how long an id is: a notice is refused five minutes before and after its time
 
@@ -78,6 +79,8 @@ class PrimaryNotices:
 
 def _webhook(secret: str) -> Webhook:
     """Returns what verifies by a secret: the base64 behind `whsec_`, else its UTF-8 bytes. Raises `SettingsError`."""
+    if len(secret) < LEAST_SECRET:
+        raise SettingsError(f"PRESENCE_PRIMARY_WEBHOOK_SECRET has fewer than {LEAST_SECRET} characters.")
     if not secret.startswith("whsec_"):
         return Webhook(secret.encode())
     try:

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import structlog
+
 from libs.common.bus.base import Bus
 from libs.common.bus.rabbit import RabbitBus
 from libs.common.cache import RedisClient
@@ -13,7 +15,8 @@ from libs.common.db.event_log import EventLog, FactLog
 from libs.common.hive import HiveClient
 from libs.common.service import Component, Service
 from services.sync_worker.handlers import SyncHandlers
-from services.sync_worker.primary.connection import Source
+from services.sync_worker.primary.connection import Source, unverified_hosts
+from services.sync_worker.primary.notices import Notices
 from services.sync_worker.replication.cycle import ALL_TABLES, Cycle
 from services.sync_worker.replication.intervals import DECIDING, Intervals
 from services.sync_worker.replication.schedule import Schedule, Schedules
@@ -22,6 +25,7 @@ from services.sync_worker.titles.titles import Titles
 
 # Two cycles and the titles hold one each for their lock while they work with another; the log publishes with two.
 LEAST_CONNECTIONS = 9
+_log = structlog.get_logger(__name__)
 
 
 def build(settings: Settings, bus: Bus | None = None) -> Service:
@@ -32,13 +36,17 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     titles = Titles(database, hive, settings.titles_per_cycle)
     log = EventLog(database, bus)
     schedules = _schedules(_cycle(settings, log, redis), titles)
-    handlers = SyncHandlers(Schedules(schedules), database, Intervals.of_settings(settings))
+    clocks = Schedules(schedules)
+    handlers = SyncHandlers(clocks, database, Intervals.of_settings(settings))
 
     bus.serve(content.sync_status, handlers.sync_status)
     bus.serve(content.sync_now, handlers.sync_now)
     bus.serve(content.primary_changed, handlers.primary_changed)
 
-    return Service("sync_worker", [database, redis, hive, log, titles, *schedules.values(), bus])
+    if hosts := unverified_hosts(settings.primary_dsn):
+        _log.warning("nothing proves that the primary is who it says; set sslmode to verify-full", hosts=hosts)
+    notices = [Notices(settings.primary_dsn, ALL_TABLES, clocks.start_soon)] if settings.primary_notify else []
+    return Service("sync_worker", [database, redis, hive, log, titles, *schedules.values(), *notices, bus])
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """Settings of sync_worker."""
 
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from libs.common.contracts.content import TABLES
 from libs.common.hive import HiveSettings
 from libs.common.settings import DatabaseSettings, SettingsError, setting
+
+SSL_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,17 @@ class Settings(HiveSettings, DatabaseSettings):
     primary_name: str = setting("DB_PRIMARY_NAME", "dlux", "Database of the primary.")
     primary_user: str = setting("DB_PRIMARY_USER", "presence_readwrite", "Login at the primary; reading suffices.")
     primary_password: str = setting("DB_PRIMARY_PASSWORD", "", "Password at the primary.")
+    primary_sslmode: str = setting(
+        "DB_PRIMARY_SSLMODE",
+        "prefer",
+        "TLS to the primary: disable, prefer, require, verify-ca or verify-full; only the last two know whom they met.",
+    )
+    primary_sslrootcert: str = setting(
+        "DB_PRIMARY_SSLROOTCERT", "", "File with the certificates by which the primary's is verified."
+    )
+    primary_notify: bool = setting(
+        "PRESENCE_PRIMARY_NOTIFY", False, "Listen to the primary's notices (deploy/primary/notify.sql) as well."
+    )
     interval: float = setting("PRESENCE_SYNC_INTERVAL_SECONDS", 60.0, "Seconds from one cycle of posts to the next.")
     access_interval: float = setting(
         "PRESENCE_SYNC_ACCESS_INTERVAL_SECONDS",
@@ -39,6 +52,8 @@ class Settings(HiveSettings, DatabaseSettings):
     )
 
     def __post_init__(self) -> None:
+        if self.primary_sslmode not in SSL_MODES:
+            raise SettingsError(f"DB_PRIMARY_SSLMODE is one of {', '.join(SSL_MODES)}.")
         unknown = [name for name in self.absent_columns if name.partition(".")[0] not in TABLES]
         if unknown:
             raise SettingsError(f"PRESENCE_SYNC_ABSENT_COLUMNS names what is not replicated: {', '.join(unknown)}.")
@@ -49,4 +64,7 @@ class Settings(HiveSettings, DatabaseSettings):
         if self.primary_url or not self.primary_host:
             return self.primary_url
         login = f"{quote(self.primary_user, safe='')}:{quote(self.primary_password, safe='')}"
-        return f"postgresql://{login}@{self.primary_host}:{self.primary_port}/{quote(self.primary_name, safe='')}"
+        address = f"postgresql://{login}@{self.primary_host}:{self.primary_port}/{quote(self.primary_name, safe='')}"
+        tls = {"sslmode": self.primary_sslmode, "sslrootcert": self.primary_sslrootcert}
+        chosen = {name: value for name, value in tls.items() if value not in ("", "prefer")}
+        return f"{address}?{urlencode(chosen)}" if chosen else address

@@ -11,6 +11,7 @@ from libs.common import cache
 from libs.common.bus.base import BusUnavailable
 from libs.common.clock import now
 from libs.common.contracts import content
+from libs.common.settings import SettingsError
 from tests.integration.gateway.conftest import Run
 from tests.integration.gateway.world import Answer, World, is_error
 
@@ -43,9 +44,9 @@ async def test_a_signed_notice_starts_one_cycle_however_often_it_is_sent(redis_u
 
 
 async def test_a_secret_of_another_form_is_its_own_bytes(redis_url: str, run: Run) -> None:
-    async with run(redis_url, primary_webhook_secret="a secret of ours") as world:
+    async with run(redis_url, primary_webhook_secret="a secret of ours, long enough") as world:
         headers = signed()
-        headers["webhook-signature"] = Webhook(b"a secret of ours").sign("msg_1", now(), BODY.decode())
+        headers["webhook-signature"] = Webhook(b"a secret of ours, long enough").sign("msg_1", now(), BODY.decode())
         assert (await world.ask("POST", PATH, BODY, headers=headers)).status == 202
 
 
@@ -69,6 +70,13 @@ async def test_a_large_notice_is_refused_though_it_is_signed(redis_url: str, run
     async with run(redis_url, primary_webhook_secret=SECRET) as world:
         assert is_error(await notify(world, b" " * 4097), 413, "too_large")
         assert (await notify(world, b" " * 4096)).status == 202
+
+
+@pytest.mark.parametrize("secret", ["short", "whsec_no base64 but long enough"])
+async def test_a_weak_or_broken_secret_stops_the_gateway_by_name(redis_url: str, run: Run, secret: str) -> None:
+    with pytest.raises(SettingsError, match="PRESENCE_PRIMARY_WEBHOOK_SECRET"):
+        async with run(redis_url, primary_webhook_secret=secret):
+            raise AssertionError("it was taken")
 
 
 async def test_without_a_secret_no_notice_is_taken(world: World) -> None:

@@ -176,7 +176,7 @@ async def subscribe(dispatch: Dispatch, sink: WebhookSink, account: str) -> str:
 
 async def sweep(log: EventLog) -> int:
     """Returns how many events were published, as soon as what was left behind is old enough."""
-    count: int = await eventually(log.sweep)
+    count: int = await eventually(log.sweep, 15.0)
     return count
 
 
