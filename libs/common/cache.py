@@ -239,6 +239,18 @@ async def raise_epoch(redis: Redis, space: SpaceKey) -> int:
     return int(await redis.eval(EVEN_WHEN_FULL + _RAISE, 1, epoch(space)))
 
 
+async def raise_epochs(redis: Redis, spaces: Sequence[SpaceKey]) -> None:
+    """Makes every admission to these spaces be authorised again, in one batch."""
+    await _raise_in_one_batch(redis, [epoch(space) for space in spaces])
+
+
+async def _raise_in_one_batch(redis: Redis, keys: Sequence[str]) -> None:
+    async with redis.pipeline(transaction=False) as pipe:
+        for key in keys:
+            pipe.eval(EVEN_WHEN_FULL + _RAISE, 1, key)
+        await pipe.execute()
+
+
 # KEYS: epoch, epoch_seq. ARGV: seq.
 _RAISE_FOR = f"""
 if tonumber(redis.call('GET', KEYS[2]) or '0') >= tonumber(ARGV[1]) then return 0 end
@@ -253,10 +265,7 @@ async def raise_every_epoch(redis: Redis) -> int:
     It looks for keys, which the users of the services may not: it is for whoever administers the server.
     """
     keys = [key async for key in redis.scan_iter(match="{*}:epoch", count=1000)]
-    async with redis.pipeline(transaction=False) as pipe:
-        for key in keys:
-            pipe.eval(EVEN_WHEN_FULL + _RAISE, 1, key)
-        await pipe.execute()
+    await _raise_in_one_batch(redis, keys)
     return len(keys)
 
 

@@ -25,7 +25,9 @@ WEBHOOK_ATTEMPTS = Histogram("presence_webhook_attempt_seconds", "A POST to a su
 SYNC_RUNS = Histogram("presence_sync_run_seconds", "One table's sync.", ("table", "outcome"))
 SYNC_LAG = Gauge("presence_sync_lag_seconds", "Age of a table's last complete run.", ("table",))
 SYNC_SKIPPED = Gauge(
-    "presence_sync_skipped_rows", "Rows of the primary that could not be read, in the last run.", ("table",)
+    "presence_sync_skipped_rows",
+    "Rows of the primary that could not be read, in the last whole pass and since.",
+    ("table",),
 )
 SYNC_MISSED = Gauge(
     "presence_sync_missed_rows",

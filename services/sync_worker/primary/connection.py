@@ -106,13 +106,16 @@ class Primary:
         return {row["attname"]: row["type"] for row in rows}
 
     async def history(self) -> str:
-        """Returns what is the same while transaction ids go on: not in another cluster, nor after a restore."""
+        """Returns what is the same while transaction ids go on: not in another cluster, nor after a restore.
+
+        A copy of the files that was put back, or commits that a crash took, show in nothing but the start.
+        """
         if not self._history:
             statement = "SELECT pg_postmaster_start_time()::text AS history"
             [[allowed]] = await self.fetch("SELECT has_function_privilege('pg_control_system()', 'EXECUTE')")
             if allowed:
-                statement = """SELECT system_identifier::text || ' ' || timeline_id::text AS history
-                               FROM pg_control_system(), pg_control_checkpoint()"""
+                statement = """SELECT concat_ws(' ', system_identifier, timeline_id, pg_postmaster_start_time())
+                               AS history FROM pg_control_system(), pg_control_checkpoint()"""
             self._history = (await self.fetch(statement))[0]["history"]
         return self._history
 

@@ -1,5 +1,6 @@
 """Reads a table of the primary: pages, rows by key, what was written of late, and sums of its keys."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,9 @@ from services.sync_worker.primary import statements
 from services.sync_worker.primary.connection import Primary
 from services.sync_worker.tables.table import READING, Key, Shape, Table
 from services.sync_worker.tables.values import Raw
+
+LARGEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}  # of a type
+_WHOLE = re.compile(r"-?[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Where the primary stands: `origin` names the server, its history and the table as it is declared.
+    """Where the primary stands: `origin` names the server, its history, and the table's parts and columns.
 
     Whatever is committed later was written in the transaction `floor` or in a later one.
     """
@@ -53,31 +57,22 @@ class Sums:
 class TableReader:
     """Reads one table of the primary; every method may raise `PrimaryAway`."""
 
-    def __init__(self, primary: Primary, table: Table, columns: Mapping[str, str]) -> None:
+    def __init__(self, primary: Primary, table: Table, moment: Moment | None, columns: Mapping[str, str]) -> None:
         self._primary = primary
         self.table = table
+        self.moment = moment  # where the primary stood; None where its rows do not tell when they were written
         self.columns = columns
+
+    @classmethod
+    async def open(cls, primary: Primary, table: Table) -> "TableReader":
+        """Looks at how the table is declared, after the moment: what is declared anew meanwhile is so to the next."""
+        moment = await _moment(primary, table)
+        return cls(primary, table, moment, await primary.columns(table.name))
 
     @property
     def shapes(self) -> Sequence[Shape]:
         """The shapes that the table's rows may have. Raises `MissingTable`."""
         return self.table.shapes_in(self.columns)
-
-    async def moment(self) -> Moment | None:
-        """Returns where the primary stands now; None where its rows do not tell when they were written."""
-        rows = await self._primary.fetch(
-            """SELECT c.oid::text, c.relkind::text, pg_snapshot_xmin(pg_current_snapshot())::text AS floor,
-                      (SELECT string_agg(concat_ws(' ', attname, attnum, format_type(atttypid, atttypmod)), ', '
-                                         ORDER BY attnum)
-                       FROM pg_attribute WHERE attrelid = c.oid AND attname = ANY($2) AND NOT attisdropped) AS declared
-               FROM pg_class c WHERE c.oid = to_regclass($1)""",
-            self.table.name,
-            sorted(self.table.read_columns),
-        )
-        if not rows or rows[0]["relkind"] not in ("r", "p"):  # a view, or a table of elsewhere
-            return None
-        origin = [await self._primary.history(), rows[0]["oid"], f"reading {READING}", rows[0]["declared"]]
-        return Moment(", ".join(origin), int(rows[0]["floor"]))
 
     async def page(self, shape: Shape, after: Key | None, floor: int | None = None) -> list[Group]:
         """Returns the next page of keys after `after` with their rows, in the primary's order."""
@@ -86,7 +81,14 @@ class TableReader:
 
     async def find(self, shape: Shape, keys: Sequence[Key]) -> list[Group]:
         """Returns the rows of those `keys` that exist."""
-        return _groups(await self._primary.fetch(statements.find(self.table, shape, self.columns), *_arrays(keys)))
+        possible = [key for key in keys if self._may_be(shape, key)]
+        if not possible:
+            return []
+        return _groups(await self._primary.fetch(statements.find(self.table, shape, self.columns), *_arrays(possible)))
+
+    def _may_be(self, shape: Shape, key: Key) -> bool:
+        """Returns whether the key's columns can hold these values; a statement fails for those that they cannot."""
+        return all(_holds(self.columns[column], value) for column, value in zip(shape.key, key, strict=True))
 
     async def large_sizes(self, shape: Shape, keys: Sequence[Key]) -> dict[Key, int]:
         """Returns key → bytes of the large column, of those `keys` that exist."""
@@ -117,9 +119,36 @@ class TableReader:
         return [tuple(row["key"]) for row in rows]
 
 
+async def _moment(primary: Primary, table: Table) -> Moment | None:
+    [row] = await primary.fetch(
+        """WITH RECURSIVE part AS (
+             SELECT to_regclass($1)::oid AS oid
+             UNION SELECT inhrelid FROM pg_inherits JOIN part ON inhparent = part.oid
+           )
+           SELECT string_agg(oid::text, ' ' ORDER BY oid) AS parts, bool_and(relkind IN ('r', 'p')) AS tells,
+                  pg_snapshot_xmin(pg_current_snapshot())::text AS floor,
+                  (SELECT string_agg(concat_ws(' ', attname, attnum, format_type(atttypid, atttypmod)), ', '
+                                     ORDER BY attnum)
+                   FROM pg_attribute
+                   WHERE attrelid = to_regclass($1) AND attname = ANY($2) AND NOT attisdropped) AS declared
+           FROM part JOIN pg_class USING (oid)""",
+        table.name,
+        sorted(table.read_columns),
+    )
+    if not row["tells"]:  # a view, a table of elsewhere, or none
+        return None
+    origin = [await primary.history(), row["parts"], f"reading {READING}", row["declared"]]
+    return Moment(", ".join(origin), int(row["floor"]))
+
+
 def read_sums(rows: Iterable[Any]) -> dict[int, Sums]:
     """Returns block → its sums, of the rows that `statements.SUMS` gives here or there."""
     return {row["block"]: Sums(row["rows"], int(row["hashes"]) % 2**64) for row in rows}
+
+
+def _holds(kind: str, value: str) -> bool:
+    largest = LARGEST.get(kind)
+    return largest is None or (bool(_WHOLE.fullmatch(value)) and abs(int(value)) <= largest)
 
 
 def _arrays(keys: Sequence[Key]) -> list[list[str]]:

@@ -16,7 +16,7 @@ MOST_CHARACTERS = 400  # of a text; more than any that is kept
 _TEXTS = {"text", "character varying", "character"}
 RECENT = "presence_recent"
 HASH = 'hashtextextended(({key}) COLLATE "C", 0)'
-PROBE = HASH.format(key="'presence'")  # the same on both sides, or blocks cannot be compared
+PROBE = HASH.format(key="current_setting('server_encoding')")  # the same on both sides, or blocks cannot be compared
 SUMS = "SELECT (h & {last})::int AS block, count(*) AS rows, sum(h)::text AS hashes FROM ({keys} OFFSET 0) k GROUP BY 1"
 
 

@@ -1,7 +1,7 @@
 """Runs one cycle: every table once, by one worker at a time. Failures are recorded, never raised."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from libs.common.db.engine import Database
 from libs.common.db.event_log import FactLog
 from libs.common.errors import PresenceError
-from libs.common.metrics import SYNC_RUNS, SYNC_SKIPPED
+from libs.common.metrics import SYNC_RUNS
 from services.sync_worker.locks import TABLE_LOCKS, locks
 from services.sync_worker.primary.connection import Primary, PrimaryAway, Source
 from services.sync_worker.primary.reading import TableReader
@@ -65,7 +65,7 @@ class Cycle:
         `prove` walks through all of their rows, to find what earlier cycles have missed.
         """
         try:
-            outcome = await self._run_alone(trigger, tables, prove)
+            outcome = await self._run(trigger, [table for table in TABLES if table.name in tables], prove)
         except PresenceError as error:
             _log.warning("cycle failed", error=str(error))
             outcome = Outcome.FAILED
@@ -74,8 +74,15 @@ class Cycle:
             outcome = Outcome.FAILED
         return outcome if await self._publish() else Outcome.FAILED
 
-    async def _run_alone(self, trigger: Trigger, names: Collection[str], prove: bool) -> Outcome:
-        wanted = {TABLE_LOCKS[table.name]: table for table in TABLES if table.name in names}
+    async def _run(self, trigger: Trigger, tables: Sequence[Table], prove: bool) -> Outcome:
+        """Whoever waits for locks holds one at a time: while it copies posts, permissions are free for the clock."""
+        if trigger is not Trigger.DEMAND:
+            return await self._run_alone(trigger, tables, prove)
+        outcomes = [await self._run_alone(trigger, [table], prove) for table in tables]
+        return Outcome.FAILED if Outcome.FAILED in outcomes else Outcome.DONE
+
+    async def _run_alone(self, trigger: Trigger, tables: Sequence[Table], prove: bool) -> Outcome:
+        wanted = {TABLE_LOCKS[table.name]: table for table in tables}
         async with locks(self.database, [*wanted], wait=trigger is Trigger.DEMAND) as ours:
             tables = [wanted[number] for number in wanted if number in ours]
             if trigger is Trigger.CLOCK:
@@ -106,7 +113,6 @@ class Cycle:
         error: str | None = None
         try:
             report = await self._replicate(table, primary, prove)
-            SYNC_SKIPPED.labels(table.name).set(report.skipped)
             _log.info("table synced", table=table.name, **asdict(report), seconds=round(time.monotonic() - started, 3))
         except TooManyDeletes as stopped:
             error = str(stopped)
@@ -124,9 +130,8 @@ class Cycle:
         return await self._settle() and error is None
 
     async def _replicate(self, table: Table, primary: Primary, prove: bool) -> Report:
-        columns = await primary.columns(table.name)
-        await require_columns(self.database, table, columns, self.absent)
-        reader = TableReader(primary, table, columns)
+        reader = await TableReader.open(primary, table)
+        await require_columns(self.database, table, reader.columns, self.absent)
         table_sync = TableSync(reader, self.log, self.guard_percent, self.intervals.of(table.name))
         return await table_sync.run(prove=prove)
 

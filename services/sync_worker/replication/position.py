@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.clock import now
+from libs.common.metrics import SYNC_MISSED, SYNC_SKIPPED
 from services.sync_worker.primary.reading import Moment, Sums
 from services.sync_worker.replication import repository
 
@@ -36,7 +37,8 @@ class Position(msgspec.Struct):
     """What was equal at the end of the last cycle: all that was committed at `origin` before `floor`.
 
     `residuals` are of those of so many `blocks` whose rows are not all here, since some are skipped or share a key.
-    `suspects` are blocks that a proof found unequal. `missed` counts the rows that proofs found and cycles had not.
+    `suspects` are blocks that a proof found unequal. `skipped` counts the rows that could not be read, in the last pass
+    or proof and in each cycle after it; `missed`, those that proofs found and cycles had not, ever since.
     """
 
     origin: str
@@ -45,6 +47,7 @@ class Position(msgspec.Struct):
     residuals: Residuals = {}
     suspects: list[int] = []
     proved_at: datetime | None = None
+    skipped: int = 0
     missed: int = 0
 
     def leads_to(self, moment: Moment | None) -> bool:
@@ -65,6 +68,12 @@ def _read[T](stored: Any, form: type[T]) -> T | None:
         return msgspec.convert(stored, form)
     except msgspec.ValidationError:  # another version's
         return None
+
+
+def show(table: str, position: Position) -> None:
+    """Shows Prometheus how many rows could not be read, and how many were missed."""
+    SYNC_SKIPPED.labels(table).set(position.skipped)
+    SYNC_MISSED.labels(table).set(position.missed)
 
 
 def as_residuals(sums: dict[int, Sums]) -> Residuals:

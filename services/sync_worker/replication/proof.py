@@ -5,6 +5,7 @@ and is mended on the way; blocks where the primary lacks a row are left to the n
 """
 
 import math
+from collections.abc import Collection
 from datetime import timedelta
 
 import msgspec
@@ -12,12 +13,12 @@ import structlog
 
 from libs.common.clock import now
 from libs.common.db.event_log import FactLog
-from libs.common.metrics import SYNC_MISSED
 from services.sync_worker.primary.reading import TableReader
 from services.sync_worker.replication import position, repository
 from services.sync_worker.replication.blocks import Blocks
 from services.sync_worker.replication.position import Position, Progress
 from services.sync_worker.replication.table_pass import Pass
+from services.sync_worker.tables.table import Key
 
 _log = structlog.get_logger(__name__)
 EVERY = timedelta(days=1)
@@ -48,10 +49,7 @@ class Proof:
             if not whole and last.proved_at and now() < last.proved_at + EVERY:
                 return 0
             progress = Progress(now(), last.origin, last.floor, proof=True)
-        pages = (
-            math.inf if whole else math.ceil(2 * rows / self._table.page * self._interval / EVERY.total_seconds()) + 1
-        )
-        missed = await self._walk(last, progress, pages)
+        missed = await self._walk(last, progress, math.inf if whole else self._share(rows))
         if missed:
             _log.error("a proof found what cycles had missed", table=self._table.name, rows=missed)
         return missed
@@ -65,18 +63,27 @@ class Proof:
         if progress.shape != LOOK_UP:
             table_pass = Pass(self._reader, self._log, progress, recent=last.floor)
             is_read = await table_pass.run(pages)
-            missed, progress = table_pass.missed, table_pass.progress
+            missed, progress = await self._unexplained(last, table_pass.missed), table_pass.progress
             if is_read:
                 progress.shape, progress.after = LOOK_UP, None
         is_done = progress.shape == LOOK_UP and await self._look_up(last, progress, pages)
         last.missed += missed
         if is_done:
-            last.proved_at = progress.started_at
-        SYNC_MISSED.labels(self._table.name).set(last.missed)
+            last.proved_at, last.skipped = progress.started_at, progress.skipped
         async with self._database.transaction() as connection:
             watermark = None if is_done else msgspec.to_builtins(progress)
             await repository.save_positions(connection, self._table.name, msgspec.to_builtins(last), watermark)
+        position.show(self._table.name, last)
         return missed
+
+    async def _unexplained(self, last: Position, keys: Collection[Key]) -> int:
+        """Returns how many of `keys` no later change explains; of rows that share one some may have gone."""
+        if not keys:
+            return 0
+        blocks = (await Blocks(self._reader, self._log, last.blocks).compare()).unlike(last.residuals)
+        async with self._database.read() as connection:
+            explained = await repository.keys_in_blocks(connection, self._table, last.blocks, blocks)
+        return len({*keys}.difference(explained))
 
     async def _look_up(self, last: Position, progress: Progress, pages: float) -> bool:
         """Looks up the replica's next rows at the primary; returns whether that was all of them."""

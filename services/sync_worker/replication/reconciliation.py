@@ -6,16 +6,19 @@ from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import structlog
 
 from libs.common.db.event_log import FactLog
 from services.sync_worker.primary.reading import TableReader
 from services.sync_worker.replication import guard, repository
 from services.sync_worker.replication.blocks import MOST_EXAMINED, Blocks, Comparison, so_many
 from services.sync_worker.replication.facts import telling
-from services.sync_worker.replication.position import Position, Progress, as_residuals
+from services.sync_worker.replication.position import Position, Progress, as_residuals, show
 
 if TYPE_CHECKING:
     from services.sync_worker.tables.table import Key
+
+_log = structlog.get_logger(__name__)
 
 
 class TooMuchDiffers(Exception):
@@ -59,6 +62,7 @@ class Reconciliation:
         async with self._database.transaction() as connection:
             stored = msgspec.to_builtins(position)
             await repository.complete(connection, self._table.name, comparison.rows, as_of, stored, watermark)
+        show(self._table.name, position)
         return len(missing)
 
     async def _sides(self, position: Position) -> Blocks:
@@ -82,5 +86,8 @@ class Reconciliation:
         if unnoticed and missing:
             async with self._database.read() as connection:
                 found = await repository.keys_in_blocks(connection, self._table, position.blocks, sorted(unnoticed))
-            position.missed += len({*missing} & {*found})
+            missed = len({*missing} & {*found})
+            position.missed += missed
+            if missed:
+                _log.error("a proof found what cycles had missed", table=self._table.name, rows=missed)
         return missing

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db.models.content import SyncState
+from libs.common.ids import new_id
 from services.sync_worker.primary import statements
 from services.sync_worker.primary.reading import Sums, read_sums
 from services.sync_worker.tables.table import Key, Record, Table
@@ -18,7 +19,8 @@ from services.sync_worker.tables.table import Key, Record, Table
 LONGEST_ERROR = 500  # characters
 LONG = 100_000  # characters of a large column that go in a statement of their own
 CLOSED = ""  # the hash of a row that is closed whatever it says: no record's
-OWED_EPOCHS = "access_epochs"  # a row of sync_state that is no table: spaces whose epoch is still to be raised
+OWED_EPOCHS = "access_epochs"  # begins the name of rows of sync_state that are no table: epochs still to be raised
+_IS_DEBT = SyncState.table_name.startswith(OWED_EPOCHS, autoescape=True)
 
 
 async def known(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> dict[Key, Mapping[str, Any]]:
@@ -223,35 +225,32 @@ async def _save_state(connection: AsyncConnection, table: str, **values: Any) ->
 
 
 async def states(connection: AsyncConnection) -> dict[str, Mapping[str, Any]]:
-    """Returns every row of sync_state, by table."""
+    """Returns the row of sync_state of each table."""
     columns = (
         *(SyncState.table_name, SyncState.watermark, SyncState.row_count),
         *(SyncState.last_run_at, SyncState.last_error, SyncState.closed_rows),
     )
-    return {row["table_name"]: dict(row) for row in (await connection.execute(select(*columns))).mappings()}
+    rows = await connection.execute(select(*columns).where(~_IS_DEBT))
+    return {row["table_name"]: dict(row) for row in rows.mappings()}
 
 
 async def owe_epochs(connection: AsyncConnection, spaces: Sequence[str]) -> None:
-    """Remembers, in the transaction that takes access away, that these spaces' epochs must be raised."""
-    statement = insert(SyncState).values(table_name=OWED_EPOCHS, watermark={"spaces": list(spaces)})
-    added = SyncState.watermark["spaces"].op("||")(statement.excluded.watermark["spaces"])
-    merged = func.jsonb_build_object("spaces", added)
+    """Remembers, in the transaction that takes access away, that these spaces' epochs must be raised.
+
+    Each debt is a row of its own, so nobody waits for who owes or settles another.
+    """
     await connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[SyncState.table_name], set_={"watermark": merged, "updated_at": func.now()}
-        )
+        insert(SyncState).values(table_name=f"{OWED_EPOCHS}:{new_id()}", watermark={"spaces": list(spaces)})
     )
 
 
-async def owed_epochs(connection: AsyncConnection) -> list[str]:
-    """Returns the spaces whose epochs must be raised, locked until the transaction ends."""
-    statement = select(SyncState.watermark).where(SyncState.table_name == OWED_EPOCHS).with_for_update()
-    owed = (await connection.execute(statement)).scalar_one_or_none()
-    return list(dict.fromkeys(owed["spaces"])) if owed else []
+async def settle_epochs(connection: AsyncConnection) -> list[str] | None:
+    """Forgets the latest debt when the transaction commits; returns its spaces, or None if none is left to us.
 
-
-async def settle_epochs(connection: AsyncConnection) -> None:
-    """Forgets the spaces whose epochs had to be raised."""
-    await connection.execute(
-        update(SyncState).where(SyncState.table_name == OWED_EPOCHS).values(watermark={"spaces": []})
-    )
+    The latest, so that who has just been removed does not wait for a mass of posts that were hidden.
+    """
+    name = SyncState.table_name
+    latest = select(name).where(_IS_DEBT).order_by(name.desc()).limit(1)
+    one = latest.with_for_update(skip_locked=True).scalar_subquery()
+    owed = (await connection.execute(delete(SyncState).where(name == one).returning(SyncState.watermark))).one_or_none()
+    return list(owed.watermark["spaces"]) if owed else None

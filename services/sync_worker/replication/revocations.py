@@ -6,6 +6,7 @@ knows them.
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import batched
 from typing import Any
 
 import structlog
@@ -19,6 +20,7 @@ from services.sync_worker.replication import repository
 from services.sync_worker.tables.table import Table
 
 _log = structlog.get_logger(__name__)
+AT_ONCE = 1000  # epochs in one batch
 
 
 def loses_access(table: Table, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool:
@@ -37,17 +39,18 @@ async def remember(connection: AsyncConnection, spaces: Iterable[SpaceKey]) -> N
         await repository.owe_epochs(connection, affected)
 
 
-async def settle(database: Database, redis: Redis) -> list[SpaceKey]:
-    """Raises the epochs that are owed; returns their spaces. Raises `unavailable`, and then all stay owed.
+async def settle(database: Database, redis: Redis) -> None:
+    """Raises the epochs that are owed. Raises `unavailable`, and then those not yet raised stay owed.
 
     An epoch may be raised twice, which costs one more authorisation and no more.
     """
-    async with database.transaction() as connection:
-        spaces = [SpaceKey.from_text(name) for name in await repository.owed_epochs(connection)]
-        if spaces:
-            with cache.redis_unavailable():
-                for space in spaces:
-                    await cache.raise_epoch(redis, space)
-            await repository.settle_epochs(connection)
-            _log.info("access taken away", spaces=[str(space) for space in spaces[:20]], count=len(spaces))
-    return spaces
+    while True:
+        async with database.transaction() as connection:
+            owed = await repository.settle_epochs(connection)
+            if owed is None:
+                return
+            for some in batched(owed, AT_ONCE):
+                with cache.redis_unavailable():
+                    await cache.raise_epochs(redis, [SpaceKey.from_text(name) for name in some])
+        if owed:
+            _log.info("access taken away", spaces=owed[:20], count=len(owed))

@@ -31,7 +31,7 @@ class Pass:
         self._recent = recent
         self._pages_left = math.inf
         self.progress = progress
-        self.missed = 0  # rows that differed and were written before the transaction `recent`
+        self.missed: set[Key] = set()  # rows that differed and were written before the transaction `recent`
 
     async def run(self, most_pages: float = math.inf) -> bool:
         """Brings every row of the primary into the replica, or `most_pages` of them; returns whether all are done."""
@@ -82,4 +82,4 @@ class Pass:
         written = await self._writer.write(shape, groups, save)
         self.progress = after
         if self._recent is not None:
-            self.missed += len(written.changed - recent)
+            self.missed |= written.changed - recent

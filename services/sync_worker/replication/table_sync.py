@@ -45,15 +45,15 @@ class TableSync:
 
     async def run(self, *, prove: bool = False) -> Report:
         """Brings the table up to date and goes on with the proof, or does the whole of it. Raises `TooManyDeletes`."""
-        moment = await self._reader.moment()
+        moment = self._reader.moment
         async with self._database.read() as connection:
             last, progress = await position.load(connection, self._table.name)
         if moment is None or last is None or not last.leads_to(moment):
-            return await self._pass(moment, progress)
+            return await self._pass(moment, progress, last)
         try:
             report = await self._changes(last, moment, progress if progress and progress.proof else None)
         except TooMuchDiffers:
-            return await self._pass(moment, progress)
+            return await self._pass(moment, progress, last)
         return replace(report, missed=await self._proof.go_on(whole=prove))
 
     async def _changes(self, last: Position, moment: Moment, proof: Progress | None) -> Report:
@@ -68,11 +68,11 @@ class TableSync:
                 written = await writer.write(shape, await self._reader.find(shape, some))
                 read, changed = read + written.read, changed + len(written.changed)
                 skipped += written.skipped
-        last.floor = moment.floor
+        last.floor, last.skipped = moment.floor, last.skipped + skipped
         deleted = await self._reconciliation.run(last, as_of, proof, after_pass=False)
         return Report(read, changed, deleted, skipped)
 
-    async def _pass(self, moment: Moment | None, begun: Progress | None) -> Report:
+    async def _pass(self, moment: Moment | None, begun: Progress | None, last: Position | None) -> Report:
         """Walks through the whole table, from where an earlier cycle has come to."""
         origin, floor = (moment.origin, moment.floor) if moment else ("", 0)
         if begun is None or begun.proof or begun.origin != origin:
@@ -80,6 +80,7 @@ class TableSync:
         table_pass = Pass(self._reader, self._log, begun)
         await table_pass.run()
         done = table_pass.progress
-        reached = Position(done.origin, done.floor, proved_at=done.started_at)
+        missed = last.missed if last else 0
+        reached = Position(done.origin, done.floor, proved_at=done.started_at, skipped=done.skipped, missed=missed)
         deleted = await self._reconciliation.run(reached, done.started_at, None, after_pass=True)
         return Report(done.read, done.changed, deleted, done.skipped)

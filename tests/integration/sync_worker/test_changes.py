@@ -4,6 +4,8 @@ import asyncpg
 import pytest
 
 from libs.common.cache import RedisClient
+from libs.common.spaces import SpaceKey
+from services.sync_worker.replication import repository, revocations
 from services.sync_worker.replication.cycle import Outcome, Trigger
 from tests.integration.sync_worker.world import DEAD, World
 
@@ -110,3 +112,42 @@ async def test_epochs_wait_for_redis_and_are_raised_when_it_is_back(world: World
 
     spaces = ("document:123", "document:125", "post:bob/sculpture-hall")
     assert [await world.epoch(space) for space in spaces] == [1, 1, 1]
+
+
+def spaces(*names: str) -> list[SpaceKey]:
+    return [SpaceKey.from_text(name) for name in names]
+
+
+async def test_whoever_takes_access_away_waits_for_nobody_who_raises_epochs(world: World) -> None:
+    async with world.database.transaction() as connection:
+        await revocations.remember(connection, spaces("post:alice/one"))
+    async with world.database.transaction() as settling:
+        assert await repository.settle_epochs(settling) == ["post:alice/one"]
+
+        async with world.database.transaction() as connection:
+            await connection.exec_driver_sql("SET LOCAL lock_timeout = '1s'")
+            await revocations.remember(connection, spaces("document:1"))
+        await revocations.settle(world.database, world.redis.redis)
+
+        assert [await world.epoch(space) for space in ("document:1", "post:alice/one")] == [1, 0]
+
+
+async def test_who_was_removed_last_is_out_first(world: World) -> None:
+    for space in ("post:alice/one", "document:1"):
+        async with world.database.transaction() as connection:
+            await revocations.remember(connection, spaces(space))
+
+    async with world.database.transaction() as connection:
+        assert await repository.settle_epochs(connection) == ["document:1"]
+
+
+async def test_epochs_that_the_version_before_owed_are_raised(world: World) -> None:
+    async with world.database.transaction() as connection:
+        await connection.exec_driver_sql(
+            """INSERT INTO sync_state (table_name, watermark) VALUES ('access_epochs', '{"spaces": ["document:1"]}')"""
+        )
+
+    await revocations.settle(world.database, world.redis.redis)
+
+    assert await world.epoch("document:1") == 1
+    assert await world.replica("SELECT count(*) FROM sync_state WHERE table_name LIKE 'access_epochs%'") == [(0,)]

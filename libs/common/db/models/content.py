@@ -137,7 +137,8 @@ class SyncState(Base):
     the primary stood when the table was equal last.
 
     `required` are the primary's columns about access that were seen, by shape. `closed_rows` have vanished in
-    suspicious number and wait for an operator, who may confirm how many are deleted.
+    suspicious number and wait for an operator, who may confirm how many are deleted. Rows named `access_epochs:...`
+    are no tables: their `watermark` has spaces whose access epoch is still to be raised.
     """
 
     __tablename__ = "sync_state"
