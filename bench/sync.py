@@ -22,8 +22,10 @@ from bench.machine import cpu_seconds, description
 from libs.common import log
 from libs.common.cache import RedisClient
 from libs.common.db.engine import Database
+from libs.common.db.event_log import FactLog
 from services.sync_worker.primary.connection import Source
 from services.sync_worker.replication.cycle import Cycle, Outcome, Trigger
+from services.sync_worker.replication.intervals import Intervals
 from tests.support.proxy import delayed
 from tests.support.servers import Servers
 
@@ -91,7 +93,7 @@ class Bench:
     async def started(self) -> "AsyncIterator[Connection[Any]]":
         async with delayed(self._primary_url, DELAY) as far:
             await self._redis.start()
-            self._cycle = Cycle(Source(far), self._database, self._redis.redis, 60.0, 10.0, 5.0)
+            self._cycle = Cycle(Source(far), FactLog(self._database), self._redis.redis, Intervals(10.0, 60.0), 5.0)
             connection = await asyncpg.connect(self._primary_url)
             try:
                 yield connection

@@ -21,7 +21,7 @@ EPOCH_KEYS = ("~{*}:epoch", "~{*}:epoch_seq")
 RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "gateway": (
         (
-            *("%R~auth:denied:*", "%R~auth:jwks", "~guests:salt", "~health:probe"),
+            *("%R~auth:denied:*", "%R~auth:jwks", "~guests:salt", "~health:probe", "~primary:notice:*"),
             *("%R~sync:status", "%R~backup:status", "%R~presence:active", *LIMITS_KEYS),
         ),
         (),

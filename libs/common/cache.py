@@ -23,6 +23,7 @@ Redis Cluster. Keys of a replica carry `{replica:id}`.
 | `auth:denied:*` | string | `jti` of a logged-out token, `sid` of its login | until the last token would have expired |
 | `auth:logouts` | stream | `id`: the `jti` or `sid` of each logout, for live sockets | the last 10,000 |
 | `health:probe` | string | nothing: a gateway tries whether it can be written | 60 s |
+| `primary:notice:*` | string | a notice of the primary (SHA-256 of its id) that was taken | 11 min |
 | `guests:salt` | string | of the ids of guests without a token | for ever |
 | `hive:authority:*` | string | an account's posting authority (JSON) | 60 s |
 | `sync:status` | string | the replica's status after the last cycle (JSON); its readers take the ages | a week |
@@ -120,6 +121,10 @@ def denied(token_or_login_id: str) -> str:
 def denials(identity: Identity) -> list[str]:
     """Keys, each of which denies the token: its own, and that of the login it came from."""
     return [denied(name) for name in (identity.token_id, identity.login_id) if name]
+
+
+def primary_notice(digest: str) -> str:
+    return f"primary:notice:{digest}"
 
 
 def authority(account: str) -> str:

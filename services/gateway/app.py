@@ -14,6 +14,7 @@ from services.gateway.guests import Guests
 from services.gateway.health import Health
 from services.gateway.openapi import openapi_document
 from services.gateway.pages import Pages
+from services.gateway.primary_notices import PrimaryNotices
 from services.gateway.proofs import Proofs
 from services.gateway.routes import Routes
 from services.gateway.server import HttpServer
@@ -31,6 +32,7 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     server = HttpServer(settings)
     commands = Commands(bus, limits, Guests(redis).author)
     Routes(registry, commands, Proofs(gatekeeper, limits)).add_to(server.app.router)
+    PrimaryNotices(bus, redis, limits, settings.primary_webhook_secret).add_to(server.app.router)
     Health(bus, redis).add_to(server.app.router)
     documents = {
         "/openapi.json": openapi_document(registry, settings.public_url),

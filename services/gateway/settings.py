@@ -10,6 +10,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Settings(EdgeSettings):
+    primary_webhook_secret: str = setting(
+        "PRESENCE_PRIMARY_WEBHOOK_SECRET",
+        "",
+        "Key of the primary's signed POST /api/webhooks/primary, which starts a sync cycle; without it none is taken.",
+    )
     node_modules: str = setting(
         "PRESENCE_NODE_MODULES",
         str(REPOSITORY / "node_modules"),

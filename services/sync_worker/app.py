@@ -9,17 +9,19 @@ from libs.common.bus.rabbit import RabbitBus
 from libs.common.cache import RedisClient
 from libs.common.contracts import content
 from libs.common.db.engine import Database
+from libs.common.db.event_log import EventLog, FactLog
 from libs.common.hive import HiveClient
 from libs.common.service import Component, Service
 from services.sync_worker.handlers import SyncHandlers
 from services.sync_worker.primary.connection import Source
 from services.sync_worker.replication.cycle import ALL_TABLES, Cycle
+from services.sync_worker.replication.intervals import DECIDING, Intervals
 from services.sync_worker.replication.schedule import Schedule, Schedules
 from services.sync_worker.settings import Settings
-from services.sync_worker.tables.replicated import TABLES
 from services.sync_worker.titles.titles import Titles
 
-LEAST_CONNECTIONS = 7  # two cycles and the titles hold one each for their lock while they work with another
+# Two cycles and the titles hold one each for their lock while they work with another; the log publishes with two.
+LEAST_CONNECTIONS = 9
 
 
 def build(settings: Settings, bus: Bus | None = None) -> Service:
@@ -28,13 +30,15 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     database, redis = _stores(settings)
     hive = HiveClient(settings.hive_nodes, settings.hive_timeout)
     titles = Titles(database, hive, settings.titles_per_cycle)
-    schedules = _schedules(_cycle(settings, database, redis), titles)
-    handlers = SyncHandlers(Schedules(schedules), database, settings.interval)
+    log = EventLog(database, bus)
+    schedules = _schedules(_cycle(settings, log, redis), titles)
+    handlers = SyncHandlers(Schedules(schedules), database, Intervals.of_settings(settings))
 
     bus.serve(content.sync_status, handlers.sync_status)
     bus.serve(content.sync_now, handlers.sync_now)
+    bus.serve(content.primary_changed, handlers.primary_changed)
 
-    return Service("sync_worker", [database, redis, hive, titles, *schedules.values(), bus])
+    return Service("sync_worker", [database, redis, hive, log, titles, *schedules.values(), bus])
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         await component.start()
     try:
         titles = Titles(database, hive, settings.titles_per_cycle)
-        yield Parts(database, redis, _cycle(settings, database, redis), titles)
+        yield Parts(database, redis, _cycle(settings, FactLog(database), redis), titles)
     finally:
         for component in (*components, database):
             await component.stop()
@@ -70,16 +74,14 @@ def _stores(settings: Settings) -> tuple[Database, RedisClient]:
 
 def _schedules(cycle: Cycle, titles: Titles) -> dict[frozenset[str], Schedule]:
     """Returns the clock of each group of tables: those that decide who may enter, and the others."""
-    access = frozenset(table.name for table in TABLES if table.decides_access)
+    others = ALL_TABLES - DECIDING
     return {
-        access: Schedule(cycle, access, cycle.access_interval),
-        ALL_TABLES - access: Schedule(cycle, ALL_TABLES - access, cycle.interval, titles.fill_soon),
+        DECIDING: Schedule(cycle, DECIDING, cycle.intervals.access),
+        others: Schedule(cycle, others, cycle.intervals.others, titles.fill_soon),
     }
 
 
-def _cycle(settings: Settings, database: Database, redis: RedisClient) -> Cycle:
+def _cycle(settings: Settings, log: FactLog, redis: RedisClient) -> Cycle:
     source = Source(settings.primary_dsn)
     absent = frozenset(settings.absent_columns)
-    return Cycle(
-        source, database, redis.redis, settings.interval, settings.access_interval, settings.delete_guard, absent
-    )
+    return Cycle(source, log, redis.redis, Intervals.of_settings(settings), settings.delete_guard, absent)

@@ -7,12 +7,12 @@ import signal
 from collections.abc import AsyncIterator
 from functools import partial
 
-from deploy.local.processes import read_pid_file
 from deploy.local.servers.redis import Redis
 from deploy.local.stack import Stack
 from tests.support.people import Rest
 from tests.support.visitors import Visitor, agree, visitors
 from tests.support.waiting import eventually
+from tests.support.whole import process_id
 
 REDIS_AWAY, FROZEN = 30.0, 20.0  # seconds
 ACTIVE = 4  # people; all of them together are what one Python process can listen to
@@ -112,12 +112,6 @@ async def test_a_rolling_restart(stack: Stack, rest: Rest) -> None:
                     await stack.start_one(name)
         await agree(people)
         assert sum(person.disconnects for person in people) >= len(people), "each replica was restarted"
-
-
-def process_id(stack: Stack, name: str) -> int:
-    pid = read_pid_file(stack.place.run / f"{name}.pid")
-    assert pid
-    return pid
 
 
 def others(person: Visitor, people: list[Visitor]) -> set[str]:

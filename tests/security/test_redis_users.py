@@ -40,6 +40,7 @@ WRITERS = {
     cache.challenge("a-nonce"): {"spaces_auth"},
     cache.authority("alice"): {"spaces_auth"},
     cache.GUEST_SALT: {"gateway"},
+    cache.primary_notice("a-digest"): {"gateway"},
     cache.SYNC_STATUS: {"sync_worker"},
     cache.BACKUP_STATUS: {"backup"},
     "somebody:elses": set(),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -11,24 +12,29 @@ CHUNK = 65536  # bytes
 
 @asynccontextmanager
 async def delayed(url: str, seconds: float) -> AsyncIterator[str]:
-    """Yields a URL at which the server of `url` is `seconds` away, there and back."""
-    parts = urlsplit(url)
-    connections: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there = await asyncio.open_connection(parts.hostname, parts.port)
-        connections.add(asyncio.ensure_future(_pipe(reader, there[1], seconds / 2)))
-        connections.add(asyncio.ensure_future(_pipe(there[0], writer, seconds / 2)))
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
+    """Yields a URL at which the server of `url` is `seconds` away, there and back; a process of its own."""
+    proxy = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.support.proxy", url, str(seconds)), stdout=asyncio.subprocess.PIPE
+    )
+    assert proxy.stdout
     try:
-        yield parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}").geturl()
+        yield (await proxy.stdout.readline()).decode().strip()
     finally:
-        server.close()
-        for task in connections:
-            task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
+        proxy.terminate()
+        await proxy.wait()
+
+
+async def _serve(url: str, seconds: float) -> None:
+    parts = urlsplit(url)
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(parts.hostname, parts.port)
+        await asyncio.gather(_pipe(reader, back, seconds / 2), _pipe(there, writer, seconds / 2))
+
+    server = await asyncio.start_server(connect, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    print(parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}").geturl(), flush=True)
+    await server.serve_forever()
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
@@ -58,3 +64,7 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
     with contextlib.suppress(OSError):
         return await reader.read(CHUNK)
     return b""
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(sys.argv[1], float(sys.argv[2])))

@@ -9,6 +9,7 @@ import pytest
 from deploy.local.components import Service
 from deploy.local.guardian import Guardian
 from deploy.local.ports import free_port
+from deploy.local.processes import read_pid_file
 from deploy.local.stack import Stack
 from tests.support.people import Rest
 from tests.support.servers import RunStack
@@ -95,3 +96,10 @@ async def one_more_gateway(stack: Stack, name: str, **settings: str) -> AsyncIte
     finally:
         await process.stop()
         guardian.close()
+
+
+def process_id(stack: Stack, name: str) -> int:
+    """Returns the process of a running component."""
+    pid = read_pid_file(stack.place.run / f"{name}.pid")
+    assert pid
+    return pid

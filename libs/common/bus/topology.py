@@ -24,7 +24,7 @@ KEPT_SECONDS: Final = 24 * 3600  # for which they are; then they are dead
 
 CALLERS: Final = ("gateway", "realtime")  # the edges: nobody else asks anything
 SERVERS: Final = ("spaces_auth", "chat", "sync_worker", "webhook_dispatcher")
-PUBLISHERS: Final = ("spaces_auth", "chat")  # those that write to the log
+PUBLISHERS: Final = ("spaces_auth", "chat", "sync_worker")  # those that write to the log
 EVENT_GROUPS: Final = ("realtime", "webhook_dispatcher", "spaces_auth")
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated
 
 from libs.common.contracts.auth import Empty
-from libs.common.contracts.registry import Access, Http, Limit, Operation
+from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Webhook
 from libs.common.contracts.schema import choice, integer
 
 TABLES = ("posts", "collaboration_documents", "collaboration_permissions", "presence_permissions")
@@ -63,6 +63,34 @@ class SyncRequest:
     confirm: Annotated[int, integer(1, MOST_ROWS)] | None = None
 
 
+@dataclass(frozen=True)
+class PostChanged:
+    """A post's `change` at the primary: hidden, shown or deleted. Votes and other counters are no change."""
+
+    author: str
+    permlink: str
+    change: str
+
+
+@dataclass(frozen=True)
+class DocumentChanged:
+    """A document as it is now at the primary, without its content; of a deleted one, as it was last."""
+
+    title: str
+    updated_at: datetime | None
+    public: bool
+    deleted: bool
+
+
+@dataclass(frozen=True)
+class PermissionChanged:
+    """What an account may do at a space as the primary says in `table`; null if it says nothing any more."""
+
+    account: str
+    permission: str | None
+    table: str
+
+
 sync_status = Operation(
     "content.sync_status",
     "sync_worker",
@@ -86,4 +114,26 @@ sync_now = Operation(
     timeout=10.0,
 )
 
-RECORDS = (sync_status, sync_now)
+primary_changed = Operation(
+    "content.primary_changed",
+    "sync_worker",
+    Empty,
+    Empty,
+    Access.INTERNAL,
+    Limit(60, 60, per_address=True),
+    writes=True,
+    summary="The primary says that it changed: a cycle starts, and is not waited for.",
+)
+
+post_changed = Event("content.post_changed", PostChanged, summary="A post was hidden, shown again or deleted.")
+document_changed = Event(
+    "content.document_changed",
+    DocumentChanged,
+    bindings=(Webhook("document_edit"),),
+    summary="A document's title, content or rules changed, or it came or went.",
+)
+permission_changed = Event(
+    "content.permission_changed", PermissionChanged, summary="The primary gave a permission or took it away."
+)
+
+RECORDS = (sync_status, sync_now, primary_changed, post_changed, document_changed, permission_changed)

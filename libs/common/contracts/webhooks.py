@@ -8,7 +8,7 @@ from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Http, Limit, Operation, Registry, Webhook
 from libs.common.contracts.schema import ClientId, Cursor, Id, PageSize, SpaceId, SpaceType, at_most, text
 
-# Names that the API promises (docs/webhooks.md): subscribers may ask for each, even one that no event has yet.
+# Names that the API promises (docs/webhooks.md).
 EVENTS = ("chat", "join", "leave", "document_edit", "comment", "reaction", "moderation")
 WebhookUrl = Annotated[
     str,

@@ -179,23 +179,36 @@ async def read_heads(connection: AsyncConnection, spaces: Sequence[SpaceKey]) ->
     return {space: found.get((space.space_type, space.space_id), floor) for space in spaces}
 
 
-class EventLog:
-    """Transactions on the log, and the outbox that publishes what they appended."""
+class FactLog:
+    """Transactions on the log. What they append is published by the next sweep of any process that has a bus."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Commits the block's changes and its facts together."""
+        async with self.database.transaction() as connection:
+            transaction = Transaction(connection)
+            yield transaction
+        self._committed(transaction.appended)
+
+    def _committed(self, events: Sequence[LoggedEvent]) -> None:
+        """Is called with what was committed."""
+
+
+class EventLog(FactLog):
+    """Transactions on the log, and the outbox that publishes what they appended as soon as it is committed."""
 
     def __init__(self, database: Database, bus: Bus) -> None:
-        self._database = database
+        super().__init__(database)
         self._bus = bus
         self._fresh: asyncio.Queue[LoggedEvent] = asyncio.Queue()
         self._confirmed: asyncio.Queue[str] = asyncio.Queue()
         self._background = Background()
 
-    @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
-        """Commits the block's changes and its facts together, then publishes the facts."""
-        async with self._database.transaction() as connection:
-            transaction = Transaction(connection)
-            yield transaction
-        for event in transaction.appended:
+    def _committed(self, events: Sequence[LoggedEvent]) -> None:
+        for event in events:
             self._fresh.put_nowait(event)
 
     async def start(self) -> None:
@@ -208,7 +221,7 @@ class EventLog:
         await self._mark(_gathered(self._confirmed))
 
     async def _make_months(self) -> None:
-        async with self._database.transaction() as connection:
+        async with self.database.transaction() as connection:
             await log_retention.make_months_ahead(connection)
 
     async def _publish_fresh(self) -> None:
@@ -229,7 +242,7 @@ class EventLog:
         """Marks rows as published. The sweep publishes once more those that cannot be marked."""
         try:
             for start in range(0, len(ids), SWEEP_BATCH):
-                async with self._database.transaction() as connection:
+                async with self.database.transaction() as connection:
                     await _mark_published(connection, ids[start : start + SWEEP_BATCH])
         except PresenceError as error:
             _log.warning("not marked as published", events=len(ids), error=str(error))
@@ -249,7 +262,7 @@ class EventLog:
 
     async def sweep(self) -> int:
         """Publishes rows that were committed but never confirmed, and returns their number."""
-        async with self._database.transaction() as connection:
+        async with self.database.transaction() as connection:
             statement = (
                 select(*_COLUMNS)
                 .where(EventLogRow.published_at.is_(None), EventLogRow.occurred_at < now() - SWEEP_AGE)

@@ -16,7 +16,8 @@ ORDER BY number
 async def tsquery(connection: AsyncConnection, asked: str) -> str:
     """Returns a tsquery as text: all words, "these in a row", -without, this or that; empty if there is no word.
 
-    A word with marks in it (`my-360-photo`, `don't`) is its parts in a row. An empty query finds nothing.
+    A word with marks in it (`my-360-photo`, `don't`) is its parts in a row. An empty query finds nothing, and so do
+    words that are only excluded: everything else would have to be read.
     """
     pieces = [*_PIECE.finditer(asked.translate(_QUOTES))]
     words = [piece["phrase"] or piece["word"] or "" for piece in pieces]
@@ -27,4 +28,8 @@ async def tsquery(connection: AsyncConnection, asked: str) -> str:
             either.append([])
         elif phrase:
             either[-1].append(f"{'!' if piece['but'] else ''}({phrase})")
-    return " | ".join(" & ".join(all_of_it) for all_of_it in either if all_of_it)
+    return " | ".join(" & ".join(all_of_it) for all_of_it in either if any(map(_is_wanted, all_of_it)))
+
+
+def _is_wanted(term: str) -> bool:
+    return not term.startswith("!")

@@ -6,6 +6,7 @@ Nobody who writes waits for any of it: reads have connections of their own, and 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.access import Action
+from libs.common.addresses import limited
 from libs.common.bus.base import Caller
 from libs.common.contracts.chat import (
     GetSnapshot,
@@ -24,6 +25,7 @@ from libs.common.db.engine import Database
 from libs.common.db.event_log import read_head
 from libs.common.errors import NOT_FOUND, PresenceError
 from libs.common.spaces import SpaceKey
+from libs.common.tasks.turns import Turns
 from services.chat.messages import edits_repository, messages_repository
 from services.chat.messages import message_pages_repository as pages
 from services.chat.messages.message_pages_repository import Page
@@ -38,12 +40,13 @@ class QueryHandlers:
         self._reads = reads
         self._searches = searches
         self._policy = policy
+        self._searching = Turns()
 
     async def list_messages(self, caller: Caller, request: ListMessages) -> MessagePage:
         """Returns a page, oldest first; without `after` it is the newest, and `next_cursor` goes back in time."""
         space = SpaceKey.parse(request.space_type, request.space_id)
-        database = self._searches if request.q else self._reads
-        async with database.read() as connection:
+        database, turn = (self._searches, limited(caller.address)) if request.q else (self._reads, "")
+        async with self._searching.of(turn), database.read() as connection:
             await self._policy.require(connection, caller, space, Action.ENTER)
             page = Page(space, request.subspace, request.limit, request.parent_message_id, q=request.q)
             page = await _bounded(connection, page, request)

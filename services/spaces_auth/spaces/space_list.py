@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common import access
 from libs.common.access import DEFAULT_SETTINGS
+from libs.common.addresses import limited
 from libs.common.bus.base import Caller
 from libs.common.contracts.spaces import ListSpaces, SpaceList, SpaceSummary
 from libs.common.db import cursor
@@ -18,6 +19,7 @@ from libs.common.db.engine import Database
 from libs.common.errors import PresenceError
 from libs.common.roles import is_operator
 from libs.common.spaces import LOBBY, SpaceKey
+from libs.common.tasks.turns import Turns
 from services.spaces_auth.spaces import live
 from services.spaces_auth.spaces import space_list_repository as repository
 from services.spaces_auth.spaces.space_list_repository import Position, Search
@@ -58,6 +60,7 @@ class SpaceListHandlers:
         self._searches = searches
         self._redis = redis
         self._operators = operators
+        self._searching = Turns()
 
     async def list_spaces(self, caller: Caller, request: ListSpaces) -> SpaceList:
         """Returns a page of spaces; the lobby is the first item of the first page if the filters let it in.
@@ -70,8 +73,8 @@ class SpaceListHandlers:
         lobby_here = lobby and after is None and request.offset == 0
         search = _search(request, caller, self._operators)
         users = await live.active_spaces(self._redis)
-        database = self._searches if request.q else self._reads
-        async with database.read() as connection:
+        database, turn = (self._searches, limited(caller.address)) if request.q else (self._reads, "")
+        async with self._searching.of(turn), database.read() as connection:
             search = await repository.probed(connection, search)
             first = await _first(connection, request, users)
             skip = max(request.offset - lobby, 0) if after is None else 0

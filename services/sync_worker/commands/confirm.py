@@ -7,6 +7,7 @@ from services.sync_worker.app import opened
 from services.sync_worker.command import Command
 from services.sync_worker.commands.run import run_cycle
 from services.sync_worker.replication import guard
+from services.sync_worker.replication.intervals import Intervals
 from services.sync_worker.settings import Settings
 
 
@@ -18,7 +19,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 async def _run(settings: Settings, arguments: Namespace) -> int:
     async with opened(settings) as parts:
         await guard.confirm(parts.database, arguments.table, arguments.deletes)
-        return await run_cycle(parts, [arguments.table], settings.interval)
+        return await run_cycle(parts, [arguments.table], Intervals.of_settings(settings))
 
 
 CONFIRM = Command(

@@ -13,6 +13,7 @@ from services.sync_worker.command import DONE, FAILED, Command, bars
 from services.sync_worker.commands.status import show
 from services.sync_worker.replication import repository
 from services.sync_worker.replication.cycle import Outcome, Trigger
+from services.sync_worker.replication.intervals import Intervals
 from services.sync_worker.settings import Settings
 
 LOOK_SECONDS = 0.3  # between two looks at how far the passes are
@@ -30,10 +31,10 @@ def _table(name: str) -> str:
 
 async def _run(settings: Settings, arguments: Namespace) -> int:
     async with opened(settings) as parts:
-        return await run_cycle(parts, arguments.tables or TABLES, settings.interval)
+        return await run_cycle(parts, arguments.tables or TABLES, Intervals.of_settings(settings))
 
 
-async def run_cycle(parts: Parts, tables: Sequence[str], interval: float, *, prove: bool = False) -> int:
+async def run_cycle(parts: Parts, tables: Sequence[str], intervals: Intervals, *, prove: bool = False) -> int:
     """Runs a cycle that begins now, prints the status after it, and returns the exit status.
 
     While the worker's cycle is under way, its progress is shown until ours can begin.
@@ -44,7 +45,7 @@ async def run_cycle(parts: Parts, tables: Sequence[str], interval: float, *, pro
         while not cycle.done():
             await _follow(parts.database, progress, tasks)
             await asyncio.wait([cycle], timeout=LOOK_SECONDS)
-    await show(parts.database, interval)
+    await show(parts.database, intervals)
     return DONE if cycle.result() is Outcome.DONE else FAILED
 
 

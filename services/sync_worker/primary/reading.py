@@ -108,13 +108,14 @@ class TableReader:
     async def hash_of_probe(self) -> int:
         return await self._primary.hash_of_probe()
 
-    async def sums(self, shape: Shape) -> dict[int, Sums]:
-        """Returns block → its sums, of the rows of this shape."""
-        return read_sums(await self._primary.fetch(statements.sums(self.table, shape, self.columns)))
+    async def sums(self, shape: Shape, blocks: int) -> dict[int, Sums]:
+        """Returns block → its sums, of the rows of this shape; there are so many `blocks`."""
+        return read_sums(await self._primary.fetch(statements.sums(self.table, shape, self.columns, blocks)))
 
-    async def keys_in_blocks(self, shape: Shape, blocks: Sequence[int]) -> list[Key]:
-        """Returns the keys of those blocks, of the rows of this shape."""
-        rows = await self._primary.fetch(statements.keys_in_blocks(self.table, shape, self.columns), list(blocks))
+    async def keys_in_blocks(self, shape: Shape, blocks: int, some: Sequence[int]) -> list[Key]:
+        """Returns the keys of some of so many `blocks`, of the rows of this shape."""
+        statement = statements.keys_in_blocks(self.table, shape, self.columns, blocks)
+        rows = await self._primary.fetch(statement, list(some))
         return [tuple(row["key"]) for row in rows]
 
 

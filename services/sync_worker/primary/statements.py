@@ -12,7 +12,6 @@ from services.sync_worker.tables.table import Shape, Table
 
 type Columns = Mapping[str, str]  # column → type
 
-BLOCKS = 1024  # of keys, by their hash
 MOST_CHARACTERS = 400  # of a text; more than any that is kept
 _TEXTS = {"text", "character varying", "character"}
 RECENT = "presence_recent"
@@ -57,14 +56,14 @@ def changed_keys(table: Table, shape: Shape, columns: Columns, floor: int, limit
     return f'SELECT DISTINCT ARRAY[{_texts(shape.key)}] AS key FROM "{table.name}" WHERE {where} LIMIT {limit:d}'  # noqa: S608
 
 
-def sums(table: Table, shape: Shape, columns: Columns) -> str:
-    """Returns the statement for the number and the sum of the key hashes of each block's rows."""
-    return SUMS.format(last=BLOCKS - 1, keys=f"SELECT {_hashed(shape)} AS h {_from(table, shape, columns)}")
+def sums(table: Table, shape: Shape, columns: Columns, blocks: int) -> str:
+    """Returns the statement for the number and the sum of the key hashes of each of so many blocks' rows."""
+    return SUMS.format(last=blocks - 1, keys=f"SELECT {_hashed(shape)} AS h {_from(table, shape, columns)}")
 
 
-def keys_in_blocks(table: Table, shape: Shape, columns: Columns) -> str:
-    """Returns the statement for the keys in some blocks, which it takes as an array."""
-    block = f"({_hashed(shape)} & {BLOCKS - 1}) = ANY($1::bigint[])"
+def keys_in_blocks(table: Table, shape: Shape, columns: Columns, blocks: int) -> str:
+    """Returns the statement for the keys in some of so many blocks, which it takes as an array."""
+    block = f"({_hashed(shape)} & {blocks - 1}) = ANY($1::bigint[])"
     return f"SELECT DISTINCT ARRAY[{_texts(shape.key)}] AS key {_from(table, shape, columns)} AND {block}"
 
 

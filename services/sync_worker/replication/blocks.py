@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import batched
 
-from libs.common.db.engine import Database
+from libs.common.db.event_log import FactLog
 from services.sync_worker.primary.reading import Sums, TableReader
 from services.sync_worker.replication import repository
 from services.sync_worker.replication.pages import PageWriter, understand
@@ -18,6 +18,13 @@ from services.sync_worker.replication.position import Residuals, as_residuals
 from services.sync_worker.tables.table import Key
 
 MOST_EXAMINED = 100_000  # keys; where more may have changed, the whole table is walked
+FEWEST, MOST = 64, 16_384  # blocks of a table
+ROWS = 64  # of a block, until there are so many blocks as may be
+
+
+def so_many(rows: int) -> int:
+    """Returns into how many blocks a table of so many rows is divided, a power of two."""
+    return min(max(1 << max(rows // ROWS, 1).bit_length() - 1, FEWEST), MOST)
 
 
 @dataclass(frozen=True)
@@ -50,18 +57,20 @@ class Comparison:
 
 
 class Blocks:
-    """The blocks of one table."""
+    """The blocks of one table, `count` of them."""
 
-    def __init__(self, reader: TableReader, database: Database) -> None:
+    def __init__(self, reader: TableReader, log: FactLog, blocks: int) -> None:
+        self.count = blocks
         self._reader = reader
         self._table = reader.table
-        self._database = database
+        self._log = log
+        self._database = log.database
 
     async def compare(self, suspects: Sequence[int] = ()) -> Comparison:
         """Returns the sums of both sides: of the primary first: what comes meanwhile makes a difference."""
         there: defaultdict[int, Sums] = defaultdict(Sums)
         for shape in self._reader.shapes:
-            for block, sums in (await self._reader.sums(shape)).items():
+            for block, sums in (await self._reader.sums(shape, self.count)).items():
                 there[block] += sums
         return Comparison(there, await self.here(), suspects)
 
@@ -72,19 +81,19 @@ class Blocks:
 
     async def here(self) -> dict[int, Sums]:
         async with self._database.read() as connection:
-            return await repository.sums(connection, self._table)
+            return await repository.sums(connection, self._table, self.count)
 
     async def examine(self, blocks: Sequence[int]) -> list[Key]:
         """Reads the rows of those blocks once more; returns the keys that the primary lacks."""
-        writer = PageWriter(self._reader, self._database)
+        writer = PageWriter(self._reader, self._log)
         present: set[Key] = set()
         for shape in self._reader.shapes:
-            keys = await self._reader.keys_in_blocks(shape, blocks)
+            keys = await self._reader.keys_in_blocks(shape, self.count, blocks)
             for some in batched(keys, self._table.page):
                 groups = await self._reader.find(shape, some)
                 present |= (await writer.write(shape, groups)).present
         async with self._database.read() as connection:
-            here = await repository.keys_in_blocks(connection, self._table, blocks)
+            here = await repository.keys_in_blocks(connection, self._table, self.count, blocks)
         absent = [key for key in here if key not in present]
         return [key for some in batched(absent, self._table.page) for key in await self._lacking(some)]
 

@@ -9,6 +9,7 @@ import structlog
 from redis.asyncio import Redis
 
 from libs.common.db.engine import Database
+from libs.common.db.event_log import FactLog
 from libs.common.errors import PresenceError
 from libs.common.metrics import SYNC_RUNS
 from services.sync_worker.locks import TABLE_LOCKS, locks
@@ -16,6 +17,7 @@ from services.sync_worker.primary.connection import Primary, PrimaryAway, Source
 from services.sync_worker.primary.reading import TableReader
 from services.sync_worker.replication import repository, revocations
 from services.sync_worker.replication.guard import TooManyDeletes
+from services.sync_worker.replication.intervals import Intervals
 from services.sync_worker.replication.required_columns import require_columns
 from services.sync_worker.replication.status import fresh_tables, publish_status, read_status, unknown_status
 from services.sync_worker.replication.table_sync import Report, TableSync
@@ -40,19 +42,22 @@ class Trigger(StrEnum):
 
 @dataclass(frozen=True)
 class Cycle:
-    """Runs cycles. `interval` is the time between two of them, in seconds; of tables that decide who may enter,
-    `access_interval`.
+    """Runs cycles.
 
     `absent` names columns about access, `table.column`, that this primary does not have, or whole tables.
     """
 
     source: Source
-    database: Database
+    log: FactLog
     redis: Redis
-    interval: float
-    access_interval: float
+    intervals: Intervals
     guard_percent: float
     absent: frozenset[str] = frozenset()
+
+    @property
+    def database(self) -> Database:
+        """The replica."""
+        return self.log.database
 
     async def run(self, trigger: Trigger, tables: Collection[str] = ALL_TABLES, *, prove: bool = False) -> Outcome:
         """Brings the named tables up to date with the primary and publishes the status.
@@ -69,10 +74,6 @@ class Cycle:
             outcome = Outcome.FAILED
         return outcome if await self._publish() else Outcome.FAILED
 
-    def interval_of(self, table: Table) -> float:
-        """Returns the seconds from one cycle of a table to the next."""
-        return self.access_interval if table.decides_access else self.interval
-
     async def _run(self, trigger: Trigger, tables: Sequence[Table], prove: bool) -> Outcome:
         """Whoever waits for locks holds one at a time: while it copies posts, permissions are free for the clock."""
         if trigger is not Trigger.DEMAND:
@@ -85,7 +86,9 @@ class Cycle:
         async with locks(self.database, [*wanted], wait=trigger is Trigger.DEMAND) as ours:
             tables = [wanted[number] for number in wanted if number in ours]
             if trigger is Trigger.CLOCK:
-                fresh = await fresh_tables(self.database, {table.name: self.interval_of(table) / 2 for table in tables})
+                fresh = await fresh_tables(
+                    self.database, {table.name: self.intervals.of(table.name) / 2 for table in tables}
+                )
                 tables = [table for table in tables if table.name not in fresh]
             if not tables:
                 return Outcome.LEFT_TO_OTHER
@@ -129,7 +132,7 @@ class Cycle:
     async def _replicate(self, table: Table, primary: Primary, prove: bool) -> Report:
         reader = await TableReader.open(primary, table)
         await require_columns(self.database, table, reader.columns, self.absent)
-        table_sync = TableSync(reader, self.database, self.guard_percent, self.interval_of(table))
+        table_sync = TableSync(reader, self.log, self.guard_percent, self.intervals.of(table.name))
         return await table_sync.run(prove=prove)
 
     async def _record(self, table: Table, error: str, *, begin_again: bool = False) -> None:
@@ -147,7 +150,7 @@ class Cycle:
 
     async def _publish(self) -> bool:
         try:
-            status = await read_status(self.database, self.interval)
+            status = await read_status(self.database, self.intervals)
         except PresenceError as error:
             status = unknown_status(str(error))
         try:

@@ -10,33 +10,35 @@ from itertools import batched
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db.engine import Database
+from libs.common.db.event_log import FactLog
 from libs.common.errors import CONFLICT, PresenceError
 from services.sync_worker.replication import repository, revocations
+from services.sync_worker.replication.facts import telling
 from services.sync_worker.tables.table import Key, Table
 
 A_FEW = 10  # rows; so many may go of a table that keeps others
 ALL_OF = 3  # rows; if so many were there and none of them is left, the table was emptied or put in another's place
-AT_ONCE = 20_000  # rows closed in one transaction
+AT_ONCE = 1_000  # rows closed in one transaction, which holds the counters of their spaces
 
 
 class TooManyDeletes(Exception):
     """The primary lacks so much that it is more likely broken than right."""
 
 
-async def check(database: Database, table: Table, missing: Sequence[Key], rows: int, percent: float) -> None:
+async def check(log: FactLog, table: Table, missing: Sequence[Key], rows: int, percent: float) -> None:
     """Returns if `missing` may be deleted, of `rows`. Else closes them and raises `TooManyDeletes`."""
     if table.closed is None or not missing:
         return
-    async with database.read() as connection:
+    async with log.database.read() as connection:
         state = await repository.guard_state(connection, table.name)
     if not _is_suspicious(len(missing), rows, state.rows, percent):
         return
     if state.confirmed is not None and len(missing) <= state.confirmed:
         return
     for keys in batched(missing, AT_ONCE):
-        async with database.transaction() as connection:
-            await shut(connection, table, keys)
-    async with database.transaction() as connection:
+        async with log.transaction() as transaction, telling(transaction, table, keys):
+            await shut(transaction.connection, table, keys)
+    async with log.database.transaction() as connection:
         await repository.save_closed(connection, table.name, len(missing))
     raise TooManyDeletes(
         f"{len(missing)} of {rows} rows are gone from the primary or cannot be read: they are closed, and none was "

@@ -8,9 +8,10 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db.engine import Database
+from libs.common.db.event_log import FactLog
 from services.sync_worker.primary.reading import Group, TableReader
 from services.sync_worker.replication import guard, repository, revocations
+from services.sync_worker.replication.facts import telling
 from services.sync_worker.tables.table import Key, Record, Shape, Table, digest
 from services.sync_worker.tables.values import BadRow
 
@@ -43,10 +44,10 @@ class Written:
 class PageWriter:
     """Writes pages of one table."""
 
-    def __init__(self, reader: TableReader, database: Database) -> None:
+    def __init__(self, reader: TableReader, log: FactLog) -> None:
         self._reader = reader
         self._table = reader.table
-        self._database = database
+        self._log = log
 
     async def write(
         self,
@@ -56,21 +57,23 @@ class PageWriter:
     ) -> Written:
         """Writes the records that differ, and takes away what rows opened that now open less or cannot be read.
 
-        `save` is called with what was written, in the same transaction.
+        `save` is called with what was written, in the same transaction, which also tells the log of it.
         """
         table, page = self._table, understand(self._table, shape, groups)
-        async with self._database.transaction() as connection:
+        async with self._log.transaction() as transaction:
+            connection = transaction.connection
             known = await repository.known(connection, table, list(page.records))
             changed = _that_differ(page, known)
-            async for rows in self._batches(shape, groups, changed):
-                for key, reason in (await _upsert(connection, table, rows)).items():
-                    page.bad["/".join(key)[:120]] = reason
-                    page.unreadable.append(key)
-                    del page.records[key], changed[key]
-            lost = [key for key, row in changed.items() if revocations.loses_access(table, known.get(key), row)]
-            await revocations.remember(connection, [table.space_of(key) for key in lost])
-            await guard.shut(connection, table, page.unreadable)
-            await guard.drop(connection, table, page.granting_nothing)
+            async with telling(transaction, table, [*changed, *page.unreadable, *page.granting_nothing]):
+                async for rows in self._batches(shape, groups, changed):
+                    for key, reason in (await _upsert(connection, table, rows)).items():
+                        page.bad["/".join(key)[:120]] = reason
+                        page.unreadable.append(key)
+                        del page.records[key], changed[key]
+                lost = [key for key, row in changed.items() if revocations.loses_access(table, known.get(key), row)]
+                await revocations.remember(connection, [table.space_of(key) for key in lost])
+                await guard.shut(connection, table, page.unreadable)
+                await guard.drop(connection, table, page.granting_nothing)
             read = sum(len(group.rows) for group in groups)
             written = Written(read, frozenset(changed), len(page.bad), frozenset(page.records))
             if save:
@@ -108,6 +111,7 @@ class PageWriter:
         values: dict[Key, dict[str | None, str | None]] = {}
         for key, value, md5 in await self._reader.large(shape, [there[key] for key in keys]):
             values.setdefault(key, {})[md5] = value
+        rows = {}
         for key in keys:
             found = values.get(there[key])
             if found is None:
@@ -116,8 +120,9 @@ class PageWriter:
             record = {name: value for name, value in changed[key].items() if name != "row_hash"}
             if record[column] not in found:  # it was written again meanwhile
                 record[column] = next(iter(found))
-            changed[key] = {**record, column: found[record[column]], "row_hash": digest(record)}
-        return {key: changed[key] for key in keys if key in changed}
+            changed[key] = {**record, "row_hash": digest(record)}  # without the value: all of them do not fit
+            rows[key] = {**changed[key], column: found[record[column]]}
+        return rows
 
 
 def understand(table: Table, shape: Shape, groups: Sequence[Group]) -> Page:

@@ -36,13 +36,14 @@ class Progress(msgspec.Struct):
 class Position(msgspec.Struct):
     """What was equal at the end of the last cycle: all that was committed at `origin` before `floor`.
 
-    `residuals` are of blocks whose rows are not all here, since some are skipped or share a key. `suspects` are blocks
-    that a proof found unequal. `skipped` counts the rows that could not be read, in the last pass or proof and in each
-    cycle after it; `missed`, those that proofs found and cycles had not, ever since.
+    `residuals` are of those of so many `blocks` whose rows are not all here, since some are skipped or share a key.
+    `suspects` are blocks that a proof found unequal. `skipped` counts the rows that could not be read, in the last pass
+    or proof and in each cycle after it; `missed`, those that proofs found and cycles had not, ever since.
     """
 
     origin: str
     floor: int
+    blocks: int = 0
     residuals: Residuals = {}
     suspects: list[int] = []
     proved_at: datetime | None = None

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from libs.common.clock import now
-from libs.common.db.engine import Database
+from libs.common.db.event_log import FactLog
 from services.sync_worker.primary.reading import TableReader
 from services.sync_worker.replication import position, repository
 from services.sync_worker.replication.blocks import Blocks
@@ -28,10 +28,11 @@ LOOK_UP = "look up"  # the part of a proof that asks for the replica's rows; els
 class Proof:
     """The proof of one table. `interval` is the time between two cycles, in seconds."""
 
-    def __init__(self, reader: TableReader, database: Database, interval: float) -> None:
+    def __init__(self, reader: TableReader, log: FactLog, interval: float) -> None:
         self._reader = reader
         self._table = reader.table
-        self._database = database
+        self._log = log
+        self._database = log.database
         self._interval = interval
 
     async def go_on(self, *, whole: bool = False) -> int:
@@ -60,7 +61,7 @@ class Proof:
     async def _walk(self, last: Position, progress: Progress, pages: float) -> int:
         missed = 0
         if progress.shape != LOOK_UP:
-            table_pass = Pass(self._reader, self._database, progress, recent=last.floor)
+            table_pass = Pass(self._reader, self._log, progress, recent=last.floor)
             is_read = await table_pass.run(pages)
             missed, progress = await self._unexplained(last, table_pass.missed), table_pass.progress
             if is_read:
@@ -79,14 +80,15 @@ class Proof:
         """Returns how many of `keys` no later change explains; of rows that share one some may have gone."""
         if not keys:
             return 0
-        blocks = (await Blocks(self._reader, self._database).compare()).unlike(last.residuals)
+        comparison = await Blocks(self._reader, self._log, last.blocks).compare()
         async with self._database.read() as connection:
-            explained = await repository.keys_in_blocks(connection, self._table, blocks)
+            blocks = comparison.unlike(last.residuals)
+            explained = await repository.keys_in_blocks(connection, self._table, last.blocks, blocks)
         return len({*keys}.difference(explained))
 
     async def _look_up(self, last: Position, progress: Progress, pages: float) -> bool:
         """Looks up the replica's next rows at the primary; returns whether that was all of them."""
-        blocks = Blocks(self._reader, self._database)
+        blocks = Blocks(self._reader, self._log, last.blocks)
         suspects = {*last.suspects}
         while pages > 0:
             pages -= 1
@@ -96,7 +98,7 @@ class Proof:
                 return True
             if missing:
                 async with self._database.read() as connection:
-                    suspects.update(await repository.blocks_of(connection, self._table, missing))
+                    suspects.update(await repository.blocks_of(connection, self._table, last.blocks, missing))
             progress.after = list(keys[-1])
         last.suspects = sorted(suspects)
         return False

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
-from libs.common.db.engine import Database
+from libs.common.db.event_log import FactLog
 from services.sync_worker.primary.reading import TableReader
 from services.sync_worker.replication import guard, repository
-from services.sync_worker.replication.blocks import MOST_EXAMINED, Blocks, Comparison
+from services.sync_worker.replication.blocks import MOST_EXAMINED, Blocks, Comparison, so_many
+from services.sync_worker.replication.facts import telling
 from services.sync_worker.replication.position import Position, Progress, as_residuals, show
 
 if TYPE_CHECKING:
@@ -27,10 +28,11 @@ class TooMuchDiffers(Exception):
 class Reconciliation:
     """Compares the two sides of one table once what was written is written."""
 
-    def __init__(self, reader: TableReader, database: Database, guard_percent: float) -> None:
+    def __init__(self, reader: TableReader, log: FactLog, guard_percent: float) -> None:
+        self._reader = reader
         self._table = reader.table
-        self._database = database
-        self._blocks = Blocks(reader, database)
+        self._log = log
+        self._database = log.database
         self._guard_percent = guard_percent
 
     async def run(self, position: Position, as_of: datetime, proof: Progress | None, *, after_pass: bool) -> int:
@@ -39,21 +41,22 @@ class Reconciliation:
         Raises `TooManyDeletes`, and then the rows are closed and none is deleted; `TooMuchDiffers`, unless a pass has
         just read everything.
         """
-        comparison = await self._blocks.compare(position.suspects)
+        sides = await self._sides(position)
+        comparison = await sides.compare(position.suspects)
         blocks = comparison.unlike(position.residuals)
         missing: list[Key] = []
-        if comparison.size(blocks) <= MOST_EXAMINED and await self._blocks.are_alike():
-            missing = await self._examine(comparison, blocks, position)
+        if comparison.size(blocks) <= MOST_EXAMINED and await sides.are_alike():
+            missing = await self._examine(sides, comparison, blocks, position)
         elif after_pass:
-            missing = await self._blocks.missing()
+            missing = await sides.missing()
         else:
             raise TooMuchDiffers
-        await guard.check(self._database, self._table, missing, comparison.rows, self._guard_percent)
+        await guard.check(self._log, self._table, missing, comparison.rows, self._guard_percent)
         for keys in batched(missing, self._table.page):
-            async with self._database.transaction() as connection:
-                await guard.drop(connection, self._table, keys)
+            async with self._log.transaction() as transaction, telling(transaction, self._table, keys):
+                await guard.drop(transaction.connection, self._table, keys)
         if blocks:
-            comparison = replace(comparison, here=await self._blocks.here())
+            comparison = replace(comparison, here=await sides.here())
         position.residuals, position.suspects = as_residuals(comparison.residuals), []
         watermark: Any = msgspec.to_builtins(proof) if proof else None
         async with self._database.transaction() as connection:
@@ -62,14 +65,27 @@ class Reconciliation:
         show(self._table.name, position)
         return len(missing)
 
-    async def _examine(self, comparison: Comparison, blocks: list[int], position: Position) -> "list[Key]":
+    async def _sides(self, position: Position) -> Blocks:
+        """Returns the table's blocks: as many as before, unless it has become much larger or smaller."""
+        async with self._database.read() as connection:
+            rows = (await repository.guard_state(connection, self._table.name)).rows
+            if not position.blocks:  # after a pass: the state does not know of it yet
+                rows = await repository.count(connection, self._table)
+        blocks = so_many(rows)
+        if not blocks // 2 <= position.blocks <= 2 * blocks:
+            position.blocks, position.residuals, position.suspects = blocks, {}, []
+        return Blocks(self._reader, self._log, position.blocks)
+
+    async def _examine(
+        self, sides: Blocks, comparison: Comparison, blocks: list[int], position: Position
+    ) -> "list[Key]":
         if not blocks:
             return []
-        missing = await self._blocks.examine(blocks)
+        missing = await sides.examine(blocks)
         unnoticed = {*position.suspects} - {*replace(comparison, suspects=()).unlike(position.residuals)}
         if unnoticed and missing:
             async with self._database.read() as connection:
-                found = await repository.keys_in_blocks(connection, self._table, sorted(unnoticed))
+                found = await repository.keys_in_blocks(connection, self._table, position.blocks, sorted(unnoticed))
             missed = len({*missing} & {*found})
             position.missed += missed
             if missed:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import BigInteger, String, cast, delete, func, literal_column, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,6 +17,7 @@ from services.sync_worker.primary.reading import Sums, read_sums
 from services.sync_worker.tables.table import Key, Record, Table
 
 LONGEST_ERROR = 500  # characters
+LONG = 100_000  # characters of a large column that go in a statement of their own
 CLOSED = ""  # the hash of a row that is closed whatever it says: no record's
 OWED_EPOCHS = "access_epochs"  # begins the name of rows of sync_state that are no table: epochs still to be raised
 _IS_DEBT = SyncState.table_name.startswith(OWED_EPOCHS, autoescape=True)
@@ -30,12 +32,39 @@ async def known(connection: AsyncConnection, table: Table, keys: Sequence[Key]) 
     return {table.key_of(row): row for row in map(dict, rows.mappings())}
 
 
+async def told(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> dict[Key, Mapping[str, Any]]:
+    """Returns the replica's rows of those keys: the columns that events tell of; of a large one, its MD5."""
+    columns = [func.md5(_column(table, n)).label(n) if n == table.large else _column(table, n) for n in table.told]
+    names = [_column(table, name) for name in table.key]
+    rows = await connection.execute(select(*names, *columns).where(_among(table, keys)))
+    return {table.key_of(row): row for row in map(dict, rows.mappings())}
+
+
+async def was_copied(connection: AsyncConnection, table: Table) -> bool:
+    """Returns whether the table was ever equal to the primary's."""
+    statement = select(SyncState.last_run_at).where(SyncState.table_name == table.name)
+    return (await connection.execute(statement)).scalar_one_or_none() is not None
+
+
 async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[Record]) -> None:
-    """Inserts or overwrites rows; columns that `rows` do not name (titles) stay as they are."""
-    statement = insert(table.model)
-    overwrite = {name: statement.excluded[name] for name in rows[0] if name not in table.key}
-    statement = statement.on_conflict_do_update(index_elements=table.key, set_={**overwrite, "synced_at": func.now()})
-    await connection.execute(statement, list(rows))
+    """Inserts or overwrites rows; columns that `rows` do not name (titles) stay as they are.
+
+    They go as one JSON text: a statement for all of them costs a third of one for each. Long values of the large
+    column go beside it, since a copy of them as JSON is one too many.
+    """
+    name, columns = table.name, [*rows[0]]
+    overwrite = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in table.key)
+    statement = (
+        f"INSERT INTO {name} ({', '.join(columns)}) "  # noqa: S608  names are of the model
+        f"SELECT {', '.join(columns)} FROM json_populate_recordset(NULL::{name}, CAST(:rows AS json)) "
+        f"ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {overwrite}, synced_at = now()"
+    )
+    large = table.large or ""
+    long = {table.key_of(row): row[large] for row in rows if len(row.get(large) or "") > LONG}
+    short = [{**row, large: None} if table.key_of(row) in long else row for row in rows] if long else rows
+    await connection.execute(text(statement), {"rows": msgspec.json.encode(short).decode()})
+    for key, value in long.items():
+        await connection.execute(update(table.model).where(_among(table, [key])).values({large: value}))
 
 
 async def remove(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> list[Key]:
@@ -78,10 +107,10 @@ async def keys_after(connection: AsyncConnection, table: Table, after: Key | Non
     return [tuple(row) for row in await connection.execute(statement)]
 
 
-async def sums(connection: AsyncConnection, table: Table) -> dict[int, Sums]:
+async def sums(connection: AsyncConnection, table: Table, blocks: int) -> dict[int, Sums]:
     """Returns block → its sums, of the replica's rows."""
     keys = f"SELECT {_hashed(table)} AS h FROM {table.model.__tablename__}"  # noqa: S608
-    statement = statements.SUMS.format(last=statements.BLOCKS - 1, keys=keys)
+    statement = statements.SUMS.format(last=blocks - 1, keys=keys)
     return read_sums((await connection.execute(text(statement))).mappings())
 
 
@@ -90,16 +119,18 @@ async def hash_of_probe(connection: AsyncConnection) -> int:
     return int((await connection.execute(select(literal_column(statements.PROBE, BigInteger)))).scalar_one())
 
 
-async def keys_in_blocks(connection: AsyncConnection, table: Table, blocks: Sequence[int]) -> list[Key]:
-    """Returns the replica's keys of those blocks."""
-    block = literal_column(f"({_hashed(table)}) & {statements.BLOCKS - 1}", BigInteger)
-    statement = select(*(_column(table, name) for name in table.key)).where(block.in_(blocks))
+async def keys_in_blocks(connection: AsyncConnection, table: Table, blocks: int, some: Sequence[int]) -> list[Key]:
+    """Returns the replica's keys of some of so many blocks."""
+    block = literal_column(f"({_hashed(table)}) & {blocks - 1}", BigInteger)
+    statement = select(*(_column(table, name) for name in table.key)).where(
+        block == func.any(cast(list(some), ARRAY(BigInteger)))
+    )
     return [tuple(row) for row in await connection.execute(statement)]
 
 
-async def blocks_of(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> list[int]:
-    """Returns the blocks of those of the keys that the replica has."""
-    block = literal_column(f"({_hashed(table)}) & {statements.BLOCKS - 1}", BigInteger)
+async def blocks_of(connection: AsyncConnection, table: Table, blocks: int, keys: Sequence[Key]) -> list[int]:
+    """Returns in which of so many blocks those of the keys are that the replica has."""
+    block = literal_column(f"({_hashed(table)}) & {blocks - 1}", BigInteger)
     return list((await connection.execute(select(block).distinct().where(_among(table, keys)))).scalars())
 
 

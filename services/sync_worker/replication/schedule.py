@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from libs.common.tasks.background import Background
 from services.sync_worker.replication.cycle import ALL_TABLES, Cycle, Outcome, Trigger
 
 _log = structlog.get_logger(__name__)
+LEAST_BETWEEN = 1.0  # seconds from the start of a cycle to that of the next that `start_soon` asks for
 FIRST_RETRY = 2.0  # seconds after a failed cycle; doubled by each further failure, up to the interval
 
 
@@ -29,6 +31,8 @@ class Schedule:
         self._interval = interval
         self._after_cycle = after_cycle
         self._wanted: list[tuple[frozenset[str], asyncio.Future[Outcome]]] = []
+        self._soon: frozenset[str] = frozenset()
+        self._started = -math.inf  # the last cycle, on the monotonic clock
         self._wake = asyncio.Event()
         self._failures = 0
         self._due = 0.0  # on the monotonic clock
@@ -55,6 +59,11 @@ class Schedule:
         self._wake.set()
         return await waiting
 
+    def start_soon(self, tables: frozenset[str]) -> None:
+        """Has a cycle over `tables` start now, or `LEAST_BETWEEN` after the last; asked often meanwhile, it is one."""
+        self._soon |= tables
+        self._wake.set()
+
     async def _run(self) -> None:
         while True:
             await self._run_one()
@@ -65,12 +74,13 @@ class Schedule:
         """Runs a cycle over the wanted tables, or over all when that is due."""
         self._wake.clear()
         served, self._wanted = self._wanted, []
-        started = time.monotonic()
-        wanted = frozenset[str]().union(*(tables for tables, _ in served))
+        started = self._started = time.monotonic()
+        wanted = self._soon.union(*(tables for tables, _ in served))
+        is_demanded, self._soon = bool(wanted), frozenset()
         tables = self._tables if started >= self._due or not wanted else wanted
         outcome: Outcome | None = None  # remains so if the process stops in the middle
         try:
-            outcome = await self._cycle.run(Trigger.DEMAND if served else self._next, tables)
+            outcome = await self._cycle.run(Trigger.DEMAND if is_demanded else self._next, tables)
         finally:
             for _, waiting in served:
                 _answer(waiting, outcome)
@@ -98,6 +108,8 @@ class Schedule:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(self._due - time.monotonic(), 0.0)):
                 await self._wake.wait()
+        if self._soon and not self._wanted:
+            await asyncio.sleep(max(self._started + LEAST_BETWEEN - time.monotonic(), 0.0))
 
 
 def _answer(waiting: "asyncio.Future[Outcome]", outcome: Outcome | None) -> None:
@@ -121,3 +133,9 @@ class Schedules:
             *(schedule.run_now(group & tables) for group, schedule in self._schedules.items() if group & tables)
         )
         return Outcome.FAILED if Outcome.FAILED in outcomes else outcomes[0]
+
+    def start_soon(self, tables: frozenset[str] = ALL_TABLES) -> None:
+        """Has cycles over `tables` start, each as soon as its clock allows; waits for none."""
+        for group, schedule in self._schedules.items():
+            if group & tables:
+                schedule.start_soon(group & tables)

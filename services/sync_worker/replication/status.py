@@ -14,13 +14,15 @@ from libs.common.contracts.schema import dump
 from libs.common.db.engine import Database
 from libs.common.metrics import SYNC_LAG
 from services.sync_worker.replication import repository
+from services.sync_worker.replication.intervals import Intervals
 
-INTERVALS = 3  # a table whose last complete run began longer ago than this is behind
 
-
-async def read_status(database: Database, interval: float) -> SyncStatus:
-    """Returns the status from sync_state, as it is now. `interval` in seconds. Raises `unavailable`."""
-    return await _read(database, INTERVALS * interval)
+async def read_status(database: Database, intervals: Intervals) -> SyncStatus:
+    """Returns the status from sync_state, as it is now. Raises `unavailable`."""
+    async with database.read() as connection:
+        states = await repository.states(connection)
+    tables = [_table(table, states.get(table, {}), intervals.stale_after(table)) for table in TABLES]
+    return SyncStatus(False, tables).at(now())
 
 
 async def fresh_tables(database: Database, seconds: Mapping[str, float]) -> set[str]:
@@ -29,12 +31,6 @@ async def fresh_tables(database: Database, seconds: Mapping[str, float]) -> set[
         states = await repository.states(connection)
     tables = [_table(name, states.get(name, {}), longest) for name, longest in seconds.items()]
     return {table.table for table in tables if table.at(now()).is_current}
-
-
-async def _read(database: Database, stale_after: float) -> SyncStatus:
-    async with database.read() as connection:
-        states = await repository.states(connection)
-    return SyncStatus(False, [_table(table, states.get(table, {}), stale_after) for table in TABLES]).at(now())
 
 
 def _table(name: str, state: Mapping[str, Any], stale_after: float) -> TableStatus:

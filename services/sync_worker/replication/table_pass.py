@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db.engine import Database
+from libs.common.db.event_log import FactLog
 from services.sync_worker.primary.connection import PrimaryAway
 from services.sync_worker.primary.reading import Group, TableReader
 from services.sync_worker.replication import repository
@@ -24,10 +24,10 @@ from services.sync_worker.tables.table import Key, Shape
 class Pass:
     """A pass over one table, from where `progress` stands."""
 
-    def __init__(self, reader: TableReader, database: Database, progress: Progress, recent: int | None = None) -> None:
+    def __init__(self, reader: TableReader, log: FactLog, progress: Progress, recent: int | None = None) -> None:
         self._reader = reader
         self._table = reader.table
-        self._writer = PageWriter(reader, database)
+        self._writer = PageWriter(reader, log)
         self._recent = recent
         self._pages_left = math.inf
         self.progress = progress
@@ -81,4 +81,5 @@ class Pass:
 
         written = await self._writer.write(shape, groups, save)
         self.progress = after
-        self.missed |= written.changed - recent
+        if self._recent is not None:
+            self.missed |= written.changed - recent

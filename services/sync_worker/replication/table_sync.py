@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import batched
 
 from libs.common.clock import now
-from libs.common.db.engine import Database
+from libs.common.db.event_log import FactLog
 from services.sync_worker.primary.reading import Moment, TableReader
 from services.sync_worker.replication import position
 from services.sync_worker.replication.pages import PageWriter
@@ -35,12 +35,13 @@ class Report:
 class TableSync:
     """Brings a table up to date. `interval` is the time between two cycles, in seconds."""
 
-    def __init__(self, reader: TableReader, database: Database, guard_percent: float, interval: float) -> None:
+    def __init__(self, reader: TableReader, log: FactLog, guard_percent: float, interval: float) -> None:
         self._reader = reader
         self._table = reader.table
-        self._database = database
-        self._reconciliation = Reconciliation(reader, database, guard_percent)
-        self._proof = Proof(reader, database, interval)
+        self._log = log
+        self._database = log.database
+        self._reconciliation = Reconciliation(reader, log, guard_percent)
+        self._proof = Proof(reader, log, interval)
 
     async def run(self, *, prove: bool = False) -> Report:
         """Brings the table up to date and goes on with the proof, or does the whole of it. Raises `TooManyDeletes`."""
@@ -58,7 +59,7 @@ class TableSync:
     async def _changes(self, last: Position, moment: Moment, proof: Progress | None) -> Report:
         """Writes what was written at the primary since the last cycle. Raises `TooMuchDiffers`."""
         as_of, read, changed, skipped = now(), 0, 0, 0
-        writer = PageWriter(self._reader, self._database)
+        writer = PageWriter(self._reader, self._log)
         for shape in self._reader.shapes:
             keys = await self._reader.changed_keys(shape, last.floor, MOST_CHANGED + 1)
             if len(keys) > MOST_CHANGED:
@@ -76,7 +77,7 @@ class TableSync:
         origin, floor = (moment.origin, moment.floor) if moment else ("", 0)
         if begun is None or begun.proof or begun.origin != origin:
             begun = Progress(now(), origin, floor)
-        table_pass = Pass(self._reader, self._database, begun)
+        table_pass = Pass(self._reader, self._log, begun)
         await table_pass.run()
         done = table_pass.progress
         missed = last.missed if last else 0

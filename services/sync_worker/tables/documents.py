@@ -8,9 +8,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from libs.common.contracts.content import DocumentChanged, document_changed, permission_changed
 from libs.common.db.models.content import CollaborationDocument, CollaborationPermission
 from libs.common.spaces import SpaceKey
-from services.sync_worker.tables.table import Key, Record, Shape, Table, require_space
+from services.sync_worker.tables.table import Key, Record, Row, Shape, Table, permission_change, require_space
 from services.sync_worker.tables.values import BadRow, Raw, account, flag, moment, text, whole
 
 LONGEST_TITLE = 300  # characters; the primary's own limit is 255
@@ -90,6 +91,19 @@ def _document_openness(row: Mapping[str, Any]) -> tuple[int, ...]:
     return (seen_by, WHO_MAY.index(row["comment_permissions"]), WHO_MAY.index(row["edit_permissions"]))
 
 
+def _change(_: Key, old: Row | None, new: Row | None) -> DocumentChanged | None:
+    """Returns how a document is now, unless it is as it was; who only looked at it has not changed it."""
+    if old == new or not (_is_there(old) or _is_there(new)):
+        return None
+    row = new or old or {}
+    is_there = _is_there(new)
+    return DocumentChanged(row["title"], row["updated_at"], public=is_there and row["is_public"], deleted=not is_there)
+
+
+def _is_there(row: Row | None) -> bool:
+    return row is not None and not row["is_deleted"]
+
+
 _WHO_MAY_COLUMNS = ("comment_permissions", "edit_permissions")
 _DOCUMENT_COLUMNS = (
     *("title", "document_name", "content", "is_public", "is_deleted", *_WHO_MAY_COLUMNS),
@@ -126,6 +140,9 @@ DOCUMENTS = Table(
     watched=("is_public", "is_deleted", "creator", *_WHO_MAY_COLUMNS),
     openness=_document_openness,
     space_of=lambda key: SpaceKey("document", key[0]),
+    event=document_changed,
+    told=("title", "content", "updated_at", "is_public", "is_deleted", "creator", *_WHO_MAY_COLUMNS),
+    change_of=_change,
     closed={"is_deleted": True},
     large="content",
 )
@@ -157,4 +174,7 @@ PERMISSIONS = Table(
     watched=("permission",),
     openness=lambda row: (DOCUMENT_RANKS[row["permission"]],),
     space_of=lambda key: SpaceKey("document", key[0]),
+    event=permission_changed,
+    told=("permission",),
+    change_of=permission_change("collaboration_permissions"),
 )

@@ -1,8 +1,9 @@
 """The posts of the primary."""
 
+from libs.common.contracts.content import PostChanged, post_changed
 from libs.common.db.models.content import Post
 from libs.common.spaces import SpaceKey
-from services.sync_worker.tables.table import LONGEST_WORD, Record, Shape, Table, require_space
+from services.sync_worker.tables.table import LONGEST_WORD, Key, Record, Row, Shape, Table, require_space
 from services.sync_worker.tables.values import INTEGER, BadRow, Raw, flag, moment, real, text, whole, words
 
 MOST_TAGS = 50
@@ -29,6 +30,18 @@ def _post(raw: Raw) -> Record:
     }
 
 
+def _openness(row: Row) -> int:
+    return 0 if row["hidden"] or row["flagged"] else 1
+
+
+def _change(key: Key, old: Row | None, new: Row | None) -> PostChanged | None:
+    """Returns what became of a post that was there: nobody waits for a new one."""
+    if old is None or (new and _openness(old) == _openness(new)):
+        return None
+    author, permlink = key
+    return PostChanged(author, permlink, "deleted" if new is None else "shown" if _openness(new) else "hidden")
+
+
 POSTS = Table(
     "posts",
     Post,
@@ -49,8 +62,11 @@ POSTS = Table(
         ),
     ),
     watched=("hidden", "flagged"),
-    openness=lambda row: (0 if row["hidden"] or row["flagged"] else 1,),
+    openness=lambda row: (_openness(row),),
     space_of=lambda key: SpaceKey("post", "/".join(key)),
+    event=post_changed,
+    told=("hidden", "flagged"),
+    change_of=_change,
     closed={"hidden": True},
     decides_access=False,
 )

@@ -1,8 +1,9 @@
 """Roles that the primary gives in any space."""
 
+from libs.common.contracts.content import permission_changed
 from libs.common.db.models.content import PresencePermission
 from libs.common.spaces import SpaceKey
-from services.sync_worker.tables.table import Record, Shape, Table, require_space
+from services.sync_worker.tables.table import Record, Shape, Table, permission_change, require_space
 from services.sync_worker.tables.values import BadRow, Raw, account
 
 PRESENCE_RANKS = {"access": 1, "moderate": 2, "admin": 3}
@@ -35,5 +36,8 @@ PRESENCE_PERMISSIONS = Table(
     watched=("permission",),
     openness=lambda row: (PRESENCE_RANKS[row["permission"]],),
     space_of=lambda key: SpaceKey(key[0], key[1]),
+    event=permission_changed,
+    told=("permission",),
+    change_of=permission_change("presence_permissions"),
     optional=True,
 )

@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from libs.common.contracts.content import PermissionChanged
+from libs.common.contracts.registry import Event
 from libs.common.db.models.base import Base
 from libs.common.errors import PresenceError
 from libs.common.spaces import SpaceKey
@@ -19,6 +21,7 @@ from services.sync_worker.tables.values import BadRow, Raw
 
 type Key = tuple[str, ...]
 type Record = dict[str, Any]  # the replica's columns, as they shall be
+type Row = Mapping[str, Any]  # the replica's columns, as they are
 
 
 LONGEST_WORD = 200  # characters
@@ -67,6 +70,8 @@ class Table:
     `openness` says how much a row lets people do, a number for each thing; none may fall unnoticed.
     `space_of` names the space that a row is about, by its key. `closed` are the values that shut a row to others: rows
     that vanish in suspicious number stay, closed, until that is confirmed. Without it rows that vanish go at once.
+    `event` is what the log is told of a row that changed: `change_of` makes its payload of the row's key and of its
+    columns `told` before and after, None for no row, or returns None if nobody needs to know.
     `large` is a column that may hold megabytes: it is read only of rows that changed, and `row_hash` has its MD5.
     """
 
@@ -77,6 +82,9 @@ class Table:
     watched: tuple[str, ...]
     openness: Callable[[Mapping[str, Any]], tuple[int, ...]]
     space_of: Callable[[Key], SpaceKey]
+    event: Event[Any]
+    told: tuple[str, ...]
+    change_of: Callable[[Key, Row | None, Row | None], Any]
     closed: Mapping[str, Any] | None = None
     optional: bool = False  # a primary without this table is in order
     large: str | None = None
@@ -134,3 +142,12 @@ def require_space(space_type: str, space_id: str) -> None:
         SpaceKey.parse(space_type, space_id)
     except PresenceError as error:
         raise BadRow(f"no {space_type[:20]} space can be called {space_id[:80]!r}") from error
+
+
+def permission_change(table: str) -> Callable[[Key, Row | None, Row | None], PermissionChanged | None]:
+    """Returns what tells of a row of a table of permissions: the key ends with the account."""
+
+    def change(key: Key, old: Row | None, new: Row | None) -> PermissionChanged | None:
+        return None if old == new else PermissionChanged(key[-1], new["permission"] if new else None, table)
+
+    return change

@@ -39,6 +39,8 @@ def account(raw: Raw, *columns: str) -> str:
 
 def whole(value: Any, largest: int = BIGINT) -> int | None:
     """Returns an integer, brought into ±`largest`; None for what is no number."""
+    if type(value) is int:
+        return max(-largest, min(largest, value))
     number = real(value)
     if number is None:
         return None
@@ -65,6 +67,8 @@ def flag(raw: Raw, column: str, *, absent: bool = False, null: bool = False) -> 
     if column not in raw:
         return absent
     value = raw[column]
+    if isinstance(value, bool):
+        return value
     if value is None:
         return null
     known = _FLAGS.get(str(value).lower())

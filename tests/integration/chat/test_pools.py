@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from libs.common.bus.base import Caller
 from libs.common.contracts import chat, documents
 from libs.common.contracts.chat import ListMessages, React
 from libs.common.contracts.documents import ListComments, PostComment
 from libs.common.db.engine import COSTLY_WAITING
+from libs.common.identity import Identity
 from services.chat.comments import comments_repository
 from services.chat.messages import message_pages_repository as pages
 from tests.integration.chat.world import HALL, World
@@ -20,9 +22,26 @@ SEARCHES = 2  # connections, the default of PRESENCE_DATABASE_COSTLY
 READS = 5  # of PRESENCE_DATABASE_READS
 
 
+def guest(number: int) -> Caller:
+    return Caller(Identity("guest", f"guest-{number}", "x"), "request", f"203.0.113.{number}")
+
+
 def asked(world: World, times: int, **request: Any) -> list[asyncio.Task[str]]:
+    """Asks as so many guests, each of an address of their own."""
     question = ListMessages(**HALL, **request)
-    return [asyncio.create_task(refusal(world.call(chat.list_messages, question, "guest"))) for _ in range(times)]
+    guests = [guest(number) for number in range(times)]
+    return [asyncio.create_task(refusal(world.call(chat.list_messages, question, one))) for one in guests]
+
+
+async def test_searches_of_one_address_go_one_after_the_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many ask there, the others' searches find a connection."""
+    question = ListMessages(**HALL, q="word")
+    async with held_reads(world.owner.database, monkeypatch, pages, "read") as so_many:
+        crowd = [asyncio.create_task(refusal(world.call(chat.list_messages, question, guest(1)))) for _ in range(5)]
+        await so_many(1)
+        other = asyncio.create_task(refusal(world.call(chat.list_messages, question, guest(2))))
+        await so_many(2)
+    assert [*await asyncio.gather(*crowd), await other] == ["ok"] * 6
 
 
 async def test_searches_hold_their_own_connections_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

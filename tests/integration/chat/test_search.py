@@ -35,13 +35,16 @@ FOUND = [
     ("well done 👍🏽", "👍"), ("❤️ it", "❤"),
     # what a query can say
     ("one two three", '"two three"'), ("one two three", "“two three”"), ("one two three", "three -four"),
-    ("one two three", "four or two"), ("one two three", "three one"), ("don't panic", '"don’t panic"'),
+    ("one two three", "four or two"), ("one two three", "-four or two"), ("one two three", "three one"),
+    ("don't panic", '"don’t panic"'),
 ]  # fmt: skip
 NOT_FOUND = [
     ("hello world", "hell"), ("spamalot", "spam"), ("one two three", "two -three"), ("one two three", '"three two"'),
     ("one two three", "one four"), ("今天上海天气", "海上"), ("上 海", "上海"), ("东方。明珠", "方明"),
     ("はか", "ばか"), ("my photo of 360 degrees", "my-360-photo"), ("hello", "…"), ("hello", '"'), ("hello", "- !"),
     ("कल", "काल"),
+    # what is only excluded would be everything else
+    ("hello world", "-four"), ("hello world", "-four or -five"),
 ]  # fmt: skip
 
 

@@ -118,6 +118,10 @@ def _play(world: World, services: MemoryBus, jwks: list[dict[str, Any]]) -> None
         world.asked.append((caller, request))
         return SyncStatus(True, [TableStatus("posts", 7, now(), None, None)])
 
+    async def primary_changed(caller: Caller, request: Empty) -> Empty:
+        world.asked.append((caller, request))
+        return Empty()
+
     async def heads(_: Caller, __: log.Heads) -> HeadNumbers:
         return HeadNumbers({"global:lobby": 0})
 
@@ -134,6 +138,7 @@ def _play(world: World, services: MemoryBus, jwks: list[dict[str, Any]]) -> None
     services.serve(chat.list_messages, messages)
     services.serve(chat.post_message, posts)
     services.serve(content.sync_status, status)
+    services.serve(content.primary_changed, primary_changed)
     services.serve(log.heads, heads)
 
 

@@ -28,6 +28,10 @@ def operator(number: int) -> Caller:
     return Caller(Identity("account", f"someone{number}", "x", operator=True), "request", "203.0.113.9")
 
 
+def guest(number: int) -> Caller:
+    return Caller(Identity("guest", f"guest-{number}", "x"), "request", f"203.0.113.{number}")
+
+
 def asked(world: World, operation: Operation[Any, Any], request: Any, who: list[Any]) -> list[asyncio.Task[str]]:
     return [asyncio.create_task(refusal(world.call(operation, request, one))) for one in who]
 
@@ -65,7 +69,7 @@ async def test_lists_and_searches_keep_no_login_and_no_join_waiting(
     world: World, monkeypatch: pytest.MonkeyPatch, words: str | None, connections: int
 ) -> None:
     async with held_reads(world.owner.database, monkeypatch, space_list_repository, "total") as so_many:
-        held = asked(world, spaces.list_spaces, ListSpaces(q=words), ["guest"] * MANY)
+        held = asked(world, spaces.list_spaces, ListSpaces(q=words), [guest(number) for number in range(MANY)])
         await so_many(connections)
         await enters(world)
     assert set(await asyncio.gather(*held)) <= {"ok", "unavailable"}

@@ -5,7 +5,7 @@ import pytest
 from services.sync_worker.replication.cycle import Outcome
 from services.sync_worker.replication.status import read_status
 from tests.integration.sync_worker.primaries import BY_ID, BY_NAME, MIXED, PRIMARIES, fill
-from tests.integration.sync_worker.world import DOCUMENTS_BY_ID, INTERVAL, POSTS, World
+from tests.integration.sync_worker.world import DOCUMENTS_BY_ID, INTERVALS, POSTS, World
 
 type Openings = dict[tuple[str, ...], tuple[int, ...]]
 
@@ -52,7 +52,7 @@ async def test_a_column_about_access_that_is_gone_stops_its_table_by_name_and_op
         assert await world.sync() is Outcome.FAILED
 
     assert await world.openings() == before
-    status = await read_status(world.database, INTERVAL)
+    status = await read_status(world.database, INTERVALS)
     troubles = {one.table: one.last_error for one in status.tables if one.last_error}
     assert not status.current
     assert set(troubles) == {table}
@@ -63,7 +63,7 @@ async def test_a_column_about_access_that_is_gone_stops_its_table_by_name_and_op
 
     assert await world.sync() is Outcome.DONE
     assert await world.openings() == before
-    assert (await read_status(world.database, INTERVAL)).current
+    assert (await read_status(world.database, INTERVALS)).current
 
 
 @pytest.mark.parametrize(("shape", "table"), TABLES)

@@ -8,10 +8,11 @@ import pytest
 
 from libs.common.cache import RedisClient
 from libs.common.db.engine import Database
+from libs.common.db.event_log import FactLog
 from services.sync_worker.primary import connection
 from services.sync_worker.replication.cycle import Cycle, Outcome, Trigger
 from services.sync_worker.replication.status import read_status
-from tests.integration.sync_worker.world import DEAD, DOCUMENTS_BY_ID, INTERVAL, POSTS, World
+from tests.integration.sync_worker.world import DEAD, DOCUMENTS_BY_ID, INTERVALS, POSTS, World
 
 
 class Killed(BaseException):
@@ -106,15 +107,15 @@ async def test_two_workers_at_once_do_the_work_once(large_world: World, database
 
 def _other(world: World, database: Database) -> Cycle:
     cycle = world.cycle()
-    return replace(cycle, database=database)
+    return replace(cycle, log=FactLog(database))
 
 
 async def test_a_primary_that_is_away_is_said_in_the_status_until_it_is_back(world: World) -> None:
     await world.sync()
-    assert (await read_status(world.database, INTERVAL)).current
+    assert (await read_status(world.database, INTERVALS)).current
 
     away = await world.cycle(dsn=f"postgresql://nobody:secret@{DEAD}/nothing").run(Trigger.DEMAND)
-    status = await read_status(world.database, INTERVAL)
+    status = await read_status(world.database, INTERVALS)
 
     assert away is Outcome.FAILED
     assert not status.current
@@ -123,7 +124,7 @@ async def test_a_primary_that_is_away_is_said_in_the_status_until_it_is_back(wor
     assert all(table.rows for table in status.tables)
 
     await world.sync()
-    assert (await read_status(world.database, INTERVAL)).current
+    assert (await read_status(world.database, INTERVALS)).current
 
 
 async def test_a_primary_that_accepts_and_says_nothing_is_said_to_give_no_answer(
@@ -170,4 +171,4 @@ async def test_redis_being_away_costs_no_content(world: World) -> None:
 
     assert await world.cycle(redis=away).run(Trigger.NOW) is Outcome.FAILED
 
-    assert (await read_status(world.database, INTERVAL)).current
+    assert (await read_status(world.database, INTERVALS)).current

@@ -7,13 +7,13 @@ from services.sync_worker.replication import guard
 from services.sync_worker.replication.cycle import Outcome
 from services.sync_worker.replication.status import read_status
 from tests.integration.sync_worker.primaries import BY_ID, BY_NAME, fill
-from tests.integration.sync_worker.world import DOCUMENTS_BY_ID, INTERVAL, POSTS, World
+from tests.integration.sync_worker.world import DOCUMENTS_BY_ID, INTERVALS, POSTS, World
 
 OPEN_POSTS = "SELECT count(*) FROM posts WHERE NOT hidden AND NOT flagged"
 
 
 async def closed_rows(world: World, table: str) -> int:
-    status = await read_status(world.database, INTERVAL)
+    status = await read_status(world.database, INTERVALS)
     return next(one.closed_rows for one in status.tables if one.table == table)
 
 

@@ -161,6 +161,23 @@ async def test_sync_worker_answers_over_rabbitmq(world: World, settings: Setting
         await service.stop()
 
 
+async def test_what_the_worker_tells_is_published_over_rabbitmq(
+    world: World, settings: Settings, amqp_url: str
+) -> None:
+    service = build(replace(settings, amqp_url=as_service(amqp_url, "sync_worker"), interval=1.0))
+
+    async def published() -> list[tuple[object, ...]]:
+        return await world.replica("SELECT name FROM event_log WHERE published_at IS NOT NULL")
+
+    await world.sync()
+    await world.primary.execute(f"UPDATE posts SET hidden = true {PHOTO}")
+    await service.start()
+    try:
+        assert await eventually(published) == [("content.post_changed",)]
+    finally:
+        await service.stop()
+
+
 async def test_an_unknown_table_is_refused(settings: Settings) -> None:
     async with running(settings) as worker:
         assert await worker.refused(SyncRequest("secrets")) is INVALID_INPUT

@@ -11,15 +11,17 @@ from sqlalchemy import select, text
 from libs.common import cache
 from libs.common.cache import RedisClient
 from libs.common.db.engine import Database
+from libs.common.db.event_log import FactLog
 from libs.common.spaces import SpaceKey
 from services.sync_worker.primary.connection import Primary, Source
 from services.sync_worker.replication.cycle import Cycle, Outcome, Trigger
+from services.sync_worker.replication.intervals import Intervals
 from services.sync_worker.tables.replicated import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-INTERVAL = 60.0
+INTERVALS = Intervals(60.0, 60.0)
 _PAGE = re.compile(r'json_agg.* FROM "(\w+)" .* LIMIT')
 DEAD = "127.0.0.1:9"  # the discard port: nobody listens there
 
@@ -59,6 +61,7 @@ class World:
         self.database, self.redis, self.primary, self.primary_url = database, redis, primary, url
         self.between_pages: Callable[[str], Awaitable[None]] = _nothing
         self.between_statements: Callable[[str], Awaitable[None]] = _nothing
+        self.log = FactLog(database)
         self.guard_percent = 5.0
         self.absent: frozenset[str] = frozenset()
 
@@ -67,8 +70,7 @@ class World:
 
     def cycle(self, dsn: str | None = None, redis: RedisClient | None = None) -> Cycle:
         source = _WatchedSource(self.primary_url if dsn is None else dsn, self)
-        intervals = (INTERVAL, INTERVAL)
-        return Cycle(source, self.database, (redis or self.redis).redis, *intervals, self.guard_percent, self.absent)
+        return Cycle(source, self.log, (redis or self.redis).redis, INTERVALS, self.guard_percent, self.absent)
 
     async def sync(self) -> Outcome:
         return await self.cycle().run(Trigger.DEMAND)

@@ -104,14 +104,16 @@ class World:
             """
             SELECT 'relation', oid::regclass::text, pg_get_userbyid(relowner)::text,
               (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(relacl) a)
-            FROM pg_class WHERE relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('public', 'chat_partitions', 'log_partitions'))
+            FROM pg_class WHERE relnamespace IN
+              (SELECT oid FROM pg_namespace WHERE nspname IN ('public', 'chat_partitions', 'log_partitions'))
               AND relkind IN ('r', 'p', 'S')
             UNION ALL SELECT 'schema', nspname::text, pg_get_userbyid(nspowner)::text,
               (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(nspacl) a)
             FROM pg_namespace WHERE nspname IN ('public', 'chat_partitions', 'log_partitions')
             UNION ALL SELECT 'function', oid::regprocedure::text, pg_get_userbyid(proowner)::text,
               (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(proacl) a)
-            FROM pg_proc WHERE pronamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('public', 'chat_partitions', 'log_partitions'))
+            FROM pg_proc WHERE pronamespace IN
+              (SELECT oid FROM pg_namespace WHERE nspname IN ('public', 'chat_partitions', 'log_partitions'))
             UNION ALL SELECT 'database', '', pg_get_userbyid(datdba)::text,
               (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(datacl) a)
             FROM pg_database WHERE datname = current_database()
