@@ -80,8 +80,9 @@ class Proof:
         """Returns how many of `keys` no later change explains; of rows that share one some may have gone."""
         if not keys:
             return 0
-        blocks = (await Blocks(self._reader, self._log, last.blocks).compare()).unlike(last.residuals)
+        comparison = await Blocks(self._reader, self._log, last.blocks).compare()
         async with self._database.read() as connection:
+            blocks = comparison.unlike(last.residuals)
             explained = await repository.keys_in_blocks(connection, self._table, last.blocks, blocks)
         return len({*keys}.difference(explained))
 

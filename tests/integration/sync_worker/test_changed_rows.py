@@ -84,8 +84,9 @@ async def test_what_a_transaction_writes_under_savepoints_while_cycles_pass_arri
 ) -> None:
     late = await asyncpg.connect(posts_world.primary_url)
     await late.execute(
-        "BEGIN; SAVEPOINT one; UPDATE posts SET hidden = true WHERE permlink = 'post-1'; RELEASE one;"
-        "SAVEPOINT two; UPDATE posts SET hidden = true WHERE permlink = 'post-2'"
+        "BEGIN; UPDATE posts SET hidden = true WHERE permlink = 'post-1'; SAVEPOINT one;"
+        "UPDATE posts SET hidden = true WHERE permlink = 'post-2'; RELEASE one; SAVEPOINT two;"
+        "UPDATE posts SET hidden = true WHERE permlink = 'post-3'"
     )
     for _ in range(3):
         await posts_world.primary.execute("UPDATE posts SET votes = votes + 1 WHERE permlink = 'post-9'")
@@ -95,7 +96,8 @@ async def test_what_a_transaction_writes_under_savepoints_while_cycles_pass_arri
 
     await posts_world.sync()
 
-    assert await posts_world.replica("SELECT permlink FROM posts WHERE hidden ORDER BY 1") == [("post-1",), ("post-2",)]
+    hidden = await posts_world.replica("SELECT permlink FROM posts WHERE hidden ORDER BY 1")
+    assert hidden == [("post-1",), ("post-2",), ("post-3",)]
 
 
 async def test_a_deleted_row_is_found_by_its_block_without_a_walk(posts_world: World) -> None:
