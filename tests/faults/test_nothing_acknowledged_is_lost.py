@@ -13,7 +13,7 @@ from deploy.local.servers.rabbitmq import RabbitMQ
 from deploy.local.stack import Stack
 from tests.support.node import Client, Node
 from tests.support.people import Rest
-from tests.support.waiting import PATIENCE, eventually
+from tests.support.waiting import PATIENCE, eventually, line_with
 from tests.support.webhook_sink import WebhookSink
 from tests.support.whole import leave_reason
 
@@ -46,15 +46,6 @@ async def stuck_chat(stack: Stack) -> AsyncIterator[asyncio.subprocess.Process]:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
-
-
-async def line_with(process: asyncio.subprocess.Process, text: bytes) -> None:
-    assert process.stdout
-    async with asyncio.timeout(PATIENCE):
-        async for line in process.stdout:
-            if text in line:
-                return
-    raise AssertionError(f"the process ended without saying {text!r}")
 
 
 async def test_chat_killed_between_commit_and_publish(stack: Stack, rest: Rest, node: Node) -> None:

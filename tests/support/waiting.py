@@ -25,3 +25,13 @@ async def eventually(ask: Callable[[], Any], seconds: float = PATIENCE) -> Any:
                 await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
         raise AssertionError(f"not within {seconds:g} s; the last answer was {answer!r}") from None
+
+
+async def line_with(process: asyncio.subprocess.Process, text: bytes, seconds: float = PATIENCE) -> None:
+    """Returns once a process has written a line with `text`. Raises `AssertionError` if it ended, `TimeoutError`."""
+    assert process.stdout
+    async with asyncio.timeout(seconds):
+        async for line in process.stdout:
+            if text in line:
+                return
+    raise AssertionError(f"the process ended without saying {text!r}")

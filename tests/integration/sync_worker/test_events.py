@@ -19,7 +19,7 @@ from services.sync_worker.replication.cycle import Outcome
 from tests.integration.sync_worker.world import DOCUMENTS_BY_ID, POSTS, PRESENCE_PERMISSIONS, World
 from tests.integration.webhook_dispatcher.world import Clock, settings_for
 from tests.integration.webhook_dispatcher.world import World as Dispatch
-from tests.support.waiting import PATIENCE, eventually
+from tests.support.waiting import eventually, line_with
 from tests.support.webhook_sink import WebhookSink
 
 LOG = "SELECT name, space_type || ':' || space_id, payload FROM event_log ORDER BY id"
@@ -80,6 +80,10 @@ async def test_a_first_copy_tells_nothing_though_it_broke_off_and_the_primary_ch
 
     await world.primary.execute(POSTS + ";" + DOCUMENTS_BY_ID)
     await world.add_posts(1500)
+    await world.primary.execute(
+        "INSERT INTO collaboration_documents (title, creator) VALUES ('Plan', 'bob');"
+        "INSERT INTO collaboration_permissions (document_id, user_account) VALUES (1, 'alice')"
+    )
     world.between_pages = third_page_is_never_read
     assert await world.sync() is Outcome.FAILED
     world.stop_watching()
@@ -178,15 +182,6 @@ async def sweep(log: EventLog) -> int:
     """Returns how many events were published, as soon as what was left behind is old enough."""
     count: int = await eventually(log.sweep, 15.0)
     return count
-
-
-async def line_with(process: asyncio.subprocess.Process, text: bytes) -> None:
-    assert process.stdout
-    async with asyncio.timeout(PATIENCE):
-        async for line in process.stdout:
-            if text in line:
-                return
-    raise AssertionError(f"the process ended without saying {text!r}")
 
 
 async def test_a_worker_killed_between_commit_and_publish_costs_no_webhook_and_sends_none_twice(

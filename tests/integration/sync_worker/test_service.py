@@ -173,7 +173,7 @@ async def test_what_the_worker_tells_is_published_over_rabbitmq(
     await world.primary.execute(f"UPDATE posts SET hidden = true {PHOTO}")
     await service.start()
     try:
-        assert await eventually(published) == [("content.post_changed",)]
+        assert await eventually(published, 30.0) == [("content.post_changed",)]
     finally:
         await service.stop()
 
