@@ -32,6 +32,7 @@ INSERT INTO collaboration_documents (id, owner, permlink, document_name, is_publ
 INSERT INTO collaboration_permissions (owner, permlink, account, permission_type, can_read, can_edit) VALUES
     ('alice', 'private', 'bob', 'readonly', true, false), ('alice', 'private', 'carol', 'editable', false, false),
     ('alice', 'private', 'dave', 'editable', true, true);
+SELECT setval('collaboration_documents_id_seq', 13);
 """
 
 
