@@ -83,17 +83,24 @@ class Blocks:
         async with self._database.read() as connection:
             return await repository.sums(connection, self._table, self.count)
 
-    async def examine(self, blocks: Sequence[int]) -> list[Key]:
-        """Reads the rows of those blocks once more; returns the keys that the primary lacks."""
+    async def examine(self, blocks: Sequence[int], *, whole: bool) -> list[Key]:
+        """Reads rows of those blocks that are not here, or the `whole` blocks; returns the keys that the primary lacks.
+
+        Where several rows of the primary share a key, one that went leaves the key: only the whole block tells.
+        """
+        if not blocks:
+            return []
+        async with self._database.read() as connection:
+            here = await repository.keys_in_blocks(connection, self._table, self.count, blocks)
+        known = frozenset[Key]() if whole else frozenset(here)
         writer = PageWriter(self._reader, self._log)
         present: set[Key] = set()
         for shape in self._reader.shapes:
             keys = await self._reader.keys_in_blocks(shape, self.count, blocks)
-            for some in batched(keys, self._table.page):
+            present |= known.intersection(map(shape.named, keys))
+            for some in batched((key for key in keys if shape.named(key) not in known), self._table.page):
                 groups = await self._reader.find(shape, some)
                 present |= (await writer.write(shape, groups)).present
-        async with self._database.read() as connection:
-            here = await repository.keys_in_blocks(connection, self._table, self.count, blocks)
         absent = [key for key in here if key not in present]
         return [key for some in batched(absent, self._table.page) for key in await self._lacking(some)]
 

@@ -41,12 +41,17 @@ class Reconciliation:
         Raises `TooManyDeletes`, and then the rows are closed and none is deleted; `TooMuchDiffers`, unless a pass has
         just read everything.
         """
+        before = position.blocks
         sides = await self._sides(position)
         comparison = await sides.compare(position.suspects)
         blocks = comparison.unlike(position.residuals)
         missing: list[Key] = []
         if comparison.size(blocks) <= MOST_EXAMINED and await sides.are_alike():
-            missing = await self._examine(sides, comparison, blocks, position)
+            were_alike = (
+                [block for block in blocks if self._was_alike(block, position)] if before == sides.count else []
+            )
+            missing = await sides.examine(were_alike, whole=False)
+            missing += await self._examine(sides, comparison, sorted({*blocks}.difference(were_alike)), position)
         elif after_pass:
             missing = await sides.missing()
         else:
@@ -76,12 +81,15 @@ class Reconciliation:
             position.blocks, position.residuals, position.suspects = blocks, {}, []
         return Blocks(self._reader, self._log, position.blocks)
 
+    @staticmethod
+    def _was_alike(block: int, position: Position) -> bool:
+        """Returns whether both sides had the same rows of a block, each key once."""
+        return str(block) not in position.residuals and block not in position.suspects
+
     async def _examine(
         self, sides: Blocks, comparison: Comparison, blocks: list[int], position: Position
     ) -> "list[Key]":
-        if not blocks:
-            return []
-        missing = await sides.examine(blocks)
+        missing = await sides.examine(blocks, whole=True)
         unnoticed = {*position.suspects} - {*replace(comparison, suspects=()).unlike(position.residuals)}
         if unnoticed and missing:
             async with self._database.read() as connection:
