@@ -100,13 +100,14 @@ async def test_what_a_transaction_writes_under_savepoints_while_cycles_pass_arri
     assert hidden == [("post-1",), ("post-2",), ("post-3",)]
 
 
-async def test_a_deleted_row_is_found_by_its_block_without_a_walk(posts_world: World) -> None:
+async def test_a_deleted_row_is_found_by_its_block_and_none_of_the_others_is_read(posts_world: World) -> None:
     await posts_world.primary.execute("DELETE FROM posts WHERE permlink = 'post-77'")
 
-    with noted(posts_world) as (walked, _):
+    with noted(posts_world) as (walked, statements):
         await posts_world.sync()
 
     assert walked == []
+    assert sum("json_agg" in statement and '"posts"' in statement for statement in statements) == 1  # it is looked up
     assert await posts_world.replica("SELECT count(*) FROM posts WHERE permlink = 'post-77'") == [(0,)]
 
 
