@@ -24,6 +24,7 @@ from services.spaces_auth.login.login import LoginHandlers
 from services.spaces_auth.login.signing_keys import SigningKeys, lifetimes
 from services.spaces_auth.moderation.access_epochs import AccessEpochs
 from services.spaces_auth.moderation.audited_changes import AuditedChanges
+from services.spaces_auth.moderation.content_audit import ContentAudit
 from services.spaces_auth.moderation.moderation import ModerationHandlers
 from services.spaces_auth.moderation.roles import RoleHandlers
 from services.spaces_auth.moderation.space_settings import SpaceSettingsHandlers
@@ -104,7 +105,7 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     bus.serve(voice.turn_credentials, turn.credentials)
     bus.serve(log.events_since, history.events_since)
     bus.serve(log.heads, history.heads)
-    bus.subscribe("spaces_auth", Consumers(epochs, ActivityRecorder(database)).on_events)
+    bus.subscribe("spaces_auth", Consumers(epochs, ContentAudit(database), ActivityRecorder(database)).on_events)
 
     retention = Retention(database, settings.log_days, settings.stay_log_days, now)
     pools = [database, reads, searches, for_analytics]

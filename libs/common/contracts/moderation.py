@@ -273,7 +273,10 @@ class ListAudit:
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """An act in a space's name: settings, role, ban, unban, mute, unmute or kick; `details` hold what was set."""
+    """An act in a space's name: settings, role, ban, unban, mute, unmute or kick; `details` hold what was set.
+
+    Of the primary: content_hidden, content_shown, content_deleted, and content_permission of the account `subject`.
+    """
 
     id: str
     action: str

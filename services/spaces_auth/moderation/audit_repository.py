@@ -31,12 +31,23 @@ async def record(
     connection: AsyncConnection, space: SpaceKey, caller: Caller, client_message_id: str | None, entry: Entry
 ) -> str | None:
     """Stores the entry and returns its id; None for a command that was carried out before."""
+    return await _insert(connection, space, caller.identity.key, client_message_id, entry)
+
+
+async def record_event(connection: AsyncConnection, space: SpaceKey, actor: str, event_id: str, entry: Entry) -> None:
+    """Stores the entry of an event of the log, unless it is there already."""
+    await _insert(connection, space, actor, f"event:{event_id}", entry)
+
+
+async def _insert(
+    connection: AsyncConnection, space: SpaceKey, actor: str, client_message_id: str | None, entry: Entry
+) -> str | None:
     statement = pg_insert(ModerationAudit).values(
         id=new_id(),
         space_type=space.space_type,
         space_id=space.space_id,
         action=entry.action,
-        actor=caller.identity.key,
+        actor=actor,
         subject_kind=entry.subject.kind if entry.subject else None,
         subject=entry.subject.id if entry.subject else None,
         reason=entry.reason,
