@@ -73,3 +73,13 @@ async def test_lists_and_searches_keep_no_login_and_no_join_waiting(
         await so_many(connections)
         await enters(world)
     assert set(await asyncio.gather(*held)) <= {"ok", "unavailable"}
+
+
+async def test_searches_of_one_address_go_one_after_the_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many ask there, the others' searches find a connection."""
+    async with held_reads(world.owner.database, monkeypatch, space_list_repository, "total") as so_many:
+        crowd = asked(world, spaces.list_spaces, ListSpaces(q="photo"), [guest(1)] * 3)
+        await so_many(1)
+        others = asked(world, spaces.list_spaces, ListSpaces(q="photo"), [guest(2)])
+        await so_many(2)
+    assert await asyncio.gather(*crowd, *others) == ["ok"] * 4

@@ -149,6 +149,17 @@ async def test_the_text_of_a_document_is_read_only_when_it_has_changed(posts_wor
     assert await posts_world.replica("SELECT content FROM collaboration_documents ORDER BY title") == [("a",), ("new",)]
 
 
+async def test_a_long_text_arrives_whole_beside_short_ones(posts_world: World) -> None:
+    await posts_world.primary.execute(
+        "UPDATE collaboration_documents SET content = CASE id WHEN 1 THEN repeat('long ', 50000) ELSE 'short' END"
+    )
+
+    await posts_world.sync()
+
+    texts = "SELECT title, md5(content) FROM collaboration_documents ORDER BY 1"
+    assert await posts_world.replica(texts) == await posts_world.original(texts)
+
+
 async def test_texts_of_documents_are_read_so_many_at_a_time_as_fit_into_memory(
     bare_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
