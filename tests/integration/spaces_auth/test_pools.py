@@ -75,11 +75,23 @@ async def test_lists_and_searches_keep_no_login_and_no_join_waiting(
     assert set(await asyncio.gather(*held)) <= {"ok", "unavailable"}
 
 
-async def test_searches_of_one_address_go_one_after_the_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many ask there, the others' searches find a connection."""
-    async with held_reads(world.owner.database, monkeypatch, space_list_repository, "total") as so_many:
-        crowd = asked(world, spaces.list_spaces, ListSpaces(q="photo"), [guest(1)] * 3)
-        await so_many(1)
-        others = asked(world, spaces.list_spaces, ListSpaces(q="photo"), [guest(2)])
-        await so_many(2)
-    assert await asyncio.gather(*crowd, *others) == ["ok"] * 4
+@pytest.mark.parametrize(("addresses", "at_once"), [((1, 1, 1, 1), 1), ((1, 2, 1, 2), COSTLY)])
+async def test_searches_of_one_address_go_one_after_the_other(
+    world: World, monkeypatch: pytest.MonkeyPatch, addresses: tuple[int, ...], at_once: int
+) -> None:
+    inside, most, total = 0, 0, space_list_repository.total
+
+    async def counted(*arguments: Any) -> int:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        try:
+            await asyncio.sleep(0.05)  # so that those who may come meanwhile do
+            return await total(*arguments)
+        finally:
+            inside -= 1
+
+    monkeypatch.setattr(space_list_repository, "total", counted)
+    asking = asked(world, spaces.list_spaces, ListSpaces(q="photo"), [guest(number) for number in addresses])
+    assert await asyncio.gather(*asking) == ["ok"] * len(addresses)
+    assert most == at_once
