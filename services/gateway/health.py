@@ -19,7 +19,7 @@ from libs.common.bus.base import Bus, BusUnavailable, Caller
 from libs.common.clock import now
 from libs.common.contracts import content, log
 from libs.common.contracts.auth import Empty
-from libs.common.contracts.backups import UNKNOWN, BackupStatus
+from libs.common.contracts.content import UNKNOWN_BACKUPS, BackupStatus
 from libs.common.contracts.schema import dump, load
 from libs.common.errors import PresenceError
 from libs.common.identity import service_identity
@@ -134,9 +134,9 @@ class Health:
         """Returns how old the newest backup is now. One that is too old hurts nobody yet: it is not `at_fault`."""
         try:
             stored = await self._redis.redis.get(cache.BACKUP_STATUS)
-            status = msgspec.json.decode(stored, type=BackupStatus) if stored else UNKNOWN
+            status = msgspec.json.decode(stored, type=BackupStatus) if stored else UNKNOWN_BACKUPS
         except (RedisError, OSError, msgspec.DecodeError):
-            status = UNKNOWN
+            status = UNKNOWN_BACKUPS
         return status.seen_at(now())
 
     async def _sockets(self) -> int | None:

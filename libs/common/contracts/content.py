@@ -1,9 +1,10 @@
-"""Content replicated from the primary (data.dlux.io), and how current it is."""
+"""Content replicated from the primary (data.dlux.io), how current it is, and how old our backups are."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
+from libs.common.clock import rfc3339
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Webhook
 from libs.common.contracts.schema import choice, integer
@@ -11,6 +12,8 @@ from libs.common.contracts.schema import choice, integer
 TABLES = ("posts", "collaboration_documents", "collaboration_permissions", "presence_permissions")
 """What is replicated, each as a table of its own."""
 MOST_ROWS = 2**53 - 1  # that JSON's readers know exactly
+
+BACKUP_LATE = 2  # times the interval: what is older is not well
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,43 @@ class SyncStatus:
         """Returns the same as it is at `moment`."""
         tables = [table.at(moment) for table in self.tables]
         return replace(self, current=bool(tables) and all(table.is_current for table in tables), tables=tables)
+
+
+@dataclass(frozen=True)
+class BackupStatus:
+    """The newest backup of the database and the last good drill, if there are any, and what failed last.
+
+    Intervals are in seconds.
+    """
+
+    made_at: datetime | None
+    bytes: int | None
+    drilled_at: datetime | None
+    interval: float
+    drill_interval: float
+    error: str | None
+
+    def seen_at(self, moment: datetime) -> dict[str, Any]:
+        """Returns what health shows. Ages are those of the reader's moment: who wrote this may be dead since."""
+        age, drill_age = _age(self.made_at, moment), _age(self.drilled_at, moment)
+        is_fresh = age is not None and age <= BACKUP_LATE * self.interval
+        is_tried = drill_age is not None and drill_age <= BACKUP_LATE * self.drill_interval
+        return {
+            "ok": is_fresh and is_tried and self.error is None,
+            "made_at": rfc3339(self.made_at) if self.made_at else None,
+            "age_seconds": age,
+            "bytes": self.bytes,
+            "drilled_at": rfc3339(self.drilled_at) if self.drilled_at else None,
+            "drill_age_seconds": drill_age,
+            "error": self.error,
+        }
+
+
+UNKNOWN_BACKUPS = BackupStatus(None, None, None, 0.0, 0.0, "Nothing is known of backups: their process has not told.")
+
+
+def _age(made: datetime | None, moment: datetime) -> float | None:
+    return None if made is None else round((moment - made).total_seconds(), 1)
 
 
 @dataclass(frozen=True)

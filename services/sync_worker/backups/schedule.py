@@ -12,7 +12,7 @@ import structlog
 from redis.asyncio import Redis
 
 from libs.common import cache
-from libs.common.contracts.backups import BackupStatus
+from libs.common.contracts.content import BackupStatus
 from libs.common.errors import PresenceError
 from libs.common.metrics import BACKUP_AGE, BACKUP_BYTES, BACKUP_FAILURES
 from libs.common.tasks.background import Background

@@ -11,8 +11,7 @@ from libs.common import cache
 from libs.common.bus.memory import MemoryBus
 from libs.common.clock import now
 from libs.common.contracts import log
-from libs.common.contracts.backups import BackupStatus
-from libs.common.contracts.content import SyncStatus, TableStatus
+from libs.common.contracts.content import BackupStatus, SyncStatus, TableStatus
 from libs.common.contracts.schema import dump
 from libs.common.errors import UNAVAILABLE, PresenceError
 from services.gateway import health

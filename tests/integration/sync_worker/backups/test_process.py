@@ -18,7 +18,7 @@ from deploy.logins.passwords import BACKUP, with_login
 from deploy.logins.postgres import login
 from libs.common import cache
 from libs.common.clock import now
-from libs.common.contracts.backups import BackupStatus
+from libs.common.contracts.content import BackupStatus
 from services.sync_worker.backups import schedule
 from services.sync_worker.backups.app import build
 from services.sync_worker.backups.schedule import Backups
