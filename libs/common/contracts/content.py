@@ -75,17 +75,25 @@ class BackupStatus:
     def seen_at(self, moment: datetime) -> dict[str, Any]:
         """Returns what health shows. Ages are those of the reader's moment: who wrote this may be dead since."""
         age, drill_age = _age(self.made_at, moment), _age(self.drilled_at, moment)
-        is_fresh = age is not None and age <= BACKUP_LATE * self.interval
-        is_tried = drill_age is not None and drill_age <= BACKUP_LATE * self.drill_interval
+        error = self.error or self._trouble(age, drill_age)
         return {
-            "ok": is_fresh and is_tried and self.error is None,
+            "ok": error is None,
             "made_at": rfc3339(self.made_at) if self.made_at else None,
             "age_seconds": age,
             "bytes": self.bytes,
             "drilled_at": rfc3339(self.drilled_at) if self.drilled_at else None,
             "drill_age_seconds": drill_age,
-            "error": self.error,
+            "error": error,
         }
+
+    def _trouble(self, age: float | None, drill_age: float | None) -> str | None:
+        if age is None:
+            return "No backup was made yet."
+        if age > BACKUP_LATE * self.interval:
+            return "The newest backup is too old."
+        if drill_age is None:
+            return "No backup was tried yet."
+        return "The last good drill is too long ago." if drill_age > BACKUP_LATE * self.drill_interval else None
 
 
 UNKNOWN_BACKUPS = BackupStatus(None, None, None, 0.0, 0.0, "Nothing is known of backups: their process has not told.")

@@ -49,7 +49,7 @@ async def delete_all(database: Database, table: str, delete_batch: Delete) -> in
 
 
 def prune_by_hand(service: str, url: str, prune: Callable[[Database], Awaitable[object]]) -> None:
-    """Prunes now, as a command in the service's own environment; says of each table what went, once it has."""
+    """Prunes now, as a command in the service's own environment; says of each table what went, once it has, and that it is done."""
     log.configure(service)
 
     async def run() -> None:
@@ -63,3 +63,4 @@ def prune_by_hand(service: str, url: str, prune: Callable[[Database], Awaitable[
         asyncio.run(run())
     except PresenceError as error:
         raise SystemExit(str(error)) from error
+    print(f"{service}: what was over is gone.")

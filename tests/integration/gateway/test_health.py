@@ -1,7 +1,7 @@
 """How the gateway says how things are."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -85,26 +85,34 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.mark.parametrize(
-    ("status", "ok"),
+    ("status", "error"),
     [
-        ((11 * HOUR, HOUR), True),
-        ((13 * HOUR, HOUR), False),
-        ((HOUR, 47 * HOUR), True),
-        ((HOUR, 49 * HOUR), False),
-        ((HOUR, HOUR, "upload: no space there"), False),
+        ((11 * HOUR, HOUR), None),
+        ((13 * HOUR, HOUR), "The newest backup is too old."),
+        ((HOUR, 47 * HOUR), None),
+        ((HOUR, 49 * HOUR), "The last good drill is too long ago."),
+        ((HOUR, HOUR, "upload: no space there"), "upload: no space there"),
     ],
 )
 async def test_an_old_backup_an_old_drill_and_an_error_are_not_well_though_no_client_is_hurt(
-    world: World, status: Any, ok: bool
+    world: World, status: Any, error: str | None
 ) -> None:
     await world.redis.redis.set(cache.BACKUP_STATUS, told(*status))
     answer = await world.ask("GET", "/api/health")
     assert (answer.status, answer.body["status"], answer.body["at_fault"]) == (200, "ok", [])
     backup = answer.body["backup"]
-    assert (backup["ok"], backup["bytes"], backup["error"]) == (ok, 1234, status[2] if len(status) > 2 else None)
+    assert (backup["ok"], backup["bytes"], backup["error"]) == (error is None, 1234, error)
     assert [round(backup[name] / 3600) for name in ("age_seconds", "drill_age_seconds")] == [
         round(age / HOUR) for age in status[:2]
     ]
+
+
+@pytest.mark.parametrize(("made_at", "error"), [(None, "No backup was made yet."), (now(), "No backup was tried yet.")])
+async def test_a_stack_without_a_backup_or_a_drill_says_so(world: World, made_at: datetime | None, error: str) -> None:
+    status = BackupStatus(made_at, 1234 if made_at else None, None, 6 * 3600.0, 24 * 3600.0, None)
+    await world.redis.redis.set(cache.BACKUP_STATUS, msgspec.json.encode(status))
+    backup = (await world.ask("GET", "/api/health")).body["backup"]
+    assert (backup["ok"], backup["error"]) == (False, error)
 
 
 @pytest.mark.parametrize("stored", [None, "nonsense", "{}", "null"])
