@@ -49,7 +49,10 @@ async def delete_all(database: Database, table: str, delete_batch: Delete) -> in
 
 
 def prune_by_hand(service: str, url: str, prune: Callable[[Database], Awaitable[object]]) -> None:
-    """Prunes now, as a command in the service's own environment; says of each table what went, once it has, and that it is done."""
+    """Prunes now, as a command in the service's own environment; says of each table what went, once it has.
+
+    It says so too when all is done, since there may be nothing to delete.
+    """
     log.configure(service)
 
     async def run() -> None:
