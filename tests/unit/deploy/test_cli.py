@@ -1,10 +1,12 @@
 """The words of `python -m deploy.local` reach the command that they are meant for."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from deploy.local import cli
+from deploy.local.workplace import Workplace
 
 FILES = ("chat", "gateway")
 
@@ -18,7 +20,7 @@ class ProgramReplaced(Exception):
 
 
 @pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The log folder of a stack with two components; a command that would replace this process raises."""
 
     def replaced(_program: str, arguments: list[str]) -> None:
@@ -30,7 +32,8 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     log.mkdir()
     for name in FILES:
         (log / f"{name}.log").touch()
-    return log
+    yield log
+    Workplace(tmp_path).remove()
 
 
 def tail_of(*words: str) -> list[str]:
