@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
-from libs.common.contracts.characters import DISPLAY_NAME
 from libs.common.contracts.registry import Access, Http, Limit, Operation
 from libs.common.contracts.schema import Account, at_most, text
+from libs.common.contracts.schema.characters import DISPLAY_NAME
 
 
 @dataclass(frozen=True)

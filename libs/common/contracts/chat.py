@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
-from libs.common.contracts.characters import VISIBLE_TEXT
 from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Socket, Webhook
 from libs.common.contracts.schema import (
     ClientId,
@@ -18,6 +17,7 @@ from libs.common.contracts.schema import (
     integer,
     text,
 )
+from libs.common.contracts.schema.characters import VISIBLE_TEXT
 
 MAX_CONTENT = 2000  # characters
 MAX_REACTION = 32  # code points; the longest emoji (a family with skin tones, a flag of a region) have fewer

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from libs.common.contracts.characters import VISIBLE_TEXT
 from libs.common.contracts.chat import Edit
 from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Socket, Webhook
 from libs.common.contracts.schema import ClientId, Cursor, DocumentId, Id, PageSize, choice, text
+from libs.common.contracts.schema.characters import VISIBLE_TEXT
 
 COMMENT_TYPES = ("comment", "suggestion", "approval", "question")
 MAX_COMMENT = 2000  # characters

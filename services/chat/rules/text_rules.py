@@ -5,7 +5,7 @@ import unicodedata
 
 import regex
 
-from libs.common.contracts.characters import SEEN
+from libs.common.contracts.schema.characters import SEEN
 from libs.common.errors import INVALID_INPUT, PresenceError
 
 _LAYOUT = "\n\t"

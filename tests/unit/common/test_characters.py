@@ -5,7 +5,7 @@ import re
 import pytest
 import regex
 
-from libs.common.contracts import characters
+from libs.common.contracts.schema import characters
 
 EVERY = "".join(chr(code) for code in range(0x110000) if not 0xD800 <= code <= 0xDFFF)
 USEFUL = r"\u200c\u200d\ufe00-\ufe0f"  # a word's joiners, an emoji's variants

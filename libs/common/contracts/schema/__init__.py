@@ -16,7 +16,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from marshmallow_dataclass import class_schema
 
 from libs.common.clock import rfc3339
-from libs.common.contracts.characters import ACCOUNT
+from libs.common.contracts.schema.characters import ACCOUNT
 from libs.common.errors import INVALID_INPUT, PresenceError
 from libs.common.spaces import ANY_ID, ID_FORMS, SPACE_TYPES
 
