@@ -76,9 +76,15 @@ class Life:
 
     async def agree(self, more: list[Visitor] | None = None) -> None:
         """Waits until everybody's model of people and entities is right."""
-        await agree([*self.people, *(more or [])])
+        await self.settle(more)
         inside = [person for person in [*self.people, *(more or [])] if person.inside]
         await eventually(lambda: all(map(self.sees_what_was_made, inside)))
+
+    async def settle(self, more: list[Visitor] | None = None) -> None:
+        """Waits until everybody who wants to be inside is, and everybody's model of people is right."""
+        people = [*self.people, *(more or [])]
+        await eventually(lambda: all(person.inside for person in people if person.wants_in))
+        await agree(people)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -93,7 +99,7 @@ async def test_everybodys_model_is_the_room_whatever_happens(stack: Stack, rest:
                 await stack.kill(replica)
                 await asyncio.gather(life.step(), stack.start_one(replica))
             if step % 20 == 19:
-                await agree(people)
+                await life.settle()
                 await life.make_last()
                 await life.agree()
         async with visitors(rest, f"lives-{seed}", urls) as newcomers:

@@ -55,7 +55,7 @@ class Visitor:
         self.position: dict[str, float] | None = None
         self.inside = False
         self.refusal: Any = None  # of the last that was refused
-        self._wants_in = False
+        self.wants_in = False
         self._entering = asyncio.Lock()
         self._client = self._new_client()
 
@@ -92,10 +92,12 @@ class Visitor:
         await self._client.disconnect()
 
     async def break_off(self) -> None:
-        """Ends the connection without a word, as a lost network does; then it connects again."""
-        connection = self._client.eio.ws._response.connection
+        """Ends the connection without a word, as a lost network does, and sees that it did; then it connects again."""
+        client, before = self._client, self.disconnects
+        connection = client.eio.ws._response.connection
         if connection and connection.transport:  # else it is gone already
             connection.transport.abort()
+            await eventually(lambda: self.disconnects > before or not client.connected)
 
     async def stay_away(self) -> None:
         """Breaks off likewise, and does not connect again."""
@@ -120,7 +122,7 @@ class Visitor:
 
     async def enter(self) -> None:
         """Be in the space, and be there again after every break."""
-        self._wants_in = True
+        self.wants_in = True
         try:
             await eventually(self._enter)
         except AssertionError:
@@ -136,7 +138,7 @@ class Visitor:
         return bool(ack.get("ok"))
 
     async def leave(self) -> None:
-        self._wants_in = self.inside = False
+        self.wants_in = self.inside = False
         await eventually(lambda: self._ok("leave-space", {}))
         self.model.clear()
 
@@ -183,7 +185,7 @@ class Visitor:
     # What it is told.
 
     async def _connected(self) -> None:
-        if self._wants_in:
+        if self.wants_in:
             await self.enter()
 
     async def _disconnected(self, _reason: str = "") -> None:
