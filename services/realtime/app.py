@@ -62,7 +62,7 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     held_spaces = HeldSpaces(redis, parts, settings.head_seconds)
     peers = Peers(held_spaces, publisher, replica)
 
-    reporter = Reporter(bus, replica)
+    reporter = Reporter(bus, replica, poses.position_of)
     departure = Departure(presence, held_spaces, reporter)
     grace = Grace(settings.grace_seconds, presence, departure)
     entering = Entering(bus, held_spaces, presence, broadcast, poses, reporter, departure, grace)

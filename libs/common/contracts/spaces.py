@@ -5,7 +5,18 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Webhook
-from libs.common.contracts.schema import Cursor, PageSize, SpaceId, SpaceType, Subspace, at_most, choice, integer, text
+from libs.common.contracts.schema import (
+    STORABLE,
+    Cursor,
+    PageSize,
+    SpaceId,
+    SpaceType,
+    Subspace,
+    at_most,
+    choice,
+    integer,
+    text,
+)
 from libs.common.contracts.voice import TurnCredentials
 
 
@@ -163,7 +174,10 @@ class ResolvedDocument:
 
 @dataclass(frozen=True)
 class PresenceChange:
-    """A socket that joins, leaves or is still in a space. `session_id` is its stay, which makes it idempotent."""
+    """A socket that joins, leaves or is still in a space. `session_id` is its stay, which makes it idempotent.
+
+    `position` in metres, `avatar_data` and `voice` are as they are at that moment.
+    """
 
     session_id: str
     kind: Annotated[str, choice("join", "leave", "heartbeat")]
@@ -177,6 +191,9 @@ class PresenceChange:
     display_name: str
     at: datetime
     reason: str | None = None
+    position: dict[str, float] | None = None
+    avatar_data: Any = field(default=None, metadata=STORABLE)
+    voice: dict[str, bool] | None = None
 
 
 @dataclass(frozen=True)

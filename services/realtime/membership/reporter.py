@@ -1,13 +1,17 @@
 """Tells spaces_auth who came, went and is still here: batched once a second, tried until taken."""
 
 import contextlib
+from collections.abc import Callable
 
+import msgspec
 import structlog
 
 from libs.common.bus.base import Bus, Caller
 from libs.common.clock import now
 from libs.common.contracts import spaces
 from libs.common.contracts.members import Member
+from libs.common.contracts.presence import Position
+from libs.common.contracts.schema import is_storable
 from libs.common.contracts.spaces import PresenceChange, RecordPresence
 from libs.common.errors import INTERNAL, PresenceError
 from libs.common.identity import service_identity
@@ -16,6 +20,7 @@ from libs.common.spaces import SpaceKey
 from libs.common.tasks.background import Background
 
 _log = structlog.get_logger(__name__)
+type PositionOf = Callable[[SpaceKey, str, str], Position | None]  # of a socket in a subspace
 FLUSH_SECONDS = 1.0
 HEARTBEAT_SECONDS = 60.0
 BATCH = 500
@@ -23,11 +28,12 @@ BATCH = 500
 
 class Reporter:
     """A component. It remembers the stays of this replica whose join it reported: they alone have a heartbeat, and a
-    leave to report."""
+    leave to report. `position_of` says where a socket moved to, None for one that has not moved."""
 
-    def __init__(self, bus: Bus, replica: str) -> None:
+    def __init__(self, bus: Bus, replica: str, position_of: PositionOf) -> None:
         self._bus = bus
         self._replica = replica
+        self._position_of = position_of
         self._stays: dict[str, tuple[SpaceKey, Member]] = {}
         self._waiting: list[PresenceChange] = []
         self._background = Background()
@@ -54,6 +60,7 @@ class Reporter:
             self._report("leave", space, member, reason)
 
     def _report(self, kind: str, space: SpaceKey, member: Member, reason: str | None = None) -> None:
+        position = self._position_of(space, member.subspace, member.socket_id) or member.position
         self._waiting.append(
             PresenceChange(
                 session_id=member.stay_id,
@@ -68,6 +75,9 @@ class Reporter:
                 display_name=member.display_name,
                 at=now(),
                 reason=reason,
+                position=msgspec.to_builtins(position),
+                avatar_data=member.avatar_data if is_storable(member.avatar_data) else None,
+                voice=msgspec.to_builtins(member.voice),
             )
         )
 

@@ -52,7 +52,7 @@ def _stay(changes: list[PresenceChange]) -> Stay:
     """Returns a stay that begins with its join or, if that is not in the batch, with the first change of it."""
     in_time = sorted(changes, key=lambda change: change.at)
     by_kind = {change.kind: change for change in in_time}
-    return Stay(by_kind.get("join", in_time[0]), by_kind.get("leave"), in_time[-1].at)
+    return Stay(by_kind.get("join", in_time[0]), by_kind.get("leave"), in_time[-1])
 
 
 def _facts(changes: Iterable[PresenceChange], new: set[str], *, joined: bool) -> Sequence[Fact[StayChanged]]:

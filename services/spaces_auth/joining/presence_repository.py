@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, update
+from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import literal_column
 
 from libs.common.contracts.spaces import PresenceChange
 from libs.common.db.models.spaces import PresenceSession
+
+_STATE = ("position", "avatar_data", "voice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,11 @@ class Stay:
 
     begin: PresenceChange
     end: PresenceChange | None
-    last_seen: datetime
+    last: PresenceChange
 
 
 async def ensure(connection: AsyncConnection, stays: Sequence[Stay]) -> set[str]:
-    """Stores a row for each stay, or moves its `last_activity` forwards; returns the ids of new rows.
+    """Stores a row for each stay, or what a later change says of it; returns the ids of new rows.
 
     A stay that ended stays ended, whatever arrives late.
     """
@@ -33,8 +34,8 @@ async def ensure(connection: AsyncConnection, stays: Sequence[Stay]) -> set[str]
     statement = insert(PresenceSession).values([_values(stay) for stay in stays])
     statement = statement.on_conflict_do_update(
         index_elements=[PresenceSession.id],
-        set_={"last_activity": func.greatest(PresenceSession.last_activity, statement.excluded.last_activity)},
-        where=PresenceSession.left_at.is_(None),
+        set_={name: statement.excluded[name] for name in ("last_activity", *_STATE)},
+        where=PresenceSession.left_at.is_(None) & (statement.excluded.last_activity >= PresenceSession.last_activity),
     )
     # xmax is 0 in a row that was just inserted, not updated (PostgreSQL's system columns).
     returning = statement.returning(PresenceSession.id, (literal_column("xmax") == literal_column("0")).label("new"))
@@ -68,5 +69,6 @@ def _values(stay: Stay) -> dict[str, Any]:
         "guest_id": change.guest_id,
         "display_name": change.display_name,
         "joined_at": change.at,
-        "last_activity": stay.last_seen,
+        "last_activity": stay.last.at,
+        **{name: getattr(stay.last, name) for name in _STATE},
     }

@@ -95,7 +95,7 @@ class Replica:
         parts = SpaceParts(name, bus, self.presence, publisher, broadcast, poses, intervals.gap, listeners)
         self.held_spaces = HeldSpaces(self.redis, parts, intervals.heads)
         self.peers = Peers(self.held_spaces, publisher, name)
-        self.reporter = Reporter(bus, name)
+        self.reporter = Reporter(bus, name, poses.position_of)
         leaving = Departure(self.presence, self.held_spaces, self.reporter)
         self.grace = Grace(intervals.grace, self.presence, leaving)
         self.entering = Entering(

@@ -61,6 +61,18 @@ async def test_a_visit_is_a_row_and_two_events_of_the_visitor(world: World) -> N
     assert await log(world) == [("member_joined", "account:dave", 1), ("member_left", "account:dave", 2)]
 
 
+async def test_a_stay_has_the_state_of_its_last_report(world: World) -> None:
+    one = new_id()
+    seen = {"position": {"x": 1.0, "y": 0.0, "z": -2.0}, "avatar_data": {"colour": "teal"}, "voice": {"enabled": True}}
+    await record(world, change("join", one), change("heartbeat", one, 60, **seen))
+    await record(world, change("heartbeat", one, 30, position={"x": 9.0}))
+    row = await session(world, one)
+    assert {name: getattr(row, name) for name in seen} == seen
+    await record(world, change("heartbeat", one, 120, position=seen["position"]))
+    (row,) = await world.owner.sql("SELECT * FROM presence_sessions WHERE avatar_data IS NULL AND voice IS NULL")
+    assert row.position == seen["position"]
+
+
 async def test_the_events_say_who_came_and_why_they_went(world: World) -> None:
     one = new_id()
     await record(world, of_guest(change("join", one)), of_guest(change("leave", one, 1, reason="lost")))

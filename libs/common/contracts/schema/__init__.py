@@ -101,6 +101,15 @@ def _storable(value: Any) -> None:
             _storable(item)
 
 
+def is_storable(value: Any) -> bool:
+    """Returns whether free JSON can be kept in the database as it is."""
+    try:
+        _storable(value)
+    except ValidationError:
+        return False
+    return True
+
+
 TEXT = r"[^\x00]*"
 """What a text without a pattern of its own may be."""
 FREE_JSON = "FreeJson"

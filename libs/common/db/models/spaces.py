@@ -4,17 +4,22 @@ from datetime import date, datetime
 from typing import Annotated, Any
 
 from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, SmallInteger, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import CIDR
+from sqlalchemy.dialects.postgresql import CIDR, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from libs.common.db.models.base import Base, CreatedAt, Uuid
 
 DEFAULT_MAX_USERS = 1000
+State = Annotated[Any, mapped_column(JSONB(none_as_null=True), nullable=True)]
 Count = Annotated[int, mapped_column(BigInteger, server_default="0")]
 
 
 class PresenceSession(Base):
-    """One socket's stay in a space. `last_activity` is null once it left; rows go after two hours."""
+    """One socket's stay in a space. `last_activity` is null once it left; rows go after two hours.
+
+    `position` {x, y, z} in metres, `avatar_data` and `voice` {enabled, muted, screen} are of the last report: that of
+    joining, or of the heartbeat of each minute.
+    """
 
     __tablename__ = "presence_sessions"
     __table_args__ = (
@@ -36,6 +41,9 @@ class PresenceSession(Base):
     last_activity: Mapped[datetime | None]
     left_at: Mapped[datetime | None]
     leave_reason: Mapped[str | None]
+    position: Mapped[State]
+    avatar_data: Mapped[State]
+    voice: Mapped[State]
 
 
 class PresenceSpaceSettings(Base):
