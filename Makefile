@@ -7,7 +7,7 @@ PRESENCE_OPERATOR_TOKEN ?= presence-operator
 export PRESENCE_PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down restart test test-quick check format logs ps psql replay prune sync migrate backup drill restore lock pin bench
+.PHONY: help bootstrap up down restart test test-quick check format logs ps psql replay prune sync migrate backup drill restore lock secrets pin bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -83,6 +83,9 @@ lock: bootstrap ## lock the dependencies of pyproject.toml and package.json agai
 	  --constraint requirements/dev.txt --python-version 3.12 - -o requirements/demo.txt
 	@npm install --package-lock-only --silent
 	@deploy/local/bootstrap.sh
+
+secrets: ## fill in the passwords and keys that are missing in .env, for Docker Compose; says which
+	@sh deploy/compose/secrets.sh
 
 pin: ## write the digests of the images of compose beside their versions (asks their registry; needs Docker)
 	@sh deploy/compose/pin.sh

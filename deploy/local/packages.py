@@ -15,7 +15,7 @@ from pathlib import Path
 
 from deploy.local.errors import SetupError
 
-DOCKER_HINT = "docker compose -f deploy/compose/compose.yml up"
+DOCKER_HINT = "docker compose up"
 POLICY = Path("/usr/sbin/policy-rc.d")
 FORBID_DAEMONS = "#!/bin/sh\n# Put here by Presence's deploy/local for the time of one apt-get run.\nexit 101\n"
 LOCK = Path("/run/presence-apt.lock")

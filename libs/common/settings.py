@@ -5,7 +5,7 @@
         interval: int = setting("PRESENCE_SYNC_INTERVAL_SECONDS", 60, "Seconds between sync cycles.")
 
 `read(Settings)` names every bad or missing variable at once. `tests/unit` compares the declarations
-with `deploy/compose/.env.example`.
+with `.env.example`.
 """
 
 import base64

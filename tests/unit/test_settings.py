@@ -70,7 +70,7 @@ def as_text(default: Any) -> Any:
 def example() -> dict[str, Line]:
     lines: dict[str, Line] = {}
     comment: list[str] = []
-    for text in (COMPOSE / ".env.example").read_text().splitlines():
+    for text in (REPOSITORY / ".env.example").read_text().splitlines():
         if found := re.fullmatch(r"(#?)([A-Z][A-Z0-9_]*)=(.*)", text):
             assert found[2] not in lines, f"{found[2]} is there twice"
             lines[found[2]] = Line(found[3], found[1] == "#", tuple(comment))

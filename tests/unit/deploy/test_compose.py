@@ -181,3 +181,16 @@ def test_the_files_that_compose_mounts_are_there() -> None:
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
             assert not source.startswith(".") or Path(FOLDER / source).is_file(), source
+
+
+def test_the_compose_file_at_the_root_is_the_same_project() -> None:
+    root = yaml.safe_load((REPOSITORY / "compose.yml").read_text())
+    assert root == {"name": COMPOSE["name"], "include": ["deploy/compose/compose.yml"]}
+
+
+def test_a_secret_that_is_missing_stops_compose_with_the_command_that_makes_it() -> None:
+    needed = set(re.findall(r"\$\{(\w+(?:_PASSWORD|_SECRET|_KEY)):\?make secrets fills it in\}", json.dumps(COMPOSE)))
+    assert needed == {
+        *(variable(service) for service in WITH_LOGIN),
+        *("DB_REPLICA_PASSWORD", "REDIS_PASSWORD", "PRESENCE_PROXY_SECRET", "TURN_SECRET", "PRESENCE_SECRET_KEY"),
+    }

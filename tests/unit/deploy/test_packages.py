@@ -19,7 +19,7 @@ def test_a_user_who_may_not_install_is_told_what_to_install(monkeypatch: pytest.
     text = str(caught.value)
     assert "no-such-server" in text
     assert "sudo apt-get install no-such-package" in text
-    assert "docker compose -f deploy/compose/compose.yml up" in text
+    assert "docker compose up" in text
     assert "postgres" not in text  # that one is there
 
 
