@@ -69,7 +69,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "migrations": ("databases",),
     "logins": ("migrations",),
     **dict.fromkeys(SERVICES, ("redis", "rabbitmq", "hive", "primary", "migrations", "logins")),
-    "caddy": tuple(SERVICES),
+    "caddy": ("static", *SERVICES),
 }
 
 
@@ -172,6 +172,8 @@ class Stack:
             yield Task("migrations", self.place, self._guardian, command, self.settings)
         if "PRESENCE_DATABASE_URL" not in self._environ:
             yield Step("logins", lambda: set_logins(self.settings["PRESENCE_DATABASE_URL"], self._database_logins))
+        write = ("-m", "services.gateway.static", str(self._static))
+        yield Task("static", self.place, self._guardian, write, self.settings)
         yield from (self._service(name) for name in self._services)
         yield self._caddy()
 
@@ -209,7 +211,11 @@ class Stack:
     def _caddy(self) -> Process:
         gateway, first, second = (self.http_port(name) for name in PUBLIC)
         secret = self.settings["PRESENCE_PROXY_SECRET"]
-        return Caddy(self.place, self._guardian, self.public_port, (gateway, first, second), secret)
+        return Caddy(self.place, self._guardian, self.public_port, (gateway, first, second), secret, self._static)
+
+    @property
+    def _static(self) -> Path:
+        return self.place.root / "static"
 
     def _settings(self) -> dict[str, str]:
         """Returns the settings that every service gets. Values already in the environment win."""

@@ -9,11 +9,8 @@ from libs.common.edge.commands import Commands
 from libs.common.edge.gatekeeper import Gatekeeper
 from libs.common.edge.limits import RateLimits
 from libs.common.service import Service
-from services.gateway.asyncapi import asyncapi_document
 from services.gateway.guests import Guests
 from services.gateway.health import Health
-from services.gateway.openapi import openapi_document
-from services.gateway.pages import Pages
 from services.gateway.primary_notices import PrimaryNotices
 from services.gateway.proofs import Proofs
 from services.gateway.routes import Routes
@@ -34,10 +31,5 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     Routes(registry, commands, Proofs(gatekeeper, limits)).add_to(server.app.router)
     PrimaryNotices(bus, redis, limits, settings.primary_webhook_secret).add_to(server.app.router)
     Health(bus, redis).add_to(server.app.router)
-    documents = {
-        "/openapi.json": openapi_document(registry, settings.public_url),
-        "/asyncapi.json": asyncapi_document(registry, settings.public_url),
-    }
-    Pages(documents, settings.node_modules).add_to(server.app.router)
 
     return Service("gateway", [redis, bus, gatekeeper.keys, server], is_edge=True)

@@ -30,7 +30,7 @@ from services.gateway.settings import Settings
 _log = structlog.get_logger(__name__)
 DRAIN_SECONDS = 5.0  # a keep-alive connection may linger that long while the server stops
 PAGES = Limit(600, 60, per_address=True)
-"""Limits what is no operation: pages, documents, health, and paths where there is nothing."""
+"""Limits what is no operation: health, and paths where there is nothing."""
 CLIENT_GONE = 499  # the status in our metrics of a request whose client left before it was read, as in nginx's logs
 ADDRESS: web.RequestKey[str] = web.RequestKey("address", str)
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
@@ -73,6 +73,7 @@ def _cors(origins: frozenset[str]) -> Any:
         response = web.Response(status=204) if preflight else await handler(request)
         response.headers["Vary"] = "Origin"
         response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.setdefault("Cache-Control", "no-store")  # tokens and what only some may see: RFC 6749, 5.1
         if origin in origins:
             response.headers["Access-Control-Allow-Origin"] = origin or ""
             response.headers["Access-Control-Allow-Credentials"] = "true"

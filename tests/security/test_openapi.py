@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 from deploy.local.keys import sign_text
 from deploy.local.stack import Stack
 from libs.common.contracts import default_registry
-from services.gateway.openapi import openapi_document
+from services.gateway.static.openapi import openapi_document
 from tests.support.people import OPERATOR
 from tests.support.servers import RunStack
 

@@ -93,7 +93,14 @@ class Servers:
         hive = ("-m", "deploy.local.hive_node", str(self._hive_port))
         self._servers: dict[str, Process] = {
             **self._stores(origin),
-            "caddy": Caddy(place, guardian, free_port(), (free_port(), free_port(), free_port()), PROXY_SECRET),
+            "caddy": Caddy(
+                place,
+                guardian,
+                free_port(),
+                (free_port(), free_port(), free_port()),
+                PROXY_SECRET,
+                place.root / "static",
+            ),
             "hive": Service("hive", place, guardian, hive, own_environment(), (self._hive_port, "/")),
         }
         self._threads = ThreadPoolExecutor(max_workers=len(self._servers))

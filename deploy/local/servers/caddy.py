@@ -16,19 +16,27 @@ CADDYFILE = REPOSITORY / "deploy" / "caddy" / "Caddyfile"
 class Caddy(Process):
     """Caddy with the repository's Caddyfile.
 
-    `upstreams` are the ports of the gateway and of the realtime replicas r1, r2; `secret` is shown to them.
+    `upstreams` are the ports of the gateway and of the realtime replicas r1, r2; `secret` is shown to them. `static` is
+    the folder of the files that it serves itself.
     """
 
     programs = (CADDY,)
     stop_seconds = 8.0
 
     def __init__(
-        self, place: Workplace, guardian: Guardian, port: int, upstreams: tuple[int, int, int], secret: str
+        self,
+        place: Workplace,
+        guardian: Guardian,
+        port: int,
+        upstreams: tuple[int, int, int],
+        secret: str,
+        static: Path,
     ) -> None:
         super().__init__("caddy", place, guardian)
         self.port = port
         self.upstreams = upstreams
         self._secret = secret
+        self.static = static
 
     @property
     def url(self) -> str:
@@ -40,13 +48,16 @@ class Caddy(Process):
 
     def launch(self) -> Launch:
         command = (str(find(CADDY)), "run", "--config", str(CADDYFILE), "--adapter", "caddyfile")
-        return Launch(command, self.folder, caddy_environment(self.folder, self.port, self.upstreams, self._secret))
+        environment = caddy_environment(self.folder, self.port, self.upstreams, self._secret, self.static)
+        return Launch(command, self.folder, environment)
 
     async def is_ready(self) -> bool:
         return await exchange(self.port, b"OPTIONS * HTTP/1.0\r\n\r\n") != b""
 
 
-def caddy_environment(folder: Path, port: int, upstreams: tuple[int, int, int], secret: str) -> dict[str, str]:
+def caddy_environment(
+    folder: Path, port: int, upstreams: tuple[int, int, int], secret: str, static: Path
+) -> dict[str, str]:
     """Returns the values of the Caddyfile's placeholders; Caddy's own files stay in `folder`."""
     gateway, first, second = (f"127.0.0.1:{upstream}" for upstream in upstreams)
     return plain_environment(
@@ -56,6 +67,7 @@ def caddy_environment(folder: Path, port: int, upstreams: tuple[int, int, int], 
         PRESENCE_SITE=f"http://:{port}",
         PRESENCE_BIND="127.0.0.1 [::1]" if has_ipv6_loopback() else "127.0.0.1",
         PRESENCE_PROXY_SECRET=secret,
+        PRESENCE_STATIC=str(static),
         PRESENCE_GATEWAY=gateway,
         PRESENCE_REALTIME_R1=first,
         PRESENCE_REALTIME_R2=second,

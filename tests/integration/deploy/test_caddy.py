@@ -1,6 +1,7 @@
 """One Caddyfile, valid for a laptop and for a domain, that sends every request where it belongs."""
 
 import asyncio
+import gzip
 import json
 import subprocess
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -10,14 +11,26 @@ from typing import Any
 
 import aiohttp
 import pytest
+import zstandard
 from aiohttp import web
+from yarl import URL
 
 from deploy.local.packages import CADDY, find
 from deploy.local.servers.base import plain_environment
 from deploy.local.servers.caddy import CADDYFILE, Caddy, caddy_environment
 from libs.common.edge.origin import PROXY_HEADER
+from libs.common.settings import read as read_environment
+from services.gateway.static.__main__ import sources
+from services.gateway.static.settings import StaticSettings
+from services.gateway.static.site import Site, Versions
 from tests.support.servers import PROXY_SECRET
 from tests.support.waiting import eventually
+
+UNPACK: dict[str, Callable[[bytes], bytes]] = {
+    "zstd": lambda body: zstandard.ZstdDecompressor().decompress(body),
+    "gzip": gzip.decompress,
+    "identity": bytes,
+}
 
 type Get = Callable[..., Coroutine[Any, Any, tuple[int, dict[str, Any]]]]
 
@@ -32,7 +45,7 @@ def home(folder: Path) -> dict[str, str]:
 
 
 def test_caddy_accepts_the_file_as_the_local_stack_uses_it(caddy_server: Caddy, tmp_path: Path) -> None:
-    done = caddy("validate", caddy_environment(tmp_path, 8080, (1, 2, 3), "secret"))
+    done = caddy("validate", caddy_environment(tmp_path, 8080, (1, 2, 3), "secret", tmp_path))
     assert done.returncode == 0, done.stderr
 
 
@@ -84,8 +97,8 @@ async def who(get: Get, path: str) -> str:
     return str(body["who"])
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/api/spaces", "/.well-known/jwks.json", "/socket.iox", "/health"])
-async def test_everything_but_sockets_goes_to_the_gateway(get: Get, path: str) -> None:
+@pytest.mark.parametrize("path", ["/nothing", "/api/spaces", "/.well-known/jwks.json", "/socket.iox", "/health"])
+async def test_everything_but_sockets_and_files_goes_to_the_gateway(get: Get, path: str) -> None:
     assert await who(get, path) == "gateway"
 
 
@@ -118,7 +131,7 @@ async def test_the_socket_path_without_its_slash_is_the_same(get: Get) -> None:
 
 
 async def test_every_answer_says_once_that_its_type_is_no_guess(get: Get) -> None:
-    for path in ("/api/spaces", "/socket.io/?EIO=4", "/docs"):
+    for path in ("/api/spaces", "/socket.io/?EIO=4", "/nothing"):
         assert (await get(path))[1]["sniff"] == ["nosniff"]
 
 
@@ -168,3 +181,88 @@ async def test_half_a_request_is_not_waited_for(caddy_server: Caddy) -> None:
         answer = await reader.read()
     writer.close()
     assert b" 200 " not in answer
+
+
+@pytest.fixture
+def site(caddy_server: Caddy) -> dict[str, bytes]:
+    """What is served, by the path that a client asks for."""
+    files = sources(read_environment(StaticSettings))
+    Site(caddy_server.static).write(files)
+    served = {f"/{path}": content for path, content in Versions(files).files.items()}
+    return {**served, "/": served["/index.html"], "/docs": served["/docs.html"]}
+
+
+STATIC = ("/", "/docs", "/openapi.json", "/asyncapi.json")
+
+
+@asynccontextmanager
+async def answer(caddy_server: Caddy, path: str, method: str = "GET", **headers: str) -> AsyncIterator[Any]:
+    """The answer, still compressed."""
+    async with (
+        aiohttp.ClientSession(caddy_server.url, auto_decompress=False) as session,
+        session.request(method, path, headers={"Accept-Encoding": "identity", **headers}) as got,
+    ):
+        yield got
+
+
+async def test_pages_scripts_and_documents_are_served_without_any_process_of_ours(
+    caddy_server: Caddy, site: dict[str, bytes]
+) -> None:
+    for path in site.keys() - {"/index.html", "/docs.html"}:
+        async with answer(caddy_server, path) as got:
+            assert (got.status, await got.read()) == (200, site[path]), path
+            assert got.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("encoding", ["zstd", "gzip", "identity"])
+async def test_a_static_file_is_compressed_and_not_sent_again_to_who_has_it(
+    caddy_server: Caddy, site: dict[str, bytes], encoding: str
+) -> None:
+    for path in (*STATIC, *(path for path in site if path.endswith(".js"))):
+        async with answer(caddy_server, path, **{"Accept-Encoding": encoding}) as first:
+            assert first.headers.get("Content-Encoding", "identity") == encoding, path
+            body, tag = await first.read(), first.headers["ETag"]
+            assert UNPACK[encoding](body) == site[path]
+        async with answer(caddy_server, path, **{"Accept-Encoding": encoding, "If-None-Match": tag}) as again:
+            assert (again.status, await again.read()) == (304, b"")
+        async with answer(caddy_server, path, **{"If-None-Match": '"another"'}) as other:
+            assert other.status == 200
+
+
+async def test_what_has_its_version_in_its_name_is_kept_for_ever_and_a_page_is_asked_for_again(
+    caddy_server: Caddy, site: dict[str, bytes]
+) -> None:
+    for path in site.keys() - {"/index.html", "/docs.html"}:
+        async with answer(caddy_server, path) as got:
+            kept = "public, max-age=31536000, immutable" if path.startswith("/web/") else "no-cache"
+            assert got.headers["Cache-Control"] == kept, path
+    async with answer(caddy_server, "/web/page.0123456789ab.js") as missing:
+        assert missing.status == 404
+        assert "max-age" not in missing.headers.get("Cache-Control", ""), "it may be there a moment later"
+
+
+async def test_pages_may_not_be_framed_or_run_others_scripts(caddy_server: Caddy, site: dict[str, bytes]) -> None:
+    for path in STATIC:
+        async with answer(caddy_server, path) as got:
+            assert "default-src 'self'" in got.headers["Content-Security-Policy"]
+            assert "frame-ancestors 'none'" in got.headers["Content-Security-Policy"]
+
+
+async def test_tools_on_any_page_may_read_the_documents(caddy_server: Caddy, site: dict[str, bytes]) -> None:
+    async with answer(caddy_server, "/openapi.json", Origin="https://editor.example") as got:
+        assert got.headers["Access-Control-Allow-Origin"] == "*"
+        assert "Access-Control-Allow-Credentials" not in got.headers
+
+
+@pytest.mark.parametrize("path", ["/web/../Caddyfile", "/web/%2e%2e/secrets", "/web/..%2f..%2fdata", "/openapi.json/"])
+async def test_nothing_else_of_the_disk_is_served(caddy_server: Caddy, site: dict[str, bytes], path: str) -> None:
+    (caddy_server.static.parent / "secrets").write_text("not to be seen")
+    async with answer(caddy_server, URL(path, encoded=True)) as got:  # type: ignore[arg-type]
+        assert got.status in (400, 404, 502)
+
+
+async def test_answers_of_the_gateway_are_compressed_but_for_media(get: Get, caddy_server: Caddy) -> None:
+    long = "?q=" + "a" * 2000  # the stand-in says it again
+    for path, encoding in (("/api/spaces", "gzip"), ("/api/media/bafy", None)):
+        async with answer(caddy_server, path + long, **{"Accept-Encoding": "gzip"}) as got:
+            assert (got.status, got.headers.get("Content-Encoding")) == (200, encoding)

@@ -12,8 +12,8 @@ from libs.common.contracts import default_registry
 from libs.common.contracts.registry import Access, Event, Http, Operation, Socket, Webhook
 from libs.common.contracts.schema import schema_for
 from libs.common.errors import CATALOGUE
-from services.gateway.asyncapi import asyncapi_document
-from services.gateway.openapi import openapi_document
+from services.gateway.static.asyncapi import asyncapi_document
+from services.gateway.static.openapi import openapi_document
 
 REGISTRY = default_registry()
 with warnings.catch_warnings():

@@ -7,7 +7,7 @@ import msgspec
 
 from libs.common.contracts.registry import Event, Operation, Registry, Signal, Socket, Webhook
 from libs.common.contracts.schema import schema_for
-from services.gateway.openapi import schemas
+from services.gateway.static.openapi import schemas
 
 _REF = "#/components/schemas/{name}Signal"  # a struct may share its name with a dataclass
 
