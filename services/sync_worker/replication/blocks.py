@@ -7,7 +7,7 @@ here or share a key. Only of blocks whose residual has changed are the keys comp
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import batched
 
 from libs.common.db.event_log import FactLog
@@ -18,6 +18,7 @@ from services.sync_worker.replication.position import Residuals, as_residuals
 from services.sync_worker.tables.table import Key
 
 MOST_EXAMINED = 100_000  # keys; where more may have changed, the whole table is walked
+MOST_SUMMED = 10_000  # keys that a statement sums up
 FEWEST, MOST = 64, 16_384  # blocks of a table
 ROWS = 64  # of a block, until there are so many blocks as may be
 
@@ -65,6 +66,7 @@ class Blocks:
         self._table = reader.table
         self._log = log
         self._database = log.database
+        self._examined: set[Key] = set()
 
     async def compare(self, suspects: Sequence[int] = ()) -> Comparison:
         """Returns the sums of both sides: of the primary first: what comes meanwhile makes a difference."""
@@ -83,6 +85,15 @@ class Blocks:
         async with self._database.read() as connection:
             return await repository.sums(connection, self._table, self.count)
 
+    async def after_examining(self, comparison: Comparison, blocks: Sequence[int]) -> Comparison:
+        """Returns the comparison with what the replica has now of the examined blocks: no other row of it is read."""
+        here = {**comparison.here, **{block: Sums() for block in blocks}}
+        for keys in batched(self._examined, MOST_SUMMED):
+            async with self._database.read() as connection:
+                for block, sums in (await repository.sums_of(connection, self._table, self.count, keys)).items():
+                    here[block] += sums
+        return replace(comparison, here=here)
+
     async def examine(self, blocks: Sequence[int], *, whole: bool) -> list[Key]:
         """Reads rows of those blocks that are not here, or the `whole` blocks; returns the keys that the primary lacks.
 
@@ -93,6 +104,7 @@ class Blocks:
         async with self._database.read() as connection:
             here = await repository.keys_in_blocks(connection, self._table, self.count, blocks)
         known = frozenset[Key]() if whole else frozenset(here)
+        self._examined.update(here)
         writer = PageWriter(self._reader, self._log)
         present: set[Key] = set()
         for shape in self._reader.shapes:
@@ -101,6 +113,7 @@ class Blocks:
             for some in batched((key for key in keys if shape.named(key) not in known), self._table.page):
                 groups = await self._reader.find(shape, some)
                 present |= (await writer.write(shape, groups)).present
+        self._examined |= present
         absent = [key for key in here if key not in present]
         return [key for some in batched(absent, self._table.page) for key in await self._lacking(some)]
 

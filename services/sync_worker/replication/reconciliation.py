@@ -46,7 +46,8 @@ class Reconciliation:
         comparison = await sides.compare(position.suspects)
         blocks = comparison.unlike(position.residuals)
         missing: list[Key] = []
-        if comparison.size(blocks) <= MOST_EXAMINED and await sides.are_alike():
+        is_examined = comparison.size(blocks) <= MOST_EXAMINED and await sides.are_alike()
+        if is_examined:
             were_alike = (
                 [block for block in blocks if self._was_alike(block, position)] if before == sides.count else []
             )
@@ -60,7 +61,9 @@ class Reconciliation:
         for keys in batched(missing, self._table.page):
             async with self._log.transaction() as transaction, telling(transaction, self._table, keys):
                 await guard.drop(transaction.connection, self._table, keys)
-        if blocks:
+        if blocks and is_examined:
+            comparison = await sides.after_examining(comparison, blocks)
+        elif blocks:
             comparison = replace(comparison, here=await sides.here())
         position.residuals, position.suspects = as_residuals(comparison.residuals), []
         watermark: Any = msgspec.to_builtins(proof) if proof else None

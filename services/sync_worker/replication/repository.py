@@ -114,6 +114,14 @@ async def sums(connection: AsyncConnection, table: Table, blocks: int) -> dict[i
     return read_sums((await connection.execute(text(statement))).mappings())
 
 
+async def sums_of(connection: AsyncConnection, table: Table, blocks: int, keys: Sequence[Key]) -> dict[int, Sums]:
+    """Returns block → the sums of those of the keys that the replica has; costs by their number, not the table's."""
+    hashed = literal_column(f"({_hashed(table)})", BigInteger)
+    block = literal_column(f"(({_hashed(table)}) & {blocks - 1})", BigInteger)
+    columns = block.label("block"), func.count().label("rows"), cast(func.sum(hashed), String).label("hashes")
+    return read_sums((await connection.execute(select(*columns).where(_among(table, keys)).group_by(block))).mappings())
+
+
 async def hash_of_probe(connection: AsyncConnection) -> int:
     """Returns what the replica's hash function makes of `statements.PROBE`."""
     return int((await connection.execute(select(literal_column(statements.PROBE, BigInteger)))).scalar_one())
