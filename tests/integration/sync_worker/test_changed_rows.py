@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 from prometheus_client import REGISTRY
+from sqlalchemy import text
 
 from libs.common.contracts import content
 from services.sync_worker.replication import pages, table_sync
@@ -113,8 +114,11 @@ async def test_a_deleted_row_is_found_by_its_block_and_none_of_the_others_is_rea
 
 async def test_after_deletes_the_sums_that_are_kept_are_those_of_the_whole_table(posts_world: World) -> None:
     await posts_world.primary.execute("DELETE FROM posts WHERE permlink LIKE 'post-7%'")
-    await posts_world.primary.execute("UPDATE posts SET permlink = 'renamed-' || permlink WHERE permlink LIKE 'post-8%'")
+    await posts_world.primary.execute("UPDATE posts SET permlink = 'new-' || permlink WHERE permlink LIKE 'post-8%'")
+    async with posts_world.database.transaction() as connection:  # rows that the primary does not say were written
+        await connection.execute(text("DELETE FROM posts WHERE permlink LIKE 'post-9%'"))
     await posts_world.sync()
+    assert await posts_world.replica("SELECT count(*) FROM posts") == [(600 - 111,)]
     kept = await posts_world.replica("SELECT position->'residuals' FROM sync_state WHERE table_name = 'posts'")
     assert kept == [({},)], "both sides have the same rows"
 
