@@ -14,12 +14,12 @@ import asyncpg
 from aiohttp import web
 
 from deploy.local.hive_node import application
-from deploy.local.primary import seed
+from deploy.local.primary import Shape, seed
 
 HIVE_PORT = 8090
 
 
-async def primary(owner_url: str, url: str) -> None:
+async def primary(owner_url: str, url: str, shape: str) -> None:
     """Make and fill the database of `url`, and the role that it names. What is there already is left as it is."""
     parts = urlsplit(url)
     role, database = parts.username, parts.path.removeprefix("/")
@@ -31,14 +31,15 @@ async def primary(owner_url: str, url: str) -> None:
             await connection.execute(f'CREATE DATABASE "{database}" OWNER "{role}"')
     finally:
         await connection.close()
-    print(f"The demo primary holds {await seed(url)} posts.")
+    print(f"The demo primary holds {await seed(url, shape)} posts.")
 
 
 def main() -> None:
     """One word says which."""
     match sys.argv[1:]:
         case ["primary"]:
-            asyncio.run(primary(os.environ["PRESENCE_DATABASE_URL"], os.environ["PRESENCE_PRIMARY_URL"]))
+            shape = os.environ.get("PRESENCE_DEMO_PRIMARY_SHAPE") or Shape.MIXED
+            asyncio.run(primary(os.environ["PRESENCE_DATABASE_URL"], os.environ["PRESENCE_PRIMARY_URL"], shape))
         case ["hive"]:
             web.run_app(application(), port=HIVE_PORT, print=None, access_log=None)
         case _:

@@ -27,7 +27,7 @@ from deploy.local.guardian import REPOSITORY, Guardian
 from deploy.local.order import Order, Progress
 from deploy.local.packages import ensure
 from deploy.local.ports import Ports, require_free
-from deploy.local.primary import seed
+from deploy.local.primary import Shape, seed
 from deploy.local.servers.base import Component, Process
 from deploy.local.servers.caddy import Caddy
 from deploy.local.servers.coturn import Coturn
@@ -166,7 +166,7 @@ class Stack:
         yield self._hive()
         yield Step("databases", self._make_databases)
         if "PRESENCE_PRIMARY_URL" not in self._environ:
-            yield Step("primary", lambda: seed(self.settings["PRESENCE_PRIMARY_URL"]))
+            yield Step("primary", self._seed_primary)
         if ALEMBIC.exists():
             command = ("-m", "alembic", "-c", str(ALEMBIC), "upgrade", "head")
             yield Task("migrations", self.place, self._guardian, command, self.settings)
@@ -259,6 +259,9 @@ class Stack:
     @property
     def _database_logins(self) -> dict[str, str]:
         return {service: self._passwords[service] for service in WITH_DATABASE}
+
+    async def _seed_primary(self) -> None:
+        await seed(self.settings["PRESENCE_PRIMARY_URL"], self._environ.get("PRESENCE_DEMO_PRIMARY_SHAPE", Shape.MIXED))
 
     async def _make_databases(self) -> None:
         """The databases of our own PostgreSQL; the replica's role makes further roles, for the services' grants."""

@@ -19,7 +19,7 @@ DECLARES = re.compile(r"=\s*setting\(")
 # Variables of compose.yml and of the Caddyfile; no process of ours reads them.
 COMPOSE_ONLY = {
     *("PRESENCE_DOMAIN", "PRESENCE_SITE", "DB_REPLICA_PASSWORD", "REDIS_PASSWORD", "TURN_OPTIONS"),
-    *("HTTP_PORT", "HTTPS_PORT", "COMPOSE_PROFILES", *map(variable, WITH_LOGIN)),
+    *("HTTP_PORT", "HTTPS_PORT", "COMPOSE_PROFILES", "PRESENCE_DEMO_PRIMARY_SHAPE", *map(variable, WITH_LOGIN)),
 }
 FILLED_IN = {  # shown with an example or empty, not with the default
     *("PRESENCE_DOMAIN", "DB_PRIMARY_HOST", "DB_PRIMARY_USER", "DB_PRIMARY_PASSWORD", "DB_REPLICA_PASSWORD"),

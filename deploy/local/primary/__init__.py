@@ -1,5 +1,5 @@
 """The demo primary: what data.dlux.io holds, in its real shapes, with sample content."""
 
-from deploy.local.primary.seed import seed
+from deploy.local.primary.seed import Shape, seed
 
-__all__ = ["seed"]
+__all__ = ["Shape", "seed"]

@@ -1,6 +1,7 @@
 """Fills the demo primary. What is there already is left as it is, so a developer's changes outlive a restart."""
 
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import asyncpg
 
 from deploy.local.primary.content import FIRST, Post, posts
 
-SCHEMA = Path(__file__).with_name("schema.sql")
+SCHEMA = Path(__file__).with_name("schema")
 
 POST_COLUMNS = (
     *("author", "permlink", "block", "votes", "voteweight", "promote", "paid", "type", "rating", "ratings", "raters"),
@@ -42,14 +43,37 @@ PRESENCE_PERMISSIONS = (
 )
 
 
-async def seed(url: str) -> int:
-    """Make the tables and rows that are missing; returns how many posts there are now. Raises asyncpg's errors."""
+class Shape(StrEnum):
+    """Which documents the demo primary has (`PRESENCE_DEMO_PRIMARY_SHAPE`): those of both deployments, or of one."""
+
+    MIXED = "mixed"
+    BY_ID = "by_id"
+    BY_NAME = "by_name"
+
+
+TIMES = ("updated_at", "created_at")
+
+
+def _times(day: int) -> tuple[Any, Any]:
+    created = FIRST + timedelta(days=day)
+    return created + timedelta(hours=5), created
+
+
+async def seed(url: str, shape: str = Shape.MIXED) -> int:
+    """Makes the tables and rows that are missing; returns how many posts there are now.
+
+    Raises asyncpg's errors, and ValueError for a `shape` that is none or a primary that was made in another.
+    """
+    documents = Shape(shape)
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction():
-            await connection.execute(SCHEMA.read_text())
+            await _make_tables(connection, documents)
             await _insert(connection, "posts", POST_COLUMNS, [_post_row(post) for post in posts()])
-            await _seed_documents(connection)
+            if documents is not Shape.BY_NAME:
+                await _seed_documents_by_id(connection)
+            if documents is not Shape.BY_ID:
+                await _seed_documents_by_name(connection)
             await _insert(
                 connection,
                 "presence_permissions",
@@ -61,38 +85,38 @@ async def seed(url: str) -> int:
         await connection.close()
 
 
-async def _seed_documents(connection: "asyncpg.Connection[Any]") -> None:
-    documents, permissions = "collaboration_documents", "collaboration_permissions"
-    by_id = ("id", "title", "content", "creator", "is_public", "is_deleted")
-    by_name = ("owner", "permlink", "document_name", "is_public")
-    await _insert(connection, documents, (*by_id, *TIMES), [(*row, *_times(row[0])) for row in DOCUMENTS_BY_ID])
+async def _make_tables(connection: "asyncpg.Connection[Any]", shape: Shape) -> None:
+    for file in ("content.sql", f"documents_{shape}.sql"):
+        await connection.execute((SCHEMA / file).read_text())
+    by_id, by_name = await connection.fetchrow(
+        "SELECT bool_or(column_name = 'creator'), bool_or(column_name = 'owner') FROM information_schema.columns "
+        "WHERE table_name = 'collaboration_documents' AND table_schema = current_schema()"
+    ) or (False, False)
+    present = Shape.MIXED if by_id and by_name else Shape.BY_ID if by_id else Shape.BY_NAME
+    if present is not shape:
+        raise ValueError(
+            f"The demo primary's documents are of the shape {present}, not {shape}: drop its database first."
+        )
+
+
+async def _seed_documents_by_id(connection: "asyncpg.Connection[Any]") -> None:
+    columns = ("id", "title", "content", "creator", "is_public", "is_deleted", *TIMES)
+    rows = [(*row, *_times(row[0])) for row in DOCUMENTS_BY_ID]
+    await _insert(connection, "collaboration_documents", columns, rows)
     # Ids of the other shape are taken from the sequence: keep them clear of the fixed ones.
     await connection.execute(
         "SELECT setval('collaboration_documents_id_seq', greatest((SELECT max(id) FROM collaboration_documents), 1000))"
     )
-    await _insert(
-        connection,
-        documents,
-        (*by_name, "last_activity", *TIMES),
-        [(*row, _times(day)[0], *_times(day)) for day, row in enumerate(DOCUMENTS_BY_NAME)],
-    )
-    await _insert(
-        connection, permissions, ("document_id", "user_account", "permission", "granted_by"), PERMISSIONS_BY_ID
-    )
-    await _insert(
-        connection,
-        permissions,
-        ("owner", "permlink", "account", "permission_type", "can_read", "can_edit", "granted_by"),
-        PERMISSIONS_BY_NAME,
-    )
+    names = ("document_id", "user_account", "permission", "granted_by")
+    await _insert(connection, "collaboration_permissions", names, PERMISSIONS_BY_ID)
 
 
-TIMES = ("updated_at", "created_at")
-
-
-def _times(day: int) -> tuple[Any, Any]:
-    created = FIRST + timedelta(days=day)
-    return created + timedelta(hours=5), created
+async def _seed_documents_by_name(connection: "asyncpg.Connection[Any]") -> None:
+    columns = ("owner", "permlink", "document_name", "is_public", "last_activity", *TIMES)
+    rows = [(*row, _times(day)[0], *_times(day)) for day, row in enumerate(DOCUMENTS_BY_NAME)]
+    await _insert(connection, "collaboration_documents", columns, rows)
+    names = ("owner", "permlink", "account", "permission_type", "can_read", "can_edit", "granted_by")
+    await _insert(connection, "collaboration_permissions", names, PERMISSIONS_BY_NAME)
 
 
 async def _insert(

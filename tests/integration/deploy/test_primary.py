@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from deploy.local.primary import seed
+from deploy.local.primary import Shape, seed
 from deploy.local.primary.content import posts
 
 type Connection = asyncpg.Connection[Any]
@@ -56,3 +56,16 @@ async def test_seeding_again_changes_nothing_and_keeps_a_developers_changes(
         for table in ("collaboration_documents", "collaboration_permissions", "presence_permissions")
     ]
     assert counts == [7, 5, 4]
+
+
+async def test_a_primary_that_was_made_in_another_shape_is_left_as_it_is_and_named(
+    primary: Connection, primary_url: str
+) -> None:
+    with pytest.raises(ValueError, match="of the shape mixed, not by_id"):
+        await seed(primary_url, Shape.BY_ID)
+    assert await primary.fetchval("SELECT count(*) FROM collaboration_documents") == 7
+
+
+async def test_a_shape_that_is_none_is_refused(primary_url: str) -> None:
+    with pytest.raises(ValueError, match="by_number"):
+        await seed(primary_url, "by_number")

@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
+from deploy.local.primary import Shape, seed
 from services.sync_worker.replication.cycle import Outcome
 from tests.integration.sync_worker.world import DOCUMENTS_BY_ID, DOCUMENTS_BY_NAME, POSTS, World
 
@@ -37,6 +40,24 @@ async def test_first_cycle_copies_the_demo_primary_with_both_document_shapes(wor
     assert ("post", "bob/sculpture-hall", "alice", "moderate") in await world.replica(
         "SELECT space_type, space_id, account, permission FROM presence_permissions"
     )
+
+
+IDS = ["123", "124", "125", "126"]
+NAMES = ["alice/open-notes", "bob/shared-draft", "carol/private-journal"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "documents", "permissions"),
+    [(Shape.MIXED, IDS + NAMES, 5), (Shape.BY_ID, IDS, 3), (Shape.BY_NAME, NAMES, 2)],
+)
+async def test_the_demo_primary_is_copied_in_each_shape_that_its_setting_gives_it(
+    bare_world: World, shape: Shape, documents: list[str], permissions: int
+) -> None:
+    await seed(bare_world.primary_url, shape)
+    assert await bare_world.sync() is Outcome.DONE
+    spaces = await bare_world.replica('SELECT space_id FROM collaboration_documents ORDER BY space_id COLLATE "C"')
+    assert [space for (space,) in spaces] == documents
+    assert await bare_world.replica("SELECT count(*) FROM collaboration_permissions") == [(permissions,)]
 
 
 async def test_a_primary_with_documents_by_id_only_is_copied(bare_world: World) -> None:

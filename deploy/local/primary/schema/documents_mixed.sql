@@ -1,33 +1,5 @@
--- The primary's real shapes, as far as Presence reads them.
---
--- In the real primary the two document shapes live in different deployments under the same table names. Here one table
--- has the columns of both: a row uses those of its own shape and leaves the others null.
-
-CREATE TABLE IF NOT EXISTS posts (
-    author         varchar(16)  NOT NULL,
-    permlink       varchar(255) NOT NULL,
-    block          bigint       NOT NULL,
-    votes          integer      NOT NULL DEFAULT 0,
-    voteweight     bigint       NOT NULL DEFAULT 0,
-    promote        bigint       NOT NULL DEFAULT 0,
-    paid           boolean      NOT NULL DEFAULT false,
-    type           varchar(32),
-    rating         numeric(4, 2),
-    ratings        integer      NOT NULL DEFAULT 0,
-    raters         text,
-    nsfw           boolean      NOT NULL DEFAULT false,
-    sensitive      boolean      NOT NULL DEFAULT false,
-    hidden         boolean      NOT NULL DEFAULT false,
-    featured       boolean      NOT NULL DEFAULT false,
-    flagged        boolean      NOT NULL DEFAULT false,
-    flag_reason    text,
-    moderated_by   varchar(16),
-    moderated_at   timestamptz,
-    remix_cid      varchar(64),
-    license        varchar(32),
-    tags           text[],
-    PRIMARY KEY (author, permlink)
-);
+-- Both shapes of documents at once: one table has the columns of both; a row uses those of its own shape and leaves the
+-- others null. In the real primary they live in different deployments under the same table names.
 
 CREATE TABLE IF NOT EXISTS collaboration_documents (
     id             serial PRIMARY KEY,
@@ -65,12 +37,4 @@ CREATE TABLE IF NOT EXISTS collaboration_permissions (
     updated_at      timestamptz NOT NULL DEFAULT now(),
     UNIQUE (document_id, user_account),
     UNIQUE (owner, permlink, account)
-);
-
-CREATE TABLE IF NOT EXISTS presence_permissions (
-    space_type   varchar(16)  NOT NULL,
-    space_id     varchar(255) NOT NULL,
-    user_account varchar(16)  NOT NULL,
-    permission   varchar(16)  NOT NULL CHECK (permission IN ('access', 'moderate', 'admin')),
-    PRIMARY KEY (space_type, space_id, user_account, permission)
 );
