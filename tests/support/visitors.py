@@ -130,6 +130,8 @@ class Visitor:
 
     async def _enter(self) -> bool:
         async with self._entering:
+            if not self.wants_in:
+                return True
             last = {"after_seq": self.messages[-1]["seq"]} if self.messages else {}
             here = {"position": self.position} if self.position else {}
             ack = await self._call("join-space", {"spaceType": "event", "spaceId": self.space, **last, **here})
@@ -140,6 +142,7 @@ class Visitor:
     async def leave(self) -> None:
         self.wants_in = self.inside = False
         await eventually(lambda: self._ok("leave-space", {}))
+        self.inside = False  # a join that was tried again may have come through on the way
         self.model.clear()
 
     async def move(self, x: float, z: float) -> None:
