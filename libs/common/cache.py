@@ -19,7 +19,7 @@ Redis Cluster. Keys of a replica carry `{replica:id}`.
 | `presence:active` | sorted set | space → sockets in it; the popular-spaces cache | - |
 | `{replica:id}:spaces` | set | spaces where the replica has members | while the replica lives |
 | `auth:challenge:*` | string | nonce of a login challenge → account | 5 min, spent once |
-| `auth:wallet:*` | string | a client's own challenge with the account, or the key, that signed it: it was used | 5 min |
+| `auth:wallet:*` | string | a client's own challenge, with the account or key that signed it and used it up | 5 min |
 | `auth:jwks` | string | the public keys of tokens (JSON list of JWKs), by spaces_auth alone | as long as a token |
 | `auth:denied:*` | string | `jti` of a logged-out token, `sid` of its login | until the last token would have expired |
 | `auth:logouts` | stream | `id`: the `jti` or `sid` of each logout, for live sockets | the last 10,000 |

@@ -33,8 +33,8 @@ _SIGNED = re.compile(r"([0-9a-fA-F]{130})(?::(.*))?", re.DOTALL)
 # A signature in another form than requestSignBuffer's `result`: an object, a key's own form, bytes too many or too few.
 _MISSHAPEN = re.compile(r"[{\[\"].*|SIG_.*|(?:0x)?[0-9a-f]{64,}(?::.*)?", re.IGNORECASE | re.DOTALL)
 HOW = (
-    "A signature is sent as `Authorization: Bearer <130 hexadecimal digits>:<account>`, as requestSignBuffer gives it in"
-    " `result`, with the text that it signs, which is of /api/auth/challenge: `challenge` in the body, or X-Challenge."
+    "A signature is sent as `Authorization: Bearer <130 hexadecimal digits>:<account>`, as requestSignBuffer gives it"
+    " in `result`, with the text that it signs, of /api/auth/challenge: as `challenge` in the body, or in X-Challenge."
 )
 
 

@@ -71,14 +71,15 @@ class LoginHandlers:
         A challenge of ours is spent whatever the outcome. One of the client's own is used up by who has signed it.
         """
         if is_wallets(request.challenge):
-            account = await self._prove_by_wallet(request)
+            identity = _identity(await self._prove_by_wallet(request), None)
         else:
             account, text = await self._challenges.spend(request.challenge, request.account)
             await self._authority.require_posting_keys(account, {recover_key(text, request.signature)})
-        token = (await self._keys.signer()).sign(_identity(account, new_id()), PROOF_SECONDS)[0]
-        return Proven(token)
+            identity = _identity(account, new_id())
+        return Proven((await self._keys.signer()).sign(identity, PROOF_SECONDS)[0])
 
     async def _prove_by_wallet(self, request: Prove) -> str:
+        """Returns the account. No login stands behind it, so the admission that it opens is not renewed."""
         account = self._wallets.require_good(request)
         key = recover_key(request.challenge, request.signature)
         await self._authority.require_posting_keys(account, {key})
@@ -142,7 +143,7 @@ class LoginHandlers:
         return Tokens(token, refresh_token, _moment(signed.expires_at), account)
 
 
-def _identity(account: str, login_id: str) -> Identity:
+def _identity(account: str, login_id: str | None) -> Identity:
     return Identity("account", account, account, login_id=login_id)
 
 

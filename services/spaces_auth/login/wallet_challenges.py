@@ -1,7 +1,7 @@
 """Challenges that a client makes itself, as the wallet script of dlux.io does: `dlux_vr_<unix ms>_<9 of [a-z0-9]>`.
 
-Such a text names neither host nor account nor space: whoever gets somebody to sign one may show it here. So it is young,
-is taken once, and opens one admission, never an identity token.
+Such a text names neither host nor account nor space: whoever gets somebody to sign one may show it here. So it must be
+young, is taken once, and opens one admission, never an identity token.
 """
 
 import re

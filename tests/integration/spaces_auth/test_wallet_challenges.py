@@ -10,6 +10,7 @@ from deploy.local.keys import private_key, sign
 from libs.common.contracts import auth, spaces
 from libs.common.contracts.auth import ChallengeRequest, Login, Prove
 from libs.common.contracts.spaces import Join
+from libs.common.edge.commands import require_login
 from libs.common.errors import UNAUTHORIZED, PresenceError
 from services.spaces_auth.login.wallet_challenges import AHEAD_SECONDS, OLDEST_SECONDS, REMEMBERED_SECONDS
 from tests.integration.common.world import proxied
@@ -51,6 +52,9 @@ async def test_what_it_opens_is_one_admission(world: World) -> None:
     assert admission.identity.account == "alice"
     assert admission.admission
     assert str(admission.admission.space) == "document:123"
+    require_login(admission, spaces.get_space)
+    with pytest.raises(PresenceError, match="sign another challenge"):
+        require_login(admission, spaces.join)
 
 
 async def test_of_ten_joins_at_once_with_one_text_one_succeeds(world: World) -> None:
