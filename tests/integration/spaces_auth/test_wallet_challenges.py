@@ -5,17 +5,23 @@ import time
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import unused_port
 
 from deploy.local.keys import private_key, sign
+from libs.common.bus.memory import MemoryBus
 from libs.common.contracts import auth, spaces
 from libs.common.contracts.auth import ChallengeRequest, Login, Prove
 from libs.common.contracts.spaces import Join
 from libs.common.edge.commands import require_login
 from libs.common.errors import UNAUTHORIZED, PresenceError
+from services.gateway.app import build as build_gateway
+from services.gateway.settings import Settings as GatewaySettings
 from services.spaces_auth.login.wallet_challenges import AHEAD_SECONDS, OLDEST_SECONDS, REMEMBERED_SECONDS
 from tests.integration.common.world import proxied
 from tests.integration.spaces_auth.world import World, running
 from tests.support.edge import HERE
+from tests.support.settings import defaults
+from tests.support.wallet import Wallet
 
 MARGIN = 5  # seconds that a test may take
 
@@ -165,3 +171,20 @@ async def test_where_they_are_switched_off_none_is_taken(database_url: str, redi
         assert "switched off here" in await prove(world, made())
         made_here = (await world.call(auth.challenge, ChallengeRequest("alice"), "anonymous")).challenge
         assert await prove(world, made_here) == "alice", "ours are"
+
+
+async def test_a_wallet_is_told_that_they_are_switched_off(
+    database_url: str, redis_url: str, hive_url: str, wallet: Wallet
+) -> None:
+    async with running(database_url, redis_url, hive_url, wallet_challenges=False) as world:
+        port = unused_port()
+        gateway = build_gateway(
+            defaults(GatewaySettings, redis_url=redis_url, http_port=port), MemoryBus(world.bus._broker)
+        )
+        await gateway.start()
+        try:
+            answer = await wallet.join(f"http://127.0.0.1:{port}", "alice", "global:lobby")
+        finally:
+            await gateway.stop()
+        assert (answer["status"], answer["code"]) == (401, "unauthorized")
+        assert "switched off here" in answer["error"]
