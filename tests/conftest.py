@@ -4,6 +4,7 @@ pytest_plugins = [
     "tests.support.quick",
     "tests.support.servers",
     "tests.support.node",
+    "tests.support.wallet",
     "tests.support.browser",
     "tests.support.whole",
 ]

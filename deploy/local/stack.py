@@ -41,6 +41,11 @@ from deploy.logins.postgres import set_logins
 
 DEFAULT_PORT = 8080
 OPERATOR_TOKEN = "presence-operator"  # noqa: S105 - of the local stack only
+# A page that somebody develops is on any port of this machine; the others are the defaults of the setting.
+ORIGINS = (
+    *("http://localhost:*", "http://127.0.0.1:*"),
+    *("https://dlux.io", "https://www.dlux.io", "https://vue.dlux.io", "https://*.ipfs.dlux.io"),
+)
 ALEMBIC = REPOSITORY / "alembic" / "alembic.ini"
 
 # Our own processes: name → (command after the interpreter, settings of its own)
@@ -219,8 +224,7 @@ class Stack:
 
     def _settings(self) -> dict[str, str]:
         """Returns the settings that every service gets. Values already in the environment win."""
-        secret, port = self.place.secret, self.public_port
-        own_origins = f"http://localhost:{port},http://127.0.0.1:{port}"
+        secret = self.place.secret
         return {
             "PRESENCE_DATABASE_URL": self._postgres.url_of(REPLICA_ROLE, self._replica_password, REPLICA_DATABASE),
             "PRESENCE_PRIMARY_URL": self._postgres.url_of(PRIMARY_ROLE, secret("primary_password"), PRIMARY_DATABASE),
@@ -228,7 +232,7 @@ class Stack:
             "PRESENCE_AMQP_URL": self._rabbitmq.url,
             "PRESENCE_HIVE_NODES": f"http://127.0.0.1:{self._ports.reserve('hive')}",
             "PRESENCE_PUBLIC_URL": self.url,
-            "PRESENCE_ALLOWED_ORIGINS": f"{own_origins},https://dlux.io,https://vue.dlux.io",
+            "PRESENCE_ALLOWED_ORIGINS": ",".join(ORIGINS),
             "PRESENCE_HTTP_HOST": "127.0.0.1",
             "PRESENCE_PROXY_SECRET": secret("proxy_secret"),
             "PRESENCE_OPERATOR_TOKEN": OPERATOR_TOKEN,

@@ -44,7 +44,8 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "spaces_auth": (
         (
             *("%R~{*}:members", "~{*}:address:*", "%R~presence:active", *EPOCH_KEYS),
-            *("~auth:challenge:*", "~auth:denied:*", "~auth:logouts", "~auth:jwks", "~hive:authority:*"),
+            *("~auth:challenge:*", "~auth:wallet:*", "~auth:denied:*", "~auth:logouts", "~auth:jwks"),
+            "~hive:authority:*",
         ),
         (),
         (

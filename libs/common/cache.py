@@ -19,6 +19,7 @@ Redis Cluster. Keys of a replica carry `{replica:id}`.
 | `presence:active` | sorted set | space → sockets in it; the popular-spaces cache | - |
 | `{replica:id}:spaces` | set | spaces where the replica has members | while the replica lives |
 | `auth:challenge:*` | string | nonce of a login challenge → account | 5 min, spent once |
+| `auth:wallet:*` | string | a client's own challenge, with the account or key that signed it and used it up | 5 min |
 | `auth:jwks` | string | the public keys of tokens (JSON list of JWKs), by spaces_auth alone | as long as a token |
 | `auth:denied:*` | string | `jti` of a logged-out token, `sid` of its login | until the last token would have expired |
 | `auth:logouts` | stream | `id`: the `jti` or `sid` of each logout, for live sockets | the last 10,000 |
@@ -112,6 +113,11 @@ def replica_spaces(replica_id: str) -> str:
 
 def challenge(nonce: str) -> str:
     return f"auth:challenge:{nonce}"
+
+
+def wallet_challenge(text: str, who: str) -> str:
+    """`who` is an account or a public key."""
+    return f"auth:wallet:{text}:{who}"
 
 
 def denied(token_or_login_id: str) -> str:

@@ -201,14 +201,15 @@ def run[S: CommonSettings](name: str, settings_type: type[S], build: Callable[[S
 
     Raises `SystemExit` of 1 for settings that are wrong, and for a process that was of no use for too long.
     """
-    try:
-        settings = read(settings_type)
-    except SettingsError as error:
-        raise SystemExit(f"{name}: {error}") from error
-    log.configure(name, settings.log_level)
 
-    async def main() -> bool:
+    async def main(settings: S) -> bool:
         return await _serve(build(settings), settings)
 
-    if not uvloop.run(main()):
+    try:
+        settings = read(settings_type)
+        log.configure(name, settings.log_level)
+        was_useful = uvloop.run(main(settings))
+    except SettingsError as error:  # of what can only be judged by whoever uses it, too
+        raise SystemExit(f"{name}: {error}") from error
+    if not was_useful:
         raise SystemExit(1)

@@ -133,8 +133,8 @@ class EdgeSettings(CommonSettings):
     http_port: int = setting("PRESENCE_HTTP_PORT", 8081, "The edge's port, behind Caddy.")
     allowed_origins: tuple[str, ...] = setting(
         "PRESENCE_ALLOWED_ORIGINS",
-        ["https://dlux.io", "https://vue.dlux.io"],
-        "Origins that browsers may call from: CORS, and the socket's Origin. The public URL's is always allowed.",
+        ["https://dlux.io", "https://www.dlux.io", "https://vue.dlux.io", "https://*.ipfs.dlux.io"],
+        "Origins of pages that may call: exact, with one label as *., or any port as :*. The public URL's always may.",
     )
     proxy_secret: str = setting(
         "PRESENCE_PROXY_SECRET",

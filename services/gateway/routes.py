@@ -11,9 +11,10 @@ from libs.common.contracts.schema import dump, from_query
 from libs.common.edge.commands import ClientCall, Commands
 from libs.common.edge.gatekeeper import unidentified
 from libs.common.errors import PresenceError
+from libs.common.tokens import Token
 from services.gateway.body import read_object
 from services.gateway.paths import OperationPath, acquaint
-from services.gateway.proofs import Proofs
+from services.gateway.proofs import Proofs, require_no_signature
 from services.gateway.server import ADDRESS, OPERATION, REQUEST_ID, error_response
 
 
@@ -40,11 +41,11 @@ class Routes:
         async def handle(request: web.Request) -> web.Response:
             request[OPERATION] = operation.name
             unseen = operation.access is Access.UNSEEN
-            token = unidentified() if unseen else await self._proofs.identify(request)
+            token = unidentified() if unseen else await self._proofs.identify(request, operation)
             key = request.headers.get("Idempotency-Key")
             call = ClientCall(operation, token, request[ADDRESS], request[REQUEST_ID], key)
             try:
-                reply = await self._commands.carry_out(call, partial(_read, request, operation))
+                reply = await self._commands.carry_out(call, partial(_read, request, operation, token))
                 response = web.json_response(body=_encode(dump(reply)), status=binding.status)
             except PresenceError as error:
                 response = error_response(request, error)
@@ -58,10 +59,11 @@ class Routes:
 _encode = msgspec.json.Encoder().encode
 
 
-async def _read(request: web.Request, operation: Operation[Any, Any]) -> dict[str, Any]:
+async def _read(request: web.Request, operation: Operation[Any, Any], token: Token) -> dict[str, Any]:
     """Returns query, body and path as one object; the path wins. Reads JSON whatever the Content-Type says."""
     data: dict[str, Any] = from_query(operation.request, request.query)
     if request.method != "GET":
         data.update(await read_object(request))
+    require_no_signature(token, operation, data)
     data.update(request.match_info)
     return data

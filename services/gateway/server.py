@@ -9,8 +9,9 @@ import structlog
 from aiohttp import web
 
 from libs.common.contracts.registry import Limit
+from libs.common.edge.allowed_origins import AllowedOrigins, allowed_origins
 from libs.common.edge.limits import LimitHere
-from libs.common.edge.origin import allowed_origins, client_address
+from libs.common.edge.origin import client_address
 from libs.common.errors import (
     INTERNAL,
     INVALID_INPUT,
@@ -48,7 +49,7 @@ class HttpServer:
     def __init__(self, settings: Settings) -> None:
         self._host = settings.http_host
         self._port = settings.http_port
-        origins = frozenset(allowed_origins(settings))
+        origins = allowed_origins(settings)
         limit = _limit_pages(LimitHere(PAGES, settings.rate_limit_factor), settings)
         errors = _errors(Refusals(hold=settings.rate_limit_factor > 0))
         self.app = web.Application(client_max_size=MAX_BODY, middlewares=[_cors(origins), errors, limit])
@@ -63,7 +64,7 @@ class HttpServer:
         await self._runner.cleanup()
 
 
-def _cors(origins: frozenset[str]) -> Any:
+def _cors(origins: AllowedOrigins) -> Any:
     """Answers preflights, and names the origin in every answer to an allowed one (Fetch standard)."""
 
     @web.middleware
@@ -74,9 +75,8 @@ def _cors(origins: frozenset[str]) -> Any:
         response.headers["Vary"] = "Origin"
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.setdefault("Cache-Control", "no-store")  # tokens and what only some may see: RFC 6749, 5.1
-        if origin in origins:
-            response.headers["Access-Control-Allow-Origin"] = origin or ""
-            response.headers["Access-Control-Allow-Credentials"] = "true"
+        if allowed := origins.cors(origin):
+            response.headers.update(allowed)
             response.headers["Access-Control-Expose-Headers"] = _EXPOSED
             if preflight:
                 response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, PATCH, DELETE"

@@ -5,10 +5,10 @@ from libs.common.bus.rabbit import RabbitBus
 from libs.common.cache import RedisClient
 from libs.common.contracts import default_registry
 from libs.common.contracts.registry import Registry
+from libs.common.edge.allowed_origins import allowed_origins
 from libs.common.edge.commands import Commands
 from libs.common.edge.gatekeeper import Gatekeeper
 from libs.common.edge.limits import RateLimits
-from libs.common.edge.origin import allowed_origins
 from libs.common.ids import new_id
 from libs.common.service import Component, Service
 from services.realtime.clients.account_channel import AccountChannel

@@ -27,6 +27,11 @@ class Settings(HiveSettings, SecretSettings):
     )
     stay_log_days: int = setting("PRESENCE_STAY_LOG_DAYS", 7, "Days for which the log keeps who came and went.")
     challenge_seconds: int = setting("PRESENCE_CHALLENGE_SECONDS", 300, "How long a login challenge may be answered.")
+    wallet_challenges: bool = setting(
+        "PRESENCE_WALLET_CHALLENGES",
+        True,
+        "Take challenges that clients make themselves (dlux_vr_...), for joins only: they name no host.",
+    )
     authority_depth: int = setting(
         "PRESENCE_HIVE_AUTHORITY_DEPTH",
         2,

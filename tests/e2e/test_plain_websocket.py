@@ -146,11 +146,57 @@ async def test_a_plain_client_is_refused_what_it_may_not_and_stays(stack: Stack,
     assert [event["name"] for event in watcher.received("entity-event")] == ["fine"]
 
 
-async def test_a_foreign_origin_is_refused(plain: Open) -> None:
-    with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
-        await plain(headers={"Origin": "https://evil.example"})
-    assert refusal.value.status == 403
-    assert await (await plain(headers={"Origin": "https://dlux.io"})).next("connected")
+LOOK_ALIKES = [
+    "https://evil-dlux.io",
+    "https://dlux.io.evil.com",
+    "https://a.b.ipfs.dlux.io",
+    "https://dlux.io:444",
+    "null",
+]
+OURS = ["https://dlux.io", "https://alice.ipfs.dlux.io", "http://localhost:5173"]
+
+
+@pytest.mark.parametrize("origin", LOOK_ALIKES)
+async def test_a_foreign_origin_is_refused(stack: Stack, plain: Open, origin: str) -> None:
+    """By each kind of socket, and by polling with an answer that its page cannot read."""
+    async with aiohttp.ClientSession(stack.url, headers={"Origin": origin}) as http:
+        for path, status in (("/", 403), (PATH, 403), (f"{PATH}?EIO=4&transport=websocket", 400)):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+                await http.ws_connect(path)
+            assert refusal.value.status == status
+        async with http.get(f"{PATH}?EIO=4&transport=polling") as answer:
+            assert answer.status == 400
+            assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+@pytest.mark.parametrize("origin", OURS)
+async def test_a_page_of_ours_connects_in_every_way_and_reads_every_answer(stack: Stack, origin: str) -> None:
+    async with aiohttp.ClientSession(stack.url, headers={"Origin": origin}) as http:
+        for path in ("/", PATH, f"{PATH}?EIO=4&transport=websocket"):
+            async with http.ws_connect(path) as socket:
+                assert await socket.receive_str(timeout=WAIT_SECONDS)
+        for path, status in ((f"{PATH}?EIO=4&transport=polling", 200), (PATH, 400), ("/socket.io/none", 404)):
+            async with http.get(path) as answer:
+                assert answer.status == status
+                assert answer.headers["Access-Control-Allow-Origin"] == origin
+                assert "Origin" in answer.headers["Vary"]
+        async with http.delete(PATH) as answer:
+            assert answer.status == 405
+            assert answer.headers["Access-Control-Allow-Origin"] == origin
+
+
+async def test_the_url_that_a_join_names_is_dialled_as_it_is(rest: Rest, plain: Open) -> None:
+    """With the admission in the first message, or as a guest."""
+    joined = await rest.post("/api/spaces/event/as-it-is/join", {}, await rest.token("alice"))
+    async with aiohttp.ClientSession() as http, http.ws_connect(joined["websocket_url"]) as socket:
+        alice = Plain(socket)
+        told = await alice.join("as-it-is", token=joined["session_token"])
+        assert told["role"] == "visitor"
+        guest = await plain()
+        await guest.join("as-it-is")
+        assert (await alice.next("user-joined"))["userAccount"] is None
+        await alice.say("dice-rolled", eyes=[1, 2])
+        assert (await guest.next("dice-rolled"))["userAccount"] == "alice"
 
 
 async def test_a_plain_get_without_eio_is_still_a_400(stack: Stack) -> None:

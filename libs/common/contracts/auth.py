@@ -39,14 +39,16 @@ class Login:
 
 @dataclass(frozen=True)
 class Prove:
-    """A signed challenge in the place of a token. `challenge` is the whole text, or its nonce alone.
+    """A signed challenge in the place of a token. `challenge` is the whole text, or the nonce alone of one of ours.
 
-    `account` is null for the account that the challenge was made for.
+    `account` is null for the account that the challenge was made for. `joins` says that the request is a join, the one
+    thing that a challenge of the client's own making opens.
     """
 
     challenge: Annotated[str, text(1024)]
     signature: Annotated[str, text(256)]
     account: Account | None = None
+    joins: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from libs.common.bus.base import Bus, Caller
-from libs.common.contracts import auth
+from libs.common.contracts import auth, spaces
 from libs.common.contracts.registry import Access, Operation
 from libs.common.contracts.schema import has_field, load
 from libs.common.edge.document_numbers import DocumentNumbers
@@ -102,11 +102,13 @@ def require_access(access: Access, identity: Identity) -> None:
 def require_login(token: Token, operation: Operation[Any, Any]) -> None:
     """Refuses an admission the things of an account that belong to no space: its webhooks, its notifications.
 
-    Raises `forbidden`.
+    One that no login stands behind, as a wallet's signature opens it, is not renewed either. Raises `forbidden`.
     """
     about_a_space = has_field(operation.request, "space_id") or has_field(operation.request, "document_id")
     if token.admission and operation.access is not Access.ANYONE and not about_a_space:
         raise PresenceError(FORBIDDEN, "This token is for one space; use the one of your login.")
+    if token.admission and token.identity.login_id is None and operation is spaces.join:
+        raise PresenceError(FORBIDDEN, "This admission came of a signature and not of a login: sign another challenge.")
 
 
 def require_admitted(token: Token, request: type, fields: dict[str, Any]) -> None:

@@ -1,9 +1,8 @@
-"""Finds the origin of a request: the client's address behind our proxy, and the pages that may send one."""
+"""Finds the address that a request comes from, behind our proxy."""
 
 import hmac
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address, ip_network
-from urllib.parse import urlsplit
 
 from libs.common.addresses import canonical
 from libs.common.settings import EdgeSettings
@@ -30,9 +29,3 @@ def _is_proxy(peer: str, headers: Mapping[str, str], settings: EdgeSettings) -> 
 def _is_in(peer: str, networks: Iterable[str]) -> bool:
     address = canonical(peer)
     return address is not None and any(ip_address(address) in ip_network(network) for network in networks)
-
-
-def allowed_origins(settings: EdgeSettings) -> list[str]:
-    """Returns the configured origins and the public URL's own."""
-    parts = urlsplit(settings.public_url)
-    return list(dict.fromkeys([f"{parts.scheme}://{parts.netloc}", *settings.allowed_origins]))

@@ -7,7 +7,6 @@ Read from python-socketio 5.18.1: `AsyncServer._handle_eio_message`, one Engine.
 
 import asyncio
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import engineio
@@ -18,6 +17,7 @@ from aiohttp import web
 from socketio.packet import CONNECT_ERROR
 
 from libs.common.addresses import limited
+from libs.common.edge.allowed_origins import AllowedOrigins
 from libs.common.edge.nesting import is_too_deep
 from libs.common.edge.origin import client_address
 from libs.common.errors import INVALID_INPUT, NOT_FOUND, RATE_LIMITED, TOO_LARGE, PresenceError
@@ -57,11 +57,11 @@ class Json:
 class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library is untyped
     """Refuses what it cannot read with `invalid_input` and goes on; disconnects a socket that is in no namespace."""
 
-    def __init__(self, settings: Settings, life: str, origins: Sequence[str]) -> None:
+    def __init__(self, settings: Settings, life: str, origins: AllowedOrigins) -> None:
         self._name = (settings.replica_id, life, settings.rate_limit_factor)
         super().__init__(
             async_mode="aiohttp",
-            cors_allowed_origins=list(origins),
+            cors_allowed_origins=origins,  # the library asks whether an Origin is in them, and no more
             cors_credentials=True,
             namespaces=list(NAMESPACES),
             json=Json,
@@ -205,6 +205,17 @@ def _asks_to_connect(data: str | bytes) -> bool:
     return data[:1] == "0"
 
 
+def _readable_for(origins: AllowedOrigins) -> Any:
+    """Has pages that may call read every answer: what aiohttp refuses by itself never comes to the library."""
+
+    async def name_origin(request: web.Request, response: web.StreamResponse) -> None:
+        if not isinstance(response, web.WebSocketResponse):
+            response.headers.update(origins.cors(request.headers.get("Origin")))
+            response.headers["Vary"] = "Origin"
+
+    return name_origin
+
+
 class SocketHttp:
     """The HTTP side: a component that serves `/socket.io/`."""
 
@@ -213,6 +224,7 @@ class SocketHttp:
         self._port = port
         app = web.Application()
         server.attach(app, "socket.io")
+        app.on_response_prepare.append(_readable_for(server.eio.cors_allowed_origins))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         self._site: web.TCPSite | None = None
 

@@ -30,6 +30,7 @@ from services.spaces_auth.login.challenges import Challenges
 from services.spaces_auth.login.hive_authority import HiveAuthority, recover_key
 from services.spaces_auth.login.refreshes import Refreshes, Use
 from services.spaces_auth.login.signing_keys import SigningKeys
+from services.spaces_auth.login.wallet_challenges import WalletChallenges, is_wallets, refuse_for_login
 from services.spaces_auth.settings import Settings
 
 PROOF_SECONDS = 60  # life of the token that carries one request
@@ -47,6 +48,7 @@ class LoginHandlers:
         self._authority = authority
         host = urlsplit(settings.public_url).netloc
         self._challenges = Challenges(redis, host, settings.challenge_seconds)
+        self._wallets = WalletChallenges(redis, taken=settings.wallet_challenges)
         self._refreshes = Refreshes(database, settings)
 
     async def challenge(self, _: Caller, request: ChallengeRequest) -> Challenge:
@@ -55,6 +57,8 @@ class LoginHandlers:
 
     async def login(self, _: Caller, request: Login) -> Tokens:
         """Returns tokens for the account that signed the challenge. The challenge is spent whatever the outcome."""
+        if is_wallets(request.challenge):
+            raise refuse_for_login()
         account, text = await self._challenges.spend(request.challenge, request.account)
         keys = {recover_key(text, signature) for signature in (request.signature, *request.signatures)}
         await self._authority.require_posting_keys(account, keys)
@@ -62,11 +66,25 @@ class LoginHandlers:
         return self._tokens(signer, account, login_id, await self._refreshes.begin(account, login_id))
 
     async def prove(self, _: Caller, request: Prove) -> Proven:
-        """Returns a token for one request of the account that signed. The challenge is spent whatever the outcome."""
-        account, text = await self._challenges.spend(request.challenge, request.account)
-        await self._authority.require_posting_keys(account, {recover_key(text, request.signature)})
-        token = (await self._keys.signer()).sign(_identity(account, new_id()), PROOF_SECONDS)[0]
-        return Proven(token)
+        """Returns a token for one request of the account that signed; the edge keeps it to itself.
+
+        A challenge of ours is spent whatever the outcome. One of the client's own is used up by who has signed it.
+        """
+        if is_wallets(request.challenge):
+            identity = _identity(await self._prove_by_wallet(request), None)
+        else:
+            account, text = await self._challenges.spend(request.challenge, request.account)
+            await self._authority.require_posting_keys(account, {recover_key(text, request.signature)})
+            identity = _identity(account, new_id())
+        return Proven((await self._keys.signer()).sign(identity, PROOF_SECONDS)[0])
+
+    async def _prove_by_wallet(self, request: Prove) -> str:
+        """Returns the account. No login stands behind it, so the admission that it opens is not renewed."""
+        account = self._wallets.require_good(request)
+        key = recover_key(request.challenge, request.signature)
+        await self._authority.require_posting_keys(account, {key})
+        await self._wallets.use_up(request.challenge, account, key)
+        return account
 
     async def guest(self, _: Caller, request: GuestRequest) -> GuestToken:
         """Returns the token of a new guest."""
@@ -125,7 +143,7 @@ class LoginHandlers:
         return Tokens(token, refresh_token, _moment(signed.expires_at), account)
 
 
-def _identity(account: str, login_id: str) -> Identity:
+def _identity(account: str, login_id: str | None) -> Identity:
     return Identity("account", account, account, login_id=login_id)
 
 

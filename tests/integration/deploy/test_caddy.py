@@ -130,6 +130,17 @@ async def test_the_socket_path_without_its_slash_is_the_same(get: Get) -> None:
         assert (body["who"], body["path"]) == ("r2", "/socket.io/?EIO=4&transport=polling&sid=r2-abc")
 
 
+@pytest.mark.parametrize("upgrade", ["websocket", "WebSocket"])
+async def test_a_websocket_to_the_root_is_the_plain_room_api(get: Get, upgrade: str) -> None:
+    headers = {"Connection": "Upgrade", "Upgrade": upgrade}
+    seen = [(await get("/?token=x", headers=headers))[1] for _ in range(2)]
+    assert {body["who"] for body in seen} == {"r1", "r2"}, "spread as all new sockets are"
+    assert {body["path"] for body in seen} == {"/socket.io/?token=x"}
+    assert (await get("/", headers=headers))[1]["path"] == "/socket.io/"
+    for path, of in (("/docs", headers), ("/api/spaces", headers), ("/", {"Upgrade": "h2c"}), ("/?EIO=4", {})):
+        assert (await get(path, headers=of))[1].get("who") not in ("r1", "r2"), (path, of)
+
+
 async def test_every_answer_says_once_that_its_type_is_no_guess(get: Get) -> None:
     for path in ("/api/spaces", "/socket.io/?EIO=4", "/nothing"):
         assert (await get(path))[1]["sniff"] == ["nosniff"]
@@ -171,6 +182,44 @@ async def test_new_sockets_pass_over_a_dead_replica(caddy_server: Caddy) -> None
                 assert (await answer.json())["who"] == "r1"
         async with session.get("/socket.io/?EIO=4&sid=r2-abc") as answer:
             assert answer.status == 502
+
+
+PAGE = "https://alice.ipfs.dlux.io"
+
+
+@pytest.mark.parametrize("path", ["/api/spaces", "/socket.io/?EIO=4", "/socket.io/?sid=r1-a", "/socket.io/?sid=r2-a"])
+async def test_a_page_reads_the_errors_that_caddy_makes_itself(caddy_server: Caddy, path: str) -> None:
+    """With nobody behind it."""
+    async with aiohttp.ClientSession(caddy_server.url) as session:
+        async with session.get(path, headers={"Origin": PAGE}) as answer:
+            assert answer.status == 502
+            assert (await answer.json())["code"] == "unavailable"
+            assert answer.headers["Access-Control-Allow-Origin"] == PAGE
+            assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+            assert "Retry-After" in answer.headers["Access-Control-Expose-Headers"]
+            assert answer.headers["Retry-After"] == "5"
+            assert answer.headers["Vary"] == "Origin"
+            assert answer.headers.getall("X-Content-Type-Options") == ["nosniff"]
+        async with session.get(path) as answer:
+            assert not [name for name in answer.headers if name.startswith("Access-Control")]
+
+
+async def test_a_page_is_let_ask_for_what_then_fails_with_words(caddy_server: Caddy) -> None:
+    """A preflight that fails leaves its page without any."""
+    asked = {
+        "Origin": PAGE,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+    async with aiohttp.ClientSession(caddy_server.url) as session:
+        async with session.options("/api/spaces/global/lobby/join", headers=asked) as answer:
+            assert answer.status == 204
+            assert answer.headers["Access-Control-Allow-Origin"] == PAGE
+            assert answer.headers["Access-Control-Allow-Methods"] == "POST"
+            assert answer.headers["Access-Control-Allow-Headers"] == "authorization,content-type"
+            assert answer.headers["Access-Control-Max-Age"] == "0", "it says nothing of later"
+        async with session.options("/api/spaces/global/lobby/join", headers={"Origin": PAGE}) as answer:
+            assert answer.status == 502, "that is none"
 
 
 async def test_half_a_request_is_not_waited_for(caddy_server: Caddy) -> None:
@@ -238,6 +287,7 @@ async def test_what_has_its_version_in_its_name_is_kept_for_ever_and_a_page_is_a
             assert got.headers["Cache-Control"] == kept, path
     async with answer(caddy_server, "/web/page.0123456789ab.js") as missing:
         assert missing.status == 404
+        assert (await missing.json())["code"] == "not_found"
         assert "max-age" not in missing.headers.get("Cache-Control", ""), "it may be there a moment later"
 
 

@@ -83,7 +83,7 @@ async def test_every_answer_has_a_request_id_of_its_own(world: World) -> None:
 
 @pytest.mark.parametrize("path", ["/api/spaces", "/nothing", "/api/auth/login", "/health"])
 async def test_our_origins_may_read_every_answer_also_the_errors(world: World, path: str) -> None:
-    for origin in (ORIGIN, "http://localhost:8080"):
+    for origin in (ORIGIN, "http://localhost:8080", "https://alice.ipfs.dlux.io"):
         headers = (await world.ask("GET", path, headers={"Origin": origin})).headers
         assert headers["Access-Control-Allow-Origin"] == origin
         assert headers["Access-Control-Allow-Credentials"] == "true"
@@ -93,7 +93,15 @@ async def test_our_origins_may_read_every_answer_also_the_errors(world: World, p
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://evil.example", "null", "https://dlux.io.evil.example", "http://dlux.io", None]
+    "origin",
+    [
+        "https://evil.example",
+        "null",
+        "https://dlux.io.evil.example",
+        "http://dlux.io",
+        "https://a.b.ipfs.dlux.io",
+        None,
+    ],
 )
 async def test_no_other_origin_may(world: World, origin: str | None) -> None:
     headers = (await world.ask("GET", "/api/spaces", headers={"Origin": origin} if origin else {})).headers

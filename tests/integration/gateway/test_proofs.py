@@ -1,5 +1,6 @@
 """Front ends of DLUX send a signed challenge in the place of a token."""
 
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -41,7 +42,7 @@ async def test_a_signature_and_the_bodys_challenge_are_their_account(
     headers = {"Authorization": f"Bearer {SIGNATURE}{account}"}
     await world.ask("POST", JOIN, {"challenge": TEXT}, headers=headers)
     assert world.caller.identity.account == "alice"
-    assert proofs == [Prove(TEXT, SIGNATURE, account[1:] or None)]
+    assert proofs == [Prove(TEXT, SIGNATURE, account[1:] or None, joins=True)]
 
 
 async def test_headers_of_their_own_are_the_same(world: World, proofs: list[Prove]) -> None:
@@ -67,6 +68,58 @@ async def test_a_signature_of_nothing_or_of_another_is_401_with_a_hint(world: Wo
     named_only = {"X-Account": "alice", "X-Challenge": quote(TEXT)}
     await world.ask("GET", "/api/spaces", headers=named_only)
     assert world.caller.identity.guest, "without a signature one is a guest"
+
+
+@pytest.mark.parametrize("header", [{}, {"X-Challenge": quote(TEXT)}], ids=["body", "header"])
+async def test_the_account_may_stand_in_a_header_of_its_own(
+    world: World, proofs: list[Prove], header: dict[str, str]
+) -> None:
+    headers = {"Authorization": f"Bearer {SIGNATURE}", "X-Account": "alice", **header}
+    await world.ask("POST", JOIN, {"subspace": "main"} | ({} if header else {"challenge": TEXT}), headers=headers)
+    assert proofs == [Prove(TEXT, SIGNATURE, "alice", joins=True)]
+
+
+async def test_a_proof_says_whether_it_is_for_a_join(world: World, proofs: list[Prove]) -> None:
+    headers = {"Authorization": f"Bearer {SIGNATURE}:alice", "X-Challenge": quote(TEXT)}
+    for path in ("/api/spaces", "/api/spaces/global/lobby", "/api/auth/me"):
+        await world.ask("GET", path, headers=headers)
+    await world.ask("POST", "/api/chat/global/lobby/messages", {"content": "Hi"}, headers=headers)
+    assert [proof.joins for proof in proofs] == [False] * 4
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        f'{{"signature": "{SIGNATURE}", "pubKey": "STM1"}}',
+        "[object Object]",
+        f'"{SIGNATURE}"',
+        f"0x{SIGNATURE}:alice",
+        f"{SIGNATURE}00:alice",
+        SIGNATURE[2:],
+        "SIG_K1_KeEyRoGbYvR",
+    ],
+)
+async def test_a_signature_in_another_shape_is_told_how_one_is_sent(
+    world: World, proofs: list[Prove], sent: str
+) -> None:
+    for headers in ({"Authorization": f"Bearer {sent}"}, {"Authorization": sent}):
+        answer = await world.ask("POST", JOIN, {"challenge": TEXT}, headers=headers)
+        assert is_error(answer, 401, "unauthorized")
+        assert "Bearer <130 hexadecimal digits>:<account>" in answer.body["error"]
+    assert proofs == []
+
+
+async def test_a_signature_where_it_is_not_looked_for_makes_nobody_a_guest_unawares(
+    world: World, proofs: list[Prove]
+) -> None:
+    bodies: list[Any] = [{"signature": SIGNATURE, "pubKey": "STM1"}, {"signature": {"signature": SIGNATURE}}]
+    for body in bodies:
+        answer = await world.ask("POST", JOIN, {**body, "challenge": TEXT, "account": "alice"})
+        assert is_error(answer, 401, "unauthorized")
+        assert "Bearer <130 hexadecimal digits>:<account>" in answer.body["error"]
+    assert (proofs, world.asked) == ([], [])
+    await world.ask("POST", JOIN, bodies[0], headers=world.bearer("bob"))
+    assert world.caller.identity.account == "bob", "who shows a token needs none"
 
 
 async def test_trying_is_limited_as_logging_in_is(world: World, proofs: list[Prove]) -> None:

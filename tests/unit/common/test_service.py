@@ -9,6 +9,7 @@ from aiohttp.test_utils import unused_port
 
 from libs.common import service as runner
 from libs.common.service import Impatience, OpsServer, Service
+from libs.common.settings import CommonSettings, SettingsError
 from tests.support.clock import Clock
 
 
@@ -184,3 +185,11 @@ def test_without_a_time_nobody_ends_itself() -> None:
     watch, clock = impatience(Worker("w", []), seconds=0)
     clock.now += 3600
     assert not watch.is_over()
+
+
+def test_a_setting_that_only_its_user_can_judge_is_named_at_the_start_as_any_other_is() -> None:
+    def build(_: CommonSettings) -> Service:
+        raise SettingsError("PRESENCE_X: 'y' is none.")
+
+    with pytest.raises(SystemExit, match="a part: PRESENCE_X: 'y' is none"):
+        runner.run("a part", CommonSettings, build)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.common.edge.origin import PROXY_HEADER, allowed_origins, client_address
+from libs.common.edge.origin import PROXY_HEADER, client_address
 from libs.common.settings import EdgeSettings
 from tests.support.settings import defaults
 
@@ -42,8 +42,3 @@ def test_with_a_secret_the_proxy_is_who_shows_it_from_wherever(peer: str, shown:
     settings = defaults(EdgeSettings, trusted_proxies=TRUSTED, proxy_secret="s3cret")
     headers = {"X-Forwarded-For": "203.0.113.9"} | ({} if shown is None else {PROXY_HEADER: shown})
     assert client_address(peer, headers, settings) == ("203.0.113.9" if believed else peer)
-
-
-def test_the_public_urls_own_origin_is_always_allowed() -> None:
-    settings = defaults(EdgeSettings, public_url="https://vr.example/x", allowed_origins=("https://dlux.io",))
-    assert allowed_origins(settings) == ["https://vr.example", "https://dlux.io"]
