@@ -38,7 +38,7 @@ def build(
     sender = Sender(guard, resolver, settings.webhook_timeout)
     deliverer = Deliverer(database, registry, sender, sealer, settings, clock)
     planner = Planner(database, registry, deliverer.wake, clock)
-    handlers = WebhookHandlers(database, reads, sealer, guard, registry, settings)
+    handlers = WebhookHandlers(database, reads, sealer, guard, registry, settings, clock)
 
     bus.serve(webhooks.subscribe, handlers.subscribe)
     bus.serve(webhooks.list_subscriptions, handlers.list_subscriptions)

@@ -16,6 +16,7 @@ import structlog
 from libs.common import access
 from libs.common.access import Action
 from libs.common.contracts.registry import Registry
+from libs.common.contracts.webhooks import for_moderators
 from libs.common.db import event_log
 from libs.common.db.engine import Database
 from libs.common.db.redaction import words_are_gone
@@ -49,6 +50,7 @@ class Deliverer:
     ) -> None:
         self._database = database
         self._registry = registry
+        self._for_moderators = for_moderators(registry)
         self._sender = sender
         self._sealer = sealer
         self._settings = settings
@@ -148,8 +150,10 @@ class Deliverer:
             standing = await access.look(connection, subscriber, space, self._settings.operators)
         try:
             standing.require(Action.SUBSCRIBE)
+            if job.event in self._for_moderators:
+                standing.require(Action.MODERATE)
         except PresenceError as error:
-            return f"{job.created_by} may not receive this space's events any more ({error.kind.code})."
+            return f"{job.created_by} may not receive this event of the space any more ({error.kind.code})."
         return None
 
     async def _without_words_taken_back(self, job: Job) -> Job:

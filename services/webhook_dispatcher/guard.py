@@ -19,12 +19,14 @@ from yarl import URL
 from libs.common.errors import INVALID_INPUT, PresenceError
 
 type Address = IPv4Address | IPv6Address
+MOST_HOST, MOST_LABEL = 253, 63  # characters of a host's name, and of each part of it
 LOOKUP_SECONDS = 2.0  # a subscriber waits for it
 _NAT64 = ip_network("64:ff9b::/96")  # RFC 6052
 _UNICAST = ip_network("2000::/3")  # all of IPv6 that is handed out as global unicast
 _NOT_PUBLIC = [  # what this Python's `is_global` lets pass (RFC 6890, 7526, 9637)
     ip_network(network) for network in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")
 ]
+_OF_PLATFORMS = [ip_network("168.63.129.16/32")]  # global by its number, and inside Azure the machine's own platform
 
 
 class AddressRefused(OSError):
@@ -46,7 +48,9 @@ def destination(text: str) -> Address:
 
 def is_public(address: Address) -> bool:
     """Returns whether an address is global unicast, and may be dialled."""
-    if not address.is_global or address.is_multicast or any(address in network for network in _NOT_PUBLIC):
+    if not address.is_global or address.is_multicast:
+        return False
+    if any(address in network for network in (*_NOT_PUBLIC, *_OF_PLATFORMS)):
         return False
     return address.version == 4 or address in _UNICAST
 
@@ -107,9 +111,17 @@ def _parse(text: str) -> URL:
         raise _bad_url("Not a URL.") from error
     if url.scheme not in ("http", "https") or not host:
         raise _bad_url("Not an http or https URL.")
+    if not _is_sendable(url.raw_host or ""):
+        raise _bad_url("Not a host's name.")
     if url.raw_user is not None or url.raw_password is not None:
         raise _bad_url("Put no name or password into the URL; verify the signature instead.")
     return url
+
+
+def _is_sendable(host: str) -> bool:
+    """Returns whether a name server can be asked for a name, or it is an address (RFC 1035, 2.3.4)."""
+    labels = host.removesuffix(".").split(".")
+    return ":" in host or (len(host) <= MOST_HOST and all(0 < len(label) <= MOST_LABEL for label in labels))
 
 
 def _bad_url(text: str) -> PresenceError:

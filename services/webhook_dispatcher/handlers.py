@@ -1,5 +1,7 @@
 """Answers the operations of webhooks. A subscription of somebody else is `not_found`, except to operators."""
 
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,6 +20,7 @@ from libs.common.contracts.webhooks import (
     SubscriptionId,
     Subscriptions,
     event_names,
+    for_moderators,
 )
 from libs.common.db import cursor
 from libs.common.db.engine import Database
@@ -31,12 +34,21 @@ from services.webhook_dispatcher import repository, signing
 from services.webhook_dispatcher.guard import Guard
 from services.webhook_dispatcher.settings import Settings
 
+SECRET_SHOWN = timedelta(minutes=10)  # after a subscription was made: for a retry whose first answer was lost
+
 
 class WebhookHandlers:
     """One method an operation. A subscription belongs to the account that made it."""
 
     def __init__(
-        self, database: Database, reads: Database, sealer: Sealer, guard: Guard, registry: Registry, settings: Settings
+        self,
+        database: Database,
+        reads: Database,
+        sealer: Sealer,
+        guard: Guard,
+        registry: Registry,
+        settings: Settings,
+        clock: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._reads = reads
@@ -44,11 +56,14 @@ class WebhookHandlers:
         self._guard = guard
         self._settings = settings
         self._events = event_names(registry)
+        self._for_moderators = for_moderators(registry)
+        self._clock = clock
 
     async def subscribe(self, caller: Caller, request: Subscribe) -> NewSubscription:
-        """Stores a subscription. A repeated `client_message_id` returns the first one.
+        """Stores a subscription. A repeated `client_message_id` returns the first one, its secret for ten minutes only.
 
-        Raises `invalid_input`, `conflict` when the quota is used up, and the errors of the space's policy.
+        Raises `invalid_input`, the errors of the space's policy, and `conflict` when the quota is used up, for another
+        subscription of the same space and URL, or for a `client_message_id` that was used for something else.
         """
         space = SpaceKey.parse(request.space_type, request.space_id)
         account = _account_of(caller.identity)
@@ -57,14 +72,19 @@ class WebhookHandlers:
         async with self._database.transaction() as connection:
             standing = await access.look(connection, caller.identity, space, self._settings.operators, caller.address)
             standing.require(Action.SUBSCRIBE)
+            if self._for_moderators.intersection(draft["events"]):
+                standing.require(Action.MODERATE)
             await repository.lock_account(connection, account)
             stored = await repository.by_client_id(connection, account, request.client_message_id)
             if stored is None:
                 await self._require_quota(connection, caller.identity, account)
+                await _require_another(connection, draft)
                 stored = await repository.insert_subscription(connection, draft)
             sealed = await repository.sealed_secret(connection, stored.id)
-        made_here = request.secret is None
-        return NewSubscription(stored, signing.secret_of(self._sealer.open(sealed, stored.id)) if made_here else None)
+        key = self._sealer.open(sealed, stored.id)
+        _require_same(stored, draft, request.secret, key)
+        is_shown = request.secret is None and self._clock() - stored.created_at < SECRET_SHOWN
+        return NewSubscription(stored, signing.secret_of(key) if is_shown else None)
 
     def _draft(self, space: SpaceKey, account: str, request: Subscribe) -> dict[str, Any]:
         """Returns the row of a new subscription. Raises `invalid_input`."""
@@ -132,6 +152,19 @@ class WebhookHandlers:
 
     def _is_operator(self, identity: Identity) -> bool:
         return is_operator(identity, self._settings.operators)
+
+
+async def _require_another(connection: AsyncConnection, draft: Mapping[str, Any]) -> None:
+    """Raises `conflict` where the account has a webhook of that space and URL: events are changed in the one it has."""
+    if twin := await repository.twin(connection, draft):
+        raise PresenceError(CONFLICT, "You have a webhook of this space with this URL already.", {"id": twin})
+
+
+def _require_same(stored: Subscription, draft: Mapping[str, Any], secret: str | None, key: bytes) -> None:
+    """Raises `conflict` for a repeated key of idempotency whose request is not the one that it stands for."""
+    is_same = all(getattr(stored, name) == draft[name] for name in ("space_type", "space_id", "webhook_url"))
+    if not is_same or {*stored.events} != {*draft["events"]} or (secret is not None and signing.key_of(secret) != key):
+        raise PresenceError(CONFLICT, "This client_message_id stands for another request.", {"id": stored.id})
 
 
 def _account_of(identity: Identity) -> str:

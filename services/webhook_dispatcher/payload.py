@@ -7,6 +7,7 @@ import msgspec
 from libs.common.clock import rfc3339
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Registry, Webhook
+from libs.common.contracts.webhooks import PRIVATE_FIELDS
 
 
 def webhooks_of(registry: Registry, event_name: str) -> dict[str, Webhook]:
@@ -16,9 +17,20 @@ def webhooks_of(registry: Registry, event_name: str) -> dict[str, Webhook]:
 
 
 def data_of(event: LoggedEvent, binding: Webhook) -> dict[str, Any]:
-    """Returns the payload with its fields renamed as the binding says (`content` is `message` there)."""
-    renamed = {binding.rename.get(name, name): value for name, value in event.payload.items()}
+    """Returns the payload with its fields renamed as the binding says (`content` is `message` there).
+
+    What is not for subscribers is left out, one level down as well: a comment lies inside its event.
+    """
+    hidden = PRIVATE_FIELDS.union(binding.without)
+    shown = {name: _shown(value) for name, value in event.payload.items() if name not in hidden}
+    renamed = {binding.rename.get(name, name): value for name, value in shown.items()}
     return renamed if event.subspace is None else {"subspace": event.subspace, **renamed}
+
+
+def _shown(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name: inner for name, inner in value.items() if name not in PRIVATE_FIELDS}
 
 
 def body_of(event: LoggedEvent, webhook_id: str, binding: Webhook) -> bytes:

@@ -59,6 +59,12 @@ async def by_client_id(connection: AsyncConnection, account: str, client_id: str
     return Subscription(**row) if row else None
 
 
+async def twin(connection: AsyncConnection, draft: Mapping[str, Any]) -> str | None:
+    """Returns the id of the account's subscription of the same space and URL, or None."""
+    same = [getattr(S, name) == draft[name] for name in ("created_by", "space_type", "space_id", "webhook_url")]
+    return (await connection.execute(select(S.id).where(*same).limit(1))).scalar_one_or_none()
+
+
 async def sealed_secret(connection: AsyncConnection, subscription_id: str) -> bytes:
     return bytes((await connection.execute(select(S.secret_sealed).where(S.id == subscription_id))).scalar_one())
 

@@ -14,6 +14,7 @@ from services.webhook_dispatcher.guard import AddressRefused, Guard
 
 BODY_LIMIT = 16 * 1024  # bytes of an answer that are read; its status is all that counts
 BODY_SECONDS = 1.0
+LONGEST_HEADER = 256 * 1024  # bytes of a line of an answer's head: an endpoint's odd headers are no failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class Sender:
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=self._timeout),
             cookie_jar=aiohttp.DummyCookieJar(),  # endpoints are strangers to each other
+            max_line_size=LONGEST_HEADER,
+            max_field_size=LONGEST_HEADER,
             trust_env=False,  # a proxy would dial for us, unguarded
             auto_decompress=False,
         )

@@ -386,18 +386,25 @@ message_posted = Event(
 )
 
 message_edited = Event(
-    "chat.message_edited", MessageEdited, bindings=(Socket("chat-message-edited"),), summary="A message was edited."
+    "chat.message_edited",
+    MessageEdited,
+    bindings=(Socket("chat-message-edited"), Webhook("chat_edited", rename={"content": "message"})),
+    summary="A message was edited.",
 )
 message_deleted = Event(
     "chat.message_deleted",
     MessageDeleted,
-    bindings=(Socket("chat-message-deleted"),),
+    bindings=(Socket("chat-message-deleted"), Webhook("chat_deleted")),
     summary="A message was deleted by its author.",
 )
 message_removed = Event(
     "chat.message_removed",
     MessageDeleted,
-    bindings=(Socket("chat-message-deleted"), Webhook("moderation", rename={"id": "message_id"})),
+    bindings=(
+        Socket("chat-message-deleted"),
+        Webhook("chat_deleted", without=("deleted_by", "reason")),
+        Webhook("moderation", rename={"id": "message_id"}, for_moderators=True),
+    ),
     summary="A message was deleted by a moderator.",
 )
 reaction_changed = Event(

@@ -448,7 +448,7 @@ list_audit = Operation(
 moderated = Event(
     "moderation.acted",
     Moderated,
-    bindings=(Webhook("moderation"),),
+    bindings=(Webhook("moderation", for_moderators=True),),
     summary="A ban, mute or kick, or one lifted.",
 )
 settings_changed = Event(

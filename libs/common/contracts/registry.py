@@ -57,10 +57,15 @@ class Socket:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A subscriber's event name. `rename` maps payload fields to names in the body's `data`."""
+    """A subscriber's event name. `rename` maps payload fields to names in `data` of the body, without those `without`.
+
+    One `for_moderators` goes to the space's owner, moderators and operators only.
+    """
 
     event: str
     rename: Mapping[str, str] = field(default_factory=lambda: _NO_RENAME)
+    without: tuple[str, ...] = ()
+    for_moderators: bool = False
 
 
 @dataclass(frozen=True, slots=True)

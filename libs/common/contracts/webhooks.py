@@ -9,7 +9,11 @@ from libs.common.contracts.registry import Access, Http, Limit, Operation, Regis
 from libs.common.contracts.schema import ClientId, Cursor, Id, PageSize, SpaceId, SpaceType, at_most, text
 
 # Names that the API promises (docs/webhooks.md).
-EVENTS = ("chat", "join", "leave", "document_edit", "comment", "reaction", "moderation")
+EVENTS = (
+    *("chat", "chat_edited", "chat_deleted", "join", "leave"),
+    *("document_edit", "comment", "reaction", "moderation"),
+)
+PRIVATE_FIELDS = frozenset({"client_message_id"})  # of a payload, which its author alone has a use for
 WebhookUrl = Annotated[
     str,
     text(
@@ -39,6 +43,11 @@ class EventName(text(32)):  # type: ignore[misc]
 def event_names(registry: Registry) -> list[str]:
     """Returns every name that a subscriber may ask for."""
     return list(dict.fromkeys([*EVENTS, *(binding.event for _, binding in registry.bound(Webhook))]))
+
+
+def for_moderators(registry: Registry) -> frozenset[str]:
+    """Returns the names of events that only the space's owner, moderators and operators may hear of."""
+    return frozenset(binding.event for _, binding in registry.bound(Webhook) if binding.for_moderators)
 
 
 MOST_NAMES = 32  # of events in a subscription

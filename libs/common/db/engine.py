@@ -59,6 +59,7 @@ class Database:
             pool_size=pool,
             max_overflow=0,
             pool_pre_ping=True,
+            hide_parameters=True,  # what people say and their secrets are parameters; errors are logged
             json_serializer=_json,
             json_deserializer=msgspec.json.decode,
             connect_args={"server_settings": server_settings, "timeout": CONNECT_TIMEOUT},

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.integration.webhook_dispatcher.world import POST, PRIVATE, World, message_posted
+from tests.integration.webhook_dispatcher.world import MODERATOR, POST, PRIVATE, World, message_posted
+from tests.support.waiting import eventually
 from tests.support.webhook_sink import WebhookSink
 
 BAN = (
@@ -22,7 +23,7 @@ async def test_a_subscriber_who_may_no_longer_see_a_space_is_sent_nothing(
         await world.sql(change)
         await world.bus.publish(message_posted())
         dead = await world.delivery_in("dead", subscription.id)
-    assert dead.last_error == f"carol may not receive this space's events any more ({code})."
+    assert dead.last_error == f"carol may not receive this event of the space any more ({code})."
     assert (dead.attempts, sink.received) == (0, [])
 
 
@@ -51,3 +52,26 @@ async def test_an_operator_hears_of_any_space(world: World, sink: WebhookSink) -
         await world.subscribe(sink.url, account="olivia", space_type="document", space_id=PRIVATE)
         await world.bus.publish(message_posted(space_type="document", space_id=PRIVATE))
         await sink.wait_for(1)
+
+
+async def test_a_moderator_who_is_one_no_longer_is_not_sent_what_moderators_did(
+    world: World, sink: WebhookSink
+) -> None:
+    await world.sql(MODERATOR)
+    async with world.dispatcher():
+        subscription = (await world.subscribe(sink.url, account="bob", events=["moderation", "chat"])).subscription
+        await world.sql("DELETE FROM space_roles")
+        payload = {"action": "mute", "subject": "dave", "reason": "private", "moderator": "alice"}
+        await world.bus.publish(message_posted(name="moderation.acted", payload=payload, subspace=None))
+        await world.bus.publish(message_posted())
+        await sink.wait_for(1)
+
+        async def buried() -> str | None:
+            rows = await world.sql(
+                "SELECT last_error FROM webhook_deliveries WHERE subscription_id = :id AND status = 'dead'",
+                id=subscription.id,
+            )
+            return rows[0].last_error if rows else None
+
+        assert "(forbidden)" in (await eventually(buried))
+    assert [request.json["event"] for request in sink.received] == ["chat"]

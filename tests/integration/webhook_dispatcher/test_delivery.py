@@ -1,16 +1,18 @@
 """From an event on the bus to a signed POST, and what becomes of it."""
 
+import asyncio
 import hashlib
 import hmac
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import insert
 from standardwebhooks import Webhook as Library
 
-from libs.common.clock import rfc3339
+from libs.common.clock import now, rfc3339
 from libs.common.contracts import default_registry, webhooks
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Event, Registry, Webhook
@@ -180,6 +182,56 @@ async def test_a_deleted_comments_webhooks_say_what_was_done_and_not_what_it_sai
     running.clock.advance(seconds=6)
     again = (await sink.wait_for(2))[1]
     assert again.json["data"] == {**payload, "comment": {**comment, "content": None}}
+
+
+async def test_a_consumer_hears_what_was_edited_and_what_was_taken_back(running: World, sink: WebhookSink) -> None:
+    await running.subscribe(sink.url, events=["chat", "chat_edited", "chat_deleted"])
+    said = message_posted("a secret")
+    of_it = {"id": said.payload["id"], "seq": 2, "parent_message_id": None, "user_account": "dave"}
+    edited = {**of_it, "content": "no secret", "mentions": [], "display_name": "dave", "updated_at": rfc3339(now())}
+    gone = {**of_it, "deleted_by": "alice", "reason": "he asked me to", "deleted_at": rfc3339(now())}
+    await running.bus.publish(
+        said,
+        message_posted(name="chat.message_edited", payload=edited),
+        message_posted(name="chat.message_removed", payload=gone),
+    )
+    bodies = {request.json["event"]: request.json["data"] for request in await sink.wait_for(3)}
+    assert {bodies[event]["id"] for event in ("chat", "chat_edited", "chat_deleted")} == {said.payload["id"]}
+    assert bodies["chat_edited"]["message"] == "no secret"
+    assert not {"message", "content", "reason", "deleted_by"} & bodies["chat_deleted"].keys()
+
+
+async def test_what_the_author_alone_has_a_use_for_is_sent_to_nobody(running: World, sink: WebhookSink) -> None:
+    await running.subscribe(sink.url, account="bob", events=["chat"])
+    await running.subscribe(sink.url, account="bob", events=["comment"], space_type="document", space_id=PRIVATE)
+    said = message_posted()
+    await running.bus.publish(replace(said, payload={**said.payload, "client_message_id": "k"}))
+    payload = {"action": "posted", "comment": {"id": new_id(), "content": "x", "client_message_id": "k"}}
+    where: dict[str, Any] = {"space_type": "document", "space_id": PRIVATE, "subspace": None}
+    await running.bus.publish(message_posted(name="documents.comment_changed", payload=payload, **where))
+    assert all(b"client_message_id" not in request.body for request in await sink.wait_for(2))
+
+
+HEADS = {
+    "a header of 64 KB": b"HTTP/1.1 200 OK\r\nX-Much: " + b"a" * 65536 + b"\r\nContent-Length: 0\r\n\r\n",
+    "a body that breaks off": b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc",
+}
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+async def test_an_odd_answer_that_begins_with_2xx_is_a_success(running: World, head: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        subscription = (await running.subscribe(url)).subscription
+        await running.bus.publish(message_posted())
+        delivered = await running.delivery_in("delivered", subscription.id, attempts=1)
+    assert (delivered.attempts, delivered.last_error) == (1, None)
 
 
 async def test_a_redirect_is_a_failure_and_is_not_followed(running: World, sink: WebhookSink) -> None:

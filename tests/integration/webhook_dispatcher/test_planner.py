@@ -83,8 +83,8 @@ async def test_a_disabled_subscription_gets_nothing(world: World, planner: Plann
 
 async def test_each_subscription_gets_a_webhook_id_of_its_own(world: World, planner: Planner) -> None:
     async with world.dispatcher():
-        for url in (URL, URL, f"{URL}/other"):
-            await world.subscribe(url)
+        for url, account in ((URL, "carol"), (URL, "dave"), (f"{URL}/other", "carol")):
+            await world.subscribe(url, account=account)
     event = message_posted()
     await planner.plan([event])
     ids = {row.webhook_id for row in await world.sql("SELECT webhook_id FROM webhook_deliveries")}

@@ -14,7 +14,7 @@ from libs.common.contracts.webhooks import ListDeliveries, SubscriptionId
 from libs.common.errors import CONFLICT, FORBIDDEN, INVALID_INPUT, NOT_FOUND, ErrorCode, PresenceError
 from libs.common.identity import guest_identity
 from libs.common.ids import new_id
-from tests.integration.webhook_dispatcher.world import PRIVATE, World, caller, message_posted
+from tests.integration.webhook_dispatcher.world import MODERATOR, PRIVATE, World, caller, message_posted
 from tests.support.webhook_sink import WebhookSink
 
 URL = "https://myapp.com/webhook"
@@ -74,6 +74,11 @@ async def test_a_guest_has_no_webhooks(running: World) -> None:
         ({"webhook_url": "https://10.0.0.1/hook"}, "webhook_url"),
         ({"webhook_url": "http://8.8.8.8/hook"}, "webhook_url"),
         ({"webhook_url": "myapp.com/hook"}, "webhook_url"),
+        ({"webhook_url": "https://a..b/hook"}, "webhook_url"),
+        ({"webhook_url": f"https://{'a' * 64}.example/hook"}, "webhook_url"),
+        ({"webhook_url": f"https://{'a.' * 130}example/hook"}, "webhook_url"),
+        ({"webhook_url": "https://xn--/hook"}, "webhook_url"),
+        ({"webhook_url": "https://168.63.129.16/hook"}, "webhook_url"),
         ({"space_type": "nowhere"}, "space_type"),
         ({"space_id": "no slash"}, "space_id"),
     ],
@@ -108,9 +113,54 @@ async def test_the_quota_does_not_bind_an_operator(running: World) -> None:
 async def test_a_repeated_client_id_gives_the_first_subscription_and_secret(running: World) -> None:
     first = await running.subscribe(URL, client_message_id="key-1")
     assert await running.subscribe(URL, client_message_id="key-1") == first
-    assert (await running.subscribe(URL, client_message_id="key-2")).subscription.id != first.subscription.id
+    second = await running.subscribe(f"{URL}/2", client_message_id="key-2")
+    assert second.subscription.id != first.subscription.id
     other = await running.subscribe(URL, account="dave", client_message_id="key-1")
     assert other.subscription.id != first.subscription.id
+
+
+async def test_the_secret_is_shown_again_for_ten_minutes_only(running: World) -> None:
+    first = await running.subscribe(URL, client_message_id="key-1")
+    running.clock.advance(minutes=9)
+    assert (await running.subscribe(URL, client_message_id="key-1")).secret == first.secret
+    running.clock.advance(minutes=2)
+    late = await running.subscribe(URL, client_message_id="key-1")
+    assert (late.subscription, late.secret) == (first.subscription, None)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"url": f"{URL}/2"}, {"events": ["join"]}, {"space_id": "bob/sculpture-hall"}, {"secret": "another secret"}],
+)
+async def test_a_client_id_that_stands_for_another_request_is_a_conflict(
+    running: World, changes: dict[str, Any]
+) -> None:
+    first = (await running.subscribe(URL, client_message_id="key-1")).subscription
+    with pytest.raises(PresenceError) as refused:
+        await running.subscribe(**{"url": URL, "client_message_id": "key-1", **changes})
+    assert (refused.value.kind, refused.value.details["id"]) == (CONFLICT, first.id)
+
+
+async def test_an_account_has_one_subscription_of_a_space_and_url(running: World) -> None:
+    first = (await running.subscribe(URL)).subscription
+    with pytest.raises(PresenceError) as refused:
+        await running.subscribe(URL, events=["join"])
+    assert (refused.value.kind, refused.value.details["id"]) == (CONFLICT, first.id)
+    attempts = (running.subscribe(f"{URL}/2") for _ in range(4))
+    outcomes = await asyncio.gather(*attempts, return_exceptions=True)
+    assert sum(isinstance(outcome, PresenceError) for outcome in outcomes) == 3
+    await running.subscribe(URL, space_id="bob/sculpture-hall")
+    await running.subscribe(URL, account="dave")
+
+
+@pytest.mark.parametrize(("account", "may"), [("carol", False), ("bob", True), ("alice", True), ("olivia", True)])
+async def test_what_moderators_did_and_why_is_for_those_who_moderate(running: World, account: str, may: bool) -> None:
+    await running.sql(MODERATOR)
+    asked = running.subscribe(URL, account=account, events=["chat", "moderation"])
+    if may:
+        assert "moderation" in (await asked).subscription.events
+    else:
+        assert await refusal(asked) is FORBIDDEN
 
 
 async def test_a_request_repeated_at_the_same_time_makes_one_subscription(running: World) -> None:

@@ -24,6 +24,10 @@ from services.webhook_dispatcher.settings import Settings
 from tests.support.waiting import eventually
 
 POST = "alice/my-360-photo"  # alice's, public
+MODERATOR = (  # bob, of alice's post
+    "INSERT INTO space_roles (space_type, space_id, account, role, given_by)"
+    f" VALUES ('post', '{POST}', 'bob', 'moderator', 'alice')"
+)
 PRIVATE = "123"  # bob's document; alice may comment
 
 
