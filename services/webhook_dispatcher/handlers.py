@@ -28,7 +28,7 @@ from libs.common.ids import is_id, new_id
 from libs.common.roles import is_operator
 from libs.common.spaces import SpaceKey
 from services.webhook_dispatcher import repository, signing
-from services.webhook_dispatcher.guard import Guard
+from services.webhook_dispatcher.guard import WebhookGuard
 from services.webhook_dispatcher.settings import Settings
 
 
@@ -36,7 +36,13 @@ class WebhookHandlers:
     """One method an operation. A subscription belongs to the account that made it."""
 
     def __init__(
-        self, database: Database, reads: Database, sealer: Sealer, guard: Guard, registry: Registry, settings: Settings
+        self,
+        database: Database,
+        reads: Database,
+        sealer: Sealer,
+        guard: WebhookGuard,
+        registry: Registry,
+        settings: Settings,
     ) -> None:
         self._database = database
         self._reads = reads
