@@ -1,6 +1,7 @@
 """`python -m deploy.local.hive_node PORT`: a stand-in for a Hive node, with the test accounts and the sample posts.
 
-JSON-RPC 2.0, single and batch, the few methods that Presence asks for, in the real node's shapes.
+JSON-RPC 2.0, single and batch, the few methods that Presence asks for, in the real node's shapes. The same process is
+the stand-in for an IPFS gateway.
 """
 
 import json
@@ -12,6 +13,8 @@ from typing import Any
 
 from aiohttp import web
 
+from deploy.local.ipfs import gateway
+from deploy.local.ipfs.metadata import json_metadata
 from deploy.local.keys import ACCOUNTS, DELEGATES, public_key
 from deploy.local.primary.content import FIRST, FIRST_BLOCK, Post, posts
 
@@ -81,7 +84,7 @@ def get_post(params: Any) -> dict[str, Any]:
         "category": post.tags[0],
         "title": post.title,
         "body": post.body,
-        "json_metadata": {"tags": list(post.tags), "app": "dlux/0.1", "vrHash": post.type, "image": []},
+        "json_metadata": json_metadata(post),
         "created": post.created.strftime(TIME),
         "updated": post.created.strftime(TIME),
         "depth": 0,
@@ -161,7 +164,7 @@ async def health(_request: web.Request) -> web.Response:
 def application() -> web.Application:
     """The node as an aiohttp application."""
     app = web.Application()
-    app.add_routes([web.post("/", handle), web.get("/", health)])
+    app.add_routes([web.post("/", handle), web.get("/", health), *gateway.routes])
     return app
 
 

@@ -45,16 +45,16 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
         (
             *("%R~{*}:members", "~{*}:address:*", "%R~presence:active", *EPOCH_KEYS),
             *("~auth:challenge:*", "~auth:wallet:*", "~auth:denied:*", "~auth:logouts", "~auth:jwks"),
-            "~hive:authority:*",
+            *("~hive:authority:*", "~content:wanted"),
         ),
         (),
         (
-            *(*EPOCHS, "getdel", "hget", "hlen", "hvals", "zrevrange", "xadd"),
+            *(*EPOCHS, "getdel", "hget", "hlen", "hvals", "zrevrange", "xadd", "zadd", "zcard"),
             *("multi", "exec", "discard"),
         ),
     ),
     "chat": ((), ("&presence:accounts",), ("publish",)),
-    "sync_worker": (("~sync:status", *EPOCH_KEYS), (), EPOCHS),
+    "sync_worker": (("~sync:status", "~content:wanted", *EPOCH_KEYS), (), (*EPOCHS, "zpopmin")),
     "backup": (("~backup:status",), (), ("get", "set")),
 }
 

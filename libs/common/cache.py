@@ -29,6 +29,7 @@ Redis Cluster. Keys of a replica carry `{replica:id}`.
 | `hive:authority:*` | string | an account's posting authority (JSON) | 60 s |
 | `sync:status` | string | the replica's status after the last cycle (JSON); its readers take the ages | a week |
 | `backup:status` | string | how backups are, as `/api/health` shows it with their ages (JSON) | for ever |
+| `content:wanted` | sorted set | posts that somebody opened before their texts were there | until Hive is asked |
 | `presence:accounts` | channel | socket events for one account's sockets, wherever they are (`ToAccount`) | - |
 | `LIMITS:*` | the `limits` library's | rate-limit windows | their window |
 """
@@ -63,6 +64,8 @@ MOST_CONNECTIONS = 64  # of a process
 SYNC_STATUS = "sync:status"
 SYNC_STATUS_SECONDS = 7 * 86_400  # long after the worker ended, it still says since when
 BACKUP_STATUS = "backup:status"
+CONTENT_WANTED = "content:wanted"
+MOST_WANTED = 1000  # posts
 
 
 def members(space: SpaceKey) -> str:

@@ -1,5 +1,7 @@
 """Wiring of the gateway."""
 
+from pathlib import Path
+
 from libs.common.bus.base import Bus
 from libs.common.bus.rabbit import RabbitBus
 from libs.common.cache import RedisClient
@@ -11,6 +13,10 @@ from libs.common.edge.limits import RateLimits
 from libs.common.service import Service
 from services.gateway.guests import Guests
 from services.gateway.health import Health
+from services.gateway.media.door import MediaDoor
+from services.gateway.media.fetches import Fetches
+from services.gateway.media.store import Store
+from services.gateway.media.upstream import Upstream
 from services.gateway.primary_notices import PrimaryNotices
 from services.gateway.proofs import Proofs
 from services.gateway.routes import Routes
@@ -31,5 +37,15 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     Routes(registry, commands, Proofs(gatekeeper, limits)).add_to(server.app.router)
     PrimaryNotices(bus, redis, limits, settings.primary_webhook_secret).add_to(server.app.router)
     Health(bus, redis).add_to(server.app.router)
+    fetches = _fetches(settings) if settings.ipfs_gateway else None
+    if fetches:
+        MediaDoor(fetches).add_to(server.app.router)
 
-    return Service("gateway", [redis, bus, gatekeeper.keys, server], is_edge=True)
+    media = [fetches] if fetches else []
+    return Service("gateway", [redis, bus, gatekeeper.keys, *media, server], is_edge=True)
+
+
+def _fetches(settings: Settings) -> Fetches:
+    store = Store(Path(settings.media_cache), settings.media_cache_bytes, settings.media_cache_files)
+    at_once, each = settings.media_fetches, settings.media_fetches_each
+    return Fetches(store, Upstream(settings), at_once, each, settings.rate_limit_factor)

@@ -4,7 +4,7 @@ from libs.common.bus.base import Bus
 from libs.common.bus.rabbit import RabbitBus
 from libs.common.cache import RedisClient
 from libs.common.clock import now
-from libs.common.contracts import analytics, auth, log, moderation, spaces, voice
+from libs.common.contracts import analytics, auth, content, log, moderation, spaces, voice
 from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog
 from libs.common.db.sealing import Sealer
@@ -14,6 +14,8 @@ from services.spaces_auth.analytics.activity import ActivityRecorder
 from services.spaces_auth.analytics.analytics import AnalyticsHandlers
 from services.spaces_auth.analytics.summaries import Summaries
 from services.spaces_auth.consumers import Consumers
+from services.spaces_auth.content.scenes import Addresses
+from services.spaces_auth.content.space_content import SpaceContentHandlers
 from services.spaces_auth.joining.join import JoinHandlers
 from services.spaces_auth.joining.presence import PresenceHandlers
 from services.spaces_auth.joining.review import ReviewHandlers
@@ -55,6 +57,8 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     logins = LoginHandlers(settings, database, redis.redis, keys, authority)
     space_list = SpaceListHandlers(reads, searches, redis.redis, settings.operators)
     space_detail = SpaceDetailHandlers(reads, redis.redis, settings.operators)
+    addresses = Addresses(settings.public_url, settings.apps_url)
+    shown = SpaceContentHandlers(reads, redis.redis, settings.operators, addresses)
     join = JoinHandlers(settings, database, redis.redis, keys, turn)
     epochs = AccessEpochs(redis.redis)
     changes = AuditedChanges(event_log, epochs, settings.operators)
@@ -77,6 +81,7 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     bus.serve(auth.jwks, logins.jwks)
     bus.serve(spaces.list_spaces, space_list.list_spaces)
     bus.serve(spaces.get_space, space_detail.get_space)
+    bus.serve(content.get_content, shown.get_content)
     bus.serve(spaces.join, join.join)
     bus.serve(spaces.leave, review.leave)
     bus.serve(spaces.list_subrooms, space_detail.list_subrooms)

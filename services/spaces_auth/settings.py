@@ -37,6 +37,11 @@ class Settings(HiveSettings, SecretSettings):
         2,
         "How many accounts, each named by the one before, may lie between an account and its key; at most 2.",
     )
+    apps_url: str = setting(
+        "PRESENCE_APPS_URL",
+        "https://{author}.ipfs.dlux.io/ipfs/{cid}",
+        "Where posts' own programs run, apart from this site: {author} is the post's, {cid} the program on IPFS.",
+    )
     turn_secret: str = setting(
         "TURN_SECRET", "", "The secret shared with coturn (static-auth-secret); empty gives STUN only."
     )

@@ -21,6 +21,7 @@ from services.sync_worker.replication.cycle import ALL_TABLES, Cycle
 from services.sync_worker.replication.intervals import DECIDING, Intervals
 from services.sync_worker.replication.schedule import Schedule, Schedules
 from services.sync_worker.settings import Settings
+from services.sync_worker.titles.demand import Demand
 from services.sync_worker.titles.titles import Titles
 
 # Two cycles and the titles hold one each for their lock while they work with another; the log publishes with two.
@@ -46,7 +47,8 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     if hosts := unverified_hosts(settings.primary_dsn):
         _log.warning("nothing proves that the primary is who it says; set sslmode to verify-full", hosts=hosts)
     notices = [Notices(settings.primary_dsn, ALL_TABLES, clocks.start_soon)] if settings.primary_notify else []
-    return Service("sync_worker", [database, redis, hive, log, titles, *schedules.values(), *notices, bus])
+    demand = Demand(redis, titles)
+    return Service("sync_worker", [database, redis, hive, log, titles, demand, *schedules.values(), *notices, bus])
 
 
 @dataclass(frozen=True)

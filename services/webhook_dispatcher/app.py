@@ -10,9 +10,10 @@ from libs.common.contracts import default_registry, webhooks
 from libs.common.contracts.registry import Registry
 from libs.common.db.engine import Database
 from libs.common.db.sealing import Sealer
+from libs.common.outbound.guard import Resolver
 from libs.common.service import Service
 from services.webhook_dispatcher.delivery import Deliverer
-from services.webhook_dispatcher.guard import Guard, Resolver
+from services.webhook_dispatcher.guard import WebhookGuard
 from services.webhook_dispatcher.handlers import WebhookHandlers
 from services.webhook_dispatcher.planner import CONSUMER, Planner
 from services.webhook_dispatcher.retention import Pruner
@@ -34,7 +35,9 @@ def build(
     reads = Database(settings.database_url, "webhook_dispatcher", settings.database_reads)
     sealer = Sealer(settings.secret_key)
     resolver = Resolver(settings.webhook_concurrency)
-    guard = Guard(settings.webhook_allowed_networks, require_https=settings.webhook_require_https, resolver=resolver)
+    guard = WebhookGuard(
+        settings.webhook_allowed_networks, require_https=settings.webhook_require_https, resolver=resolver
+    )
     sender = Sender(guard, resolver, settings.webhook_timeout)
     deliverer = Deliverer(database, registry, sender, sealer, settings, clock)
     planner = Planner(database, registry, deliverer.wake, clock)

@@ -31,7 +31,7 @@ from libs.common.ids import is_id, new_id
 from libs.common.roles import is_operator
 from libs.common.spaces import SpaceKey
 from services.webhook_dispatcher import repository, signing
-from services.webhook_dispatcher.guard import Guard
+from services.webhook_dispatcher.guard import WebhookGuard
 from services.webhook_dispatcher.settings import Settings
 
 SECRET_SHOWN = timedelta(minutes=10)  # after a subscription was made: for a retry whose first answer was lost
@@ -45,7 +45,7 @@ class WebhookHandlers:
         database: Database,
         reads: Database,
         sealer: Sealer,
-        guard: Guard,
+        guard: WebhookGuard,
         registry: Registry,
         settings: Settings,
         clock: Callable[[], datetime],

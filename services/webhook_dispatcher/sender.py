@@ -10,11 +10,12 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from libs.common.metrics import WEBHOOK_ATTEMPTS
-from services.webhook_dispatcher.guard import AddressRefused, Guard
+from libs.common.outbound.guard import AddressRefused, Guard
 
 BODY_LIMIT = 16 * 1024  # bytes of an answer that are read; its status is all that counts
 BODY_SECONDS = 1.0
 LONGEST_HEADER = 256 * 1024  # bytes of a line of an answer's head: an endpoint's odd headers are no failure
+ADDRESS_REFUSED = "The address is not one that webhooks may go to."
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Sender:
         if isinstance(failure, TimeoutError):
             return f"No answer within {self._timeout:g} seconds."
         if any(isinstance(cause, AddressRefused) for cause in _causes(failure)):
-            return str(AddressRefused())
+            return ADDRESS_REFUSED
         if isinstance(failure, aiohttp.ClientConnectorDNSError):
             return "The host's name could not be resolved."
         if isinstance(failure, aiohttp.ClientSSLError):

@@ -226,6 +226,7 @@ TABLE: dict[str, tuple[Fields, str]] = {
     "webhooks.get": (subscription, "UUNNNN.N"),
     "webhooks.unsubscribe": (subscription, "UUNNNN.N"),
     "webhooks.deliveries": (subscription, "UUNNNN.N"),
+    "content.get": (place, ".......B"),
     "content.sync_status": (nothing, "UUFFFF.F"),
     "content.sync_now": (nothing, "UUFFFF.F"),
     "content.primary_changed": (nothing, "--------"),

@@ -1,4 +1,4 @@
-"""Content replicated from the primary (data.dlux.io), how current it is, and how old our backups are."""
+"""What a space shows; content replicated from the primary (data.dlux.io), how current it is, how old backups are."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from libs.common.clock import rfc3339
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Webhook
-from libs.common.contracts.schema import choice, integer
+from libs.common.contracts.schema import SpaceId, SpaceType, choice, integer
 
 TABLES = ("posts", "collaboration_documents", "collaboration_permissions", "presence_permissions")
 """What is replicated, each as a table of its own."""
@@ -139,6 +139,89 @@ class PermissionChanged:
     table: str
 
 
+@dataclass(frozen=True)
+class GetContent:
+    """Asks what a space shows."""
+
+    space_type: SpaceType
+    space_id: SpaceId
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture and its small form, which is the same where there is none."""
+
+    url: str
+    thumb: str
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A picture or model of the scene. `rotation` is degrees about x, y and z; `first` is where the scene begins.
+
+    `kind` is the author's word for what it is.
+    """
+
+    url: str
+    thumb: str
+    kind: str
+    name: str
+    rotation: str
+    first: bool
+
+
+SCENE_KINDS = ("360", "gallery", "vrml", "aframe", "blog", "game", "document", "lobby")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What stands around people: `url` is what to load, if anything; `entry` is the author's own app, `ipfs://…`."""
+
+    kind: Annotated[str, choice(*SCENE_KINDS)]
+    url: str | None
+    entry: str | None
+
+
+@dataclass(frozen=True)
+class DocumentText:
+    """`text` is null for a document whose text is in a form that is not read here."""
+
+    text: str | None
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True)
+class SpaceContent:
+    """What a space shows. The author's words are as they were written: whoever shows them makes them harmless.
+
+    URLs of things on IPFS lead to `/api/media`; others are https. `pending` says that the author's text is still to be
+    fetched: ask again after a few seconds.
+    """
+
+    title: str
+    body: str
+    body_format: Annotated[str, choice("markdown", "text")]
+    author: str | None
+    created_at: datetime | None
+    images: list[Image]
+    assets: list[Asset]
+    scene: Scene
+    document: DocumentText | None
+    license: str | None
+    tags: list[str]
+    pending: bool
+
+
+get_content = Operation(
+    "content.get",
+    "spaces_auth",
+    GetContent,
+    SpaceContent,
+    Access.ANYONE,
+    Limit(240, 60),
+    bindings=(Http("GET", "/api/spaces/{space_type}/{space_id}/content"),),
+    summary="What a space shows: its text, pictures and scene.",
+)
 sync_status = Operation(
     "content.sync_status",
     "sync_worker",
@@ -184,4 +267,6 @@ permission_changed = Event(
     "content.permission_changed", PermissionChanged, summary="The primary gave a permission or took it away."
 )
 
-RECORDS = (sync_status, sync_now, primary_changed, post_changed, document_changed, permission_changed)
+RECORDS = (
+    get_content, sync_status, sync_now, primary_changed, post_changed, document_changed, permission_changed,
+)  # fmt: skip

@@ -11,6 +11,7 @@ from libs.common.contracts.registry import Access, Http, Operation, Registry
 from libs.common.contracts.schema import FREE_JSON, TEXT, exactly_one, schema_for
 from libs.common.contracts.webhooks import EventName, event_names
 from libs.common.errors import CATALOGUE
+from services.gateway.media import description as media
 
 _TITLE = "DLUX Presence"
 _VERSION = "1"
@@ -66,7 +67,7 @@ def _published(field: Field[Any], events: list[str]) -> dict[str, Any]:
 
 
 def openapi_document(registry: Registry, public_url: str) -> dict[str, Any]:
-    """Every REST route that the registry binds."""
+    """Every REST route that the registry binds, and the door to IPFS."""
     spec, plugin = schemas(registry)
     spec.components.schema("Error", _ERROR)
     spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
@@ -74,6 +75,8 @@ def openapi_document(registry: Registry, public_url: str) -> dict[str, Any]:
         if isinstance(operation, Operation):
             described = _operation(operation, binding, _converter(plugin))
             spec.path(path=binding.path, operations={binding.method.lower(): described})
+    for path, described in media.paths().items():
+        spec.path(path=path, operations=described)
     return {**spec.to_dict(), "servers": [{"url": public_url}]}
 
 

@@ -3,10 +3,7 @@
 from collections import Counter
 
 from redis.asyncio import Redis
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common import access
-from libs.common.access import Standing
 from libs.common.bus.base import Caller
 from libs.common.contracts.spaces import (
     GetSpace,
@@ -18,10 +15,10 @@ from libs.common.contracts.spaces import (
     Subrooms,
 )
 from libs.common.db.engine import Database
-from libs.common.errors import BANNED, NOT_FOUND, PresenceError
 from libs.common.spaces import MAIN, SpaceKey
 from services.spaces_auth.spaces import content_repository, live
 from services.spaces_auth.spaces.space_summary import summary
+from services.spaces_auth.spaces.visibility import require_visible
 
 
 class SpaceDetailHandlers:
@@ -36,7 +33,7 @@ class SpaceDetailHandlers:
         """Returns the space, the caller's role, and, to those who may enter, the members in it now."""
         space = SpaceKey.parse(request.space_type, request.space_id)
         async with self._database.read() as connection:
-            standing = await self._require_visible(connection, caller, space)
+            standing = await require_visible(connection, caller, space, self._operators)
             content = await content_repository.content_of(connection, space)
         users = await live.connected_users(self._redis, space)
         return SpaceDetail(
@@ -57,15 +54,7 @@ class SpaceDetailHandlers:
         """Returns `main` and every other subspace that has members, the fullest first."""
         space = SpaceKey.parse(request.space_type, request.space_id)
         async with self._database.read() as connection:
-            await self._require_visible(connection, caller, space)
+            await require_visible(connection, caller, space, self._operators)
         counts = Counter(member.subspace for member in await live.members(self._redis, space))
         others = [(name, count) for name, count in counts.most_common() if name != MAIN]
         return Subrooms([Subroom(*row) for row in [(MAIN, counts[MAIN]), *others]])
-
-    async def _require_visible(self, connection: AsyncConnection, caller: Caller, space: SpaceKey) -> Standing:
-        standing = await access.look(connection, caller.identity, space, self._operators, caller.address)
-        if not standing.may_see:
-            raise PresenceError(NOT_FOUND)
-        if standing.banned:  # a ban hides who is there, too
-            raise PresenceError(BANNED)
-        return standing

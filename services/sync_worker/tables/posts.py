@@ -4,20 +4,19 @@ from libs.common.contracts.content import PostChanged, post_changed
 from libs.common.db.models.content import Post
 from libs.common.spaces import SpaceKey
 from services.sync_worker.tables.table import LONGEST_WORD, Key, Record, Row, Shape, Table, require_space
-from services.sync_worker.tables.values import INTEGER, BadRow, Raw, flag, moment, real, text, whole, words
+from services.sync_worker.tables.values import INTEGER, Raw, flag, moment, real, text, whole, words
 
 MOST_TAGS = 50
+WITHOUT_TYPE = "blog"  # what a post is that the primary gives no type
 
 
 def _post(raw: Raw) -> Record:
     author, permlink = raw["author"], raw["permlink"]
     require_space("post", f"{author}/{permlink}")
-    if not raw.get("type"):
-        raise BadRow("no type")
     return {
         "author": author,
         "permlink": permlink,
-        "type": text(raw["type"], LONGEST_WORD),
+        "type": text(raw.get("type"), LONGEST_WORD) or WITHOUT_TYPE,
         "block": whole(raw.get("block")),
         **{name: whole(raw.get(name)) or 0 for name in ("votes", "voteweight", "promote")},
         "rating": real(raw.get("rating")) or 0.0,

@@ -1,51 +1,47 @@
-"""Fetches from Hive the title, text and time of posts, which the primary lacks. Cycles never wait for it."""
+"""Fetches from Hive what posts are called and show, which the primary lacks. Cycles never wait for it.
+
+Posts that were never asked for come first, the newest before the others; what is known is asked for again with age. All
+of it is in one budget a cycle, of which each of the two has at least a half where it needs it.
+"""
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime, timedelta
 
-import msgspec
 import structlog
 
+from libs.common import clock as system_clock
 from libs.common.db.engine import Database
 from libs.common.errors import PresenceError
 from libs.common.hive import HiveClient, HiveError
 from libs.common.tasks.background import Background
 from services.sync_worker.locks import TITLES_LOCK, lock
-from services.sync_worker.tables.documents import LONGEST_TITLE
 from services.sync_worker.tables.table import Key
-from services.sync_worker.tables.values import moment
 from services.sync_worker.titles import repository
+from services.sync_worker.titles.hive_posts import Texts, read_post
 
 _log = structlog.get_logger(__name__)
 AT_ONCE = 8  # questions to Hive
-ASK_AGAIN = 3600.0  # seconds after a node said that it does not know a post
-LONGEST_DESCRIPTION = 500  # characters
-
-
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """The parts of a Hive post that are kept. `description` is plain text: the author's, or the post's beginning."""
-
-    title: str
-    description: str
-    created: datetime | None
+NEWEST = 1000  # posts that are asked for again after `NEW_AGE`; the others after `OLD_AGE`
+NEW_AGE = timedelta(hours=1)
+OLD_AGE = timedelta(days=25)  # and the budget has five days to come to them
+ASK_AGAIN = timedelta(hours=1)  # after Hive did not know a post, and four times that each time it still does not
 
 
 class Titles:
-    """A component that fills in the texts of the newest posts after each cycle; at most `per_cycle` of them."""
+    """A component that fills in the texts of posts after each cycle; at most `per_cycle` of them."""
 
     def __init__(
-        self, database: Database, hive: HiveClient, per_cycle: int, clock: Callable[[], float] = time.monotonic
+        self,
+        database: Database,
+        hive: HiveClient,
+        per_cycle: int,
+        clock: Callable[[], datetime] = system_clock.now,
     ) -> None:
         self._database = database
         self._hive = hive
         self._per_cycle = per_cycle
         self._clock = clock
-        self._unknown: dict[Key, float] = {}  # posts that Hive does not know → when to ask again
         self._due = asyncio.Event()
         self._background = Background()
 
@@ -75,36 +71,58 @@ class Titles:
             _log.exception("titles failed")
 
     async def fill(self, most: int | None = None) -> int:
-        """Fetches the texts that `most` posts lack, newest first; returns how many it got. Raises `unavailable`."""
+        """Fetches the texts of `most` posts that are due; returns how many it got. Raises `unavailable`."""
         async with lock(self._database, TITLES_LOCK, wait=False) as ours:
             return await self._fill(min(self._per_cycle, most or self._per_cycle)) if ours else 0
 
     async def _fill(self, most: int) -> int:
-        present = self._clock()
-        self._unknown = {key: again for key, again in self._unknown.items() if again > present}
         async with self._database.read() as connection:
-            keys = await repository.posts_without_title(connection, most, list(self._unknown))
-        filled = 0
-        for start in range(0, len(keys), AT_ONCE):
-            filled += await self._fill_some(keys[start : start + AT_ONCE])
+            new = await repository.never_asked(connection, most)
+            old = await repository.due(connection, self._clock(), most)
+        again = old[: max(most - len(new), most // 2)]
+        keys = [*new[: most - len(again)], *again]
+        filled = await self.fetch(keys)
         if keys:
             _log.info("titles fetched", filled=filled, unknown=len(keys) - filled)
         return filled
 
-    async def _fill_some(self, keys: Sequence[Key]) -> int:
+    async def fetch_wanted(self, keys: Sequence[Key]) -> int:
+        """Fetches those of `keys` of which nothing is known that still holds. Raises `unavailable`."""
+        async with self._database.read() as connection:
+            askable = await repository.askable(connection, keys, self._clock())
+        return await self.fetch(askable)
+
+    async def fetch(self, keys: Sequence[Key]) -> int:
+        """Fetches the texts of all of `keys`; returns how many Hive knows. Raises `unavailable`."""
+        if not keys:
+            return 0
+        async with self._database.read() as connection:
+            young_from = await repository.block_of_newest(connection, NEWEST)
+        filled = 0
+        for start in range(0, len(keys), AT_ONCE):
+            filled += await self._fetch_some(keys[start : start + AT_ONCE], young_from)
+        return filled
+
+    async def _fetch_some(self, keys: Sequence[Key], young_from: int | None) -> int:
         """Asks for all of `keys` and keeps the answers, also when Hive goes away half-way."""
         answers = await asyncio.gather(*(self._ask(key) for key in keys), return_exceptions=True)
-        texts = {key: answer for key, answer in zip(keys, answers, strict=True) if isinstance(answer, Texts)}
-        for key, text in texts.items():
-            # One row a transaction: of several, in another order than a cycle's, each would wait for the other.
-            async with self._database.transaction() as connection:
-                await repository.save_title(connection, key, text.title, text.description, text.created)
         for key, answer in zip(keys, answers, strict=True):
+            if not isinstance(answer, BaseException):
+                await self._save(key, answer, young_from)
+        for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
-            if answer is None:
-                self._unknown[key] = self._clock() + ASK_AGAIN
-        return len(texts)
+        return sum(answer is not None for answer in answers)
+
+    async def _save(self, key: Key, texts: Texts | None, young_from: int | None) -> None:
+        """One row a transaction: of several, in another order than a cycle's, each would wait for the other."""
+        moment = self._clock()
+        due_at = repository.due_by_age(young_from, moment + NEW_AGE, moment + OLD_AGE)
+        async with self._database.transaction() as connection:
+            if texts is None:
+                await repository.save_miss(connection, key, moment, ASK_AGAIN, OLD_AGE)
+            else:
+                await repository.save_texts(connection, key, texts, moment, due_at)
 
     async def _ask(self, key: Key) -> Texts | None:
         """The texts of a post; None if Hive does not know it."""
@@ -113,30 +131,3 @@ class Titles:
         except HiveError:
             return None
         return read_post(answer, fallback=key[1])
-
-
-def read_post(post: Any, fallback: str) -> Texts | None:
-    """The texts in an answer of `bridge.get_post` (Hive's docs; times are UTC without saying so)."""
-    if not isinstance(post, dict):
-        return None
-    title = _clean(post.get("title"))[:LONGEST_TITLE] or fallback
-    description = _clean(_metadata(post.get("json_metadata")).get("description")) or _clean(post.get("body"))
-    created = moment(post.get("created"))
-    return Texts(title, description[:LONGEST_DESCRIPTION], created.astimezone(UTC) if created else None)
-
-
-def _metadata(value: Any) -> dict[str, Any]:
-    """Returns `json_metadata` as an object. Anybody writes it: an object, its text, or nonsense, which is empty."""
-    if isinstance(value, str):
-        try:
-            value = msgspec.json.decode(value)
-        except msgspec.MsgspecError:
-            return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _clean(value: Any) -> str:
-    """A text that PostgreSQL takes: no NUL, no half of a surrogate pair."""
-    if not isinstance(value, str):
-        return ""
-    return value.replace("\x00", "").encode("utf-8", "replace").decode().strip()

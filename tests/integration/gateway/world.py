@@ -147,6 +147,7 @@ async def running(
     redis_url: str, signer: Signer, jwks: list[dict[str, Any]], registry: Registry | None = None, **changes: Any
 ) -> AsyncIterator[World]:
     broker, port = MemoryBroker(), changes.pop("http_port", None) or unused_port()
+    changes.setdefault("ipfs_gateway", "")  # which would need a folder
     settings = defaults(
         Settings,
         redis_url=redis_url, http_port=port, operators=("olivia",), operator_token=OPERATOR_TOKEN, **changes,

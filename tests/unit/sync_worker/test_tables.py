@@ -21,7 +21,15 @@ def read(table: Table, *rows: dict[str, Any], shape: str = "") -> Any:
     return table.read(chosen, rows)
 
 
-@pytest.mark.parametrize("row", [{**POST, "type": None}, {**POST, "author": "A"}, {**POST, "permlink": "x/../y"}])
+@pytest.mark.parametrize(
+    "row", [{**POST, "type": None}, {**POST, "type": ""}, {"author": "alice", "permlink": "my-post"}]
+)
+def test_a_post_without_a_type_is_a_blog(row: dict[str, Any]) -> None:
+    post = read(POSTS, row)
+    assert post["type"] == "blog"
+
+
+@pytest.mark.parametrize("row", [{**POST, "author": "A"}, {**POST, "permlink": "x/../y"}])
 def test_a_post_that_no_space_can_be_named_after_is_bad(row: dict[str, Any]) -> None:
     with pytest.raises(BadRow):
         read(POSTS, row)

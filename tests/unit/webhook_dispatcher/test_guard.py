@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from libs.common.errors import PresenceError
-from services.webhook_dispatcher.guard import AddressRefused, Guard, Resolver
-from services.webhook_dispatcher.sender import Sender
+from libs.common.outbound.guard import AddressRefused, Resolver
+from services.webhook_dispatcher.guard import WebhookGuard as Guard
+from services.webhook_dispatcher.sender import ADDRESS_REFUSED, Sender
 from tests.support.webhook_sink import WebhookSink
 
 PEM = serialization.Encoding.PEM
@@ -120,7 +121,7 @@ async def test_no_way_of_writing_a_private_address_reaches_it(sink: WebhookSink,
 async def test_a_name_that_resolves_to_a_private_address_does_not_reach_it(sink: WebhookSink) -> None:
     names = Names(inside=["127.0.0.1"], both=["::1", "127.0.0.1"])
     for host in ("inside", "both"):
-        assert await post(f"http://{host}:{sink.port}/", guard(require_https=False), names) == str(AddressRefused())
+        assert await post(f"http://{host}:{sink.port}/", guard(require_https=False), names) == ADDRESS_REFUSED
     assert not sink.received
 
 
@@ -132,7 +133,7 @@ async def test_a_name_whose_first_address_is_refused_is_reached_at_its_second(si
 
 async def test_a_proxy_of_the_environment_is_not_used(sink: WebhookSink, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{sink.port}")
-    assert await post("http://10.0.0.1/", guard("127.0.0.0/8")) == str(AddressRefused())
+    assert await post("http://10.0.0.1/", guard("127.0.0.0/8")) == ADDRESS_REFUSED
     assert not sink.received
 
 

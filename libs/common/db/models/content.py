@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Computed, Index, text
+from sqlalchemy import BigInteger, Computed, ForeignKeyConstraint, Index, text
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -23,7 +23,8 @@ DOCUMENT_WORDS = "search_vector(creator || ' ' || space_id || ' ' || title)"
 class Post(Base):
     """A post of the primary; title, description and time come from a Hive node (the primary has none).
 
-    `row_hash` is of the primary's columns: a scan updates only what differs.
+    `row_hash` is of the primary's columns: a scan updates only what differs. Hive was asked at `asked_at`, has not
+    known the post so many times on end (`misses`), and is asked again at `due_at`.
     """
 
     __tablename__ = "posts"
@@ -39,6 +40,9 @@ class Post(Base):
         ),
         Index("ix_posts_private", "author", postgresql_where=text(f"NOT ({PUBLIC_POST})")),
         Index("ix_posts_search", "search", postgresql_using="gin"),
+        Index("ix_posts_block", "block"),
+        Index("ix_posts_unasked", "block", postgresql_where=text("asked_at IS NULL")),
+        Index("ix_posts_due", "due_at"),
     )
 
     author: Mapped[str] = mapped_column(primary_key=True)
@@ -65,11 +69,29 @@ class Post(Base):
     title: Mapped[str | None]
     description: Mapped[str | None]
     created_at: Mapped[datetime | None]
+    asked_at: Mapped[datetime | None]
+    due_at: Mapped[datetime | None]
+    misses: Mapped[int] = mapped_column(server_default="0")
     row_hash: Mapped[str]
     synced_at: Mapped[CreatedAt]
     by_votes: Mapped[int] = mapped_column(BigInteger, Computed("-votes", persisted=True))
     by_time: Mapped[int] = mapped_column(BigInteger, Computed(BY_TIME, persisted=True))
     search: Mapped[str] = mapped_column(TSVECTOR, Computed(POST_WORDS, persisted=True))
+
+
+class PostContent(Base):
+    """What a post shows, as Hive had it at `fetched_at`: its text, and `Details` as JSON. It goes with its post."""
+
+    __tablename__ = "post_contents"
+    __table_args__ = (
+        ForeignKeyConstraint(["author", "permlink"], ["posts.author", "posts.permlink"], ondelete="CASCADE"),
+    )
+
+    author: Mapped[str] = mapped_column(primary_key=True)
+    permlink: Mapped[str] = mapped_column(primary_key=True)
+    body: Mapped[str]
+    details: Mapped[dict[str, Any]]
+    fetched_at: Mapped[datetime]
 
 
 class CollaborationDocument(Base):

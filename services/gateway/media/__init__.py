@@ -1,0 +1,1 @@
+"""Our door to IPFS: `GET /api/media/{cid}[/{path}]`."""
