@@ -4,7 +4,8 @@ SHELL := bash
 PYTHON := .venv/bin/python
 PRESENCE_PORT ?= 8080
 PRESENCE_OPERATOR_TOKEN ?= presence-operator
-export PRESENCE_PORT
+PRESENCE_LAN ?= $(LAN)
+export PRESENCE_PORT PRESENCE_LAN
 
 .DEFAULT_GOAL := help
 .PHONY: help bootstrap up down restart test test-quick check format logs ps psql replay prune sync migrate backup drill restore lock secrets pin bench
@@ -15,7 +16,7 @@ help: ## this list
 bootstrap: # what every other target needs; does nothing where it was done already
 	@deploy/local/bootstrap.sh
 
-up: bootstrap ## start the whole stack on this machine and say where to look (PRESENCE_PORT=8080)
+up: bootstrap ## start the whole stack on this machine and say where to look (PRESENCE_PORT=8080); for phones: make up LAN=1
 	@$(PYTHON) -m deploy.local up
 
 down: bootstrap ## stop it; nothing stays behind but the data in .local/

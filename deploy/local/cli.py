@@ -19,6 +19,7 @@ from deploy.local.errors import SetupError, tail
 from deploy.local.guardian import REPOSITORY, signal_group
 from deploy.local.packages import PSQL, find, missing_text
 from deploy.local.processes import end_leftovers, read_pid_file
+from deploy.local.servers.lan import Lan, invitation, lan_of
 from deploy.local.state import FAILED, STARTING, UP, State, StateFile
 from deploy.local.workplace import Workplace
 from deploy.logins.passwords import BACKUP, with_login
@@ -50,8 +51,9 @@ def root() -> Path:
 def up(place: Workplace) -> int:
     """Start the stack and wait until it is ready, saying what happens."""
     state = StateFile(place)
+    lan = lan_of(os.environ)
     if supervisor_pid(place) is not None and state.read().phase == UP:
-        print(f"Presence is up already: {state.read().url}  (stop it with: make down)")
+        print(already(state.read(), lan))
         return 0
     port = public_port()
     daemon = None
@@ -65,7 +67,18 @@ def up(place: Workplace) -> int:
         print("\nStopping again ...")
         return down(place)
     print(summary(place, state.read().url or f"http://localhost:{port}"))
+    if lan:
+        print(invitation(lan.url))
     return 0
+
+
+def already(state: State, lan: Lan | None) -> str:
+    """Returns what there is to say of a stack that runs. Raises SetupError where it should serve the network and does
+    not, or at another address."""
+    if lan and state.lan_url != lan.url:
+        raise SetupError(f"Presence is up already, but not at {lan.url}: stop it first, with make down")
+    text = f"Presence is up already: {state.url}  (stop it with: make down)"
+    return f"{text}\n{invitation(state.lan_url)}" if state.lan_url else text
 
 
 def spawn_supervisor(place: Workplace) -> "subprocess.Popen[bytes]":
@@ -349,7 +362,7 @@ def run(arguments: list[str]) -> int:
         case "supervise":
             from deploy.local.supervisor import main as supervise
 
-            return supervise(place, public_port())
+            return supervise(place, public_port(), lan_of(os.environ))
         case _:
             raise SetupError("Say which component: python -m deploy.local restart NAME")
 

@@ -31,6 +31,7 @@ from deploy.local.primary import Shape, seed
 from deploy.local.servers.base import Component, Process
 from deploy.local.servers.caddy import Caddy
 from deploy.local.servers.coturn import Coturn
+from deploy.local.servers.lan import PORT_SETTING, Lan
 from deploy.local.servers.postgres import Postgres
 from deploy.local.servers.rabbitmq import RabbitMQ
 from deploy.local.servers.redis import Redis
@@ -82,8 +83,8 @@ class Stack:
     """One Presence on this machine, with everything it needs, in the folder `root`.
 
     A server whose URL is in `environ` (default: ours) is used and not started; with the services' passwords there
-    (`CHAT_PASSWORD` and so on) each service logs in as itself. `services` replaces our own processes in
-    the tests of the stack itself.
+    (`CHAT_PASSWORD` and so on) each service logs in as itself. `lan` is where the network is served too, and what
+    clients are told of then. `services` replaces our own processes in the tests of the stack itself.
     """
 
     def __init__(
@@ -93,11 +94,13 @@ class Stack:
         public_port: int = DEFAULT_PORT,
         environ: Mapping[str, str] | None = None,
         durable: bool = True,
+        lan: Lan | None = None,
         services: Mapping[str, tuple[tuple[str, ...], Mapping[str, str]]] = SERVICES,
     ) -> None:
         self.place = Workplace(root)
         self.public_port = public_port
         self.url = f"http://localhost:{public_port}"
+        self.lan = lan
         self._ports = Ports(self.place.root / "ports.json")
         self._guardian = Guardian()
         self._environ = own_environment(environ)
@@ -108,7 +111,7 @@ class Stack:
         self._postgres = Postgres(self.place, self._guardian, port("postgres"), durable=durable)
         self._redis = Redis(self.place, self._guardian, port("redis"), self._passwords)
         self._rabbitmq = RabbitMQ(self.place, self._guardian, broker_ports, self._passwords)
-        self._coturn = Coturn(self.place, self._guardian, port("turn"), self._turn_secret, loopback_peers=True)
+        self._coturn = Coturn(self.place, self._guardian, port("turn"), self._turn_secret, loopback_peers=True, lan=lan)
         self.settings = self._settings()
         self.components = {component.name: component for component in self._components()}
         self.progress: Progress = lambda _name, _word: None  # who wants to know sets it before the start
@@ -120,6 +123,8 @@ class Stack:
         Raises SetupError where a person must act, StartError where a component fails; nothing is left running then.
         """
         require_free(self.public_port, "PRESENCE_PORT")
+        if self.lan:
+            require_free(self.lan.port, PORT_SETTING)
         processes = [component for component in self.components.values() if isinstance(component, Process)]
         programs = [program for process in processes for program in process.programs]
         await asyncio.to_thread(ensure, programs, lambda text: self.progress("packages", text))
@@ -216,7 +221,8 @@ class Stack:
     def _caddy(self) -> Process:
         gateway, first, second = (self.http_port(name) for name in PUBLIC)
         secret = self.settings["PRESENCE_PROXY_SECRET"]
-        return Caddy(self.place, self._guardian, self.public_port, (gateway, first, second), secret, self._static)
+        upstreams = (gateway, first, second)
+        return Caddy(self.place, self._guardian, self.public_port, upstreams, secret, self._static, self.lan)
 
     @property
     def _static(self) -> Path:
@@ -235,7 +241,7 @@ class Stack:
             "PRESENCE_IPFS_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
             "PRESENCE_APPS_URL": f"http://localhost:{self._ports.reserve('hive')}/ipfs/{{cid}}",
             "PRESENCE_MEDIA_CACHE": str(self.place.root / "media"),
-            "PRESENCE_PUBLIC_URL": self.url,
+            "PRESENCE_PUBLIC_URL": self.lan.url if self.lan else self.url,
             "PRESENCE_ALLOWED_ORIGINS": ",".join(ORIGINS),
             "PRESENCE_HTTP_HOST": "127.0.0.1",
             "PRESENCE_PROXY_SECRET": secret("proxy_secret"),

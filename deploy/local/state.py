@@ -16,6 +16,7 @@ class State:
 
     phase: str = DOWN
     url: str = ""
+    lan_url: str = ""  # empty where the network is not served
     began: float = 0.0
     error: str = ""
     database_url: str = ""
@@ -44,6 +45,6 @@ class StateFile:
             return State()
 
 
-def begun(url: str, database_url: str) -> State:
+def begun(url: str, database_url: str, lan_url: str = "") -> State:
     """The state of a stack that starts now."""
-    return State(phase=STARTING, url=url, began=time.time(), database_url=database_url)
+    return State(phase=STARTING, url=url, lan_url=lan_url, began=time.time(), database_url=database_url)

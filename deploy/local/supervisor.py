@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from deploy.local.errors import SetupError
 from deploy.local.processes import end_leftovers, write_pid_file
+from deploy.local.servers.lan import Lan
 from deploy.local.stack import Stack
 from deploy.local.state import DOWN, FAILED, STOPPING, UP, StateFile, begun
 from deploy.local.workplace import Workplace
@@ -48,7 +49,9 @@ class Supervisor:
         stack.progress = self.note
         self.stop = asyncio.Event()
         self._state_file = StateFile(self.stack.place)
-        self._state = begun(self.stack.url, self.stack.settings["PRESENCE_DATABASE_URL"])
+        self._state = begun(
+            self.stack.url, self.stack.settings["PRESENCE_DATABASE_URL"], stack.lan.url if stack.lan else ""
+        )
         self._attempts: dict[str, Attempts] = {}
         self._busy: dict[str, asyncio.Task[None]] = {}
 
@@ -149,12 +152,12 @@ def say(text: str) -> None:
     print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}", flush=True)
 
 
-async def supervise(place: Workplace, public_port: int) -> int:
+async def supervise(place: Workplace, public_port: int, lan: Lan | None = None) -> int:
     """The daemon's life: tidy up after a killed one, run the stack, leave nothing behind."""
     for name in end_leftovers(place):
         say(f"ended {name}, left by a supervisor that was killed")
     write_pid_file(place.run / "supervisor.pid", os.getpid())
-    supervisor = Supervisor(Stack(place.root, public_port=public_port))
+    supervisor = Supervisor(Stack(place.root, public_port=public_port, lan=lan))
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, supervisor.stop.set)
     loop.add_signal_handler(signal.SIGINT, supervisor.stop.set)
@@ -177,7 +180,7 @@ def only_one(place: Workplace) -> Iterator[bool]:
             yield True
 
 
-def main(place: Workplace, public_port: int) -> int:
+def main(place: Workplace, public_port: int, lan: Lan | None = None) -> int:
     """Run as the daemon. Exit code 0 after an ordered stop, 1 where the stack could not start."""
     with only_one(place) as mine:
-        return asyncio.run(supervise(place, public_port)) if mine else 0
+        return asyncio.run(supervise(place, public_port, lan)) if mine else 0

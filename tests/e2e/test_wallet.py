@@ -1,7 +1,7 @@
 """The wallet of dlux.io gets in by its own steps: it makes a challenge, signs it, joins, and dials what it is given."""
 
 import asyncio
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -28,8 +28,8 @@ async def test_a_signature_joins_and_its_admission_opens_the_room(
     assert room.received("space-joined")[0]["role"] == joined["role"] != "guest"
 
 
-def is_of(name: str | None, user: dict[str, Any]) -> bool:
-    return bool(user["userAccount"] == name)
+def of(account: str | None) -> Callable[[Any], bool]:
+    return lambda user: bool(user["userAccount"] == account)
 
 
 async def test_two_wallets_a_guest_and_a_socket_io_client_see_each_other(
@@ -44,7 +44,7 @@ async def test_two_wallets_a_guest_and_a_socket_io_client_see_each_other(
     assert guest.received("space-joined")[0]["role"] == "guest"
     for client, names in ((alice, {"bob", None}), (usual, {"alice", "bob", None})):
         for name in names:
-            await client.wait_for("user-joined", partial(is_of, name))
+            await client.wait_for("user-joined", of(name))
 
     await wallet.say("alice", "dice-rolled", eyes=[6, 6])
     assert (await bob.wait_for("dice-rolled"))["userAccount"] == "alice"

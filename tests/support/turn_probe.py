@@ -65,8 +65,8 @@ class Answer:
 class TurnProbe:
     """One allocation of a relay address, IPv4 or IPv6, for the length of a `with`."""
 
-    def __init__(self, port: int, username: str, password: str, family: int = IPV4) -> None:
-        self._address = ("127.0.0.1", port)
+    def __init__(self, port: int, username: str, password: str, family: int = IPV4, address: str = "127.0.0.1") -> None:
+        self._address = (address, port)
         self._username, self._password = username, password
         self._family = family
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -1,4 +1,4 @@
-"""A private coturn on loopback, with the rules of deploy/coturn/turnserver.conf.
+"""A private coturn on loopback, and in the network if asked, with the rules of deploy/coturn/turnserver.conf.
 
 Its own lines follow those of the shared file, and the last line wins. The secret is in the file only: a command line is
 visible to every user of the machine.
@@ -15,6 +15,7 @@ from deploy.local.packages import TURNSERVER, ensure, find
 from deploy.local.ports import HIGH, has_ipv6_loopback
 from deploy.local.processes import Launch
 from deploy.local.servers.base import Process, plain_environment
+from deploy.local.servers.lan import Lan
 from deploy.local.workplace import Workplace, hand_over, replace_text, system_user
 
 RULES = REPOSITORY / "deploy" / "coturn" / "turnserver.conf"
@@ -28,27 +29,40 @@ BINDING_SUCCESS = b"\x01\x01"
 
 
 class Coturn(Process):
-    """STUN and TURN over UDP and TCP. `loopback_peers`: clients of this machine may be relayed to each other."""
+    """STUN and TURN over UDP and TCP. `loopback_peers`: clients of this machine may be relayed to each other.
+
+    With `lan` clients are told of that address, and all relays are there: whoever is relayed reaches what is at it,
+    such as others' relays, and nothing else of the network, nor loopback.
+    """
 
     programs = (TURNSERVER,)
     stop_seconds = 5.0
 
     def __init__(
-        self, place: Workplace, guardian: Guardian, port: int, secret: str, *, loopback_peers: bool = False
+        self,
+        place: Workplace,
+        guardian: Guardian,
+        port: int,
+        secret: str,
+        *,
+        loopback_peers: bool = False,
+        lan: Lan | None = None,
     ) -> None:
         super().__init__("coturn", place, guardian)
         self.port = port
+        self.address = lan.address if lan else "127.0.0.1"
+        self._lan = lan
         self._secret = secret
         self._loopback_peers = loopback_peers
         self._user = system_user("turnserver")
 
     @property
     def stun_uri(self) -> str:
-        return f"stun:127.0.0.1:{self.port}"
+        return f"stun:{self.address}:{self.port}"
 
     @property
     def turn_uris(self) -> tuple[str, str]:
-        udp, tcp = (f"turn:127.0.0.1:{self.port}?transport={transport}" for transport in ("udp", "tcp"))
+        udp, tcp = (f"turn:{self.address}:{self.port}?transport={transport}" for transport in ("udp", "tcp"))
         return udp, tcp
 
     @property
@@ -71,10 +85,10 @@ class Coturn(Process):
 
     def _own_lines(self) -> list[str]:
         relays = relay_ports()
-        lines = [
+        return [
             "listening-ip=127.0.0.1",
             f"listening-port={self.port}",
-            *(f"relay-ip={address}" for address in ("127.0.0.1", *(["::1"] if has_ipv6_loopback() else []))),
+            *self._address_lines(),
             f"min-port={relays.start}",
             f"max-port={relays.stop - 1}",
             "relay-threads=1",
@@ -85,6 +99,13 @@ class Coturn(Process):
             f"pidfile={self.folder / 'turnserver.pid'}",
             f"userdb={self.folder / 'turnserver.db'}",
         ]
+
+    def _address_lines(self) -> list[str]:
+        """Where relays are, and which peers they may reach: what is allowed beats the rules that deny it."""
+        if self._lan:
+            own = [f"listening-ip={self.address}", f"relay-ip={self.address}", f"allowed-peer-ip={self.address}"]
+            return [*own, "allow-loopback-peers"] if self._lan.is_loopback else own
+        lines = [f"relay-ip={address}" for address in ("127.0.0.1", *(["::1"] if has_ipv6_loopback() else []))]
         if self._loopback_peers:
             lines += ["allow-loopback-peers", "allowed-peer-ip=127.0.0.0-127.255.255.255"]
         return lines

@@ -16,6 +16,7 @@ from deploy.local.guardian import REPOSITORY, started
 from deploy.local.ports import free_port
 from deploy.local.processes import read_pid_file
 from deploy.local.workplace import Workplace
+from tests.support.listening import IPV6_LOOPBACK, listening
 from tests.support.servers import Servers
 
 
@@ -96,6 +97,8 @@ def test_up_shows_what_it_does_says_where_to_look_and_down_leaves_no_process(com
         assert word in up.stdout
 
     processes = command_line.processes()
+    at = {address for process in processes for address, _ in listening(process)}
+    assert at <= {"127.0.0.1", IPV6_LOOPBACK}, "the network is served with LAN=1 only"
     again = command_line("up")
     assert again.stdout.startswith(f"Presence is up already: http://localhost:{command_line.port}")
     assert command_line.processes() == processes

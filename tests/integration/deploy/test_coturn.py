@@ -1,6 +1,5 @@
 """coturn runs on loopback only, keeps its secret to itself, and is left out where a TURN server is given."""
 
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from deploy.local.ports import free_port
 from deploy.local.servers.coturn import Coturn, answers_stun, is_free_for_udp, relay_ports
 from deploy.local.stack import Stack
 from deploy.local.workplace import Workplace
+from tests.support.listening import listening
 
 SECRET = "a-secret-for-nobodys-eyes"
 
@@ -56,24 +56,8 @@ async def test_the_secret_is_in_a_private_file_and_neither_on_the_command_line_n
 
 async def test_coturn_listens_on_loopback_only_and_its_files_stay_in_its_folder(coturn: Coturn) -> None:
     await coturn.start()
-    assert listening(coturn) == {("127.0.0.1", coturn.port)}
+    assert listening(coturn.child.pid) == {("127.0.0.1", coturn.port)}
     assert {file.name for file in coturn.folder.iterdir()} == {"turnserver.conf", "turnserver.db", "turnserver.pid"}
-
-
-def listening(server: Coturn) -> set[tuple[str, int]]:
-    """The IPv4 and IPv6 addresses of all sockets of the process, TCP and UDP."""
-    process = Path(f"/proc/{server.child.pid}")
-    inodes = {str(entry.readlink()) for entry in (process / "fd").iterdir()}
-    tables = [(process / "net" / name).read_text().splitlines()[1:] for name in ("tcp", "udp", "tcp6", "udp6")]
-    fields = [row.split() for table in tables for row in table]
-    return {address(row[1]) for row in fields if f"socket:[{row[9]}]" in inodes}
-
-
-def address(text: str) -> tuple[str, int]:
-    """`0100007F:5BB6` → `127.0.0.1`, 23478."""
-    host, _, port = text.partition(":")
-    packed = bytes.fromhex(host)
-    return (socket.inet_ntoa(packed[::-1]) if len(packed) == 4 else host), int(port, 16)
 
 
 def test_relay_ports_are_free_ones_below_the_kernels() -> None:

@@ -16,10 +16,16 @@ from libs.common.edge.commands import require_login
 from libs.common.errors import UNAUTHORIZED, PresenceError
 from services.gateway.app import build as build_gateway
 from services.gateway.settings import Settings as GatewaySettings
-from services.spaces_auth.login.wallet_challenges import AHEAD_SECONDS, OLDEST_SECONDS, REMEMBERED_SECONDS
+from services.spaces_auth.login.wallet_challenges import (
+    AHEAD_SECONDS,
+    OLDEST_SECONDS,
+    REMEMBERED_SECONDS,
+    WalletChallenges,
+)
 from tests.integration.common.world import proxied
 from tests.integration.spaces_auth.world import World, running
 from tests.support.edge import HERE
+from tests.support.refusals import refusal
 from tests.support.settings import defaults
 from tests.support.wallet import Wallet
 
@@ -164,6 +170,8 @@ async def test_it_is_refused_while_nobody_can_say_whether_it_was_used(
         assert await prove(world, made()) == "alice"
         await proxy.close()
         assert (await prove(world, made(end="222222222"))).startswith("unavailable")
+        challenges = WalletChallenges(world.redis.redis, taken=True)
+        assert await refusal(challenges.use_up(made(), "alice", "STM1")) == "unavailable", "nor is it by itself"
 
 
 async def test_where_they_are_switched_off_none_is_taken(database_url: str, redis_url: str, hive_url: str) -> None:

@@ -187,7 +187,11 @@ def test_without_a_time_nobody_ends_itself() -> None:
     assert not watch.is_over()
 
 
-def test_a_setting_that_only_its_user_can_judge_is_named_at_the_start_as_any_other_is() -> None:
+def test_a_setting_that_only_its_user_can_judge_is_named_at_the_start_as_any_other_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("libs.common.log.configure", lambda *_: None)  # of the tests' own process
+
     def build(_: CommonSettings) -> Service:
         raise SettingsError("PRESENCE_X: 'y' is none.")
 
