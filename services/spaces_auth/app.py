@@ -11,10 +11,11 @@ from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog
 from libs.common.db.sealing import Sealer
 from libs.common.hive import HiveClient
-from libs.common.service import Service
+from libs.common.service import Component, Service
 from services.spaces_auth.analytics.activity import ActivityRecorder
 from services.spaces_auth.analytics.analytics import AnalyticsHandlers
 from services.spaces_auth.analytics.summaries import Summaries
+from services.spaces_auth.communities.communities import Communities
 from services.spaces_auth.consumers import Consumers
 from services.spaces_auth.events.event_clock import EventClock
 from services.spaces_auth.events.event_places import PlaceHandlers
@@ -61,14 +62,15 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     authority = HiveAuthority(hive, redis.redis, settings.authority_depth)
     logins = LoginHandlers(settings, database, redis.redis, keys, authority)
     space_list = SpaceListHandlers(reads, searches, redis.redis, settings.operators)
-    space_detail = SpaceDetailHandlers(reads, redis.redis, settings.operators)
-    join = JoinHandlers(settings, database, redis.redis, keys, turn)
     epochs = AccessEpochs(redis.redis)
+    communities = Communities(event_log, epochs, hive)
+    space_detail = SpaceDetailHandlers(reads, redis.redis, communities, settings.operators)
+    join = JoinHandlers(settings, database, redis.redis, keys, turn, communities)
     changes = AuditedChanges(event_log, epochs, settings.operators)
     sanctions = ModerationHandlers(database, reads, redis.redis, changes)
     space_settings = SpaceSettingsHandlers(database, changes, settings.operators)
     roles = RoleHandlers(database, reads, changes, settings.operators)
-    review = ReviewHandlers(database, redis.redis, event_log, epochs, settings.operators)
+    review = ReviewHandlers(database, redis.redis, event_log, epochs, communities, settings.operators)
     views = AnalyticsHandlers(database, for_analytics, settings.operators)
     summaries = Summaries(for_analytics)
     presence = PresenceHandlers(event_log)
@@ -128,4 +130,5 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     retention = Retention(database, settings.log_days, settings.stay_log_days, now)
     clock = EventClock(event_log, epochs, timedelta(minutes=settings.event_reminder_minutes), settings.log_days)
     pools = [database, reads, searches, for_analytics]
-    return Service("spaces_auth", [*pools, redis, hive, event_log, publication, retention, summaries, clock, bus])
+    by_time: list[Component] = [publication, retention, summaries, communities, clock]
+    return Service("spaces_auth", [*pools, redis, hive, event_log, *by_time, bus])

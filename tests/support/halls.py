@@ -9,7 +9,7 @@ import asyncpg
 
 HOST = "hallkeeper"
 NAMES = """
-auth-gone batches costumes- frozen grace-False grace-True hostile lives-1 lives-2 lives-3 live-accounts-only
+guestless made-up auth-gone batches costumes- frozen grace-False grace-True hostile lives-1 lives-2 lives-3 live-accounts-only
 live-admission live-ban live-guest live-kick live-logout live-lost-settings live-other-token redis-away rolling
 with-voice another bench late-comer batches draining game hoard postgres-gone spawning-aside two-versions flooded
 admitted another-space archive bad-signals binary-polling binary-websocket broker-restart bystander casino
@@ -47,5 +47,6 @@ async def open_halls(database_url: str, names: list[str]) -> None:
             names,
             HOST,
         )
+        await connection.execute("INSERT INTO communities VALUES ('hive-1', 'Halls', '') ON CONFLICT DO NOTHING")
     finally:
         await connection.close()

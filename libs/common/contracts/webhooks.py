@@ -9,7 +9,10 @@ from libs.common.contracts.registry import Access, Http, Limit, Operation, Regis
 from libs.common.contracts.schema import ClientId, Cursor, Id, PageSize, SpaceId, SpaceType, at_most, text
 
 # Names that the API promises (docs/webhooks.md).
-EVENTS = ("chat", "join", "leave", "document_edit", "comment", "reaction", "moderation")
+EVENTS = (
+    "chat", "join", "leave", "document_edit", "comment", "reaction", "moderation",
+    "event_changed", "event_cancelled", "event_reminder",
+)  # fmt: skip
 WebhookUrl = Annotated[
     str,
     text(
