@@ -9,8 +9,8 @@ import asyncpg
 
 HOST = "hallkeeper"
 NAMES = """
-guestless made-up auth-gone batches costumes- frozen grace-False grace-True hostile lives-1 lives-2 lives-3 live-accounts-only
-live-admission live-ban live-guest live-kick live-logout live-lost-settings live-other-token redis-away rolling
+guestless made-up auth-gone batches costumes- frozen grace-False grace-True hostile lives-1 lives-2 lives-3
+live-accounts-only rave live-admission live-ban live-guest live-kick live-logout live-lost-settings live-other-token redis-away rolling
 with-voice another bench late-comer batches draining game hoard postgres-gone spawning-aside two-versions flooded
 admitted another-space archive bad-signals binary-polling binary-websocket broker-restart bystander casino
 chat-killed claims compact costumes-pose-batch costumes-pose-compact crowd cursors dancing deleted early-

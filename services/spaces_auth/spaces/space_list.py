@@ -23,7 +23,7 @@ from libs.common.tasks.turns import Turns
 from services.spaces_auth.spaces import live
 from services.spaces_auth.spaces import space_list_repository as repository
 from services.spaces_auth.spaces.space_list_repository import Position, Search
-from services.spaces_auth.spaces.space_summary import LOBBY_TEXT, TITLES, summary
+from services.spaces_auth.spaces.space_summary import LOBBY_TEXT, LOBBY_TITLE, summary
 
 MOST_EVENTS = 200  # that nobody is in, in a list that asks for them
 _EVENTS = ("event", "community")
@@ -173,7 +173,7 @@ def _search(request: ListSpaces, caller: Caller, operators: tuple[str, ...]) -> 
 def _shows_lobby(request: ListSpaces) -> bool:
     if request.type not in (None, "lobby") or request.space_type not in (None, "global"):
         return False
-    return request.q is None or request.q.lower() in f"{TITLES['global']} {LOBBY_TEXT}".lower()
+    return request.q is None or request.q.lower() in f"{LOBBY_TITLE} {LOBBY_TEXT}".lower()
 
 
 def _settings(stored: Mapping[str, Any] | None) -> dict[str, Any]:
