@@ -19,6 +19,7 @@ from bench.machine import ALL, OTHERS, SERVER, cpu_seconds, pin, pin_sessions, s
 from deploy.local.ports import free_port
 from deploy.local.servers.base import Process
 from deploy.local.stack import Stack
+from tests.support.halls import open_halls
 
 OURS = "presence"
 SPACE_TYPE = "event"
@@ -63,6 +64,7 @@ class System:
 
     async def _make_space(self, people: int) -> str:
         name = f"bench-{next(self._numbers)}"
+        await open_halls(self._stack.settings["PRESENCE_DATABASE_URL"], [name])
         statement = """INSERT INTO presence_space_settings (space_type, space_id, max_users) VALUES ($1, $2, $3)
                        ON CONFLICT (space_type, space_id) DO UPDATE SET max_users = $3"""
         connection = await asyncpg.connect(self._stack.settings["PRESENCE_DATABASE_URL"])

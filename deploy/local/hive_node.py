@@ -102,6 +102,35 @@ def get_post(params: Any) -> dict[str, Any]:
     }
 
 
+COMMUNITIES = {
+    "hive-123456": ("Virtual Reality", "Worlds to walk in.", {"alice": "owner", "bob": "admin", "carol": "mod"}),
+    "hive-654321": ("Sculpture", "Marble and pixels.", {"bob": "owner"}),
+}
+
+
+def get_community(params: Any) -> dict[str, Any]:
+    """bridge.get_community {name, observer}; the team as [account, role, title], the community's own account first."""
+    name = params.get("name") if isinstance(params, dict) else None
+    if name not in COMMUNITIES:
+        raise RpcError(INVALID_PARAMS, f"Community {name} does not exist")
+    title, about, team = COMMUNITIES[name]
+    return {
+        "name": name,
+        "title": title,
+        "about": about,
+        "description": about,
+        "flag_text": "",
+        "lang": "en",
+        "is_nsfw": False,
+        "type_id": 1,
+        "created_at": "2020-03-24 14:00:00",
+        "subscribers": 3,
+        "num_pending": 0,
+        "context": {},
+        "team": [[name, "owner", ""], *([account, role, ""] for account, role in team.items())],
+    }
+
+
 @cache
 def _by_name() -> dict[tuple[Any, Any], Post]:
     return {(post.author, post.permlink): post for post in posts()}
@@ -125,6 +154,7 @@ METHODS: dict[str, Callable[[Any], Any]] = {
     "condenser_api.get_accounts": get_accounts,
     "condenser_api.get_dynamic_global_properties": get_dynamic_global_properties,
     "bridge.get_post": get_post,
+    "bridge.get_community": get_community,
 }
 
 

@@ -65,6 +65,8 @@ class Standing:
     document_permission: str | None = None  # read, comment, edit or admin, as the document names this account
     comments_by: str | None = None  # creator_only, invited_only or all, as the document says; None elsewhere
     edits_by: str | None = None
+    barred: str = ""  # why an event is not for this identity, as far as access and places go; empty if it is
+    shut: str = ""  # why nobody below a moderator enters the event at this time; empty if they may
 
     @property
     def may_see(self) -> bool:
@@ -88,6 +90,7 @@ class Standing:
             raise PresenceError(BANNED)
         if self.role is Role.GUEST and not self.settings["guests_allowed"]:
             raise PresenceError(FORBIDDEN, "This space is for people with a Hive account.")
+        self._require_event(action)
         if action is Action.CHAT:
             self._require_chat()
         elif action in (Action.MODERATE, Action.CONFIGURE):
@@ -100,6 +103,12 @@ class Standing:
             self._require_comment()
         elif action is Action.RESOLVE and not self._may_edit:
             self._require_role(Role.MODERATOR)
+
+    def _require_event(self, action: Action) -> None:
+        """Raises `forbidden` where an event is not for this identity, or not now: to hear of it, it need not be now."""
+        reason = self.barred or ("" if action is Action.SUBSCRIBE else self.shut)
+        if reason and self.role < Role.MODERATOR:
+            raise PresenceError(FORBIDDEN, reason)
 
     def require_over_words_of(self, author: "Standing") -> None:
         """Raises `forbidden` unless this identity, a moderator or above, may take back the words of `author`.
@@ -159,10 +168,32 @@ _CONTENT = {
     "document": """SELECT creator AS owner, is_public AS public, comment_permissions, edit_permissions
                    FROM collaboration_documents
                    WHERE space_id = :space_id AND NOT is_deleted""",
+    "community": """SELECT NULL::text AS owner, true AS public,
+                      NULL::text AS comment_permissions, NULL::text AS edit_permissions
+                    FROM communities WHERE name = :space_id""",
+    "event": """SELECT host AS owner, access <> 'list' AS public,
+                  NULL::text AS comment_permissions, NULL::text AS edit_permissions,
+                  access AS admits, capacity IS NOT NULL AS limited,
+                  CASE WHEN cancelled_at IS NOT NULL THEN 'cancelled'
+                       WHEN (space_type, space_id) <> ('event', id) THEN 'elsewhere'
+                       WHEN now() < doors_at THEN 'early'
+                       WHEN now() >= closes_at THEN 'over' END AS shut
+                FROM scheduled_events WHERE id = :space_id""",
+    # The lobby belongs to the operators.
+    "global": """SELECT NULL::text AS owner, true AS public,
+                   NULL::text AS comment_permissions, NULL::text AS edit_permissions""",
 }
-# The lobby, communities and events belong to the operators.
-_OPEN = """SELECT NULL::text AS owner, true AS public,
-             NULL::text AS comment_permissions, NULL::text AS edit_permissions"""
+_NO_EVENT = "NULL::text AS admits, false AS limited, NULL::text AS shut, false AS going"
+_EVENT = """content.admits, content.limited, content.shut,
+  (SELECT going FROM event_places e WHERE e.event_id = :space_id AND e.account = people.account) AS going"""
+_GIVEN_BY_HIVE = """(SELECT CASE role WHEN 'owner' THEN 4 ELSE 3 END FROM community_team t
+    WHERE t.name = :space_id AND t.account = people.account)"""
+SHUT = {
+    "cancelled": "This event was cancelled.",
+    "elsewhere": "This event happens in another space.",
+    "early": "The doors of this event are not open yet.",
+    "over": "This event is over.",
+}
 
 _QUERY = """
 WITH content AS ({content}), people AS (
@@ -171,6 +202,7 @@ WITH content AS ({content}), people AS (
     WITH ORDINALITY AS p(kind, id, address, position)
 )
 SELECT content.owner, content.public, content.comment_permissions, content.edit_permissions,
+  {event}, {given_by_hive} AS given_by_hive,
   (SELECT max(CASE permission WHEN 'access' THEN 2 ELSE 3 END) FROM presence_permissions p
     WHERE p.space_type = :space_type AND p.space_id = :space_id AND p.account = people.account) AS given_by_primary,
   (SELECT CASE role WHEN 'moderator' THEN 3 ELSE 2 END FROM space_roles r
@@ -219,8 +251,14 @@ async def look_at_all(
     operators: tuple[str, ...] = (),
 ) -> list[Standing]:
     """Returns the standing of each person, an identity and its address, in their order, by one query."""
+    query = _QUERY.format(
+        content=_CONTENT[space.space_type],
+        event=_EVENT if space.space_type == "event" else _NO_EVENT,
+        given_by_hive=_GIVEN_BY_HIVE if space.space_type == "community" else "0",
+        guest_days=GUEST_ADDRESS_DAYS,
+    )
     rows = await connection.execute(
-        text(_QUERY.format(content=_CONTENT.get(space.space_type, _OPEN), guest_days=GUEST_ADDRESS_DAYS)),
+        text(query),
         {
             "space_type": space.space_type,
             "space_id": space.space_id,
@@ -246,7 +284,15 @@ def _standing(space: SpaceKey, identity: Identity, row: Any, operators: tuple[st
         document_permission=row.document_permission,
         comments_by=row.comment_permissions,
         edits_by=row.edit_permissions,
+        barred=_barred(row, role),
+        shut=SHUT.get(row.shut, ""),
     )
+
+
+def _barred(row: Any, role: Role) -> str:
+    if row.admits == "password" and role < Role.MEMBER:
+        return "This event asks for a password."
+    return "This event is for those who have a place." if row.limited and not row.going else ""
 
 
 def _known(stored: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -263,4 +309,4 @@ def _role(identity: Identity, row: Any, operators: tuple[str, ...]) -> Role:
     if row.owner == identity.account:
         return Role.OWNER
     named = Role.MEMBER if row.document_permission else Role.VISITOR
-    return Role(max(row.given_by_primary or 0, row.given_here or 0, named))
+    return Role(max(row.given_by_primary or 0, row.given_here or 0, row.given_by_hive or 0, named))

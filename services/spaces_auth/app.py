@@ -1,21 +1,29 @@
 """Wiring of spaces_auth: every operation it answers, on one screen."""
 
+from datetime import timedelta
+
 from libs.common.bus.base import Bus
 from libs.common.bus.rabbit import RabbitBus
 from libs.common.cache import RedisClient
 from libs.common.clock import now
-from libs.common.contracts import analytics, auth, content, log, moderation, spaces, voice
+from libs.common.contracts import analytics, auth, content, events, log, moderation, spaces, voice
 from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog
 from libs.common.db.sealing import Sealer
 from libs.common.hive import HiveClient
-from libs.common.service import Service
+from libs.common.service import Component, Service
 from services.spaces_auth.analytics.activity import ActivityRecorder
 from services.spaces_auth.analytics.analytics import AnalyticsHandlers
 from services.spaces_auth.analytics.summaries import Summaries
+from services.spaces_auth.communities.communities import Communities
 from services.spaces_auth.consumers import Consumers
 from services.spaces_auth.content.scenes import Addresses
 from services.spaces_auth.content.space_content import SpaceContentHandlers
+from services.spaces_auth.events.event_clock import EventClock
+from services.spaces_auth.events.event_places import PlaceHandlers
+from services.spaces_auth.events.event_rules import EventRules
+from services.spaces_auth.events.events import EventHandlers
+from services.spaces_auth.events.passwords import Passwords
 from services.spaces_auth.joining.join import JoinHandlers
 from services.spaces_auth.joining.presence import PresenceHandlers
 from services.spaces_auth.joining.review import ReviewHandlers
@@ -56,20 +64,24 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     authority = HiveAuthority(hive, redis.redis, settings.authority_depth)
     logins = LoginHandlers(settings, database, redis.redis, keys, authority)
     space_list = SpaceListHandlers(reads, searches, redis.redis, settings.operators)
-    space_detail = SpaceDetailHandlers(reads, redis.redis, settings.operators)
     addresses = Addresses(settings.public_url, settings.apps_url)
-    shown = SpaceContentHandlers(reads, redis.redis, settings.operators, addresses)
-    join = JoinHandlers(settings, database, redis.redis, keys, turn)
     epochs = AccessEpochs(redis.redis)
+    communities = Communities(event_log, epochs, hive)
+    shown = SpaceContentHandlers(reads, redis.redis, communities, settings.operators, addresses)
+    space_detail = SpaceDetailHandlers(reads, redis.redis, communities, settings.operators)
+    join = JoinHandlers(settings, database, redis.redis, keys, turn, communities)
     changes = AuditedChanges(event_log, epochs, settings.operators)
     sanctions = ModerationHandlers(database, reads, redis.redis, changes)
     space_settings = SpaceSettingsHandlers(database, changes, settings.operators)
     roles = RoleHandlers(database, reads, changes, settings.operators)
-    review = ReviewHandlers(database, redis.redis, event_log, epochs, settings.operators)
+    review = ReviewHandlers(database, redis.redis, event_log, epochs, communities, settings.operators)
     views = AnalyticsHandlers(database, for_analytics, settings.operators)
     summaries = Summaries(for_analytics)
     presence = PresenceHandlers(event_log)
     history = HistoryHandlers(reads)
+    rules, passwords = EventRules(settings.operators, timedelta(minutes=settings.event_grace_minutes)), Passwords()
+    held = EventHandlers(event_log, reads, epochs, rules, passwords, settings.events_per_account)
+    places = PlaceHandlers(event_log, epochs, rules, passwords)
 
     bus.serve(auth.challenge, logins.challenge)
     bus.serve(auth.login, logins.login)
@@ -89,6 +101,14 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     bus.serve(spaces.resolve_room, RoomNameHandlers(reads).resolve)
     bus.serve(spaces.resolve_document, space_detail.resolve_document)
     bus.serve(spaces.record_presence, presence.record)
+    bus.serve(events.list_events, held.list_events)
+    bus.serve(events.create_event, held.create_event)
+    bus.serve(events.get_event, held.get_event)
+    bus.serve(events.change_event, held.change_event)
+    bus.serve(events.cancel_event, held.cancel_event)
+    bus.serve(events.take_place, places.take_place)
+    bus.serve(events.give_place_back, places.give_place_back)
+    bus.serve(events.verify_access, places.verify_access)
     bus.serve(moderation.update_settings, space_settings.update_settings)
     bus.serve(moderation.list_roles, roles.list_roles)
     bus.serve(moderation.get_role, roles.get_role)
@@ -113,5 +133,7 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     bus.subscribe("spaces_auth", Consumers(epochs, ContentAudit(database), ActivityRecorder(database)).on_events)
 
     retention = Retention(database, settings.log_days, settings.stay_log_days, now)
+    clock = EventClock(event_log, epochs, timedelta(minutes=settings.event_reminder_minutes), settings.log_days)
     pools = [database, reads, searches, for_analytics]
-    return Service("spaces_auth", [*pools, redis, hive, event_log, publication, retention, summaries, bus])
+    by_time: list[Component] = [publication, retention, summaries, communities, clock]
+    return Service("spaces_auth", [*pools, redis, hive, event_log, *by_time, bus])

@@ -42,6 +42,17 @@ class Settings(HiveSettings, SecretSettings):
         "https://{author}.ipfs.dlux.io/ipfs/{cid}",
         "Where posts' own programs run, apart from this site: {author} is the post's, {cid} the program on IPFS.",
     )
+    events_per_account: int = setting(
+        "PRESENCE_EVENTS_PER_ACCOUNT", 20, "How many events an account may have that are not over, cancelled ones too."
+    )
+    event_grace_minutes: int = setting(
+        "PRESENCE_EVENT_GRACE_MINUTES", 60, "Minutes after its end for which an event's space stays open."
+    )
+    event_reminder_minutes: int = setting(
+        "PRESENCE_EVENT_REMINDER_MINUTES",
+        10,
+        "Minutes before its start at which those who go to an event are reminded.",
+    )
     turn_secret: str = setting(
         "TURN_SECRET", "", "The secret shared with coturn (static-auth-secret); empty gives STUN only."
     )

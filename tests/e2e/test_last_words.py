@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from deploy.local.stack import Stack
-from libs.common.ids import new_id
 from services.realtime.transport.flood_gate import MOST_PACKETS
+from tests.support.halls import fresh
 from tests.support.people import Rest
 from tests.support.waiting import eventually
 from tests.support.whole import one_more_replica
@@ -93,7 +93,7 @@ async def next_event(client: WebSocket, *names: str) -> tuple[str, dict[str, obj
 
 @pytest.mark.parametrize("goodbye", GOODBYES)
 async def test_what_came_before_the_end_of_a_web_socket_is_carried_out(stack: Stack, rest: Rest, goodbye: str) -> None:
-    space = f"last-words-{new_id()}"
+    space = fresh()
     said = []
     async with watcher(stack, space) as other:
         for turn in range(AGAIN):
@@ -113,7 +113,7 @@ async def test_what_came_before_the_end_of_a_web_socket_is_carried_out(stack: St
 
 
 async def test_what_stands_before_the_end_in_one_post_is_carried_out(stack: Stack, rest: Rest) -> None:
-    space = f"last-words-{new_id()}"
+    space = fresh()
     for goodbye in ("41", "1"):
         async with Polling(stack.url) as session:
             await session.connect()
@@ -125,7 +125,7 @@ async def test_what_stands_before_the_end_in_one_post_is_carried_out(stack: Stac
 
 
 async def test_a_plain_client_has_last_words_too(stack: Stack, rest: Rest) -> None:
-    space = f"last-words-{new_id()}"
+    space = fresh()
     async with aiohttp.ClientSession() as http, http.ws_connect(stack.url + PATH) as socket:
         await socket.send_json({"type": "join-space", "spaceType": "event", "spaceId": space})
         while (await socket.receive_json())["type"] != "space-joined":
@@ -136,7 +136,7 @@ async def test_a_plain_client_has_last_words_too(stack: Stack, rest: Rest) -> No
 
 
 async def test_what_is_read_last_is_marked_as_read(stack: Stack, rest: Rest) -> None:
-    space = f"last-words-{new_id()}"
+    space = fresh()
     token = await rest.token("bob")
     async with WebSocket(stack.url) as client:
         await client.connect(auth=msgspec.json.encode({"token": token}).decode())
@@ -155,7 +155,7 @@ async def test_what_is_read_last_is_marked_as_read(stack: Stack, rest: Rest) -> 
 
 async def test_a_client_of_a_replica_that_drains_is_heard_until_it_knows(stack: Stack, rest: Rest) -> None:
     """It says one thing more between the server's Close frame and its own (RFC 6455, 5.5.1)."""
-    space = f"last-words-{new_id()}"
+    space = fresh()
     async with AsyncExitStack() as closing:
         replica = await closing.enter_async_context(one_more_replica(stack, "farewell"))
         http = await closing.enter_async_context(aiohttp.ClientSession())
@@ -190,7 +190,7 @@ async def say_one_thing_more(socket: aiohttp.ClientWebSocketResponse, word: str)
 
 async def test_who_is_hasty_and_gone_is_carried_out_when_its_turn_comes(stack: Stack, rest: Rest) -> None:
     """Its last words wait in the server for the next second, and it has ended the connection by then."""
-    space = f"last-words-{new_id()}"
+    space = fresh()
     async with (
         one_more_replica(stack, "hasty", PRESENCE_RATE_LIMIT_FACTOR="1") as replica,
         aiohttp.ClientSession() as http,

@@ -22,7 +22,7 @@ from deploy.local.ports import free_port
 from deploy.local.processes import Launch
 from deploy.local.stack import Stack
 from libs.common.bus import topology
-from libs.common.ids import new_id
+from tests.support.halls import fresh
 from tests.support.people import Rest
 from tests.support.visitors import Visitor, agree, visitors
 from tests.support.waiting import eventually
@@ -80,7 +80,7 @@ async def old(stack: Stack, tree: Path, service: str) -> AsyncIterator[OldServic
 async def test_the_version_before_and_this_one_serve_one_installation_together(
     stack: Stack, rest: Rest, tree: Path
 ) -> None:
-    space, said = f"two-versions-{new_id()}", []
+    space, said = fresh(), []
     async with AsyncExitStack() as closing:
         sink = await closing.enter_async_context(WebhookSink())
         subscription = {"space_type": "event", "space_id": space, "webhook_url": sink.url, "events": ["chat"]}

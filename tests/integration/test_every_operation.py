@@ -6,6 +6,7 @@ An operation without a row fails the test, and so does a row without an operatio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import count
 from typing import Any
 
@@ -14,7 +15,8 @@ import pytest
 from deploy.local.keys import sign_text
 from libs.common.bus.base import Caller
 from libs.common.bus.memory import MemoryBroker, MemoryBus
-from libs.common.contracts import auth, chat, content, default_registry, documents, moderation, webhooks
+from libs.common.clock import now
+from libs.common.contracts import auth, chat, content, default_registry, documents, events, moderation, webhooks
 from libs.common.contracts.content import SyncStatus
 from libs.common.contracts.registry import Access, Operation
 from libs.common.edge.commands import require_access
@@ -156,6 +158,21 @@ def also(fields: Fields, **more: Any) -> Fields:
     return both
 
 
+async def event(world: World) -> dict[str, Any]:
+    """An event of bob's; mona moderates it, and bannie is banned from it."""
+    starts = now() + timedelta(minutes=1)
+    fields = {"title": "Party", "starts_at": starts, "ends_at": starts + timedelta(hours=1)}
+    made = await world.do(events.create_event, "bob", **fields)
+    space = {"space_type": "event", "space_id": made.id}
+    await world.do(moderation.set_role, "bob", **space, account="mona", role="moderator")
+    await world.do(moderation.ban, "bob", **space, account="bannie", reason="why")
+    return {"id": made.id}
+
+
+async def holding(_: World) -> dict[str, Any]:
+    return {"title": "Party", "starts_at": now() + timedelta(minutes=1), "ends_at": now() + timedelta(hours=1)}
+
+
 async def document(world: World) -> dict[str, Any]:
     return {"document_id": world.notes.space_id}
 
@@ -179,6 +196,14 @@ TABLE: dict[str, tuple[Fields, str]] = {
     "spaces.resolve_room": (nothing, "--------"),
     "spaces.resolve_document": (nothing, "--------"),
     "spaces.record_presence": (nothing, "--------"),
+    "events.list": (nothing, "........"),
+    "events.create": (holding, "UU......"),
+    "events.get": (event, ".......B"),
+    "events.change": (also(event, title="Feast"), "UUFF...B"),
+    "events.cancel": (event, "UUFF...B"),
+    "events.take_place": (event, "UU.....B"),
+    "events.give_place_back": (event, "UU.....B"),
+    "events.verify_access": (event, ".......B"),
     "moderation.update_settings": (also(place, max_users=500), "UUFF...B"),
     "moderation.list_roles": (place, "UUFFF..B"),
     "moderation.get_role": (also(place, account="rolf"), "UUFFF..B"),
@@ -239,7 +264,8 @@ CELLS = [
 OF_A_SPACE = [
     name
     for name, (fields, row) in TABLE.items()
-    if "-" not in row and fields not in (nothing, login, refresh) and name not in ("auth.challenge", "spaces.leave")
+    if "-" not in row and fields not in (nothing, login, refresh, holding)
+    and name not in ("auth.challenge", "spaces.leave") and not name.startswith("events.")
     and not name.startswith(("webhooks.get", "webhooks.unsubscribe", "webhooks.deliveries"))
 ]  # fmt: skip
 
@@ -255,7 +281,13 @@ async def world(servers: Servers) -> AsyncIterator[World]:
     dispatcher = defaults(
         DispatcherSettings, **stores, webhook_allowed_networks=("127.0.0.0/8",), webhook_subscriptions=10_000
     )
-    auth_settings = defaults(SpacesAuthSettings, **stores, redis_url=redis_url, hive_nodes=(servers.hive_url,))
+    auth_settings = defaults(
+        SpacesAuthSettings,
+        **stores,
+        redis_url=redis_url,
+        hive_nodes=(servers.hive_url,),
+        events_per_account=10_000,
+    )
     services = [
         build_spaces_auth(auth_settings, MemoryBus(broker)),
         build_chat(defaults(ChatSettings, **stores, redis_url=redis_url), MemoryBus(broker), filters=()),

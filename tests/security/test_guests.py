@@ -6,14 +6,14 @@ With real clients on the running stack, which all come from one address; each te
 import pytest
 
 from deploy.local.stack import Stack
-from libs.common.ids import new_id
+from tests.support.halls import fresh
 from tests.support.node import Client, Node
 from tests.support.people import OPERATOR, Rest
 
 
 @pytest.fixture
 def hall() -> str:
-    return f"guests-{new_id()[-6:].lower()}"
+    return fresh()
 
 
 async def enter(stack: Stack, node: Node, hall: str, replica: str, name: str, token: str | None) -> Client:

@@ -12,6 +12,7 @@ import pytest
 
 from deploy.local.stack import Stack
 from libs.common.ids import new_id
+from tests.support.halls import fresh
 from tests.support.node import Client, Node
 from tests.support.people import OPERATOR, Rest
 from tests.support.waiting import eventually
@@ -22,7 +23,7 @@ type Said = tuple[str, dict[str, Any]]
 
 @pytest.fixture
 def hall() -> str:
-    return f"mute-{new_id()[-6:].lower()}"
+    return fresh()
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import pytest
 from redis.asyncio import Redis
 
 from deploy.local.stack import Stack
-from libs.common.ids import new_id
 from services.realtime.space.entities import MAX_OWNED
 from services.realtime.space.event_feed import MOST_REPLAYED
 from services.realtime.space.held_space import MOST_SUBSPACES_OF_ADDRESS
+from tests.support.halls import fresh
 from tests.support.people import OPERATOR, Rest
 from tests.support.whole import Replica
 from tests.support.wire import WebSocket
@@ -23,7 +23,7 @@ from tests.support.wire import WebSocket
 
 @pytest.fixture
 def hall() -> str:
-    return f"bounds-{new_id()[-8:].lower()}"
+    return fresh()
 
 
 async def ask(client: WebSocket, event: str, payload: dict[str, Any]) -> Any:

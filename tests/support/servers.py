@@ -44,6 +44,7 @@ from deploy.local.stack import ALEMBIC, Stack
 from deploy.local.workplace import Workplace
 from deploy.logins.passwords import WITH_DATABASE, WITH_LOGIN, variable, with_login
 from deploy.logins.postgres import set_logins
+from tests.support import halls
 from tests.support.quick import NotQuick
 
 OWNER, PASSWORD = "replica_user", "test"
@@ -164,7 +165,7 @@ class Servers:
 
     async def new_database(self, *, migrated: bool = True) -> str:
         """The URL of a fresh database of the role that owns the replica."""
-        template = await self._template(MIGRATED, self._migrate) if migrated and ALEMBIC.exists() else None
+        template = await self._template(MIGRATED, self._migrate_with_halls) if migrated and ALEMBIC.exists() else None
         return await self._copy(template)
 
     async def new_database_of_locale(self, locale: str) -> str:
@@ -242,6 +243,10 @@ class Servers:
         filled = fill(self.url_of(name))
         if asyncio.iscoroutine(filled):
             await filled
+
+    async def _migrate_with_halls(self, url: str) -> None:
+        await asyncio.to_thread(self._migrate, url)
+        await halls.open_halls(url, halls.every())
 
     def _migrate(self, url: str) -> None:
         command = [sys.executable, "-m", "alembic", "-c", str(ALEMBIC), "upgrade", "head"]

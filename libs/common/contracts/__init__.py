@@ -6,6 +6,7 @@ from libs.common.contracts import (
     chat,
     content,
     documents,
+    events,
     log,
     moderation,
     notifications,
@@ -20,6 +21,7 @@ from libs.common.contracts.registry import Registry
 def default_registry() -> Registry:
     """All families, in the order a reader meets them."""
     families = (
-        auth, spaces, moderation, presence, chat, notifications, documents, voice, webhooks, content, analytics, log,
+        auth, spaces, events, moderation, presence, chat, notifications, documents, voice, webhooks, content, analytics,
+        log,
     )  # fmt: skip
     return Registry(record for family in families for record in family.RECORDS)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Struct
 
+from libs.common.contracts import events
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Signal, Socket, Webhook
 from libs.common.contracts.schema import (
@@ -459,7 +460,9 @@ settings_changed = Event(
 )
 role_changed = Event("moderation.role_changed", RoleChanged, summary="A role was given or taken away.")
 
-CHANGES_ACCESS = frozenset({moderated.name, settings_changed.name, role_changed.name, leave_requested.name})
+CHANGES_ACCESS = frozenset(
+    {moderated.name, settings_changed.name, role_changed.name, leave_requested.name, *events.CHANGES_ACCESS}
+)
 """Events after which somebody may have to leave: each raises the space's access epoch."""
 
 kicked = Signal("kicked", Kicked, "server", "This socket may not stay in the space; it was taken out.")

@@ -51,8 +51,8 @@ class SpaceSummary:
 class ListSpaces:
     """Filters of a list. `space_type` is ours (post, document, ...), `type` the content's (360, vrml, ...).
 
-    `q` finds spaces that hold all its words. `include_events` adds events and communities that are
-    set up or have people, with `sort=active`; they have no content behind them.
+    `q` finds spaces that hold all its words. `include_events` adds events that are
+    not over, by their start, and communities, with `sort=active`.
     """
 
     type: Annotated[str, text(32)] | None = None

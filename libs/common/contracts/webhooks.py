@@ -12,6 +12,7 @@ from libs.common.contracts.schema import ClientId, Cursor, Id, PageSize, SpaceId
 EVENTS = (
     *("chat", "chat_edited", "chat_deleted", "join", "leave"),
     *("document_edit", "comment", "reaction", "moderation"),
+    *("event_changed", "event_cancelled", "event_reminder"),
 )
 PRIVATE_FIELDS = frozenset({"client_message_id"})  # of a payload, which its author alone has a use for
 WebhookUrl = Annotated[

@@ -1,4 +1,4 @@
-"""Answers what a space shows, from what is kept here: neither the primary nor Hive is asked."""
+"""Answers what a space shows, from what is kept here: the primary is not asked, and Hive only of unknown communities."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from libs.common.contracts.content import Asset, DocumentText, GetContent, Image
 from libs.common.contracts.spaces import SpaceSummary
 from libs.common.db.engine import Database
 from libs.common.spaces import SpaceKey
+from services.spaces_auth.communities.communities import Communities
 from services.spaces_auth.content import kept_repository
 from services.spaces_auth.content.scenes import Addresses, kind_of, scene
 from services.spaces_auth.content.wanted import want
@@ -22,8 +23,16 @@ from services.spaces_auth.spaces.visibility import require_visible
 class SpaceContentHandlers:
     """Raises what `GET /api/spaces/{type}/{id}` raises: both are asked of one policy."""
 
-    def __init__(self, database: Database, redis: Redis, operators: tuple[str, ...], addresses: Addresses) -> None:
+    def __init__(
+        self,
+        database: Database,
+        redis: Redis,
+        communities: Communities,
+        operators: tuple[str, ...],
+        addresses: Addresses,
+    ) -> None:
         self._database = database
+        self._communities = communities
         self._redis = redis
         self._operators = operators
         self._addresses = addresses
@@ -31,6 +40,7 @@ class SpaceContentHandlers:
     async def get_content(self, caller: Caller, request: GetContent) -> SpaceContent:
         """Returns the content. A post whose text is still to be fetched is asked for, and `pending` until it is."""
         space = SpaceKey.parse(request.space_type, request.space_id)
+        await self._communities.ensure(space, caller.address)
         async with self._database.read() as connection:
             standing = await require_visible(connection, caller, space, self._operators)
             shown = summary(standing, await content_repository.content_of(connection, space), 0)

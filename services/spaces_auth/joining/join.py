@@ -16,6 +16,7 @@ from libs.common.ids import new_id
 from libs.common.roles import Role
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Admission
+from services.spaces_auth.communities.communities import Communities
 from services.spaces_auth.joining.turn import TurnHandlers
 from services.spaces_auth.login.signing_keys import SigningKeys
 from services.spaces_auth.settings import Settings
@@ -27,13 +28,20 @@ class JoinHandlers:
     """Makes admissions: tokens of the caller's identity for one space."""
 
     def __init__(
-        self, settings: Settings, database: Database, redis: Redis, keys: SigningKeys, turn: TurnHandlers
+        self,
+        settings: Settings,
+        database: Database,
+        redis: Redis,
+        keys: SigningKeys,
+        turn: TurnHandlers,
+        communities: Communities,
     ) -> None:
         self._settings = settings
         self._database = database
         self._redis = redis
         self._keys = keys
         self._turn = turn
+        self._communities = communities
         self._websocket_url = _websocket_url(settings.public_url)
 
     async def join(self, caller: Caller, request: Join) -> Admitted:
@@ -43,6 +51,7 @@ class JoinHandlers:
         this answer does not.
         """
         space = SpaceKey.parse(request.space_type, request.space_id)
+        await self._communities.ensure(space, caller.address)
         identity = caller.identity if caller.identity.token_id else new_guest(new_id())
         # The epoch is read before the policy: a ban between the two makes the admission old, not the ban late.
         with cache.redis_unavailable():

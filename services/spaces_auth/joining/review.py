@@ -26,6 +26,7 @@ from libs.common.db.event_log import EventLog
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from libs.common.spaces import SpaceKey
+from services.spaces_auth.communities.communities import Communities
 from services.spaces_auth.moderation import removals_repository
 from services.spaces_auth.moderation.access_epochs import AccessEpochs
 from services.spaces_auth.moderation.removals_repository import Removal
@@ -40,12 +41,19 @@ class ReviewHandlers:
     """Decides who stays in a space and who has to leave it."""
 
     def __init__(
-        self, database: Database, redis: Redis, log: EventLog, epochs: AccessEpochs, operators: tuple[str, ...]
+        self,
+        database: Database,
+        redis: Redis,
+        log: EventLog,
+        epochs: AccessEpochs,
+        communities: Communities,
+        operators: tuple[str, ...],
     ) -> None:
         self._database = database
         self._redis = redis
         self._log = log
         self._epochs = epochs
+        self._communities = communities
         self._operators = operators
 
     async def review(self, _: Caller, request: Review) -> Reviewed:
@@ -54,6 +62,7 @@ class ReviewHandlers:
         Raises `unavailable` while Redis is away.
         """
         space = SpaceKey.parse(request.space_type, request.space_id)
+        await self._communities.ensure(space, next((member.address for member in request.members), ""))
         with cache.redis_unavailable():
             epoch = await cache.read_epoch(self._redis, space)
         people = [(_identity(member), member.address) for member in request.members]

@@ -19,6 +19,11 @@ async def content_of(connection: AsyncConnection, space: SpaceKey) -> Row[Any] |
         "document": """SELECT coalesce(nullif(title, ''), space_id) AS display_name, '' AS description,
                        'document' AS type, creator, 0 AS votes, 0::float8 AS rating, created_at
                        FROM collaboration_documents WHERE space_id = :space_id""",
+        "event": """SELECT title AS display_name, description, 'event' AS type, host AS creator, 0 AS votes,
+                      0::float8 AS rating, created_at FROM scheduled_events WHERE id = :space_id""",
+        "community": """SELECT title AS display_name, about AS description, 'community' AS type, NULL AS creator,
+                          0 AS votes, 0::float8 AS rating, NULL::timestamptz AS created_at
+                        FROM communities WHERE name = :space_id""",
     }
     query = tables.get(space.space_type)
     if query is None:

@@ -16,6 +16,7 @@ from libs.common.contracts.spaces import (
 )
 from libs.common.db.engine import Database
 from libs.common.spaces import MAIN, SpaceKey
+from services.spaces_auth.communities.communities import Communities
 from services.spaces_auth.spaces import content_repository, live
 from services.spaces_auth.spaces.space_summary import summary
 from services.spaces_auth.spaces.visibility import require_visible
@@ -24,14 +25,16 @@ from services.spaces_auth.spaces.visibility import require_visible
 class SpaceDetailHandlers:
     """Each raises `not_found` for a space that does not exist or that the caller may not see, and `banned`."""
 
-    def __init__(self, database: Database, redis: Redis, operators: tuple[str, ...]) -> None:
+    def __init__(self, database: Database, redis: Redis, communities: Communities, operators: tuple[str, ...]) -> None:
         self._database = database
         self._redis = redis
+        self._communities = communities
         self._operators = operators
 
     async def get_space(self, caller: Caller, request: GetSpace) -> SpaceDetail:
         """Returns the space, the caller's role, and, to those who may enter, the members in it now."""
         space = SpaceKey.parse(request.space_type, request.space_id)
+        await self._communities.ensure(space, caller.address)
         async with self._database.read() as connection:
             standing = await require_visible(connection, caller, space, self._operators)
             content = await content_repository.content_of(connection, space)
@@ -53,6 +56,7 @@ class SpaceDetailHandlers:
     async def list_subrooms(self, caller: Caller, request: ListSubrooms) -> Subrooms:
         """Returns `main` and every other subspace that has members, the fullest first."""
         space = SpaceKey.parse(request.space_type, request.space_id)
+        await self._communities.ensure(space, caller.address)
         async with self._database.read() as connection:
             await require_visible(connection, caller, space, self._operators)
         counts = Counter(member.subspace for member in await live.members(self._redis, space))

@@ -1,6 +1,6 @@
 """Lists of spaces: the lobby, then spaces with people, then the rest, in pages that each go on after the last."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -23,7 +23,7 @@ from libs.common.tasks.turns import Turns
 from services.spaces_auth.spaces import live
 from services.spaces_auth.spaces import space_list_repository as repository
 from services.spaces_auth.spaces.space_list_repository import Position, Search
-from services.spaces_auth.spaces.space_summary import LOBBY_TEXT, TITLES, summary
+from services.spaces_auth.spaces.space_summary import LOBBY_TEXT, LOBBY_TITLE, summary
 
 MOST_EVENTS = 200  # that nobody is in, in a list that asks for them
 _EVENTS = ("event", "community")
@@ -40,6 +40,7 @@ class _Page:
 
     search: Search
     users: Mapping[SpaceKey, int]
+    events: Mapping[SpaceKey, Row[Any]]
     first: Sequence[SpaceKey]
     size: int
     skip: int
@@ -76,12 +77,13 @@ class SpaceListHandlers:
         database, turn = (self._searches, limited(caller.address)) if request.q else (self._reads, "")
         async with self._searching.of(turn), database.read() as connection:
             search = await repository.probed(connection, search)
-            first = await _first(connection, request, users)
+            events = await _events(connection, request, search, users)
+            first = _first(request, users, events)
             skip = max(request.offset - lobby, 0) if after is None else 0
-            page = _Page(search, users, first, request.limit - lobby_here, skip)
+            page = _Page(search, users, events, first, request.limit - lobby_here, skip)
             await _fill(connection, page, after)
             lobbies = [await self._lobby(connection, caller, users)] if lobby_here else []
-            total = await repository.total(connection, search) + lobby + sum(s.space_type in _EVENTS for s in first)
+            total = await repository.total(connection, search) + lobby + len(events)
         spaces = [*lobbies, *page.spaces]
         return SpaceList(spaces, total, cursor.encode(*page.next) if page.next and spaces else None)
 
@@ -100,16 +102,22 @@ def _position(encoded: str | None) -> tuple[Any, ...] | None:
         return cursor.decode(encoded, tuple[_Rank, int, cursor.Text, cursor.Text])
 
 
-async def _first(connection: AsyncConnection, request: ListSpaces, users: Mapping[SpaceKey, int]) -> list[SpaceKey]:
+async def _events(
+    connection: AsyncConnection, request: ListSpaces, search: Search, users: Mapping[SpaceKey, int]
+) -> dict[SpaceKey, Row[Any]]:
+    """Returns the events and communities that the list begins with; none where they are not asked for."""
+    asked = request.include_events or request.space_type in _EVENTS
+    if request.sort != "active" or not asked or request.type is not None or request.q is not None:
+        return {}
+    return await repository.events(connection, search, [s for s in users if s.space_type in _EVENTS], MOST_EVENTS)
+
+
+def _first(request: ListSpaces, users: Mapping[SpaceKey, int], events: Collection[SpaceKey]) -> list[SpaceKey]:
     """Returns spaces with people by their number, and the events that were asked for; none for other sorts."""
     if request.sort != "active":
         return []
-    kinds, spaces = ["post", "document"], set(users)
-    if (request.include_events or request.space_type in _EVENTS) and request.type is None and request.q is None:
-        kinds += _EVENTS
-        spaces |= set(await repository.configured_events(connection, MOST_EVENTS))
-    wanted = [s for s in spaces if s.space_type in kinds and request.space_type in (None, s.space_type)]
-    return sorted(wanted, key=lambda space: (-users.get(space, 0), str(space)))
+    wanted = {s for s in users if s.space_type in ("post", "document") and request.space_type in (None, s.space_type)}
+    return sorted({*wanted, *events}, key=lambda space: (-users.get(space, 0), str(space)))
 
 
 async def _fill(connection: AsyncConnection, page: _Page, after: tuple[Any, ...] | None) -> None:
@@ -126,8 +134,7 @@ async def _take_first(connection: AsyncConnection, page: _Page, after: tuple[Any
     most = page.skip + page.left
     rows = await repository.matching(connection, page.search, spaces, most + 1)
     summaries = {SpaceKey(row.space_type, row.space_id): _summary(row, page.users) for row in rows}
-    stored = await repository.settings_of(connection, [s for s in spaces if s.space_type in _EVENTS])
-    summaries |= {space: _event(space, page.users.get(space, 0), settings) for space, settings in stored.items()}
+    summaries |= {space: _summary(row, page.users) for space, row in page.events.items() if space in spaces}
     shown = [space for space in spaces if space in summaries]
     page.spaces += [summaries[space] for space in shown[page.skip : most]]
     page.skip = max(page.skip - len(shown), 0)
@@ -166,16 +173,7 @@ def _search(request: ListSpaces, caller: Caller, operators: tuple[str, ...]) -> 
 def _shows_lobby(request: ListSpaces) -> bool:
     if request.type not in (None, "lobby") or request.space_type not in (None, "global"):
         return False
-    return request.q is None or request.q.lower() in f"{TITLES['global']} {LOBBY_TEXT}".lower()
-
-
-def _event(space: SpaceKey, users: int, stored: Mapping[str, Any] | None) -> SpaceSummary:
-    title = f"{TITLES[space.space_type]} {space.space_id}"
-    settings = _settings(stored)
-    capacity = live.capacity(users, settings["max_users"])
-    return SpaceSummary(
-        space.space_type, space.space_id, title, "", space.space_type, None, 0, 0.0, users, capacity, settings, None
-    )  # fmt: skip
+    return request.q is None or request.q.lower() in f"{LOBBY_TITLE} {LOBBY_TEXT}".lower()
 
 
 def _settings(stored: Mapping[str, Any] | None) -> dict[str, Any]:

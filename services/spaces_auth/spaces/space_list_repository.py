@@ -6,7 +6,7 @@ b): `rank` is `-votes` or minus the time, `kind` 0 for documents and 1 for posts
 the document's id and nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -189,19 +189,6 @@ async def matching(
     return list((await connection.execute(text(statement), values)).all())
 
 
-async def settings_of(connection: AsyncConnection, spaces: Sequence[SpaceKey]) -> dict[SpaceKey, Any]:
-    """Returns the stored settings by space; None for a space that nobody has set up."""
-    if not spaces:
-        return {}
-    rows = await connection.execute(
-        text("""SELECT space_type, space_id, to_jsonb(s) AS settings
-                FROM unnest(cast(:types AS text[]), cast(:ids AS text[])) AS wanted(space_type, space_id)
-                LEFT JOIN presence_space_settings s USING (space_type, space_id)"""),
-        {"types": [space.space_type for space in spaces], "ids": [space.space_id for space in spaces]},
-    )
-    return {SpaceKey(row.space_type, row.space_id): row.settings for row in rows}
-
-
 async def total(connection: AsyncConnection, search: Search) -> int:
     """Returns how many spaces the search matches: exact up to `COUNTED`, estimated beyond."""
     arms = [
@@ -220,14 +207,37 @@ async def total(connection: AsyncConnection, search: Search) -> int:
     return max(counted, await _estimate(connection, union, search))
 
 
-async def configured_events(connection: AsyncConnection, limit: int) -> list[SpaceKey]:
-    """Returns at most `limit` events and communities that somebody has set up, newest change first."""
-    rows = await connection.execute(
-        text("""SELECT space_type, space_id FROM presence_space_settings WHERE space_type IN ('event', 'community')
-                ORDER BY updated_at DESC LIMIT :limit"""),
-        {"limit": limit},
-    )
-    return [SpaceKey(row.space_type, row.space_id) for row in rows]
+_EVENTS = text("""
+SELECT 'event' AS space_type, e.id AS space_id, title AS display_name, description, 'event' AS type, host AS creator,
+  0::bigint AS votes, 0::float8 AS rating, e.created_at, to_jsonb(s) AS settings
+FROM scheduled_events e LEFT JOIN presence_space_settings s ON (s.space_type, s.space_id) = ('event', e.id)
+WHERE (e.space_type, e.space_id) = ('event', e.id) AND cancelled_at IS NULL AND closes_at > now()
+  AND (e.id = ANY (cast(:ids AS text[])) OR e.id IN (
+    SELECT id FROM scheduled_events WHERE ends_at > now() AND cancelled_at IS NULL ORDER BY starts_at, id LIMIT :limit))
+  AND (:operator OR access <> 'list' OR host = :account OR EXISTS (
+    SELECT FROM space_roles r WHERE (r.space_type, r.space_id, r.account) = ('event', e.id, :account)))
+""")
+_COMMUNITIES = text("""
+SELECT 'community' AS space_type, name AS space_id, title AS display_name, about AS description, 'community' AS type,
+  NULL AS creator, 0::bigint AS votes, 0::float8 AS rating, NULL::timestamptz AS created_at, to_jsonb(s) AS settings
+FROM communities LEFT JOIN presence_space_settings s ON (s.space_type, s.space_id) = ('community', name)
+WHERE name = ANY (cast(:ids AS text[])) OR name IN (SELECT name FROM communities ORDER BY name LIMIT :limit)
+""")
+
+
+async def events(
+    connection: AsyncConnection, search: Search, spaces: Collection[SpaceKey], limit: int
+) -> dict[SpaceKey, Row[Any]]:
+    """Returns events that are not over and communities, by space: those of `spaces`, and of each kind `limit` more."""
+    found: dict[SpaceKey, Row[Any]] = {}
+    for kind, statement in (("event", _EVENTS), ("community", _COMMUNITIES)):
+        if search.space_type in (None, kind):
+            values = {"ids": [space.space_id for space in spaces if space.space_type == kind], "limit": limit}
+            if kind == "event":
+                values |= {"account": search.account, "operator": search.operator}
+            rows = await connection.execute(statement, values)
+            found |= {SpaceKey(row.space_type, row.space_id): row for row in rows}
+    return found
 
 
 def _arms(search: Search) -> list[tuple[_Source, str]]:

@@ -11,6 +11,7 @@ from libs.common.errors import PresenceError
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from tests.integration.common.world import Owner, identity, owner_of
+from tests.support.halls import fresh
 from tests.support.servers import Servers
 
 OPERATORS = ("olivia",)
@@ -220,7 +221,7 @@ async def test_a_moderator_whom_the_owner_muted_may_not_speak(owner: Owner) -> N
     ],
 )
 async def test_an_address_is_banned_by_its_range(owner: Owner, banned: str, address: str, outcome_there: str) -> None:
-    space = SpaceKey("event", new_id())
+    space = SpaceKey("event", fresh())
     await ban_range(owner, space, banned, beats=5)
     async with owner.database.read() as connection:
         for who in ("carol", "guest", "anonymous"):

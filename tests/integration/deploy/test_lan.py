@@ -63,7 +63,7 @@ async def caddy(place: Workplace, lan: Lan) -> AsyncIterator[Caddy]:
     await runner.setup()
     for port in ports:
         await web.TCPSite(runner, "127.0.0.1", port).start()
-    server = Caddy(place, guardian, free_port(), ports, SECRET, lan)
+    server = Caddy(place, guardian, free_port(), ports, SECRET, place.root / "static", lan)
     await server.start()
     try:
         yield server

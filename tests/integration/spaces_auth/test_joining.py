@@ -154,7 +154,13 @@ async def test_an_admission_carries_the_epoch_of_the_moment(world: World) -> Non
     assert await cache.raise_epoch(world.redis.redis, PHOTO) == raised + 1
 
 
-@pytest.mark.parametrize("space", [SpaceKey("post", "nobody/nothing"), SpaceKey("document", "404")])
+@pytest.mark.parametrize(
+    "space",
+    [
+        SpaceKey("post", "nobody/nothing"), SpaceKey("document", "404"), SpaceKey("event", "nobodys"),
+        SpaceKey("community", "hive-404"),
+    ],
+)  # fmt: skip
 async def test_asking_for_what_does_not_exist_makes_nothing_in_redis(world: World, space: SpaceKey) -> None:
     assert await refusal(join(world, space)) == "not_found"
     assert await world.entry_code(space, "dave") == "not_found"

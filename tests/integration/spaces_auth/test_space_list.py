@@ -195,8 +195,8 @@ async def test_a_space_shows_who_is_in_it(world: World) -> None:
 @pytest.mark.parametrize(
     ("space", "title"),
     [
-        (LOBBY, "The lobby"), (SpaceKey("community", "hive-123456"), "Community hive-123456"),
-        (SpaceKey("event", "party"), "Event party"), (SpaceKey("post", "bob/untitled"), "untitled"),
+        (LOBBY, "The lobby"), (SpaceKey("community", "hive-123456"), "Virtual Reality"),
+        (SpaceKey("event", "party"), "party"), (SpaceKey("post", "bob/untitled"), "untitled"),
     ],
 )  # fmt: skip
 async def test_a_space_without_a_title_has_one_made_for_it(world: World, space: SpaceKey, title: str) -> None:
@@ -232,6 +232,14 @@ async def test_a_space_in_redis_that_is_no_space_hurts_nobody(world: World) -> N
     assert (await found(world, sort="active")).spaces[1].space_id == "bob/sculpture-hall"
 
 
+@pytest.fixture
+async def two_events(world: World) -> None:
+    """Of all halls, `party` and `rave` are left; and the community `hive-1`."""
+    await world.owner.sql("DELETE FROM scheduled_events WHERE id NOT IN ('party', 'rave')")
+    await world.owner.sql("DELETE FROM communities WHERE name <> 'hive-1'")
+
+
+@pytest.mark.usefixtures("two_events")
 async def test_a_list_shows_an_events_own_settings(world: World) -> None:
     await world.owner.sql(
         "INSERT INTO presence_space_settings (space_type, space_id, max_users, guests_allowed)"
@@ -244,10 +252,8 @@ async def test_a_list_shows_an_events_own_settings(world: World) -> None:
     assert set(shown["party"].settings) == set(shown["rave"].settings)
 
 
+@pytest.mark.usefixtures("two_events")
 async def test_events_and_communities_are_listed_for_those_who_ask(world: World) -> None:
-    await world.owner.sql(
-        "INSERT INTO presence_space_settings (space_type, space_id) VALUES ('event', 'party'), ('community', 'hive-1')"
-    )
     await world.enter(SpaceKey("event", "rave"), "dave", "carol")
     await world.enter(PHOTO, "dave")
     assert set(ids(await found(world))) == FOR_ALL
@@ -255,6 +261,10 @@ async def test_events_and_communities_are_listed_for_those_who_ask(world: World)
     assert ids(page)[:5] == ["lobby", "rave", "alice/my-360-photo", "hive-1", "party"]
     assert page.total == len(FOR_ALL) + 3
     assert set(ids(await found(world, space_type="event"))) == {"rave", "party"}
+    await world.owner.sql("UPDATE scheduled_events SET access = 'list', title = 'Secret' WHERE id = 'rave'")
+    assert set(ids(await found(world, space_type="event"))) == {"party"}
+    assert set(ids(await found(world, "olivia", space_type="event"))) == {"rave", "party"}
+    await world.owner.sql("UPDATE scheduled_events SET access = 'open' WHERE id = 'rave'")
     for limit in (1, 2, 3, 4):
         assert sorted(await all_pages(world, include_events=True, limit=limit)) == sorted(ids(page))
 

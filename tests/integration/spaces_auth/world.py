@@ -19,6 +19,7 @@ from libs.common.contracts.spaces import Review, Reviewed, ReviewedMember
 from libs.common.edge.gatekeeper import Gatekeeper
 from libs.common.edge.limits import RateLimits
 from libs.common.identity import Identity, service_identity
+from libs.common.service import Service
 from libs.common.settings import EdgeSettings
 from libs.common.spaces import SpaceKey
 from services.spaces_auth.app import build
@@ -58,6 +59,11 @@ class World:
     bus: RecordingBus
     redis: cache.RedisClient
     owner: Owner
+    service: Service
+
+    def part[Part](self, kind: type[Part]) -> Part:
+        """Returns the service's component of that class, to make it do now what it does by time."""
+        return next(each for each in self.service._components if isinstance(each, kind))
 
     async def call[Request, Reply](
         self, operation: Operation[Request, Reply], request: Request, who: str | Identity | Caller = "alice"
@@ -130,7 +136,7 @@ async def running(database_url: str, redis_url: str, hive_url: str, **changes: A
     service = build(settings, bus)
     await service.start()
     try:
-        yield World(settings, bus, redis, owner)
+        yield World(settings, bus, redis, owner, service)
     finally:
         await service.stop()
         await redis.stop()

@@ -1,0 +1,224 @@
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from libs.common.clock import now
+from libs.common.contracts import events, moderation, spaces
+from libs.common.contracts.events import CreateEvent, GetEvent, ListEvents, ScheduledEvent, VerifyAccess
+from libs.common.contracts.spaces import GetSpace, Join
+from libs.common.errors import PresenceError
+from libs.common.spaces import SpaceKey
+from tests.integration.common.world import caller
+from tests.integration.spaces_auth.world import World, fill, running
+from tests.support.servers import Servers
+
+
+@pytest.fixture(scope="module")
+async def _running(servers: Servers) -> AsyncIterator[World]:
+    async with running(await servers.new_database(), servers.new_redis_database(), servers.hive_url) as world:
+        await fill(world)
+        yield world
+
+
+@pytest.fixture
+async def world(_running: World) -> World:
+    """A spaces_auth without an event."""
+    await _running.owner.sql("DELETE FROM event_places")
+    await _running.owner.sql("DELETE FROM scheduled_events")
+    return _running
+
+
+def in_minutes(minutes: float) -> Any:
+    return now() + timedelta(minutes=minutes)
+
+
+async def hold(world: World, who: str = "alice", **fields: Any) -> ScheduledEvent:
+    """Makes an event of an hour that begins in ten minutes, doors open."""
+    times = {"starts_at": in_minutes(10), "ends_at": in_minutes(70)}
+    return await world.call(events.create_event, CreateEvent(**{"title": "Party", **times, **fields}), who)
+
+
+async def change(world: World, event: ScheduledEvent, who: str = "alice", **fields: Any) -> ScheduledEvent:
+    return await world.call(events.change_event, events.ChangeEvent(event.id, **fields), who)
+
+
+def space_of(event: ScheduledEvent) -> SpaceKey:
+    return SpaceKey("event", event.id)
+
+
+async def enters(world: World, event: ScheduledEvent, who: str) -> str:
+    """Returns `ok` or why not, of REST and of a socket, which must agree."""
+    code = await refusal(world.call(spaces.join, Join("event", event.id), who))
+    assert await world.entry_code(space_of(event), who) == code
+    return code
+
+
+async def refusal(call: Any) -> str:
+    try:
+        await call
+    except PresenceError as error:
+        return error.kind.code
+    return "ok"
+
+
+async def take(world: World, event: ScheduledEvent, who: str) -> tuple[str | None, int | None]:
+    place = await world.bus.call(events.take_place, GetEvent(event.id), caller(who), timeout=60)  # a crowd takes turns
+    return place.place, place.position
+
+
+async def test_an_event_that_nobody_holds_does_not_exist(world: World) -> None:
+    space = SpaceKey("event", "made-up")
+    assert await world.entry_code(space, "alice") == "not_found"
+    for operation, request in (
+        (spaces.join, Join("event", "made-up")),
+        (spaces.get_space, GetSpace("event", "made-up")),
+        (moderation.update_settings, moderation.UpdateSettings("event", "made-up", chat_enabled=False)),
+        (events.get_event, GetEvent("made-up")),
+    ):
+        assert await refusal(world.call(operation, request, "olivia")) == "not_found"
+
+
+async def test_the_host_owns_the_space_of_an_event(world: World) -> None:
+    event = await hold(world)
+    assert (event.host, event.space_type, event.space_id) == ("alice", "event", event.id)
+    assert (await world.call(spaces.join, Join("event", event.id), "alice")).role == "owner"
+    assert (await world.call(spaces.join, Join("event", event.id), "dave")).role == "visitor"
+
+
+async def test_before_the_doors_open_nobody_but_host_and_moderators_enters(world: World) -> None:
+    event = await hold(world, starts_at=in_minutes(60), ends_at=in_minutes(120), doors_minutes=5)
+    await world.call(moderation.set_role, moderation.SetRole("event", event.id, "mona", "moderator"), "alice")
+    assert [await enters(world, event, who) for who in ("alice", "mona", "dave")] == ["ok", "ok", "forbidden"]
+    await change(world, event, doors_minutes=60)
+    assert await enters(world, event, "dave") == "ok"
+
+
+async def test_after_its_end_and_the_grace_an_events_space_is_closed(world: World) -> None:
+    event = await hold(world)
+    await world.owner.sql("UPDATE scheduled_events SET closes_at = now() - interval '1 second'")
+    assert [await enters(world, event, who) for who in ("alice", "dave")] == ["ok", "forbidden"]
+
+
+async def test_an_event_with_a_list_does_not_exist_for_others(world: World) -> None:
+    event = await hold(world, access="list", listed=["bob"])
+    assert [await enters(world, event, who) for who in ("bob", "dave")] == ["ok", "not_found"]
+    assert await refusal(world.call(events.get_event, GetEvent(event.id), "dave")) == "not_found"
+    listed = [await world.call(events.list_events, ListEvents(), who) for who in ("bob", "dave", "anonymous")]
+    assert [len(page.events) for page in listed] == [1, 0, 0]
+    await change(world, event, listed=["dave"])
+    assert [await enters(world, event, who) for who in ("bob", "dave")] == ["not_found", "ok"]
+
+
+async def test_a_password_lets_an_account_in_and_is_stored_as_a_hash(world: World) -> None:
+    event = await hold(world, access="password", password="open sesame")
+    assert [await enters(world, event, who) for who in ("alice", "dave")] == ["ok", "forbidden"]
+    assert not (await world.call(events.verify_access, VerifyAccess(event.id, "open barley"), "dave")).hasAccess
+    assert (await world.call(events.verify_access, VerifyAccess(event.id, "open sesame"), "dave")).hasAccess
+    assert await enters(world, event, "dave") == "ok"
+    (row,) = await world.owner.sql("SELECT password_hash FROM scheduled_events")
+    assert "sesame" not in row.password_hash
+    await change(world, event, password="open rye, please")
+    assert await enters(world, event, "dave") == "forbidden"
+
+
+async def test_an_account_guesses_so_many_passwords_a_minute_and_no_more(world: World) -> None:
+    event = await hold(world, access="password", password="open sesame")
+    guesses = [world.call(events.verify_access, VerifyAccess(event.id, f"guess {n}"), "bob") for n in range(11)]
+    codes = [await refusal(guess) for guess in guesses]
+    assert codes == ["ok"] * 10 + ["rate_limited"]
+
+
+async def test_places_are_given_in_order_and_the_waiting_list_moves_up(world: World) -> None:
+    event = await hold(world, capacity=1)
+    assert await enters(world, event, "bob") == "forbidden"
+    assert [await take(world, event, who) for who in ("bob", "carol", "dave")] == [
+        ("going", 1), ("waiting", 1), ("waiting", 2),
+    ]  # fmt: skip
+    assert [await enters(world, event, who) for who in ("bob", "carol")] == ["ok", "forbidden"]
+    await world.call(events.give_place_back, GetEvent(event.id), "bob")
+    assert [await enters(world, event, who) for who in ("bob", "carol")] == ["forbidden", "ok"]
+    raised = await change(world, event, capacity=2)
+    assert (raised.going, raised.waiting) == (2, 0)
+    assert await enters(world, event, "dave") == "ok"
+    given = await world.owner.sql("SELECT payload FROM event_log WHERE name = 'events.place_given' ORDER BY seq")
+    assert [row.payload["accounts"] for row in given] == [["carol"], ["dave"]]
+
+
+async def test_500_people_for_100_places_over_two_replicas_are_100_and_a_waiting_list_in_order(
+    servers: Servers,
+) -> None:
+    database_url, redis_url = await servers.new_database(), servers.new_redis_database()
+    async with contextlib.AsyncExitStack() as stack:
+        replicas = [
+            await stack.enter_async_context(running(database_url, redis_url, servers.hive_url)) for _ in range(2)
+        ]
+        event = await hold(replicas[0], capacity=100)
+        people = [f"person-{number}" for number in range(500)]
+        taken = await asyncio.gather(*(take(replicas[n % 2], event, name) for n, name in enumerate(people)))
+        rows = await replicas[0].owner.sql("SELECT account, number, going FROM event_places ORDER BY number")
+    assert [row.number for row in rows] == list(range(1, 501))
+    assert [row.going for row in rows] == [True] * 100 + [False] * 400
+    told = dict(zip(people, taken, strict=True))
+    assert [told[row.account] for row in rows] == [("going", n) for n in range(1, 101)] + [
+        ("waiting", n) for n in range(1, 401)
+    ]
+
+
+async def test_a_cancelled_event_stays_and_says_so(world: World) -> None:
+    event = await hold(world)
+    assert await refusal(world.call(events.cancel_event, GetEvent(event.id), "dave")) == "forbidden"
+    await world.call(events.cancel_event, GetEvent(event.id), "alice")
+    seen = await world.call(events.get_event, GetEvent(event.id), "anonymous")
+    assert (seen.cancelled, seen.sequence) == (True, 1)
+    assert await enters(world, event, "dave") == "forbidden"
+    assert await refusal(take(world, event, "dave")) == "conflict"
+    assert (await world.call(events.list_events, ListEvents(), "dave")).events == []
+
+
+async def test_what_takes_access_away_raises_the_epoch_of_the_space(world: World) -> None:
+    event = await hold(world, capacity=5)
+    await take(world, event, "bob")
+    epochs = [(await world.review_entry(space_of(event), "alice")).epoch]
+    for act in (
+        change(world, event, access="list"),
+        world.call(events.give_place_back, GetEvent(event.id), "alice"),
+        world.call(events.cancel_event, GetEvent(event.id), "alice"),
+    ):
+        await act
+        epochs.append((await world.review_entry(space_of(event), "alice")).epoch)
+    assert epochs[0] < epochs[1] == epochs[2] < epochs[3]
+
+
+async def test_an_event_in_another_space_takes_nothing_of_that_spaces_rules_away(world: World) -> None:
+    venue = {"space_type": "post", "space_id": "alice/my-360-photo"}
+    assert await refusal(hold(world, "dave", **venue)) == "forbidden"
+    event = await hold(world, access="list", **venue)
+    assert await world.entry_code(SpaceKey("post", "alice/my-360-photo"), "dave") == "ok"
+    assert await enters(world, event, "dave") == "not_found"
+
+
+async def test_an_event_in_a_space_that_one_may_not_see_does_not_exist(world: World) -> None:
+    event = await hold(world, "bob", space_type="document", space_id="123")
+    assert await refusal(world.call(events.get_event, GetEvent(event.id), "dave")) == "not_found"
+    assert (await world.call(events.list_events, ListEvents(), "dave")).events == []
+    assert len((await world.call(events.list_events, ListEvents(), "alice")).events) == 1
+
+
+async def test_an_account_has_so_many_events_ahead_and_no_more(world: World) -> None:
+    for _ in range(world.settings.events_per_account):
+        await hold(world)
+    assert await refusal(hold(world)) == "conflict"
+
+
+async def test_events_are_listed_by_their_start_page_by_page(world: World) -> None:
+    for minutes in (30, 10, 20):
+        await hold(world, title=str(minutes), starts_at=in_minutes(minutes), ends_at=in_minutes(90))
+    first = await world.call(events.list_events, ListEvents(limit=2), "anonymous")
+    second = await world.call(events.list_events, ListEvents(limit=2, cursor=first.next_cursor), "anonymous")
+    assert [event.title for event in (*first.events, *second.events)] == ["10", "20", "30"]
+    assert second.next_cursor is None
+    assert [e.title for e in (await world.call(events.list_events, ListEvents(offset=2), "anonymous")).events] == ["30"]
