@@ -1,4 +1,4 @@
-"""Answers what a space shows, from what is kept here: the primary is not asked, and Hive only of unknown communities."""
+"""Answers what a space shows, of what is kept here; the primary is not asked, nor Hive but of unknown communities."""
 
 from typing import Any
 
