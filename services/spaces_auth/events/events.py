@@ -175,6 +175,7 @@ class EventHandlers:
                 return shown(event)
             event = await repository.change(tx.connection, event.id, {"cancelled_at": now()})
             await audit_repository.record(tx.connection, space_of(event), caller, None, Entry("event_cancelled"))
+            await places.notify(tx.connection, "event_cancelled", event, await places.who_goes(tx.connection, event.id))
             rows = await tx.append_all([_fact(events.cancelled, event)], caller)
         for row in rows:
             await self._epochs.raise_soon(row)
