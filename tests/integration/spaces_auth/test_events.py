@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from icalendar import Calendar
 
 from libs.common.clock import now
 from libs.common.contracts import events, moderation, spaces
@@ -253,3 +254,20 @@ async def test_people_of_an_event_that_is_over_are_reviewed_once(world: World) -
     clock = world.part(EventClock)
     assert [await clock.close(), await clock.close()] == [1, 0]
     assert (await world.review_entry(space_of(event), "alice")).epoch > before
+
+
+async def test_a_calendar_tells_an_events_changes_and_its_end(world: World) -> None:
+    async def entry() -> Any:
+        told = await world.call(events.get_calendar, GetEvent(event.id), "anonymous")
+        (found,) = Calendar.from_ical(told.text).walk("VEVENT")
+        return found
+
+    event = await hold(world, title="Party; with\nEND:VEVENT", description="Ä, ö")
+    first = await entry()
+    assert (str(first["SUMMARY"]), str(first["DESCRIPTION"])) == ("Party; with\nEND:VEVENT", "Ä, ö")
+    assert (first["SEQUENCE"], str(first["STATUS"])) == (0, "CONFIRMED")
+    assert first.start == event.starts_at.replace(microsecond=0)
+    await change(world, event, title="Feast")
+    await world.call(events.cancel_event, GetEvent(event.id), "alice")
+    last = await entry()
+    assert (last["SEQUENCE"], str(last["STATUS"]), last["UID"]) == (2, "CANCELLED", first["UID"])
