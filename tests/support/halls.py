@@ -9,6 +9,7 @@ import asyncpg
 
 HOST = "hallkeeper"
 NAMES = """
+plain-token-query plain-token-header plain-token-join-space
 guestless made-up auth-gone batches costumes- frozen grace-False grace-True hostile lives-1 lives-2
 lives-3 live-accounts-only rave live-admission live-ban live-guest live-kick live-logout
 live-lost-settings live-other-token rolling redis-away with-voice another bench late-comer batches
@@ -22,7 +23,16 @@ real-clients-websocket realtime-killed recovery-restarts redis-full redis-gone r
 restarted restored retried revolving-door silent slow small-talk snapshots spawned spawning square
 stages state-machines stays third upgraded voice voices wire with-token
 """
-NUMBERED = {"hall": 300, "model": 200, "round": 20, "evening": 210, "unreadable": 300, "recovery": 400}
+NUMBERED = {
+    "hall": 300,
+    "together": 600,
+    "apart": 600,
+    "model": 200,
+    "round": 20,
+    "evening": 210,
+    "unreadable": 300,
+    "recovery": 400,
+}
 _unused = itertools.count()
 
 
