@@ -10,16 +10,25 @@ depends_on: None = None
 
 WRITER = "presence_spaces_auth"
 READERS = "presence_chat, presence_sync_worker, presence_webhook_dispatcher"
-TABLES = ("scheduled_events", "event_places", "communities", "community_team")
+TABLES = ("scheduled_events", "event_places", "event_notices", "communities", "community_team")
+KINDS = "'mention', 'reply', 'message'"
+EVENT_KINDS = "'event_reminder', 'event_place', 'event_cancelled'"
 NOW = sa.text("now()")
 
 
 def upgrade() -> None:
     _create_events()
     _create_communities()
+    op.add_column("notifications", sa.Column("title", sa.Text(), nullable=True))
+    _allow_kinds(f"{KINDS}, {EVENT_KINDS}")
     for table in TABLES:
         op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {WRITER}")
         op.execute(f"GRANT SELECT ON {table} TO {READERS}")
+
+
+def _allow_kinds(kinds: str) -> None:
+    op.drop_constraint(op.f("ck_notifications_kind"), "notifications", type_="check")
+    op.create_check_constraint(op.f("ck_notifications_kind"), "notifications", f"kind IN ({kinds})")
 
 
 def _create_events() -> None:
@@ -67,6 +76,18 @@ def _create_events() -> None:
     )
     op.create_index("ix_event_places_order", "event_places", ["event_id", "going", "number"])
     op.create_index("ix_event_places_account", "event_places", ["account"])
+    op.create_table(
+        "event_notices",
+        sa.Column("id", sa.UUID(as_uuid=False), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("accounts", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=NOW, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_event_notices"),
+    )
+    op.create_index("ix_event_notices_created_at", "event_notices", ["created_at"])
 
 
 def _create_communities() -> None:
@@ -91,5 +112,8 @@ def _create_communities() -> None:
 
 
 def downgrade() -> None:
+    op.execute(f"DELETE FROM notifications WHERE kind IN ({EVENT_KINDS})")
+    _allow_kinds(KINDS)
+    op.drop_column("notifications", "title")
     for table in reversed(TABLES):
         op.drop_table(table)

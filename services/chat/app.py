@@ -19,6 +19,7 @@ from services.chat.messages.changes import ChangeHandlers
 from services.chat.messages.new_messages import PostHandlers
 from services.chat.messages.queries import QueryHandlers
 from services.chat.messages.reactions import ReactionHandlers
+from services.chat.notifications.event_notices import EventNotices
 from services.chat.notifications.notifier import Notifier
 from services.chat.notifications.recipients import Recipients
 from services.chat.retention.retention import Retention
@@ -78,5 +79,6 @@ def build(
     bus.serve(notifications.list_notifications, notification_list.list_notifications)
     bus.serve(notifications.read_notifications, notification_list.read_notifications)
 
+    notices = EventNotices(database, notifier)
     retention = Retention(database, settings.chat_archive, clock)
-    return Service("chat", [database, reads, searches, redis, notifier, log, retention, bus])
+    return Service("chat", [database, reads, searches, redis, notifier, notices, log, retention, bus])

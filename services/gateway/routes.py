@@ -46,7 +46,7 @@ class Routes:
             call = ClientCall(operation, token, request[ADDRESS], request[REQUEST_ID], key)
             try:
                 reply = await self._commands.carry_out(call, partial(_read, request, operation, token))
-                response = web.json_response(body=_encode(dump(reply)), status=binding.status)
+                response = _response(reply, binding)
             except PresenceError as error:
                 response = error_response(request, error)
             if call.limit:
@@ -57,6 +57,12 @@ class Routes:
 
 
 _encode = msgspec.json.Encoder().encode
+
+
+def _response(reply: Any, binding: Http) -> web.Response:
+    if binding.media_type:
+        return web.Response(text=reply.text, status=binding.status, content_type=binding.media_type, charset="utf-8")
+    return web.json_response(body=_encode(dump(reply)), status=binding.status)
 
 
 async def _read(request: web.Request, operation: Operation[Any, Any], token: Token) -> dict[str, Any]:

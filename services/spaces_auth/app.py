@@ -80,7 +80,7 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     presence = PresenceHandlers(event_log)
     history = HistoryHandlers(reads)
     rules, passwords = EventRules(settings.operators, timedelta(minutes=settings.event_grace_minutes)), Passwords()
-    held = EventHandlers(event_log, reads, epochs, rules, passwords, settings.events_per_account)
+    held = EventHandlers(event_log, reads, epochs, rules, passwords, settings.events_per_account, settings.public_url)
     places = PlaceHandlers(event_log, epochs, rules, passwords)
 
     bus.serve(auth.challenge, logins.challenge)
@@ -104,6 +104,7 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     bus.serve(events.list_events, held.list_events)
     bus.serve(events.create_event, held.create_event)
     bus.serve(events.get_event, held.get_event)
+    bus.serve(events.get_calendar, held.get_calendar)
     bus.serve(events.change_event, held.change_event)
     bus.serve(events.cancel_event, held.cancel_event)
     bus.serve(events.take_place, places.take_place)

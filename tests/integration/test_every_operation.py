@@ -199,6 +199,7 @@ TABLE: dict[str, tuple[Fields, str]] = {
     "events.list": (nothing, "........"),
     "events.create": (holding, "UU......"),
     "events.get": (event, ".......B"),
+    "events.get_calendar": (event, ".......B"),
     "events.change": (also(event, title="Feast"), "UUFF...B"),
     "events.cancel": (event, "UUFF...B"),
     "events.take_place": (event, "UU.....B"),

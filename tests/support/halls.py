@@ -9,20 +9,30 @@ import asyncpg
 
 HOST = "hallkeeper"
 NAMES = """
-guestless made-up auth-gone batches costumes- frozen grace-False grace-True hostile lives-1 lives-2 lives-3
-live-accounts-only rave live-admission live-ban live-guest live-kick live-logout live-lost-settings live-other-token
-redis-away rolling wallets
-with-voice another bench late-comer batches draining game hoard postgres-gone spawning-aside two-versions flooded
-admitted another-space archive bad-signals binary-polling binary-websocket broker-restart bystander casino
-chat-killed claims compact costumes-pose-batch costumes-pose-compact crowd cursors dancing deleted early-
-replicas elsewhere evening expiring first hall idempotent in-vain keyless-polling keyless-polling-websocket
-keyless-websocket killed-polling killed-websocket late lenient long-log no-grace other other-namespace
-packets party plain plain-gone plain-killed plain-refused real-clients-polling real-clients-websocket
-realtime-killed recovery-restarts redis-full redis-gone rejoin removals restarted restored retried
-revolving-door silent slow small-talk snapshots spawned spawning square stages state-machines stays third
-upgraded voice voices wire with-token
+wallets plain-token-query plain-token-header plain-token-join-space
+guestless made-up auth-gone batches costumes- frozen grace-False grace-True hostile lives-1 lives-2
+lives-3 live-accounts-only rave live-admission live-ban live-guest live-kick live-logout
+live-lost-settings live-other-token rolling redis-away with-voice another bench late-comer batches
+draining game hoard postgres-gone spawning-aside two-versions flooded admitted another-space archive
+bad-signals binary-polling binary-websocket broker-restart bystander casino chat-killed claims
+compact costumes-pose-batch costumes-pose-compact crowd cursors dancing deleted early- replicas
+elsewhere evening expiring first hall idempotent in-vain keyless-polling keyless-polling-websocket
+keyless-websocket killed-polling killed-websocket late lenient long-log no-grace other
+other-namespace packets party plain plain-gone plain-killed plain-refused real-clients-polling
+real-clients-websocket realtime-killed recovery-restarts redis-full redis-gone rejoin removals
+restarted restored retried revolving-door silent slow small-talk snapshots spawned spawning square
+stages state-machines stays third upgraded voice voices wire with-token
 """
-NUMBERED = {"hall": 300, "model": 200, "round": 20, "evening": 210, "unreadable": 300, "recovery": 400}
+NUMBERED = {
+    "hall": 300,
+    "together": 600,
+    "apart": 600,
+    "model": 200,
+    "round": 20,
+    "evening": 210,
+    "unreadable": 300,
+    "recovery": 400,
+}
 _unused = itertools.count()
 
 

@@ -145,6 +145,13 @@ class EventAccess:
 
 
 @dataclass(frozen=True)
+class EventCalendar:
+    """An event in the form of RFC 5545, which calendars read."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class EventTold:
     """What became of an event; `going` are so many. Times are UTC."""
 
@@ -263,6 +270,17 @@ verify_access = Operation(
     summary="Whether the caller has access to an event; with its password, get it.",
 )
 
+get_calendar = Operation(
+    "events.get_calendar",
+    "spaces_auth",
+    GetEvent,
+    EventCalendar,
+    Access.ANYONE,
+    Limit(240, 60),
+    bindings=(Http("GET", "/api/events/{id}.ics", media_type="text/calendar"),),
+    summary="One event for a calendar (RFC 5545).",
+)
+
 scheduled = Event("events.scheduled", EventTold, summary="An event will be held.")
 changed = Event(
     "events.changed",
@@ -285,5 +303,6 @@ CHANGES_ACCESS = (changed.name, cancelled.name, closed.name, place_left.name)
 
 RECORDS = (
     list_events, create_event, get_event, change_event, cancel_event, take_place, give_place_back, verify_access,
+    get_calendar,
     scheduled, changed, cancelled, starts_soon, closed, place_given, place_left,
 )  # fmt: skip

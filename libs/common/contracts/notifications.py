@@ -97,7 +97,9 @@ class ListNotifications:
 class Notification:
     """A notification of a message, or of a comment on a document: of the two ids the other is null.
 
-    `kind` is mention, reply or message; `content` is null if what it is about is deleted.
+    `kind` is mention, reply or message; `content` is null if what it is about is deleted. An event's has
+    neither id and the event's title as `content`; it is an event_reminder, an event_place (who waited has one now) or
+    an event_cancelled.
     """
 
     id: str

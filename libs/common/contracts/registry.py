@@ -40,11 +40,15 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """A REST route. `{space_id}` in `path` may hold a slash, raw or percent-encoded."""
+    """A REST route. `{space_id}` in `path` may hold a slash, raw or percent-encoded.
+
+    With a `media_type` the answer is the reply's field `text` as it is, instead of the reply as JSON.
+    """
 
     method: str
     path: str
     status: int = 200
+    media_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, case, delete, exists, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,8 +12,9 @@ from libs.common.clock import now
 from libs.common.contracts import notifications
 from libs.common.contracts.chat import Message
 from libs.common.db.models.chat import ChatMessage, DocumentComment, Notification
+from libs.common.db.models.events import EventNotice
 from libs.common.ids import new_id
-from libs.common.spaces import SpaceKey
+from libs.common.spaces import MAIN, SpaceKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Said:
     by: str
     content: str
     of_comment: bool = False
+    of_event: bool = False  # a notice, which is neither
 
 
 def said(message: Message) -> Said:
@@ -57,6 +60,33 @@ async def insert(connection: AsyncConnection, notified: Iterable[tuple[Said, Map
         await connection.execute(
             statement.on_conflict_do_update(constraint="uq_notifications_message", set_=renewed), rows
         )
+
+
+async def unmade_notices(connection: AsyncConnection, limit: int) -> list[Row[Any]]:
+    """Returns notices of events, oldest first, of which no notification was made yet."""
+    made = exists().where(Notification.message_id == EventNotice.id)
+    statement = select(EventNotice).where(~made).order_by(EventNotice.id).limit(limit)
+    return list((await connection.execute(statement)).all())
+
+
+async def insert_notice(connection: AsyncConnection, notice: Row[Any]) -> list[str]:
+    """Stores a notification for each account of a notice; returns those for whom there was none."""
+    rows = [
+        {
+            "id": new_id(),
+            "account": account,
+            "kind": notice.kind,
+            "space_type": "event",
+            "space_id": notice.event_id,
+            "subspace": MAIN,
+            "message_id": notice.id,
+            "by": notice.host,
+            "title": notice.title,
+        }
+        for account in sorted(notice.accounts)
+    ]
+    statement = pg_insert(Notification).values(rows).on_conflict_do_nothing(constraint="uq_notifications_message")
+    return list((await connection.execute(statement.returning(Notification.account))).scalars())
 
 
 async def withdraw(
@@ -94,10 +124,12 @@ async def page(
             Notification.space_type,
             Notification.space_id,
             Notification.subspace,
-            case((~Notification.of_comment, Notification.message_id)).label("message_id"),
+            case((~Notification.of_comment & Notification.title.is_(None), Notification.message_id)).label(
+                "message_id"
+            ),
             case((Notification.of_comment, Notification.message_id)).label("comment_id"),
             Notification.by,
-            func.coalesce(ChatMessage.content, DocumentComment.content).label("content"),
+            func.coalesce(ChatMessage.content, DocumentComment.content, Notification.title).label("content"),
             Notification.created_at,
             Notification.read_at,
         )

@@ -54,7 +54,8 @@ class Notifier:
 
 
 def _mention(account: str, said: Said, kind: str) -> bytes:
-    message_id, comment_id = (None, said.id) if said.of_comment else (said.id, None)
+    message_id = None if said.of_comment or said.of_event else said.id
+    comment_id = said.id if said.of_comment else None
     space = said.space
     mention = Mention(
         kind, space.space_type, space.space_id, said.subspace, message_id, comment_id, said.by, said.content, said.seq

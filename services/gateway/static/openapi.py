@@ -88,7 +88,7 @@ def _operation(operation: Operation[Any, Any], binding: Http, converter: Any) ->
         "tags": [operation.name.partition(".")[0]],
         "parameters": _parameters(operation, binding, path_names, converter),
         "responses": {
-            str(binding.status): {"description": "Done.", "content": _json(schema_for(operation.reply))},
+            str(binding.status): {"description": "Done.", "content": _answer(operation, binding)},
             **_errors(binding),
         },
         "security": _SECURITY.get(operation.access, [{"token": []}]),
@@ -96,6 +96,12 @@ def _operation(operation: Operation[Any, Any], binding: Http, converter: Any) ->
     if binding.method != "GET":
         described["requestBody"] = _body(operation, path_names, converter)
     return described
+
+
+def _answer(operation: Operation[Any, Any], binding: Http) -> dict[str, Any]:
+    if binding.media_type:
+        return {binding.media_type: {"schema": {"type": "string"}}}
+    return _json(schema_for(operation.reply))
 
 
 def _errors(binding: Http) -> dict[str, Any]:

@@ -16,16 +16,19 @@ from libs.common.clock import now
 from libs.common.contracts import events
 from libs.common.contracts.registry import Event
 from libs.common.db.event_log import EventLog, Fact
-from libs.common.db.pruning import delete_all
+from libs.common.db.models.events import EventNotice
+from libs.common.db.pruning import delete_all, delete_older
 from libs.common.identity import service_identity
 from libs.common.ids import new_id
 from libs.common.tasks.background import Background
 from services.spaces_auth.events import events_repository as repository
+from services.spaces_auth.events import places_repository as places
 from services.spaces_auth.events.event_views import log_of, told
 from services.spaces_auth.moderation.access_epochs import AccessEpochs
 
 LOOK_SECONDS = 5.0
 PRUNE_SECONDS = 3600.0
+NOTICES = timedelta(days=1)  # far longer than chat is away
 AT_ONCE = 100  # events of a transaction
 
 
@@ -57,6 +60,9 @@ class EventClock:
             due = await repository.due_reminders(tx.connection, self._ahead, AT_ONCE)
             ahead = [event for event in due if event.cancelled_at is None and event.ends_at > now()]
             await self._tell(tx.connection, due, "reminded_at")
+            for event in ahead:
+                going = await places.who_goes(tx.connection, event.id)
+                await places.notify(tx.connection, "event_reminder", event, going)
             await tx.append_all([_fact(events.starts_soon, event) for event in ahead], _us())
         return len(ahead)
 
@@ -76,7 +82,8 @@ class EventClock:
             await repository.mark(connection, [event.id for event in due], column)
 
     async def prune(self) -> None:
-        """Deletes events that closed so long ago that the log has forgotten them, with their places."""
+        """Deletes events that closed so long ago that the log has forgotten them, and notices that chat has read."""
+        await delete_older(self._log.database, EventNotice.created_at, now() - NOTICES)
         delete = partial(repository.delete_over, before=now() - self._kept)
         await delete_all(self._log.database, "scheduled_events", delete)
 

@@ -13,7 +13,15 @@ from libs.common.access import Action
 from libs.common.bus.base import Caller
 from libs.common.clock import now
 from libs.common.contracts import events
-from libs.common.contracts.events import ChangeEvent, CreateEvent, GetEvent, ListEvents, ScheduledEvent, ScheduledEvents
+from libs.common.contracts.events import (
+    ChangeEvent,
+    CreateEvent,
+    EventCalendar,
+    GetEvent,
+    ListEvents,
+    ScheduledEvent,
+    ScheduledEvents,
+)
 from libs.common.db import cursor
 from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog, Fact
@@ -23,6 +31,7 @@ from libs.common.roles import is_operator
 from libs.common.spaces import SpaceKey
 from services.spaces_auth.events import events_repository as repository
 from services.spaces_auth.events import places_repository as places
+from services.spaces_auth.events.calendars import calendar_of
 from services.spaces_auth.events.event_rules import EventRules, require_near, require_password
 from services.spaces_auth.events.event_views import given_facts, log_of, shown, space_of, told, venue_of
 from services.spaces_auth.events.passwords import Passwords
@@ -38,7 +47,14 @@ class EventHandlers:
     """`most` is how many events of an account may be ahead or under way, cancelled ones too."""
 
     def __init__(
-        self, log: EventLog, reads: Database, epochs: AccessEpochs, rules: EventRules, passwords: Passwords, most: int
+        self,
+        log: EventLog,
+        reads: Database,
+        epochs: AccessEpochs,
+        rules: EventRules,
+        passwords: Passwords,
+        most: int,
+        public_url: str,
     ) -> None:
         self._log = log
         self._reads = reads
@@ -46,6 +62,7 @@ class EventHandlers:
         self._rules = rules
         self._passwords = passwords
         self._most = most
+        self._public_url = public_url
 
     async def list_events(self, caller: Caller, request: ListEvents) -> ScheduledEvents:
         """Returns a page of the events that the caller may see; a page may be shorter by those hidden elsewhere."""
@@ -80,6 +97,10 @@ class EventHandlers:
         async with self._reads.read() as connection:
             event, _ = await self._rules.seen(connection, caller, request.id)
             return shown(event, await places.place_of(connection, event.id, caller.identity.account))
+
+    async def get_calendar(self, caller: Caller, request: GetEvent) -> EventCalendar:
+        """Returns the event for a calendar. Raises `not_found` and `banned`."""
+        return EventCalendar(calendar_of(await self.get_event(caller, request), self._public_url))
 
     async def create_event(self, caller: Caller, request: CreateEvent) -> ScheduledEvent:
         """Makes the event, and its space `event:<id>`, of which the caller is the owner.
@@ -175,6 +196,7 @@ class EventHandlers:
                 return shown(event)
             event = await repository.change(tx.connection, event.id, {"cancelled_at": now()})
             await audit_repository.record(tx.connection, space_of(event), caller, None, Entry("event_cancelled"))
+            await places.notify(tx.connection, "event_cancelled", event, await places.who_goes(tx.connection, event.id))
             rows = await tx.append_all([_fact(events.cancelled, event)], caller)
         for row in rows:
             await self._epochs.raise_soon(row)

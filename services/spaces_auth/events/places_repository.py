@@ -3,14 +3,17 @@
 Whoever changes places holds the event's row, so the numbers are in the order of the commits.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, delete, func, select, text, update
+from sqlalchemy import Row, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.contracts.events import EventPlace as Place
-from libs.common.db.models.events import EventPlace, ScheduledEvent
+from libs.common.db.models.events import EventNotice, EventPlace, ScheduledEvent
+from libs.common.ids import new_id
 
+NOTIFIED_AT_ONCE = 500  # accounts of a notice
 NO_PLACE = Place(None, None)
 
 
@@ -79,8 +82,32 @@ async def move_up(connection: AsyncConnection, event: Row[Any]) -> list[str]:
     accounts = list((await connection.execute(first)).scalars())
     statement = update(EventPlace).where(EventPlace.event_id == event.id, EventPlace.account.in_(accounts))
     await connection.execute(statement.values(going=True))
+    await notify(connection, "event_place", event, accounts)
     await _count(connection, event.id, going=len(accounts), waiting=-len(accounts))
     return accounts
+
+
+async def notify(connection: AsyncConnection, kind: str, event: Row[Any], accounts: Sequence[str]) -> None:
+    """Leaves a notice for chat, which notifies the accounts: event_reminder, event_place or event_cancelled."""
+    rows = [
+        {
+            "id": new_id(),
+            "kind": kind,
+            "event_id": event.id,
+            "host": event.host,
+            "title": event.title,
+            "accounts": list(accounts[start : start + NOTIFIED_AT_ONCE]),
+        }
+        for start in range(0, len(accounts), NOTIFIED_AT_ONCE)
+    ]
+    if rows:
+        await connection.execute(insert(EventNotice).values(rows))
+
+
+async def who_goes(connection: AsyncConnection, event_id: str) -> list[str]:
+    """Returns the accounts that have a place, in order."""
+    statement = select(EventPlace.account).where(EventPlace.event_id == event_id, EventPlace.going)
+    return list((await connection.execute(statement.order_by(EventPlace.number))).scalars())
 
 
 async def _count(connection: AsyncConnection, event_id: str, **more: int) -> None:

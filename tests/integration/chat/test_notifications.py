@@ -1,5 +1,7 @@
 """Read cursors, unread counts, levels, and who is told of what."""
 
+import asyncio
+
 import msgspec
 import pytest
 from redis.asyncio.client import PubSub
@@ -8,8 +10,11 @@ from libs.common import cache
 from libs.common.contracts import notifications
 from libs.common.contracts.chat import Message
 from libs.common.contracts.notifications import Mention, Notifications, ReadNotifications, ToAccount
+from libs.common.ids import new_id
 from services.chat.inbox import read_cursors_repository
 from services.chat.inbox.notification_list import MOST_SPACES
+from services.chat.notifications.event_notices import EventNotices
+from services.chat.notifications.notifier import Notifier
 from services.chat.notifications.subscriptions_repository import MOST_EAGER
 from tests.integration.chat.world import HALL, PLANS, World
 from tests.support.refusals import refusal
@@ -270,3 +275,19 @@ async def test_an_account_with_the_level_none_is_not_notified_whatever_number_of
     assert (await world.notified("zoe")).notifications == []
     (row,) = await world.owner.sql("SELECT count(*) FROM notifications")
     assert row.count == MOST_EAGER
+
+
+async def test_a_notice_of_an_event_notifies_each_account_once(world: World) -> None:
+    notice = new_id()
+    await world.owner.sql(
+        "INSERT INTO event_notices (id, kind, event_id, host, title, accounts)"
+        f" VALUES ('{notice}', 'event_reminder', 'party', 'bob', 'Party', '{{alice,carol}}')"
+    )
+    replicas = [EventNotices(world.owner.database, Notifier(world.redis)) for _ in range(2)]
+    await asyncio.gather(*(replica.look() for replica in replicas))
+    await replicas[0].look()
+    for account in ("alice", "carol"):
+        page = await world.call(notifications.list_notifications, notifications.ListNotifications(), account)
+        (told,) = page.notifications
+        assert (told.kind, told.content, told.message_id, told.space_id) == ("event_reminder", "Party", None, "party")
+    await world.owner.sql("DELETE FROM event_notices")

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from libs.common.bus.base import Caller
-from libs.common.contracts import chat
+from libs.common.bus.memory import MemoryBus
+from libs.common.contracts import chat, events
+from libs.common.contracts.events import EventCalendar, GetEvent
 from libs.common.errors import CONFLICT, RETRY_SECONDS, SLOW_MODE, SPACE_FULL, UNAVAILABLE, PresenceError
 from libs.common.identity import Identity
 from libs.common.ids import new_id
@@ -259,3 +261,20 @@ async def test_internal_operations_have_no_route(world: World) -> None:
     for path in ("/api/log/heads", "/log.heads", "/api/spaces/record_presence", "/livez", "/readyz", "/metrics"):
         for method in ("GET", "POST"):
             assert (await world.ask(method, path, headers=OPERATOR)).status in (404, 405)
+
+
+async def test_an_events_calendar_is_sent_as_one(world: World) -> None:
+    asked: list[str] = []
+
+    async def answer(_: Caller, request: GetEvent) -> EventCalendar:
+        asked.append(request.id)
+        return EventCalendar("BEGIN:VCALENDAR\r\nSUMMARY:Ü\r\n")
+
+    service = MemoryBus(world.broker)
+    service.serve(events.get_calendar, answer)
+    await service.start()
+    found = await world.ask("GET", "/api/events/party-1.ics", headers={"Origin": ORIGIN})
+    await service.stop()
+    assert (asked, found.status, found.body) == (["party-1"], 200, "BEGIN:VCALENDAR\r\nSUMMARY:Ü\r\n".encode())
+    assert found.headers["Content-Type"] == "text/calendar; charset=utf-8"
+    assert found.headers["Access-Control-Allow-Origin"] == ORIGIN

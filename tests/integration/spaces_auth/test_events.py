@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from icalendar import Calendar
 
 from libs.common.clock import now
 from libs.common.contracts import events, moderation, spaces
@@ -12,6 +13,7 @@ from libs.common.contracts.events import CreateEvent, GetEvent, ListEvents, Sche
 from libs.common.contracts.spaces import GetSpace, Join
 from libs.common.errors import PresenceError
 from libs.common.spaces import SpaceKey
+from services.spaces_auth.events.event_clock import EventClock
 from tests.integration.common.world import caller
 from tests.integration.spaces_auth.world import World, fill, running
 from tests.support.servers import Servers
@@ -222,3 +224,50 @@ async def test_events_are_listed_by_their_start_page_by_page(world: World) -> No
     assert [event.title for event in (*first.events, *second.events)] == ["10", "20", "30"]
     assert second.next_cursor is None
     assert [e.title for e in (await world.call(events.list_events, ListEvents(offset=2), "anonymous")).events] == ["30"]
+
+
+async def notices(world: World) -> list[tuple[str, list[str]]]:
+    return [
+        (row.kind, row.accounts)
+        for row in await world.owner.sql("SELECT kind, accounts FROM event_notices ORDER BY id")
+    ]
+
+
+async def test_those_who_go_are_reminded_once_though_two_replicas_look(world: World) -> None:
+    await world.owner.sql("DELETE FROM event_notices")
+    event = await hold(world, starts_at=in_minutes(30), ends_at=in_minutes(90), doors_minutes=60)
+    await take(world, event, "bob")
+    clock = world.part(EventClock)
+    assert await clock.remind() == 0
+    await change(world, event, starts_at=in_minutes(9))
+    assert sorted(await asyncio.gather(clock.remind(), clock.remind())) == [0, 1]
+    assert await clock.remind() == 0
+    assert await notices(world) == [("event_reminder", ["bob"])]
+    logged = await world.owner.sql("SELECT space_id FROM event_log WHERE name = 'events.starts_soon'")
+    assert [row.space_id for row in logged].count(event.id) == 1
+
+
+async def test_people_of_an_event_that_is_over_are_reviewed_once(world: World) -> None:
+    event = await hold(world)
+    before = (await world.review_entry(space_of(event), "alice")).epoch
+    await world.owner.sql("UPDATE scheduled_events SET closes_at = now() - interval '1 second'")
+    clock = world.part(EventClock)
+    assert [await clock.close(), await clock.close()] == [1, 0]
+    assert (await world.review_entry(space_of(event), "alice")).epoch > before
+
+
+async def test_a_calendar_tells_an_events_changes_and_its_end(world: World) -> None:
+    async def entry() -> Any:
+        told = await world.call(events.get_calendar, GetEvent(event.id), "anonymous")
+        (found,) = Calendar.from_ical(told.text).walk("VEVENT")
+        return found
+
+    event = await hold(world, title="Party; with\nEND:VEVENT", description="Ä, ö")
+    first = await entry()
+    assert (str(first["SUMMARY"]), str(first["DESCRIPTION"])) == ("Party; with\nEND:VEVENT", "Ä, ö")
+    assert (first["SEQUENCE"], str(first["STATUS"])) == (0, "CONFIRMED")
+    assert first.start == event.starts_at.replace(microsecond=0)
+    await change(world, event, title="Feast")
+    await world.call(events.cancel_event, GetEvent(event.id), "alice")
+    last = await entry()
+    assert (last["SEQUENCE"], str(last["STATUS"]), last["UID"]) == (2, "CANCELLED", first["UID"])

@@ -212,14 +212,16 @@ class ThreadReadCursor(Base):
 
 
 class Notification(Base):
-    """A message that an account is told of, or a document's comment, which `of_comment` says.
+    """A message that an account is told of, a document's comment, which `of_comment` says, or a notice of an event.
 
-    Its text is that one's own, so that what is deleted is gone here too.
+    The text of what somebody said is that one's own, so that what is deleted is gone here too; `title` is an event's.
     """
 
     __tablename__ = "notifications"
     __table_args__ = (
-        CheckConstraint("kind IN ('mention', 'reply', 'message')", name="kind"),
+        CheckConstraint(
+            "kind IN ('mention', 'reply', 'message', 'event_reminder', 'event_place', 'event_cancelled')", name="kind"
+        ),
         UniqueConstraint("message_id", "account", name="uq_notifications_message"),
         Index("ix_notifications_account", "account", text("id DESC")),
         Index("ix_notifications_unread", "account", text("id DESC"), postgresql_where=text("read_at IS NULL")),
@@ -235,5 +237,6 @@ class Notification(Base):
     message_id: Mapped[Uuid]
     of_comment: Mapped[bool] = mapped_column(server_default=text("false"))
     by: Mapped[str]
+    title: Mapped[str | None]
     created_at: Mapped[CreatedAt]
     read_at: Mapped[datetime | None]

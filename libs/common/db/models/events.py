@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, CheckConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from libs.common.db.models.base import Base, CreatedAt
+from libs.common.db.models.base import Base, CreatedAt, Uuid
 
 
 class ScheduledEvent(Base):
@@ -64,6 +64,21 @@ class EventPlace(Base):
     number: Mapped[int] = mapped_column(BigInteger)
     going: Mapped[bool]
     taken_at: Mapped[CreatedAt]
+
+
+class EventNotice(Base):
+    """What accounts are to be notified of an event; chat reads it and makes the notifications. Kept for a day."""
+
+    __tablename__ = "event_notices"
+    __table_args__ = (Index("ix_event_notices_created_at", "created_at"),)
+
+    id: Mapped[Uuid] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    event_id: Mapped[str]
+    host: Mapped[str]
+    title: Mapped[str]
+    accounts: Mapped[list[str]]
+    created_at: Mapped[CreatedAt]
 
 
 class Community(Base):

@@ -1,0 +1,37 @@
+"""Notifies accounts of events: makes notifications of the notices that spaces_auth left, each once."""
+
+from libs.common.db.engine import Database
+from libs.common.spaces import MAIN, SpaceKey
+from libs.common.tasks.background import Background
+from services.chat.notifications import notifications_repository as repository
+from services.chat.notifications.notifications_repository import Said
+from services.chat.notifications.notifier import Notifier
+
+LOOK_SECONDS = 5.0
+AT_ONCE = 20  # notices of a transaction
+
+
+class EventNotices:
+    """A component. Any number of processes may have one; what two make at once is there once."""
+
+    def __init__(self, database: Database, notifier: Notifier) -> None:
+        self._database = database
+        self._notifier = notifier
+        self._background = Background()
+
+    async def start(self) -> None:
+        self._background.every(LOOK_SECONDS, self.look, at_once=True)
+
+    async def stop(self) -> None:
+        await self._background.end()
+
+    async def look(self) -> None:
+        """Makes what is not made yet, and tells those who are connected."""
+        made = []
+        async with self._database.transaction() as connection:
+            notices = await repository.unmade_notices(connection, AT_ONCE)
+            made = [await repository.insert_notice(connection, notice) for notice in notices]
+        for notice, accounts in zip(notices, made, strict=True):
+            space = SpaceKey("event", notice.event_id)
+            said = Said(notice.id, 0, space, MAIN, notice.host, notice.title, of_event=True)
+            self._notifier.notify(said, dict.fromkeys(accounts, notice.kind))
