@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from deploy.local.stack import Stack
+from tests.support import halls
 from tests.support.node import Node
 from tests.support.people import Rest
 from tests.support.stack_tokens import signed_token
@@ -171,8 +172,9 @@ async def test_a_packet_that_others_could_not_read_is_refused_where_it_is_sent(
     """A reader that fails would take what everybody else says with it."""
     near = await node.connect_to("r1", "near", stack.url, WEBSOCKET_ONLY)
     far = await node.connect_to("r2", "far", stack.url, WEBSOCKET_ONLY)
-    await near.join("event", f"unreadable-{len(packet)}")
-    await far.join("event", f"unreadable-{len(packet)}")
+    hall = halls.fresh()
+    await near.join("event", hall)
+    await far.join("event", hall)
     await near.raw(packet)
     assert (await near.wait_for("space-error"))["code"] == "invalid_input"
     assert (await near.emit("entity-event", {"name": "fine", "data": '"[{' * 200}))["ok"]

@@ -3,16 +3,24 @@
 Every migrated database of a run has them (`servers.py`). A test that makes events of its own uses the product's routes.
 """
 
+import ast
 import itertools
+import re
+from functools import cache
+from pathlib import Path
 
 import asyncpg
 
 HOST = "hallkeeper"
+TESTS = Path(__file__).parents[1]
+WHOLE_STACK = ("e2e", "faults", "security")
+_ID = re.compile("[a-z][a-z0-9-]{1,40}")
 NAMES = """
 wallets plain-token-query plain-token-header plain-token-join-space
 guestless made-up auth-gone batches costumes- frozen grace-False grace-True hostile lives-1 lives-2
 lives-3 live-accounts-only rave live-admission live-ban live-guest live-kick live-logout
-live-lost-settings live-other-token rolling redis-away with-voice another bench late-comer batches
+live-lost-settings live-lost-banned live-lost-kicked live-race-0 live-race-4 live-race-12
+live-other-token rolling redis-away with-voice another bench late-comer batches
 draining game hoard postgres-gone spawning-aside two-versions flooded admitted another-space archive
 bad-signals binary-polling binary-websocket broker-restart bystander casino chat-killed claims
 compact costumes-pose-batch costumes-pose-compact crowd cursors dancing deleted early- replicas
@@ -30,7 +38,6 @@ NUMBERED = {
     "model": 200,
     "round": 20,
     "evening": 210,
-    "unreadable": 300,
     "recovery": 400,
 }
 _unused = itertools.count()
@@ -38,7 +45,17 @@ _unused = itertools.count()
 
 def every() -> list[str]:
     """Returns the ids of all halls; of `NUMBERED`, `hall-0` and so on."""
-    return sorted({*NAMES.split(), *(f"{name}-{n}" for name, count in NUMBERED.items() for n in range(count))})
+    numbered = (f"{name}-{n}" for name, count in NUMBERED.items() for n in range(count))
+    return sorted({*NAMES.split(), *numbered, *_named()})
+
+
+@cache
+def _named() -> frozenset[str]:
+    """Returns what tests of the whole stack name that could be an event's id: those that are meant are among it."""
+    files = (file for folder in WHOLE_STACK for file in (TESTS / folder).rglob("*.py"))
+    nodes = (node for file in files for node in ast.walk(ast.parse(file.read_text())))
+    texts = (node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return frozenset(text for text in texts if _ID.fullmatch(text))
 
 
 def fresh() -> str:

@@ -55,7 +55,6 @@ class ScheduledEvent:
     updated_at: datetime
     your_place: str | None = None
     your_position: int | None = None
-    read_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -264,7 +263,7 @@ verify_access = Operation(
     VerifyAccess,
     EventAccess,
     Access.ANYONE,
-    Limit(20, 60),
+    Limit(60, 60, per_address=True),
     writes=True,
     bindings=(Http("POST", "/api/events/{id}/verify-access"),),
     summary="Whether the caller has access to an event; with its password, get it.",

@@ -54,8 +54,10 @@ class PlaceHandlers:
         async with self._turns, self._log.transaction() as tx:
             event, standing = await self._rules.seen(tx.connection, caller, event_id)
             _require_access(event, standing)
-            taken = await places.take(tx.connection, event.id, account, MOST_PLACES)
+            taken = await places.take(tx.connection, event, account, MOST_PLACES, now())
             place = taken or await places.place_of(tx.connection, event.id, account)
+            if place.place is None:  # it may have been changed since it was read
+                _require_access(*await self._rules.seen(tx.connection, caller, event_id))
         if place.place is None:
             raise PresenceError(CONFLICT, "The event and its waiting list are full.")
         return place

@@ -4,6 +4,7 @@ Whoever changes places holds the event's row, so the numbers are in the order of
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, select, text, update
@@ -38,6 +39,7 @@ WITH counted AS (
     going = going + CASE WHEN capacity IS NULL OR going < capacity THEN 1 ELSE 0 END,
     waiting = waiting + CASE WHEN capacity IS NULL OR going < capacity THEN 0 ELSE 1 END
   WHERE id = :event_id AND CASE WHEN capacity IS NULL OR going < capacity THEN going ELSE waiting END < :most
+    AND cancelled_at IS NULL AND ends_at > :moment AND access = :access
     AND NOT EXISTS (SELECT FROM event_places WHERE event_id = :event_id AND account = :account)
   RETURNING last_place, going, waiting
 )
@@ -47,14 +49,14 @@ RETURNING going, (SELECT CASE waiting WHEN 0 THEN counted.going ELSE waiting END
 """)
 
 
-async def take(connection: AsyncConnection, event_id: str, account: str, most: int) -> Place | None:
+async def take(connection: AsyncConnection, event: Row[Any], account: str, most: int, moment: datetime) -> Place | None:
     """Gives the account the next place, one at the event or, where all are taken, in its waiting list.
 
     One statement, so that hundreds who come at once hold the event's row for as short as can be. Returns None for an
-    account that has a place, and where `most` go or wait. Raises `IntegrityError` for an account that comes twice at
-    once.
+    account that has a place, where `most` go or wait, and for an event that is over, or is not as `event` says any
+    more. Raises `IntegrityError` for an account that comes twice at once.
     """
-    values = {"event_id": event_id, "account": account, "most": most}
+    values = {"event_id": event.id, "access": event.access, "account": account, "most": most, "moment": moment}
     row = (await connection.execute(_TAKE, values)).one_or_none()
     return Place("going" if row.going else "waiting", row.position) if row else None
 

@@ -1,3 +1,5 @@
+"""Events: who may hold, see and enter them, and who has a place at one."""
+
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
@@ -6,17 +8,20 @@ from typing import Any
 
 import pytest
 from icalendar import Calendar
+from sqlalchemy import text
 
 from libs.common.clock import now
 from libs.common.contracts import events, moderation, spaces
 from libs.common.contracts.events import CreateEvent, GetEvent, ListEvents, ScheduledEvent, VerifyAccess
 from libs.common.contracts.spaces import GetSpace, Join
-from libs.common.errors import PresenceError
+from libs.common.errors import UNAVAILABLE, PresenceError
 from libs.common.spaces import SpaceKey
 from services.spaces_auth.events.event_clock import EventClock
+from services.spaces_auth.events.passwords import MOST_WAITING, Passwords
 from tests.integration.common.world import caller
 from tests.integration.spaces_auth.world import World, fill, running
 from tests.support.servers import Servers
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +173,33 @@ async def test_500_people_for_100_places_over_two_replicas_are_100_and_a_waiting
     assert [told[row.account] for row in rows] == [("going", n) for n in range(1, 101)] + [
         ("waiting", n) for n in range(1, 401)
     ]
+
+
+@pytest.mark.parametrize(("changed", "code"), [("cancelled_at = now()", "conflict"), ("access = 'list'", "not_found")])
+async def test_nobody_gets_a_place_at_an_event_that_is_changed_at_that_moment(
+    world: World, changed: str, code: str
+) -> None:
+    event = await hold(world)
+    async with world.owner.database.transaction() as connection:
+        await connection.execute(text(f"UPDATE scheduled_events SET {changed}"))
+        taking = asyncio.create_task(take(world, event, "dave"))
+
+        async def waits() -> bool:
+            waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%last_place%'"
+            return bool((await connection.execute(text(waiting))).first())
+
+        await eventually(waits)
+    assert await refusal(taking) == code
+    assert await world.owner.sql("SELECT 1 FROM event_places") == []
+
+
+async def test_passwords_that_wait_to_be_compared_are_so_many_and_no_more(world: World) -> None:
+    passwords = Passwords()
+    stored = await passwords.hashed("open sesame")
+    fits = (passwords.fits("open sesame", stored) for _ in range(MOST_WAITING + 5))
+    outcomes = await asyncio.gather(*fits, return_exceptions=True)
+    assert outcomes.count(True) == MOST_WAITING
+    assert {error.kind for error in outcomes if isinstance(error, PresenceError)} == {UNAVAILABLE}
 
 
 async def test_a_cancelled_event_stays_and_says_so(world: World) -> None:
