@@ -22,6 +22,7 @@ from libs.common.contracts.registry import Access, Operation
 from libs.common.edge.commands import require_access
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
+from libs.common.ids import new_id
 from libs.common.service import Component
 from libs.common.spaces import SpaceKey
 from services.chat.app import build as build_chat
@@ -97,7 +98,7 @@ class World:
         return fields
 
     async def subscription(self, account: str = "carl") -> str:
-        hook = {**self.place, "webhook_url": "http://127.0.0.1:9/", "events": ["chat"]}
+        hook = {**self.place, "webhook_url": f"http://127.0.0.1:9/{new_id()}", "events": ["chat"]}
         return str((await self.do(webhooks.subscribe, account, **hook)).subscription.id)
 
 

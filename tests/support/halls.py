@@ -22,12 +22,12 @@ lives-3 live-accounts-only rave live-admission live-ban live-guest live-kick liv
 live-lost-settings live-lost-banned live-lost-kicked live-race-0 live-race-4 live-race-12
 live-other-token rolling redis-away with-voice another bench late-comer batches
 draining game hoard postgres-gone spawning-aside two-versions flooded admitted another-space archive
-bad-signals binary-polling binary-websocket broker-restart bystander casino chat-killed claims
+bad-signals binary-polling binary-upgrade binary-websocket broker-restart bystander casino chat-killed claims
 compact costumes-pose-batch costumes-pose-compact crowd cursors dancing deleted early- replicas
 elsewhere evening expiring first hall idempotent in-vain keyless-polling keyless-polling-websocket
-keyless-websocket killed-polling killed-websocket late lenient long-log no-grace other
+keyless-websocket killed-polling killed-upgrade killed-websocket late lenient long-log no-grace other
 other-namespace packets party plain plain-gone plain-killed plain-refused real-clients-polling
-real-clients-websocket realtime-killed recovery-restarts redis-full redis-gone rejoin removals
+real-clients-websocket real-clients-upgrade realtime-killed recovery-restarts redis-full redis-gone rejoin removals
 restarted restored retried revolving-door silent slow small-talk snapshots spawned spawning square
 stages state-machines stays third upgraded voice voices wire with-token
 """
