@@ -83,7 +83,7 @@ class Life:
     async def settle(self, more: list[Visitor] | None = None) -> None:
         """Waits until everybody who wants to be inside is, and everybody's model of people is right."""
         people = [*self.people, *(more or [])]
-        await eventually(lambda: all(person.inside for person in people if person.wants_in))
+        await eventually(lambda: all(person.settled for person in people))
         await agree(people)
 
 

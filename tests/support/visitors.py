@@ -56,6 +56,7 @@ class Visitor:
         self.inside = False
         self.refusal: Any = None  # of the last that was refused
         self.wants_in = False
+        self._attempts = 0  # to enter, under way: an ack that is late is no reason to think that one failed
         self._entering = asyncio.Lock()
         self._client = self._new_client()
 
@@ -78,6 +79,11 @@ class Visitor:
     def sid(self) -> str:
         """Its socket's id; empty while it has none."""
         return self._client.get_sid() or "" if self._client.connected else ""
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is where it wants to be, and asks for nothing else."""
+        return self.inside == self.wants_in and not self._attempts
 
     async def connect(self) -> None:
         async with asyncio.timeout(30):
@@ -123,10 +129,13 @@ class Visitor:
     async def enter(self) -> None:
         """Be in the space, and be there again after every break."""
         self.wants_in = True
+        self._attempts += 1
         try:
             await eventually(self._enter)
         except AssertionError:
             raise AssertionError(f"{self.name} could not enter: {self.refusal}") from None
+        finally:
+            self._attempts -= 1
 
     async def _enter(self) -> bool:
         async with self._entering:
