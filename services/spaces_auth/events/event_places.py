@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 from sqlalchemy import Row
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.access import Standing
@@ -46,7 +45,7 @@ class PlaceHandlers:
         """
         try:
             return await self._take(caller, request.id)
-        except IntegrityError:  # it came twice at once, and the other has it
+        except places.TakenAtOnceError:
             return await self._take(caller, request.id)
 
     async def _take(self, caller: Caller, event_id: str) -> EventPlace:

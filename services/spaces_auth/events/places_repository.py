@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.contracts.events import EventPlace as Place
@@ -16,6 +17,10 @@ from libs.common.ids import new_id
 
 NOTIFIED_AT_ONCE = 500  # accounts of a notice
 NO_PLACE = Place(None, None)
+
+
+class TakenAtOnceError(Exception):
+    """The account came twice at the same time, and has its place by now."""
 
 
 async def place_of(connection: AsyncConnection, event_id: str, account: str | None) -> Place:
@@ -54,10 +59,13 @@ async def take(connection: AsyncConnection, event: Row[Any], account: str, most:
 
     One statement, so that hundreds who come at once hold the event's row for as short as can be. Returns None for an
     account that has a place, where `most` go or wait, and for an event that is over, or is not as `event` says any
-    more. Raises `IntegrityError` for an account that comes twice at once.
+    more. Raises `TakenAtOnceError`.
     """
     values = {"event_id": event.id, "access": event.access, "account": account, "most": most, "moment": moment}
-    row = (await connection.execute(_TAKE, values)).one_or_none()
+    try:
+        row = (await connection.execute(_TAKE, values)).one_or_none()
+    except IntegrityError as error:
+        raise TakenAtOnceError from error
     return Place("going" if row.going else "waiting", row.position) if row else None
 
 

@@ -158,6 +158,8 @@ CHECKED = {  # columns that take certain values only
     "notifications.kind": "mention",
     "space_sanctions.kind": "ban",
     "space_roles.role": "member",
+    "community_team.role": "moderator",
+    "scheduled_events.access": "open",
     "outcome": "connected",
     "comment_type": "comment",
     "subject_kind": "account",
