@@ -362,14 +362,16 @@ async def test_a_proof_counts_no_row_that_changes_while_it_is_under_way(posts_wo
 
 async def test_rows_that_could_not_be_read_are_counted_until_they_can_be(posts_world: World) -> None:
     def skipped() -> float | None:
-        return REGISTRY.get_sample_value("presence_sync_skipped_rows", {"table": "posts"})
+        return REGISTRY.get_sample_value("presence_sync_skipped_rows", {"table": "collaboration_permissions"})
 
-    await posts_world.primary.execute("UPDATE posts SET type = NULL WHERE permlink IN ('post-1', 'post-2')")
+    await posts_world.primary.execute(
+        "UPDATE collaboration_permissions SET permission = 'odd' WHERE permission = 'read'"
+    )
     await posts_world.sync()
     await posts_world.sync()
     assert skipped() == 2
 
-    await posts_world.primary.execute("UPDATE posts SET type = '360'")
+    await posts_world.primary.execute("UPDATE collaboration_permissions SET permission = 'read'")
     await posts_world.cycle().run(Trigger.DEMAND, prove=True)
     assert skipped() == 0
 
