@@ -20,8 +20,16 @@ def made_at(id: str) -> datetime | None:
 
 def earliest_after(id: str) -> str:
     """A bound below whatever was made after `id`, also by a machine whose clock is up to `CLOCKS_DIFFER` behind."""
-    moment = max(_milliseconds(id) - CLOCKS_DIFFER * 1000, 0)
-    return f"{moment >> 16:08x}-{moment & 0xFFFF:04x}-7000-8000-000000000000"
+    return _first(max(_milliseconds(id) - CLOCKS_DIFFER * 1000, 0))
+
+
+def first_at(moment: datetime) -> str:
+    """The bound between ids that were made before a moment, by their makers' clocks, and those from then on."""
+    return _first(min(max(int(moment.timestamp() * 1000), 0), 2**48 - 1))
+
+
+def _first(milliseconds: int) -> str:
+    return f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-7000-8000-000000000000"
 
 
 def is_id(text: str) -> bool:

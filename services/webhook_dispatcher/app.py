@@ -14,11 +14,17 @@ from libs.common.outbound.guard import Resolver
 from libs.common.service import Service
 from services.webhook_dispatcher.delivery import Deliverer
 from services.webhook_dispatcher.guard import WebhookGuard
-from services.webhook_dispatcher.handlers import WebhookHandlers
+from services.webhook_dispatcher.log.deliveries import DeliveryHandlers
 from services.webhook_dispatcher.planner import CONSUMER, Planner
+from services.webhook_dispatcher.redelivery.redeliverer import Means, Redeliverer
+from services.webhook_dispatcher.redelivery.redeliveries import RedeliveryHandlers
 from services.webhook_dispatcher.retention import Pruner
 from services.webhook_dispatcher.sender import Sender
 from services.webhook_dispatcher.settings import Settings
+from services.webhook_dispatcher.subscriptions.changes import ChangeHandlers
+from services.webhook_dispatcher.subscriptions.handlers import WebhookHandlers
+from services.webhook_dispatcher.subscriptions.ownership import Ownership, Rights
+from services.webhook_dispatcher.subscriptions.trials import TrialHandlers
 
 
 def build(
@@ -41,14 +47,29 @@ def build(
     sender = Sender(guard, resolver, settings.webhook_timeout)
     deliverer = Deliverer(database, registry, sender, sealer, settings, clock)
     planner = Planner(database, registry, deliverer.wake, clock)
-    handlers = WebhookHandlers(database, reads, sealer, guard, registry, settings, clock)
+
+    ownership, rights = Ownership(settings.operators), Rights(registry, settings.operators)
+    redeliverer = Redeliverer(
+        Means(database, registry, sender, sealer, rights, clock), timeout=settings.webhook_timeout
+    )
+    handlers = WebhookHandlers(database, reads, sealer, guard, ownership, rights, settings, clock)
+    changes = ChangeHandlers(database, sealer, guard, ownership, rights, deliverer.wake, clock)
+    trials = TrialHandlers(reads, registry, sender, sealer, ownership, rights, clock)
+    log = DeliveryHandlers(reads, ownership)
+    redeliveries = RedeliveryHandlers(database, registry, ownership, redeliverer.wake, clock)
 
     bus.serve(webhooks.subscribe, handlers.subscribe)
     bus.serve(webhooks.list_subscriptions, handlers.list_subscriptions)
     bus.serve(webhooks.get_subscription, handlers.get_subscription)
     bus.serve(webhooks.unsubscribe, handlers.unsubscribe)
-    bus.serve(webhooks.list_deliveries, handlers.list_deliveries)
+    bus.serve(webhooks.change, changes.change)
+    bus.serve(webhooks.rotate_secret, changes.rotate)
+    bus.serve(webhooks.send_test, trials.send_test)
+    bus.serve(webhooks.list_deliveries, log.list_deliveries)
+    bus.serve(webhooks.redeliver, redeliveries.redeliver)
+    bus.serve(webhooks.redeliver_range, redeliveries.redeliver_range)
     bus.subscribe(CONSUMER, planner.plan)
 
     # The bus starts last and drains first, so that what it planned can still go out.
-    return Service("webhook_dispatcher", [database, reads, sender, deliverer, Pruner(database, clock), bus])
+    pruner = Pruner(database, clock)
+    return Service("webhook_dispatcher", [database, reads, sender, deliverer, redeliverer, pruner, bus])

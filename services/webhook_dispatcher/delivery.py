@@ -17,6 +17,7 @@ from libs.common import access
 from libs.common.access import Action
 from libs.common.contracts.registry import Registry
 from libs.common.contracts.webhooks import for_moderators
+from libs.common.contracts.webhooks.bodies import body_of, webhooks_of
 from libs.common.db import event_log
 from libs.common.db.engine import Database
 from libs.common.db.redaction import words_are_gone
@@ -25,7 +26,6 @@ from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from libs.common.spaces import SpaceKey
 from services.webhook_dispatcher import repository, signing
-from services.webhook_dispatcher.payload import body_of, webhooks_of
 from services.webhook_dispatcher.repository import Capacity, Job
 from services.webhook_dispatcher.retry_schedule import judge
 from services.webhook_dispatcher.sender import Answer, Sender

@@ -9,12 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Registry, Webhook
+from libs.common.contracts.webhooks.bodies import body_of, webhooks_of
 from libs.common.db import inbox
 from libs.common.db.engine import Database
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from services.webhook_dispatcher import repository
-from services.webhook_dispatcher.payload import body_of, webhooks_of
 
 CONSUMER = "webhook_dispatcher"
 
@@ -53,7 +53,7 @@ class Planner:
         wanting = await repository.wanting(connection, space, names)
         first = await inbox.first_time(connection, CONSUMER, list(bindings)) if wanting else set()
         return [
-            _row(event, subscription_id, binding, self._clock())
+            delivery_row(event, subscription_id, binding, self._clock())
             for event in events
             if event.id in first
             for subscription_id, wanted in wanting
@@ -76,7 +76,7 @@ def webhook_id_of(event_id: str, subscription_id: str, name: str) -> str:
     return f"msg_{event_id.replace('-', '')}_{receiver}"
 
 
-def _row(event: LoggedEvent, subscription_id: str, binding: Webhook, moment: datetime) -> dict[str, Any]:
+def delivery_row(event: LoggedEvent, subscription_id: str, binding: Webhook, moment: datetime) -> dict[str, Any]:
     webhook_id = webhook_id_of(event.id, subscription_id, binding.event)
     return {
         "id": new_id(),

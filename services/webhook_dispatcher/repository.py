@@ -10,77 +10,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.contracts.webhooks import Delivery, Subscription
 from libs.common.db.models.webhooks import WebhookAttempt as A
 from libs.common.db.models.webhooks import WebhookDelivery as D
 from libs.common.db.models.webhooks import WebhookSubscription as S
 from libs.common.spaces import SpaceKey
 from services.webhook_dispatcher.retry_schedule import Verdict
 from services.webhook_dispatcher.sender import Answer
-
-MOST_LISTED = 1000  # only an operator can see more subscriptions than the quota allows
-
-_SHOWN = (
-    S.id, S.space_type, S.space_id, S.webhook_url, S.events, S.active, S.disabled_reason, S.created_by, S.created_at,
-)  # fmt: skip
-_REPORTED = (
-    D.id, D.webhook_id, D.event, D.sequence, D.status, D.attempts, D.next_attempt_at, D.last_status_code, D.last_error,
-    D.created_at,
-)  # fmt: skip
-
-
-# Subscriptions
-
-
-async def lock_account(connection: AsyncConnection, account: str) -> None:
-    """Locks the account's subscriptions against other changes until the transaction ends."""
-    await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"webhooks:{account}", 0))))
-
-
-async def count_subscriptions(connection: AsyncConnection, account: str) -> int:
-    statement = select(func.count()).where(S.created_by == account)
-    return int((await connection.execute(statement)).scalar_one())
-
-
-async def insert_subscription(connection: AsyncConnection, values: Mapping[str, Any]) -> Subscription:
-    statement = pg_insert(S).values(**values).returning(*_SHOWN)
-    return Subscription(**(await connection.execute(statement)).mappings().one())
-
-
-async def subscription(connection: AsyncConnection, subscription_id: str) -> Subscription | None:
-    row = (await connection.execute(select(*_SHOWN).where(S.id == subscription_id))).mappings().one_or_none()
-    return Subscription(**row) if row else None
-
-
-async def by_client_id(connection: AsyncConnection, account: str, client_id: str | None) -> Subscription | None:
-    """Returns the subscription that the account made with this client id, or None."""
-    statement = select(*_SHOWN).where(S.created_by == account, S.client_message_id == client_id)
-    row = (await connection.execute(statement)).mappings().one_or_none() if client_id else None
-    return Subscription(**row) if row else None
-
-
-async def twin(connection: AsyncConnection, draft: Mapping[str, Any]) -> str | None:
-    """Returns the id of the account's subscription of the same space and URL, or None."""
-    same = [getattr(S, name) == draft[name] for name in ("created_by", "space_type", "space_id", "webhook_url")]
-    return (await connection.execute(select(S.id).where(*same).limit(1))).scalar_one_or_none()
-
-
-async def sealed_secret(connection: AsyncConnection, subscription_id: str) -> bytes:
-    return bytes((await connection.execute(select(S.secret_sealed).where(S.id == subscription_id))).scalar_one())
-
-
-async def subscriptions(connection: AsyncConnection, account: str | None) -> list[Subscription]:
-    """Returns the account's subscriptions, or everybody's for None, newest first."""
-    statement = select(*_SHOWN).order_by(S.created_at.desc(), S.id).limit(MOST_LISTED)
-    if account is not None:
-        statement = statement.where(S.created_by == account)
-    return [Subscription(**row) for row in (await connection.execute(statement)).mappings()]
-
-
-async def delete_subscription(connection: AsyncConnection, subscription_id: str) -> None:
-    """Deletes the subscription with its deliveries and their attempts."""
-    await connection.execute(delete(S).where(S.id == subscription_id))
-
 
 # Planning
 
@@ -189,7 +124,7 @@ async def record(connection: AsyncConnection, job: Job, answer: Answer, verdict:
     row = (await connection.execute(select(D.status, D.claimed_until).where(D.id == job.id).with_for_update())).first()
     if row is None:
         return
-    await connection.execute(pg_insert(A).values(**_attempt(job, answer, moment)))
+    await connection.execute(pg_insert(A).values(**attempt(job.id, answer, moment, verdict.next_attempt_at)))
     ours = row.status == "pending" and (answer.delivered or row.claimed_until == job.claimed_until)
     changes = _changes(answer, verdict, moment) if ours else {}
     await connection.execute(update(D).where(D.id == job.id).values(attempts=D.attempts + 1, **changes))
@@ -197,13 +132,19 @@ async def record(connection: AsyncConnection, job: Job, answer: Answer, verdict:
         await _disable(connection, job.subscription_id, verdict.disable, moment)
 
 
-def _attempt(job: Job, answer: Answer, moment: datetime) -> dict[str, Any]:
+def attempt(
+    delivery_id: str, answer: Answer, moment: datetime, next_attempt_at: datetime | None, *, by_hand: bool = False
+) -> dict[str, Any]:
+    """Returns the row of an attempt that ended at `moment`."""
     return {
-        "delivery_id": job.id,
+        "delivery_id": delivery_id,
         "started_at": moment - timedelta(milliseconds=answer.duration_ms),
         "duration_ms": answer.duration_ms,
         "status_code": answer.status_code,
         "error": answer.error,
+        "answer": answer.excerpt,
+        "next_attempt_at": next_attempt_at,
+        "by_hand": by_hand,
     }
 
 
@@ -236,17 +177,6 @@ async def _bury(connection: AsyncConnection, which: Any, reason: str, moment: da
 
 
 # Looking back
-
-
-async def deliveries(
-    connection: AsyncConnection, subscription_id: str, before: str | None, limit: int
-) -> tuple[list[Delivery], bool]:
-    """Returns a page, newest first, and whether there are more. `before` is the last id of the previous page."""
-    statement = select(*_REPORTED).where(D.subscription_id == subscription_id)
-    if before is not None:
-        statement = statement.where(D.id < before)
-    rows = (await connection.execute(statement.order_by(D.id.desc()).limit(limit + 1))).mappings().all()
-    return [Delivery(**row) for row in rows[:limit]], len(rows) > limit
 
 
 async def prune(connection: AsyncConnection, before: datetime, limit: int) -> int:

@@ -11,6 +11,7 @@ from aiohttp.abc import AbstractResolver
 
 from libs.common.metrics import WEBHOOK_ATTEMPTS
 from libs.common.outbound.guard import AddressRefused, Guard
+from services.webhook_dispatcher.excerpt import excerpt_of
 
 BODY_LIMIT = 16 * 1024  # bytes of an answer that are read; its status is all that counts
 BODY_SECONDS = 1.0
@@ -26,6 +27,7 @@ class Answer:
     error: str | None
     duration_ms: int = 0
     retry_after: str | None = None  # the header as it came
+    excerpt: str | None = None  # of the body, as the log shows it
 
     @property
     def delivered(self) -> bool:
@@ -69,19 +71,20 @@ class Sender:
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Sends a body and returns the result. A failure of the endpoint is an answer, not an exception."""
         started = time.monotonic()
-        status, error, retry_after = None, None, None
+        status, error, retry_after, excerpt = None, None, None, None
         try:
             session = self._sessions[url.partition(":")[0].lower()]
             async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
                 status, retry_after = response.status, response.headers.get("Retry-After")
                 error = _error_of(status)
-                await _discard(response)
+                body = await _read(response)
+                excerpt = excerpt_of(body, headers, response.headers.get("Content-Encoding"))
         except (aiohttp.ClientError, OSError, ValueError) as failure:  # TimeoutError is an OSError
             if status is None:  # else it had answered, and only its body broke off
                 error = self._describe(failure)
         duration = time.monotonic() - started
         WEBHOOK_ATTEMPTS.labels("failed" if error else "delivered").observe(duration)
-        return Answer(status, error, round(duration * 1000), retry_after)
+        return Answer(status, error, round(duration * 1000), retry_after, excerpt)
 
     def _describe(self, failure: Exception) -> str:
         """Describes a failure to the subscriber, without any address of ours."""
@@ -95,6 +98,8 @@ class Sender:
             return f"TLS failed: {failure}"[:300]
         if isinstance(failure, aiohttp.ClientConnectorError):
             return "The host did not take the connection."
+        if isinstance(failure, aiohttp.ServerDisconnectedError | ConnectionError):
+            return "The connection was closed before an answer."
         return f"The request failed: {type(failure).__name__}."
 
 
@@ -104,13 +109,15 @@ def _error_of(status: int) -> str | None:
     return f"HTTP {status}: redirects are not followed." if 300 <= status < 400 else f"HTTP {status}."
 
 
-async def _discard(response: aiohttp.ClientResponse) -> None:
-    """Reads a short body, so that the connection can be used again; after a longer one it is closed."""
-    left = BODY_LIMIT
-    with contextlib.suppress(TimeoutError):
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Returns the beginning of a body. After a short one the connection can be used again; it is closed after others,
+    and what of them came is enough."""
+    body = bytearray()
+    with contextlib.suppress(TimeoutError, aiohttp.ClientError):
         async with asyncio.timeout(BODY_SECONDS):
-            while left > 0 and (chunk := await response.content.read(left)):
-                left -= len(chunk)
+            while len(body) < BODY_LIMIT and (chunk := await response.content.read(BODY_LIMIT - len(body))):
+                body += chunk
+    return bytes(body)
 
 
 def _causes(failure: BaseException) -> Iterator[BaseException]:

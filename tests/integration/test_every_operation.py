@@ -152,6 +152,17 @@ async def subscription(world: World) -> dict[str, Any]:
     return {"id": await world.subscription()}
 
 
+async def delivery(world: World) -> dict[str, Any]:
+    """One of carl's, to send again."""
+    (row,) = await world.owner.sql(
+        "INSERT INTO webhook_deliveries"
+        " (id, subscription_id, event_id, webhook_id, event, sequence, body, actor, status)"
+        f" VALUES (gen_random_uuid(), '{await world.subscription()}', gen_random_uuid(), 'msg', 'chat', 1, '{{}}',"
+        " 'account:carl', 'dead') RETURNING id"
+    )
+    return {"id": str(row.id)}
+
+
 def also(fields: Fields, **more: Any) -> Fields:
     async def both(world: World) -> dict[str, Any]:
         return {**await fields(world), **more}
@@ -252,7 +263,12 @@ TABLE: dict[str, tuple[Fields, str]] = {
     "webhooks.list": (nothing, "UU......"),
     "webhooks.get": (subscription, "UUNNNN.N"),
     "webhooks.unsubscribe": (subscription, "UUNNNN.N"),
+    "webhooks.change": (also(subscription, paused=True), "UUNNNN.N"),
+    "webhooks.rotate_secret": (subscription, "UUNNNN.N"),
+    "webhooks.test": (subscription, "UUNNNN.N"),
     "webhooks.deliveries": (subscription, "UUNNNN.N"),
+    "webhooks.redeliver": (delivery, "UUNNNN.N"),
+    "webhooks.redeliver_range": (also(subscription, since=now(), until=now() + timedelta(hours=1)), "UUNNNN.N"),
     "content.get": (place, ".......B"),
     "content.sync_status": (nothing, "UUFFFF.F"),
     "content.sync_now": (nothing, "UUFFFF.F"),
@@ -268,7 +284,7 @@ OF_A_SPACE = [
     for name, (fields, row) in TABLE.items()
     if "-" not in row and fields not in (nothing, login, refresh, holding)
     and name not in ("auth.challenge", "spaces.leave") and not name.startswith("events.")
-    and not name.startswith(("webhooks.get", "webhooks.unsubscribe", "webhooks.deliveries"))
+    and (not name.startswith("webhooks.") or name == "webhooks.subscribe")
 ]  # fmt: skip
 
 

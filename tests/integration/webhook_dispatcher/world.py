@@ -3,20 +3,21 @@
 import base64
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from libs.common.bus.base import Bus, Caller
 from libs.common.bus.memory import MemoryBroker, MemoryBus
 from libs.common.clock import now
 from libs.common.contracts import webhooks
 from libs.common.contracts.log import LoggedEvent
-from libs.common.contracts.registry import Registry
+from libs.common.contracts.registry import Operation, Registry
 from libs.common.contracts.webhooks import Delivery, ListDeliveries, NewSubscription, Subscribe
 from libs.common.db.engine import Database
+from libs.common.db.models.event_log import EventLogRow
 from libs.common.identity import Identity
 from libs.common.ids import new_id
 from services.webhook_dispatcher.app import build
@@ -85,6 +86,16 @@ class World:
         request = ListDeliveries(subscription_id)
         return (await self.bus.call(webhooks.list_deliveries, request, caller(account))).deliveries
 
+    async def delivery_of(self, subscription_id: str, account: str) -> Delivery:
+        """The first that the subscription's owner sees delivered."""
+
+        async def found() -> Delivery | None:
+            deliveries = await self.deliveries(subscription_id, account)
+            return next((one for one in deliveries if one.status == "delivered"), None)
+
+        delivery: Delivery = await eventually(found)
+        return delivery
+
     async def delivery_in(self, status: str, subscription_id: str, *, attempts: int = 0) -> Delivery:
         """A delivery of the subscription, as soon as one is in `status` after so many attempts."""
 
@@ -96,6 +107,16 @@ class World:
 
         delivery: Delivery = await eventually(found)
         return delivery
+
+    async def do(self, operation: Operation[Any, Any], account: str = "carol", **fields: Any) -> Any:
+        """What `account` is answered."""
+        return await self.bus.call(operation, operation.request(**fields), caller(account))
+
+    async def log(self, event: LoggedEvent, subject: str | None = None) -> None:
+        """Writes an event into the log, as the service that it comes from does."""
+        async with self.owner.transaction() as connection:
+            row = {name: value for name, value in asdict(event).items() if name in EventLogRow.__table__.columns}
+            await connection.execute(insert(EventLogRow).values(**row, subject=subject))
 
     async def sql(self, statement: str, **values: Any) -> Any:
         """Run a statement as the database's owner; its rows, if it has any."""

@@ -212,15 +212,18 @@ class ThreadReadCursor(Base):
 
 
 class Notification(Base):
-    """A message that an account is told of, a document's comment, which `of_comment` says, or a notice of an event.
+    """A message that an account is told of, a document's comment, which `of_comment` says, or a notice: of an event, or
+    of a webhook of the account's own, to which `link` leads.
 
-    The text of what somebody said is that one's own, so that what is deleted is gone here too; `title` is an event's.
+    The text of what somebody said is that one's own, so that what is deleted is gone here too; `title` is a notice's.
     """
 
     __tablename__ = "notifications"
     __table_args__ = (
         CheckConstraint(
-            "kind IN ('mention', 'reply', 'message', 'event_reminder', 'event_place', 'event_cancelled')", name="kind"
+            "kind IN ('mention', 'reply', 'message', 'event_reminder', 'event_place', 'event_cancelled',"
+            " 'webhook_failing', 'webhook_ends_soon', 'webhook_disabled')",
+            name="kind",
         ),
         UniqueConstraint("message_id", "account", name="uq_notifications_message"),
         Index("ix_notifications_account", "account", text("id DESC")),
@@ -240,3 +243,4 @@ class Notification(Base):
     title: Mapped[str | None]
     created_at: Mapped[CreatedAt]
     read_at: Mapped[datetime | None]
+    link: Mapped[str | None]

@@ -9,12 +9,21 @@ from libs.common.db.models.base import Base, CreatedAt, Uuid
 
 
 class WebhookSubscription(Base):
-    """`secret_sealed` is encrypted with PRESENCE_SECRET_KEY; the previous one signs too while it rotates."""
+    """`secret_sealed` is encrypted with PRESENCE_SECRET_KEY; the previous one signs too while it rotates.
+
+    `active` is false while it is `paused`, while it waits for an answer to its ping (`ping_at` is the next one), and
+    once it was disabled, which `disabled_reason` says. `rotation_id` is the client's id of the last rotation.
+    `failing_marks` counts failures that lie 12 hours apart, since `failing_since`; `told` how many notices its owner
+    had of them. Until `redeliver_after` nothing is redelivered to it.
+    """
 
     __tablename__ = "webhook_subscriptions"
     __table_args__ = (
         Index("ix_webhook_subscriptions_space", "space_type", "space_id", postgresql_where=text("active")),
+        Index("ix_webhook_subscriptions_all_of_space", "space_type", "space_id"),
         Index("ix_webhook_subscriptions_created_by", "created_by"),
+        Index("ix_webhook_subscriptions_ping", "ping_at", postgresql_where=text("ping_at IS NOT NULL")),
+        Index("ix_webhook_subscriptions_failing", "failing_since", postgresql_where=text("failing_since IS NOT NULL")),
         UniqueConstraint("created_by", "client_message_id", name="uq_webhook_subscriptions_client_id"),
     )
 
@@ -32,6 +41,15 @@ class WebhookSubscription(Base):
     disabled_reason: Mapped[str | None]
     failing_since: Mapped[datetime | None]
     client_message_id: Mapped[str | None]
+    paused: Mapped[bool] = mapped_column(server_default=text("false"))
+    rotation_id: Mapped[str | None]
+    rotated_at: Mapped[datetime | None]
+    ping_at: Mapped[datetime | None]
+    pings: Mapped[int] = mapped_column(server_default="0")
+    failing_marks: Mapped[int] = mapped_column(server_default="0")
+    failing_marked_at: Mapped[datetime | None]
+    told: Mapped[int] = mapped_column(server_default="0")
+    redeliver_after: Mapped[datetime | None]
 
 
 class WebhookDelivery(Base):
@@ -39,7 +57,8 @@ class WebhookDelivery(Base):
 
     `body` is frozen when planned, so every retry sends the same bytes under the same `webhook_id`; when the words in it
     are taken back, it becomes what is left of the event.
-    `claimed_until` is the lease of the process that is sending it.
+    `claimed_until` is the lease of the process that is sending it. `redeliver_at` is when it is sent again because
+    somebody asked, whatever its status, and `redelivery_tries` how often that was tried.
     """
 
     __tablename__ = "webhook_deliveries"
@@ -53,6 +72,20 @@ class WebhookDelivery(Base):
             postgresql_where=text("status = 'pending'"),
         ),
         Index("ix_webhook_deliveries_subscription", "subscription_id", text("id DESC")),
+        Index("ix_webhook_deliveries_event", "subscription_id", "event", text("id DESC")),
+        Index(
+            "ix_webhook_deliveries_unfinished",
+            "subscription_id",
+            "status",
+            text("id DESC"),
+            postgresql_where=text("status <> 'delivered'"),
+        ),
+        Index(
+            "ix_webhook_deliveries_redeliver",
+            "subscription_id",
+            "redeliver_at",
+            postgresql_where=text("redeliver_at IS NOT NULL"),
+        ),
         Index("ix_webhook_deliveries_finished_at", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     )
 
@@ -72,10 +105,15 @@ class WebhookDelivery(Base):
     last_error: Mapped[str | None]
     created_at: Mapped[CreatedAt]
     finished_at: Mapped[datetime | None]
+    redeliver_at: Mapped[datetime | None]
+    redelivery_tries: Mapped[int] = mapped_column(server_default="0")
 
 
 class WebhookAttempt(Base):
-    """One POST and what came back; `status_code` is null when nothing did."""
+    """One POST and what came back; `status_code` is null when nothing did.
+
+    `answer` is the beginning of the answer's body, without our signatures. One `by_hand` is outside the schedule.
+    """
 
     __tablename__ = "webhook_attempts"
     __table_args__ = (Index("ix_webhook_attempts_delivery", "delivery_id"),)
@@ -86,3 +124,28 @@ class WebhookAttempt(Base):
     duration_ms: Mapped[int]
     status_code: Mapped[int | None]
     error: Mapped[str | None]
+    answer: Mapped[str | None]
+    next_attempt_at: Mapped[datetime | None]
+    by_hand: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class WebhookNotice(Base):
+    """What a subscription's owner is to be notified of; chat reads it and makes the notification. Kept for a week.
+
+    `title` says what happened and why, `link` leads to the subscription.
+    """
+
+    __tablename__ = "webhook_notices"
+    __table_args__ = (
+        CheckConstraint("kind IN ('webhook_failing', 'webhook_ends_soon', 'webhook_disabled')", name="kind"),
+    )
+
+    id: Mapped[Uuid] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    account: Mapped[str]
+    space_type: Mapped[str]
+    space_id: Mapped[str]
+    host: Mapped[str]
+    title: Mapped[str]
+    link: Mapped[str]
+    created_at: Mapped[CreatedAt]

@@ -1,4 +1,4 @@
-"""Answers the operations of webhooks. A subscription of somebody else is `not_found`, except to operators."""
+"""Makes, shows and ends subscriptions."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -6,33 +6,20 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common import access
-from libs.common.access import Action
 from libs.common.bus.base import Caller
 from libs.common.contracts.auth import Empty
-from libs.common.contracts.registry import Registry
-from libs.common.contracts.webhooks import (
-    Deliveries,
-    ListDeliveries,
-    NewSubscription,
-    Subscribe,
-    Subscription,
-    SubscriptionId,
-    Subscriptions,
-    event_names,
-    for_moderators,
-)
-from libs.common.db import cursor
+from libs.common.contracts.webhooks import NewSubscription, Subscribe, Subscription, SubscriptionId, Subscriptions
 from libs.common.db.engine import Database
 from libs.common.db.sealing import Sealer
-from libs.common.errors import CONFLICT, FORBIDDEN, INVALID_INPUT, NOT_FOUND, PresenceError
+from libs.common.errors import CONFLICT, PresenceError
 from libs.common.identity import Identity
-from libs.common.ids import is_id, new_id
-from libs.common.roles import is_operator
+from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
-from services.webhook_dispatcher import repository, signing
+from services.webhook_dispatcher import signing
 from services.webhook_dispatcher.guard import WebhookGuard
 from services.webhook_dispatcher.settings import Settings
+from services.webhook_dispatcher.subscriptions import subscriptions_repository as repository
+from services.webhook_dispatcher.subscriptions.ownership import Ownership, Rights, account_of
 
 SECRET_SHOWN = timedelta(minutes=10)  # after a subscription was made: for a retry whose first answer was lost
 
@@ -46,7 +33,8 @@ class WebhookHandlers:
         reads: Database,
         sealer: Sealer,
         guard: WebhookGuard,
-        registry: Registry,
+        ownership: Ownership,
+        rights: Rights,
         settings: Settings,
         clock: Callable[[], datetime],
     ) -> None:
@@ -54,9 +42,9 @@ class WebhookHandlers:
         self._reads = reads
         self._sealer = sealer
         self._guard = guard
+        self._ownership = ownership
+        self._rights = rights
         self._settings = settings
-        self._events = event_names(registry)
-        self._for_moderators = for_moderators(registry)
         self._clock = clock
 
     async def subscribe(self, caller: Caller, request: Subscribe) -> NewSubscription:
@@ -66,19 +54,16 @@ class WebhookHandlers:
         subscription of the same space and URL, or for a `client_message_id` that was used for something else.
         """
         space = SpaceKey.parse(request.space_type, request.space_id)
-        account = _account_of(caller.identity)
+        account = account_of(caller.identity)
         draft = self._draft(space, account, request)
         await self._guard.check(request.webhook_url)
         async with self._database.transaction() as connection:
-            standing = await access.look(connection, caller.identity, space, self._settings.operators, caller.address)
-            standing.require(Action.SUBSCRIBE)
-            if self._for_moderators.intersection(draft["events"]):
-                standing.require(Action.MODERATE)
+            await self._rights.require(connection, caller.identity, space, draft["events"], caller.address)
             await repository.lock_account(connection, account)
             stored = await repository.by_client_id(connection, account, request.client_message_id)
             if stored is None:
                 await self._require_quota(connection, caller.identity, account)
-                await _require_another(connection, draft)
+                await require_another(connection, draft)
                 stored = await repository.insert_subscription(connection, draft)
             sealed = await repository.sealed_secret(connection, stored.id)
         key = self._sealer.open(sealed, stored.id)
@@ -95,66 +80,39 @@ class WebhookHandlers:
             "space_type": space.space_type,
             "space_id": space.space_id,
             "webhook_url": request.webhook_url,
-            "events": self._known(request.events),
+            "events": self._rights.known(request.events),
             "secret_sealed": self._sealer.seal(key, subscription_id),
             "created_by": account,
             "client_message_id": request.client_message_id,
         }
 
-    def _known(self, names: list[str]) -> list[str]:
-        """Returns `names` without duplicates. Raises `invalid_input` for an unknown name."""
-        unknown = [name for name in names if name not in self._events]
-        if not unknown:
-            return list(dict.fromkeys(names))
-        text = f"Unknown: {', '.join(unknown[:10])}. There are {', '.join(self._events)}."
-        raise PresenceError(INVALID_INPUT, f"events: {text}", {"fields": {"events": [text]}})
-
     async def _require_quota(self, connection: AsyncConnection, identity: Identity, account: str) -> None:
         """Raises `conflict` for an account that has as many subscriptions as it may; operators have no limit."""
         limit = self._settings.webhook_subscriptions
-        if self._is_operator(identity) or await repository.count_subscriptions(connection, account) < limit:
+        if self._ownership.is_operator(identity) or await repository.count_subscriptions(connection, account) < limit:
             return
         raise PresenceError(CONFLICT, f"You have {limit} webhooks, the most there may be.", {"limit": limit})
 
     async def list_subscriptions(self, caller: Caller, _: Empty) -> Subscriptions:
         """Returns the caller's subscriptions, newest first; everybody's for an operator."""
-        account = None if self._is_operator(caller.identity) else _account_of(caller.identity)
+        account = None if self._ownership.is_operator(caller.identity) else account_of(caller.identity)
         async with self._reads.read() as connection:
             return Subscriptions(await repository.subscriptions(connection, account))
 
     async def get_subscription(self, caller: Caller, request: SubscriptionId) -> Subscription:
         """Returns one subscription. Raises `not_found`."""
         async with self._reads.read() as connection:
-            return await self._own(connection, caller.identity, request.id)
+            return await self._ownership.own(connection, caller.identity, request.id)
 
     async def unsubscribe(self, caller: Caller, request: SubscriptionId) -> Empty:
         """Removes a subscription with its pending deliveries. Raises `not_found`."""
         async with self._database.transaction() as connection:
-            stored = await self._own(connection, caller.identity, request.id)
+            stored = await self._ownership.own(connection, caller.identity, request.id)
             await repository.delete_subscription(connection, stored.id)
         return Empty()
 
-    async def list_deliveries(self, caller: Caller, request: ListDeliveries) -> Deliveries:
-        """Returns a page, newest first. Raises `not_found`, `invalid_input` for a cursor that is not ours."""
-        before = cursor.decode(request.cursor, tuple[str])[0] if request.cursor else None
-        if before is not None and not is_id(before):
-            raise PresenceError(INVALID_INPUT, "The cursor is not one of ours.", {"fields": {"cursor": ["Malformed."]}})
-        async with self._reads.read() as connection:
-            stored = await self._own(connection, caller.identity, request.id)
-            page, more = await repository.deliveries(connection, stored.id, before, request.limit)
-        return Deliveries(page, cursor.encode(page[-1].id) if more else None)
 
-    async def _own(self, connection: AsyncConnection, identity: Identity, subscription_id: str) -> Subscription:
-        stored = await repository.subscription(connection, subscription_id)
-        if stored is None or not (self._is_operator(identity) or stored.created_by == identity.account):
-            raise PresenceError(NOT_FOUND)
-        return stored
-
-    def _is_operator(self, identity: Identity) -> bool:
-        return is_operator(identity, self._settings.operators)
-
-
-async def _require_another(connection: AsyncConnection, draft: Mapping[str, Any]) -> None:
+async def require_another(connection: AsyncConnection, draft: Mapping[str, Any]) -> None:
     """Raises `conflict` where the account has a webhook of that space and URL: events are changed in the one it has."""
     if twin := await repository.twin(connection, draft):
         raise PresenceError(CONFLICT, "You have a webhook of this space with this URL already.", {"id": twin})
@@ -165,9 +123,3 @@ def _require_same(stored: Subscription, draft: Mapping[str, Any], secret: str | 
     is_same = all(getattr(stored, name) == draft[name] for name in ("space_type", "space_id", "webhook_url"))
     if not is_same or {*stored.events} != {*draft["events"]} or (secret is not None and signing.key_of(secret) != key):
         raise PresenceError(CONFLICT, "This client_message_id stands for another request.", {"id": stored.id})
-
-
-def _account_of(identity: Identity) -> str:
-    if identity.account is None:
-        raise PresenceError(FORBIDDEN, "Webhooks belong to Hive accounts; log in with one.")
-    return identity.account

@@ -1,4 +1,4 @@
-"""Webhook subscriptions, and the state of each delivery."""
+"""Webhook subscriptions: made, changed, tried and ended."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Http, Limit, Operation, Registry, Webhook
-from libs.common.contracts.schema import ClientId, Cursor, Id, PageSize, SpaceId, SpaceType, at_most, text
+from libs.common.contracts.schema import ClientId, Id, SpaceId, SpaceType, at_most, integer, text
 
 # Names that the API promises (docs/webhooks.md).
 EVENTS = (
@@ -52,6 +52,7 @@ def for_moderators(registry: Registry) -> frozenset[str]:
 
 
 MOST_NAMES = 32  # of events in a subscription
+LONGEST_OVERLAP = 7 * 86_400  # seconds for which two secrets sign
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,11 @@ class Subscribe:
 
 @dataclass(frozen=True)
 class Subscription:
+    """`active` is whether events are sent; it is false while `paused`, and with a `disabled_reason`.
+
+    `failing_since` is the first failure since the last success. Until `previous_secret_until` two secrets sign.
+    """
+
     id: str
     space_type: str
     space_id: str
@@ -80,6 +86,9 @@ class Subscription:
     disabled_reason: str | None
     created_by: str
     created_at: datetime
+    paused: bool = False
+    failing_since: datetime | None = None
+    previous_secret_until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -101,32 +110,55 @@ class Subscriptions:
 
 
 @dataclass(frozen=True)
-class ListDeliveries:
+class ChangeSubscription:
+    """What is null stays as it is. With `paused` false it works again, whatever had stopped it."""
+
     id: Id
-    limit: PageSize = 50
-    cursor: Cursor | None = None
+    webhook_url: WebhookUrl | None = None
+    events: list[Annotated[str, EventName]] | None = field(default=None, metadata=at_most(MOST_NAMES, at_least=1))
+    paused: bool | None = None
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """`status` is pending, delivered or dead. `webhook_id` is the same on every retry."""
+class RotateSecret:
+    """Without `secret` the server makes one. For `overlap_seconds` the present one signs too; one that did until now
+    ends at once, so that no more than two ever do.
 
-    id: str
+    `client_message_id` makes a retry safe: the same one rotates once, and gives the same secret for ten minutes.
+    """
+
+    id: Id
+    secret: Secret | None = None
+    overlap_seconds: Annotated[int, integer(0, LONGEST_OVERLAP)] = 86_400
+    client_message_id: ClientId | None = None
+
+
+@dataclass(frozen=True)
+class SecretRotated:
+    """`secret` is shown this once; null when the subscriber brought their own."""
+
+    subscription: Subscription
+    secret: str | None
+
+
+@dataclass(frozen=True)
+class SendTest:
+    """Asks for an example of `event`, or of the first of the subscription's events."""
+
+    id: Id
+    event: Annotated[str, EventName] | None = None
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What came back. `status_code` is null without an answer, `error` null for success; `answer` is its first KiB."""
+
     webhook_id: str
     event: str
-    sequence: int
-    status: str
-    attempts: int
-    next_attempt_at: datetime | None
-    last_status_code: int | None
-    last_error: str | None
-    created_at: datetime
-
-
-@dataclass(frozen=True)
-class Deliveries:
-    deliveries: list[Delivery]
-    next_cursor: str | None
+    status_code: int | None
+    duration_ms: int
+    error: str | None
+    answer: str | None
 
 
 subscribe = Operation(
@@ -171,15 +203,39 @@ unsubscribe = Operation(
     bindings=(Http("DELETE", "/api/webhooks/{id}"),),
     summary="End a subscription; what is pending for it is dropped.",
 )
-list_deliveries = Operation(
-    "webhooks.deliveries",
+change = Operation(
+    "webhooks.change",
     "webhook_dispatcher",
-    ListDeliveries,
-    Deliveries,
+    ChangeSubscription,
+    Subscription,
     Access.ACCOUNT,
-    Limit(60, 60),
-    bindings=(Http("GET", "/api/webhooks/{id}/deliveries"),),
-    summary="What was sent, when, and what came back; newest first.",
+    Limit(30, 60),
+    writes=True,
+    bindings=(Http("PATCH", "/api/webhooks/{id}"),),
+    summary="Change a subscription's URL or events, pause it, or have it work again.",
+)
+rotate_secret = Operation(
+    "webhooks.rotate_secret",
+    "webhook_dispatcher",
+    RotateSecret,
+    SecretRotated,
+    Access.ACCOUNT,
+    Limit(10, 60),
+    writes=True,
+    bindings=(Http("POST", "/api/webhooks/{id}/rotate-secret"),),
+    summary="Give a subscription another secret; for a while the one before signs too.",
+)
+send_test = Operation(
+    "webhooks.test",
+    "webhook_dispatcher",
+    SendTest,
+    Tested,
+    Access.ACCOUNT,
+    Limit(10, 60),
+    writes=True,
+    bindings=(Http("POST", "/api/webhooks/{id}/test"),),
+    summary="Send an example of an event to a subscription's URL now, and tell what came back.",
+    timeout=25.0,
 )
 
-RECORDS = (subscribe, list_subscriptions, get_subscription, unsubscribe, list_deliveries)
+RECORDS = (subscribe, list_subscriptions, get_subscription, unsubscribe, change, rotate_secret, send_test)

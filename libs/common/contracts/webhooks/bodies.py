@@ -7,7 +7,7 @@ import msgspec
 from libs.common.clock import rfc3339
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Registry, Webhook
-from libs.common.contracts.webhooks import PRIVATE_FIELDS
+from libs.common.contracts.webhooks.subscriptions import PRIVATE_FIELDS
 
 
 def webhooks_of(registry: Registry, event_name: str) -> dict[str, Webhook]:

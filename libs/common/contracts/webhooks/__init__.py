@@ -1,0 +1,48 @@
+"""Webhooks: subscriptions, the log of deliveries, and the names that subscribers know."""
+
+from libs.common.contracts.webhooks import deliveries, subscriptions
+from libs.common.contracts.webhooks.deliveries import (
+    MOST_REDELIVERED,
+    Deliveries,
+    Delivery,
+    DeliveryId,
+    ListDeliveries,
+    Redelivered,
+    RedeliverRange,
+    list_deliveries,
+    redeliver,
+    redeliver_range,
+)
+from libs.common.contracts.webhooks.subscriptions import (
+    EVENTS,
+    PRIVATE_FIELDS,
+    ChangeSubscription,
+    EventName,
+    NewSubscription,
+    RotateSecret,
+    SecretRotated,
+    SendTest,
+    Subscribe,
+    Subscription,
+    SubscriptionId,
+    Subscriptions,
+    Tested,
+    change,
+    event_names,
+    for_moderators,
+    get_subscription,
+    list_subscriptions,
+    rotate_secret,
+    send_test,
+    subscribe,
+    unsubscribe,
+)
+
+RECORDS = (*subscriptions.RECORDS, *deliveries.RECORDS)
+__all__ = [
+    "EVENTS", "MOST_REDELIVERED", "PRIVATE_FIELDS", "RECORDS", "ChangeSubscription", "Deliveries", "Delivery",
+    "DeliveryId", "EventName", "ListDeliveries", "NewSubscription", "RedeliverRange", "Redelivered", "RotateSecret",
+    "SecretRotated", "SendTest", "Subscribe", "Subscription", "SubscriptionId", "Subscriptions", "Tested", "change",
+    "event_names", "for_moderators", "get_subscription", "list_deliveries", "list_subscriptions", "redeliver",
+    "redeliver_range", "rotate_secret", "send_test", "subscribe", "unsubscribe",
+]  # fmt: skip

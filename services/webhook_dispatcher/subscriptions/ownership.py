@@ -1,0 +1,77 @@
+"""Whose a subscription is. One of somebody else is `not_found`, except to operators."""
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common import access
+from libs.common.access import Action
+from libs.common.contracts.registry import Registry
+from libs.common.contracts.webhooks import Subscription, event_names, for_moderators
+from libs.common.errors import FORBIDDEN, INVALID_INPUT, NOT_FOUND, PresenceError
+from libs.common.identity import Identity
+from libs.common.roles import is_operator
+from libs.common.spaces import SpaceKey
+from services.webhook_dispatcher.subscriptions import subscriptions_repository as repository
+
+
+class Ownership:
+    """What handlers ask before they show or change a subscription."""
+
+    def __init__(self, operators: Collection[str]) -> None:
+        self._operators = operators
+
+    def is_operator(self, identity: Identity) -> bool:
+        return is_operator(identity, self._operators)
+
+    async def own(
+        self, connection: AsyncConnection, identity: Identity, subscription_id: str, *, lock: bool = False
+    ) -> Subscription:
+        """Returns one's own subscription, any for an operator; `lock` as in the repository. Raises `not_found`."""
+        stored = await repository.subscription(connection, subscription_id, lock=lock)
+        if stored is None or not (self.is_operator(identity) or stored.created_by == identity.account):
+            raise PresenceError(NOT_FOUND)
+        return stored
+
+
+class Rights:
+    """What an account may be sent, now."""
+
+    def __init__(self, registry: Registry, operators: tuple[str, ...]) -> None:
+        self._operators = operators
+        self._events = event_names(registry)
+        self._for_moderators = for_moderators(registry)
+
+    def known(self, names: Sequence[str]) -> list[str]:
+        """Returns `names` without duplicates. Raises `invalid_input` for an unknown name."""
+        unknown = [name for name in names if name not in self._events]
+        if not unknown:
+            return list(dict.fromkeys(names))
+        text = f"Unknown: {', '.join(unknown[:10])}. There are {', '.join(self._events)}."
+        raise PresenceError(INVALID_INPUT, f"events: {text}", {"fields": {"events": [text]}})
+
+    async def require(
+        self,
+        connection: AsyncConnection,
+        identity: Identity,
+        space: SpaceKey,
+        events: Collection[str],
+        address: str = "",
+    ) -> None:
+        """Raises the errors of the space's policy where `identity` may not be sent one of `events`."""
+        standing = await access.look(connection, identity, space, self._operators, address)
+        standing.require(Action.SUBSCRIBE)
+        if self._for_moderators.intersection(events):
+            standing.require(Action.MODERATE)
+
+
+def account_of(identity: Identity) -> str:
+    """Returns the Hive account of who asks. Raises `forbidden`."""
+    if identity.account is None:
+        raise PresenceError(FORBIDDEN, "Webhooks belong to Hive accounts; log in with one.")
+    return identity.account
+
+
+def owner_of(stored: Subscription) -> Identity:
+    """Returns whom a subscription's events are sent for."""
+    return Identity("account", stored.created_by, stored.created_by)
