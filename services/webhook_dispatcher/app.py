@@ -55,7 +55,7 @@ def build(
     handlers = WebhookHandlers(database, reads, sealer, guard, ownership, rights, settings, clock)
     changes = ChangeHandlers(database, sealer, guard, ownership, rights, deliverer.wake, clock)
     trials = TrialHandlers(reads, registry, sender, sealer, ownership, rights, clock)
-    log = DeliveryHandlers(reads, ownership)
+    log = DeliveryHandlers(reads, registry, ownership, rights, clock)
     redeliveries = RedeliveryHandlers(database, registry, ownership, redeliverer.wake, clock)
 
     bus.serve(webhooks.subscribe, handlers.subscribe)
@@ -66,6 +66,8 @@ def build(
     bus.serve(webhooks.rotate_secret, changes.rotate)
     bus.serve(webhooks.send_test, trials.send_test)
     bus.serve(webhooks.list_deliveries, log.list_deliveries)
+    bus.serve(webhooks.get_delivery, log.get_delivery)
+    bus.serve(webhooks.count_deliveries, log.count)
     bus.serve(webhooks.redeliver, redeliveries.redeliver)
     bus.serve(webhooks.redeliver_range, redeliveries.redeliver_range)
     bus.subscribe(CONSUMER, planner.plan)

@@ -154,13 +154,19 @@ async def subscription(world: World) -> dict[str, Any]:
 
 async def delivery(world: World) -> dict[str, Any]:
     """One of carl's, to send again."""
+    return {"id": (await logged(world))["delivery"]}
+
+
+async def logged(world: World) -> dict[str, Any]:
+    """One of carl's, to look at."""
+    subscription = await world.subscription()
     (row,) = await world.owner.sql(
         "INSERT INTO webhook_deliveries"
         " (id, subscription_id, event_id, webhook_id, event, sequence, body, actor, status)"
-        f" VALUES (gen_random_uuid(), '{await world.subscription()}', gen_random_uuid(), 'msg', 'chat', 1, '{{}}',"
+        f" VALUES (gen_random_uuid(), '{subscription}', gen_random_uuid(), 'msg', 'chat', 1, '{{}}',"
         " 'account:carl', 'dead') RETURNING id"
     )
-    return {"id": str(row.id)}
+    return {"id": subscription, "delivery": str(row.id)}
 
 
 def also(fields: Fields, **more: Any) -> Fields:
@@ -267,6 +273,8 @@ TABLE: dict[str, tuple[Fields, str]] = {
     "webhooks.rotate_secret": (subscription, "UUNNNN.N"),
     "webhooks.test": (subscription, "UUNNNN.N"),
     "webhooks.deliveries": (subscription, "UUNNNN.N"),
+    "webhooks.delivery": (logged, "UUNNNN.N"),
+    "webhooks.counts": (subscription, "UUNNNN.N"),
     "webhooks.redeliver": (delivery, "UUNNNN.N"),
     "webhooks.redeliver_range": (also(subscription, since=now(), until=now() + timedelta(hours=1)), "UUNNNN.N"),
     "content.get": (place, ".......B"),

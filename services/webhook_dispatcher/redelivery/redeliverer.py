@@ -14,16 +14,14 @@ from datetime import datetime, timedelta
 import structlog
 
 from libs.common.contracts.registry import Registry
-from libs.common.contracts.webhooks.bodies import body_of, webhooks_of
-from libs.common.db import event_log
 from libs.common.db.engine import Database
-from libs.common.db.redaction import words_are_gone
 from libs.common.db.sealing import SealBroken, Sealer
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from libs.common.spaces import SpaceKey
 from services.webhook_dispatcher import repository as deliveries
 from services.webhook_dispatcher import retry_schedule, signing
+from services.webhook_dispatcher.log.words import body_now
 from services.webhook_dispatcher.redelivery import redelivery_repository as repository
 from services.webhook_dispatcher.redelivery.redelivery_repository import Again, Free
 from services.webhook_dispatcher.sender import Answer, Sender
@@ -146,11 +144,9 @@ async def _body_now(means: Means, again: Again) -> bytes | None:
         except PresenceError as error:
             await repository.give_up(connection, again, f"{again.created_by} may not receive it ({error.kind.code}).")
             return None
-        event = await event_log.read_subject(connection, again.event_id)
-        binding = webhooks_of(means.registry, event.name).get(again.event) if event else None
-        if event is None or binding is None or not words_are_gone(event.payload):
+        body = await body_now(connection, means.registry, again.event_id, again.webhook_id, again.event)
+        if body is None:
             return again.body
-        body = body_of(event, again.webhook_id, binding)
         await deliveries.replace_body(connection, again.id, body)
         return body
 

@@ -17,6 +17,7 @@ from services.gateway.routes import Routes
 REGISTRY = default_registry()
 ROUTES = [(record, binding) for record, binding in REGISTRY.bound(Http) if isinstance(record, Operation)]
 EXAMPLES = {
+    "delivery": "0192b0f5-8c2f-7c2b-9f6e-2f6a1b0c9d8e",
     "space_type": "post",
     "space_id": "bob/my-post",
     "id": "0192e4a0-7c1e-7000-8000-000000000000",

@@ -284,6 +284,19 @@ QUERIES: list[tuple[dict[str, str], dict[str, Any]]] = [
 ]
 
 
+def test_a_query_name_that_a_class_does_not_have_is_refused_where_it_says_so() -> None:
+    @dataclass(frozen=True)
+    class Strict:
+        KNOWN_NAMES_ONLY = True
+
+        status: str | None = None
+
+    assert from_query(Strict, {"status": "dead"}) == {"status": "dead"}
+    with pytest.raises(PresenceError) as refused:
+        from_query(Strict, {"status": "dead", "evnet": "chat"})
+    assert refused.value.details == {"fields": {"evnet": ["Unknown."]}}
+
+
 @pytest.mark.parametrize(("query", "data"), QUERIES, ids=lambda value: str(value)[:30])
 def test_a_query_string_becomes_what_the_field_expects(query: dict[str, str], data: dict[str, Any]) -> None:
     assert from_query(Outer, query) == data

@@ -275,9 +275,13 @@ def has_field(cls: type, name: str) -> bool:
 def from_query(cls: type, params: Mapping[str, str]) -> dict[str, Any]:
     """Query strings know no types: turn the numbers and booleans `cls` expects into themselves.
 
-    A bare `?unread` is true. What does not parse stays a string, so that `load` names the field.
+    A bare `?unread` is true. What does not parse stays a string, so that `load` names the field. Raises `invalid_input`
+    for a name that a class with `KNOWN_NAMES_ONLY` does not have: a filter with a slip in its name would find all.
     """
     declared = schema_for(cls).fields
+    unknown = [name for name in params if name not in declared] if getattr(cls, "KNOWN_NAMES_ONLY", False) else []
+    if unknown:
+        raise PresenceError(INVALID_INPUT, details={"fields": _first({name: ["Unknown."] for name in unknown})})
     return {name: _parse(declared.get(name), value) for name, value in params.items()}
 
 

@@ -3,12 +3,18 @@
 from libs.common.contracts.webhooks import deliveries, subscriptions
 from libs.common.contracts.webhooks.deliveries import (
     MOST_REDELIVERED,
+    Attempt,
     Deliveries,
     Delivery,
+    DeliveryCounts,
+    DeliveryDetail,
     DeliveryId,
+    GetDelivery,
     ListDeliveries,
     Redelivered,
     RedeliverRange,
+    count_deliveries,
+    get_delivery,
     list_deliveries,
     redeliver,
     redeliver_range,
@@ -40,9 +46,11 @@ from libs.common.contracts.webhooks.subscriptions import (
 
 RECORDS = (*subscriptions.RECORDS, *deliveries.RECORDS)
 __all__ = [
-    "EVENTS", "MOST_REDELIVERED", "PRIVATE_FIELDS", "RECORDS", "ChangeSubscription", "Deliveries", "Delivery",
-    "DeliveryId", "EventName", "ListDeliveries", "NewSubscription", "RedeliverRange", "Redelivered", "RotateSecret",
-    "SecretRotated", "SendTest", "Subscribe", "Subscription", "SubscriptionId", "Subscriptions", "Tested", "change",
-    "event_names", "for_moderators", "get_subscription", "list_deliveries", "list_subscriptions", "redeliver",
-    "redeliver_range", "rotate_secret", "send_test", "subscribe", "unsubscribe",
+    "EVENTS", "MOST_REDELIVERED", "PRIVATE_FIELDS", "RECORDS", "Attempt", "ChangeSubscription", "Deliveries",
+    "Delivery", "DeliveryCounts", "DeliveryDetail", "DeliveryId", "EventName", "GetDelivery", "ListDeliveries",
+    "NewSubscription", "RedeliverRange", "Redelivered", "RotateSecret", "SecretRotated", "SendTest",
+    "Subscribe", "Subscription", "SubscriptionId", "Subscriptions", "Tested", "change", "count_deliveries",
+    "event_names", "for_moderators", "get_delivery", "get_subscription", "list_deliveries",
+    "list_subscriptions", "redeliver", "redeliver_range", "rotate_secret", "send_test", "subscribe",
+    "unsubscribe",
 ]  # fmt: skip

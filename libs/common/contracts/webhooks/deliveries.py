@@ -6,15 +6,24 @@ from typing import Annotated
 
 from libs.common.contracts.registry import Access, Http, Limit, Operation
 from libs.common.contracts.schema import Cursor, Id, PageSize, choice
+from libs.common.contracts.webhooks.subscriptions import EventName, SubscriptionId
 
 MOST_REDELIVERED = 10_000  # deliveries by one request
 
 
 @dataclass(frozen=True)
 class ListDeliveries:
+    """Filters hold together; `since` and `until` are of when a delivery was made, `until` not included."""
+
+    KNOWN_NAMES_ONLY = True
+
     id: Id
     limit: PageSize = 50
     cursor: Cursor | None = None
+    status: Annotated[str, choice("pending", "delivered", "dead")] | None = None
+    event: Annotated[str, EventName] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,48 @@ class Delivery:
 class Deliveries:
     deliveries: list[Delivery]
     next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class GetDelivery:
+    id: Id
+    delivery: Id
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One POST. `status_code` is null when nothing came back, `error` null for success, `answer` the first KiB of what
+    came back. One `by_hand` was asked for, outside the schedule.
+    """
+
+    started_at: datetime
+    duration_ms: int
+    status_code: int | None
+    error: str | None
+    next_attempt_at: datetime | None
+    answer: str | None
+    by_hand: bool
+
+
+@dataclass(frozen=True)
+class DeliveryDetail:
+    """`body` is what would be sent now: the bytes of every attempt, but for words that were taken back since. It is
+    null for who may not hear of the space any more. `attempts` are the last hundred, the oldest first.
+    """
+
+    delivery: Delivery
+    body: str | None
+    attempts: list[Attempt]
+
+
+@dataclass(frozen=True)
+class DeliveryCounts:
+    """How many deliveries were made since, by their status now."""
+
+    since: datetime
+    pending: int
+    delivered: int
+    dead: int
 
 
 @dataclass(frozen=True)
@@ -76,6 +127,26 @@ list_deliveries = Operation(
     bindings=(Http("GET", "/api/webhooks/{id}/deliveries"),),
     summary="What was sent, when, and what came back; newest first.",
 )
+get_delivery = Operation(
+    "webhooks.delivery",
+    "webhook_dispatcher",
+    GetDelivery,
+    DeliveryDetail,
+    Access.ACCOUNT,
+    Limit(60, 60),
+    bindings=(Http("GET", "/api/webhooks/{id}/deliveries/{delivery}"),),
+    summary="One delivery: the body sent, and every attempt with what came back.",
+)
+count_deliveries = Operation(
+    "webhooks.counts",
+    "webhook_dispatcher",
+    SubscriptionId,
+    DeliveryCounts,
+    Access.ACCOUNT,
+    Limit(60, 60),
+    bindings=(Http("GET", "/api/webhooks/{id}/counts"),),
+    summary="How many deliveries the last 24 hours made, by status.",
+)
 redeliver = Operation(
     "webhooks.redeliver",
     "webhook_dispatcher",
@@ -100,4 +171,4 @@ redeliver_range = Operation(
     timeout=12.0,
 )
 
-RECORDS = (list_deliveries, redeliver, redeliver_range)
+RECORDS = (list_deliveries, get_delivery, count_deliveries, redeliver, redeliver_range)
