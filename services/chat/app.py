@@ -22,6 +22,7 @@ from services.chat.messages.reactions import ReactionHandlers
 from services.chat.notifications.event_notices import EventNotices
 from services.chat.notifications.notifier import Notifier
 from services.chat.notifications.recipients import Recipients
+from services.chat.notifications.webhook_notices import WebhookNotices
 from services.chat.retention.retention import Retention
 from services.chat.rules.filters import Filter, shipped
 from services.chat.rules.policy import Policy
@@ -79,6 +80,6 @@ def build(
     bus.serve(notifications.list_notifications, notification_list.list_notifications)
     bus.serve(notifications.read_notifications, notification_list.read_notifications)
 
-    notices = EventNotices(database, notifier)
+    notices, of_webhooks = EventNotices(database, notifier), WebhookNotices(database, notifier)
     retention = Retention(database, settings.chat_archive, clock)
-    return Service("chat", [database, reads, searches, redis, notifier, notices, log, retention, bus])
+    return Service("chat", [database, reads, searches, redis, notifier, notices, of_webhooks, log, retention, bus])

@@ -14,6 +14,7 @@ from libs.common.outbound.guard import Resolver
 from libs.common.service import Service
 from services.webhook_dispatcher.delivery import Deliverer
 from services.webhook_dispatcher.guard import WebhookGuard
+from services.webhook_dispatcher.health_watch import HealthWatch
 from services.webhook_dispatcher.log.deliveries import DeliveryHandlers
 from services.webhook_dispatcher.planner import CONSUMER, Planner
 from services.webhook_dispatcher.redelivery.redeliverer import Means, Redeliverer
@@ -73,5 +74,5 @@ def build(
     bus.subscribe(CONSUMER, planner.plan)
 
     # The bus starts last and drains first, so that what it planned can still go out.
-    pruner = Pruner(database, clock)
-    return Service("webhook_dispatcher", [database, reads, sender, deliverer, redeliverer, pruner, bus])
+    watch, pruner = HealthWatch(database, clock), Pruner(database, clock)
+    return Service("webhook_dispatcher", [database, reads, sender, deliverer, redeliverer, watch, pruner, bus])

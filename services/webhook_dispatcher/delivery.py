@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 import structlog
 
 from libs.common import access
-from libs.common.access import Action
 from libs.common.contracts.registry import Registry
 from libs.common.contracts.webhooks import for_moderators
 from libs.common.contracts.webhooks.bodies import body_of, webhooks_of
@@ -26,6 +25,7 @@ from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from libs.common.spaces import SpaceKey
 from services.webhook_dispatcher import repository, signing
+from services.webhook_dispatcher.refusals import Refusal, refusal_of, refuse
 from services.webhook_dispatcher.repository import Capacity, Job
 from services.webhook_dispatcher.retry_schedule import judge
 from services.webhook_dispatcher.sender import Answer, Sender
@@ -133,7 +133,7 @@ class Deliverer:
             try:
                 refusal = await self._refusal(job)
                 if refusal:
-                    await self._bury(job, refusal)
+                    await self._refuse(job, refusal)
                 else:
                     job = await self._without_words_taken_back(job)
                     await self._record(job, await self._send(job))
@@ -142,19 +142,13 @@ class Deliverer:
             except Exception:
                 _log.exception("delivery broke off; its lease will run out")
 
-    async def _refusal(self, job: Job) -> str | None:
-        """Returns why the subscriber may not receive the space's events now, or None. Every attempt asks."""
+    async def _refusal(self, job: Job) -> Refusal | None:
+        """Returns why the subscriber may not receive this event of the space now, or None. Every attempt asks."""
         subscriber = Identity("account", job.created_by, job.created_by)
         async with self._database.read() as connection:
             space = SpaceKey(job.space_type, job.space_id)
             standing = await access.look(connection, subscriber, space, self._settings.operators)
-        try:
-            standing.require(Action.SUBSCRIBE)
-            if job.event in self._for_moderators:
-                standing.require(Action.MODERATE)
-        except PresenceError as error:
-            return f"{job.created_by} may not receive this event of the space any more ({error.kind.code})."
-        return None
+        return refusal_of(job.created_by, standing, job.event, self._for_moderators)
 
     async def _without_words_taken_back(self, job: Job) -> Job:
         """Returns the job with the body that the log gives now: without the words of a message or comment that was
@@ -194,7 +188,9 @@ class Deliverer:
             await repository.record(connection, job, answer, verdict, moment)
         _log.info("webhook sent", verdict=verdict.status, status_code=answer.status_code, error=answer.error)
 
-    async def _bury(self, job: Job, reason: str) -> None:
+    async def _refuse(self, job: Job, refusal: Refusal) -> None:
+        """Has nothing more planned of what the subscriber may not receive, and buries what was."""
         async with self._database.transaction() as connection:
-            await repository.bury(connection, job.id, reason, self._clock())
-        _log.info("webhook not sent", reason=reason)
+            await refuse(connection, job.subscription_id, refusal, self._clock())
+            await repository.bury(connection, job.id, refusal.reason, self._clock())
+        _log.info("webhook not sent", reason=refusal.reason)

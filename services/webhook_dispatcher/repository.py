@@ -14,6 +14,7 @@ from libs.common.db.models.webhooks import WebhookAttempt as A
 from libs.common.db.models.webhooks import WebhookDelivery as D
 from libs.common.db.models.webhooks import WebhookSubscription as S
 from libs.common.spaces import SpaceKey
+from services.webhook_dispatcher.health import health
 from services.webhook_dispatcher.retry_schedule import Verdict
 from services.webhook_dispatcher.sender import Answer
 
@@ -129,7 +130,9 @@ async def record(connection: AsyncConnection, job: Job, answer: Answer, verdict:
     changes = _changes(answer, verdict, moment) if ours else {}
     await connection.execute(update(D).where(D.id == job.id).values(attempts=D.attempts + 1, **changes))
     if verdict.disable:
-        await _disable(connection, job.subscription_id, verdict.disable, moment)
+        await disable(connection, job.subscription_id, verdict.disable, moment)
+    else:
+        await health.note(connection, [health.Outcome(job.subscription_id, job.attempts + 1, answer.error)], moment)
 
 
 def attempt(
@@ -159,10 +162,16 @@ def _changes(answer: Answer, verdict: Verdict, moment: datetime) -> dict[str, An
     }
 
 
-async def _disable(connection: AsyncConnection, subscription_id: str, reason: str, moment: datetime) -> None:
-    """Ends the subscription and its pending deliveries."""
-    await connection.execute(update(S).where(S.id == subscription_id).values(active=False, disabled_reason=reason))
+async def disable(connection: AsyncConnection, subscription_id: str, reason: str, moment: datetime) -> None:
+    """Ends the subscription and its pending deliveries, and tells its owner."""
+    await health.disable(connection, subscription_id, reason)
     await _bury(connection, D.subscription_id == subscription_id, reason, moment)
+
+
+async def lock_events(connection: AsyncConnection, subscription_id: str) -> list[str]:
+    """Locks a subscription and returns the events that it wants; none if it is gone."""
+    statement = select(S.events).where(S.id == subscription_id).with_for_update(key_share=True)
+    return (await connection.execute(statement)).scalar_one_or_none() or []
 
 
 async def bury(connection: AsyncConnection, delivery_id: str, reason: str, moment: datetime) -> None:

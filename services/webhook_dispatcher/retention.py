@@ -14,10 +14,12 @@ from libs.common.db.pruning import delete_all, prune_by_hand
 from libs.common.settings import read
 from libs.common.tasks.background import Background
 from services.webhook_dispatcher import repository
+from services.webhook_dispatcher.health import notices_repository
 from services.webhook_dispatcher.planner import CONSUMER
 from services.webhook_dispatcher.settings import Settings
 
 KEPT = timedelta(days=30)  # after a delivery was finished
+NOTICES_KEPT = timedelta(days=7)  # chat has long made notifications of them
 INTERVAL = 3600.0  # seconds
 
 
@@ -39,6 +41,8 @@ class Pruner:
         """Deletes all whose time is over, a transaction a batch."""
         before = self._clock() - KEPT
         await delete_all(self._database, "webhook_deliveries", partial(repository.prune, before=before))
+        notices = self._clock() - NOTICES_KEPT
+        await delete_all(self._database, "webhook_notices", partial(notices_repository.prune, before=notices))
         await delete_all(self._database, "inbox", partial(inbox.prune, consumer=CONSUMER))
 
 

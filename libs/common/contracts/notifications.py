@@ -99,7 +99,8 @@ class Notification:
 
     `kind` is mention, reply or message; `content` is null if what it is about is deleted. An event's has
     neither id and the event's title as `content`; it is an event_reminder, an event_place (who waited has one now) or
-    an event_cancelled.
+    an event_cancelled. Of the account's own webhooks there are webhook_failing, webhook_ends_soon and webhook_disabled,
+    with the endpoint's host in `by`, what happened and why as `content`, and in `link` the page of the webhook.
     """
 
     id: str
@@ -113,6 +114,7 @@ class Notification:
     content: str | None
     created_at: datetime
     read_at: datetime | None
+    link: str | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from libs.common.db.engine import Database
 from libs.common.spaces import MAIN, SpaceKey
 from libs.common.tasks.background import Background
-from services.chat.notifications import notifications_repository as repository
+from services.chat.notifications import notices_repository as repository
 from services.chat.notifications.notifications_repository import Said
 from services.chat.notifications.notifier import Notifier
 

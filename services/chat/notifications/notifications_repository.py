@@ -2,9 +2,8 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import ColumnElement, Row, case, delete, exists, func, select, tuple_, update
+from sqlalchemy import ColumnElement, case, delete, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,9 +11,8 @@ from libs.common.clock import now
 from libs.common.contracts import notifications
 from libs.common.contracts.chat import Message
 from libs.common.db.models.chat import ChatMessage, DocumentComment, Notification
-from libs.common.db.models.events import EventNotice
 from libs.common.ids import new_id
-from libs.common.spaces import MAIN, SpaceKey
+from libs.common.spaces import SpaceKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ class Said:
     by: str
     content: str
     of_comment: bool = False
-    of_event: bool = False  # a notice, which is neither
+    of_event: bool = False  # a notice, of an event or a webhook, which is neither
 
 
 def said(message: Message) -> Said:
@@ -62,33 +60,6 @@ async def insert(connection: AsyncConnection, notified: Iterable[tuple[Said, Map
         )
 
 
-async def unmade_notices(connection: AsyncConnection, limit: int) -> list[Row[Any]]:
-    """Returns notices of events, oldest first, of which no notification was made yet."""
-    made = exists().where(Notification.message_id == EventNotice.id)
-    statement = select(EventNotice).where(~made).order_by(EventNotice.id).limit(limit)
-    return list((await connection.execute(statement)).all())
-
-
-async def insert_notice(connection: AsyncConnection, notice: Row[Any]) -> list[str]:
-    """Stores a notification for each account of a notice; returns those for whom there was none."""
-    rows = [
-        {
-            "id": new_id(),
-            "account": account,
-            "kind": notice.kind,
-            "space_type": "event",
-            "space_id": notice.event_id,
-            "subspace": MAIN,
-            "message_id": notice.id,
-            "by": notice.host,
-            "title": notice.title,
-        }
-        for account in sorted(notice.accounts)
-    ]
-    statement = pg_insert(Notification).values(rows).on_conflict_do_nothing(constraint="uq_notifications_message")
-    return list((await connection.execute(statement.returning(Notification.account))).scalars())
-
-
 async def withdraw(
     connection: AsyncConnection, said_id: str, accounts: Collection[str], others: Mapping[str, str]
 ) -> None:
@@ -116,7 +87,10 @@ async def page(
     before: str | None,
     limit: int,
 ) -> tuple[list[notifications.Notification], bool]:
-    """Returns at most `limit` notifications of spaces that are not `hidden`, newest first; true if there are more."""
+    """Returns at most `limit` notifications of spaces that are not `hidden`, newest first; true if there are more.
+
+    Those of the account's own webhooks are among them whatever became of the space: that may be what they tell of.
+    """
     statement = (
         select(
             Notification.id,
@@ -132,10 +106,11 @@ async def page(
             func.coalesce(ChatMessage.content, DocumentComment.content, Notification.title).label("content"),
             Notification.created_at,
             Notification.read_at,
+            Notification.link,
         )
         .outerjoin(ChatMessage, ~Notification.of_comment & (ChatMessage.id == Notification.message_id))
         .outerjoin(DocumentComment, Notification.of_comment & (DocumentComment.id == Notification.message_id))
-        .where(Notification.account == account, ~_among(hidden))
+        .where(Notification.account == account, or_(~_among(hidden), Notification.link.is_not(None)))
         .order_by(Notification.id.desc())
         .limit(limit + 1)
     )

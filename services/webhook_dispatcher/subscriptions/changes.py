@@ -14,12 +14,10 @@ from libs.common.errors import CONFLICT, INVALID_INPUT, PresenceError
 from libs.common.spaces import SpaceKey
 from services.webhook_dispatcher import signing
 from services.webhook_dispatcher.guard import WebhookGuard
+from services.webhook_dispatcher.health.health_repository import HEALTHY
 from services.webhook_dispatcher.subscriptions import subscriptions_repository as repository
 from services.webhook_dispatcher.subscriptions.handlers import SECRET_SHOWN, require_another
 from services.webhook_dispatcher.subscriptions.ownership import Ownership, Rights, owner_of
-
-HEALTHY = {"failing_since": None, "failing_marks": 0, "failing_marked_at": None, "told": 0}
-"""The columns of a subscription that has not failed since it last succeeded."""
 
 
 class ChangeHandlers:

@@ -16,6 +16,7 @@ from services.chat.inbox.notification_list import MOST_SPACES
 from services.chat.notifications.event_notices import EventNotices
 from services.chat.notifications.notifier import Notifier
 from services.chat.notifications.subscriptions_repository import MOST_EAGER
+from services.chat.notifications.webhook_notices import WebhookNotices
 from tests.integration.chat.world import HALL, PLANS, World
 from tests.support.refusals import refusal
 from tests.support.waiting import eventually
@@ -291,3 +292,18 @@ async def test_a_notice_of_an_event_notifies_each_account_once(world: World) -> 
         (told,) = page.notifications
         assert (told.kind, told.content, told.message_id, told.space_id) == ("event_reminder", "Party", None, "party")
     await world.owner.sql("DELETE FROM event_notices")
+
+
+async def test_a_notice_of_a_webhook_notifies_its_owner_once_whatever_became_of_the_space(world: World) -> None:
+    await world.owner.sql(
+        "INSERT INTO webhook_notices (id, kind, account, space_type, space_id, host, title, link) VALUES"
+        f" ('{new_id()}', 'webhook_disabled', 'alice', 'document', '9', 'myapp.com', 'It was disabled.', '/webhooks#1')"
+    )
+    replicas = [WebhookNotices(world.owner.database, Notifier(world.redis)) for _ in range(2)]
+    await asyncio.gather(*(replica.look() for replica in replicas))
+    await replicas[0].look()
+    page = await world.call(notifications.list_notifications, notifications.ListNotifications(), "alice")
+    (told,) = [one for one in page.notifications if one.kind == "webhook_disabled"]
+    assert (told.by, told.content, told.link) == ("myapp.com", "It was disabled.", "/webhooks#1")
+    assert (told.message_id, told.comment_id) == (None, None)
+    await world.owner.sql("DELETE FROM webhook_notices")

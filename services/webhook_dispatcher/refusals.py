@@ -1,0 +1,44 @@
+"""What follows where a subscriber lost the right to hear of a space: no event is killed alone, the subscription is
+ended or wants less, and its owner is told.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common.access import Action, Standing
+from libs.common.errors import PresenceError
+from services.webhook_dispatcher import repository
+from services.webhook_dispatcher.health import health
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """`withheld` are the only events that may not be sent any more; none of the space may where it is empty."""
+
+    reason: str
+    withheld: frozenset[str] = frozenset()
+
+
+def refusal_of(account: str, standing: Standing, event: str, for_moderators: frozenset[str]) -> Refusal | None:
+    """Returns why `account` may not be sent an event, or None if it may."""
+    withheld: frozenset[str] = frozenset()
+    try:
+        standing.require(Action.SUBSCRIBE)
+        if event in for_moderators:
+            withheld = for_moderators
+            standing.require(Action.MODERATE)
+    except PresenceError as error:
+        return Refusal(f"{account} may not receive this event of the space any more ({error.kind.code}).", withheld)
+    return None
+
+
+async def refuse(connection: AsyncConnection, subscription_id: str, refusal: Refusal, moment: datetime) -> None:
+    """Ends a subscription, or takes out of it what is withheld where it wants more than that."""
+    wanted: Collection[str] = await repository.lock_events(connection, subscription_id)
+    if refusal.withheld and not refusal.withheld.issuperset(wanted):
+        await health.withhold(connection, subscription_id, refusal.withheld.intersection(wanted), refusal.reason)
+    else:
+        await repository.disable(connection, subscription_id, refusal.reason, moment)
