@@ -17,9 +17,9 @@ const logs = new Map();
 const tell = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 
 const commands = {
-  // `files`: path → what is served there; every path beside them is the stack's own.
-  async open({ name, url, path, files }) {
-    const context = await browser.newContext({ viewport: { width: 160, height: 120 } });
+  // `files`: path → what is served there; every path beside them is the stack's own. `look`: options of a context.
+  async open({ name, url, path, files, look }) {
+    const context = await browser.newContext({ viewport: { width: 160, height: 120 }, ...look });
     const page = await context.newPage();
     const log = [];
     page.on('console', (message) => log.push(`${message.type()}: ${message.text()}`));

@@ -53,9 +53,14 @@ class Browser:
     def __init__(self, node: Node) -> None:
         self._node = node
 
-    async def open(self, name: str, url: str, path: str, files: dict[str, File]) -> Page:
-        """A page at `path` under `url`, of the same origin as it; `files` are what is served there, by path."""
-        await self._node.ask("open", name=name, url=url, path=path, files=files)
+    async def open(
+        self, name: str, url: str, path: str, files: dict[str, File], look: dict[str, Any] | None = None
+    ) -> Page:
+        """A page at `path` under `url`, of the same origin as it; `files` are what is served there, by path.
+
+        `look` are options of Playwright's context: `viewport`, `colorScheme`.
+        """
+        await self._node.ask("open", name=name, url=url, path=path, files=files, look=look or {})
         return Page(self._node, name)
 
 

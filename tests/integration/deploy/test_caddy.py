@@ -238,10 +238,10 @@ def site(caddy_server: Caddy) -> dict[str, bytes]:
     files = sources(read_environment(StaticSettings))
     Site(caddy_server.static).write(files)
     served = {f"/{path}": content for path, content in Versions(files).files.items()}
-    return {**served, "/": served["/index.html"], "/docs": served["/docs.html"]}
+    return {**served, "/": served["/index.html"], "/docs": served["/docs.html"], "/webhooks": served["/webhooks.html"]}
 
 
-STATIC = ("/", "/docs", "/openapi.json", "/asyncapi.json")
+STATIC = ("/", "/docs", "/webhooks", "/openapi.json", "/asyncapi.json")
 
 
 @asynccontextmanager
@@ -257,7 +257,7 @@ async def answer(caddy_server: Caddy, path: str, method: str = "GET", **headers:
 async def test_pages_scripts_and_documents_are_served_without_any_process_of_ours(
     caddy_server: Caddy, site: dict[str, bytes]
 ) -> None:
-    for path in site.keys() - {"/index.html", "/docs.html"}:
+    for path in site.keys() - {"/index.html", "/docs.html", "/webhooks.html"}:
         async with answer(caddy_server, path) as got:
             assert (got.status, await got.read()) == (200, site[path]), path
             assert got.headers["X-Content-Type-Options"] == "nosniff"
@@ -281,7 +281,7 @@ async def test_a_static_file_is_compressed_and_not_sent_again_to_who_has_it(
 async def test_what_has_its_version_in_its_name_is_kept_for_ever_and_a_page_is_asked_for_again(
     caddy_server: Caddy, site: dict[str, bytes]
 ) -> None:
-    for path in site.keys() - {"/index.html", "/docs.html"}:
+    for path in site.keys() - {"/index.html", "/docs.html", "/webhooks.html"}:
         async with answer(caddy_server, path) as got:
             kept = "public, max-age=31536000, immutable" if path.startswith("/web/") else "no-cache"
             assert got.headers["Cache-Control"] == kept, path
