@@ -12,6 +12,7 @@ from libs.common.contracts.schema import FREE_JSON, TEXT, exactly_one, schema_fo
 from libs.common.contracts.webhooks import EventName, event_names
 from libs.common.errors import CATALOGUE
 from services.gateway.media import description as media
+from services.gateway.static.webhook_events import openapi_webhooks
 
 _TITLE = "DLUX Presence"
 _VERSION = "1"
@@ -67,7 +68,7 @@ def _published(field: Field[Any], events: list[str]) -> dict[str, Any]:
 
 
 def openapi_document(registry: Registry, public_url: str) -> dict[str, Any]:
-    """Every REST route that the registry binds, and the door to IPFS."""
+    """Every REST route that the registry binds, the door to IPFS, and what webhooks bring."""
     spec, plugin = schemas(registry)
     spec.components.schema("Error", _ERROR)
     spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
@@ -77,7 +78,7 @@ def openapi_document(registry: Registry, public_url: str) -> dict[str, Any]:
             spec.path(path=binding.path, operations={binding.method.lower(): described})
     for path, described in media.paths().items():
         spec.path(path=path, operations=described)
-    return {**spec.to_dict(), "servers": [{"url": public_url}]}
+    return {**spec.to_dict(), "webhooks": openapi_webhooks(registry), "servers": [{"url": public_url}]}
 
 
 def _operation(operation: Operation[Any, Any], binding: Http, converter: Any) -> dict[str, Any]:
