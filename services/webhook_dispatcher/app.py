@@ -1,6 +1,7 @@
 """Wiring of webhook_dispatcher."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from libs.common import clock as system_clock
@@ -24,7 +25,7 @@ from services.webhook_dispatcher.sender import Sender
 from services.webhook_dispatcher.settings import Settings
 from services.webhook_dispatcher.subscriptions.changes import ChangeHandlers
 from services.webhook_dispatcher.subscriptions.handlers import WebhookHandlers
-from services.webhook_dispatcher.subscriptions.ownership import Ownership, Rights
+from services.webhook_dispatcher.subscriptions.ownership import OPERATOR_TOKEN, Ownership, Rights
 from services.webhook_dispatcher.subscriptions.trials import TrialHandlers
 
 
@@ -36,6 +37,7 @@ def build(
     clock: Callable[[], datetime] = system_clock.now,
 ) -> Service:
     """The service; `bus` replaces RabbitMQ in tests, `registry` what there is to subscribe to."""
+    settings = replace(settings, operators=(*settings.operators, OPERATOR_TOKEN))
     bus = bus or RabbitBus(settings.amqp_url, "webhook_dispatcher")
     registry = registry or default_registry()
     database = Database(settings.database_url, "webhook_dispatcher", settings.database_pool)

@@ -268,7 +268,7 @@ TABLE: dict[str, tuple[Fields, str]] = {
     "webhooks.subscribe": (also(place, webhook_url="http://127.0.0.1:9/", events=["chat"]), "UU.....B"),
     "webhooks.list": (nothing, "UU......"),
     "webhooks.get": (subscription, "UUNNNN.N"),
-    "webhooks.unsubscribe": (subscription, "UUNNNN.N"),
+    "webhooks.unsubscribe": (subscription, "UUNN...N"),
     "webhooks.change": (also(subscription, paused=True), "UUNNNN.N"),
     "webhooks.rotate_secret": (subscription, "UUNNNN.N"),
     "webhooks.test": (subscription, "UUNNNN.N"),

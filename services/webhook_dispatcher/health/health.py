@@ -58,6 +58,11 @@ async def disable(connection: AsyncConnection, subscription_id: str, reason: str
     return True
 
 
+async def tell_of(connection: AsyncConnection, subscription_id: str, said: str) -> None:
+    """Tells a subscription's owner what somebody else did to it, before it is gone."""
+    await tell(connection, [Notice(DISABLED, row, said) for row in await repository.told(connection, subscription_id)])
+
+
 async def withhold(connection: AsyncConnection, subscription_id: str, events: Collection[str], reason: str) -> None:
     """Takes events out of what a subscription wants, and tells its owner why. It must want others too."""
     row = await repository.withhold(connection, subscription_id, events)

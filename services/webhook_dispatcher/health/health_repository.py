@@ -63,6 +63,12 @@ async def disable(connection: AsyncConnection, subscription_id: str, reason: str
     return Told(**row) if row else None
 
 
+async def told(connection: AsyncConnection, subscription_id: str) -> list[Told]:
+    """Returns a subscription as a notice has it; none if it is gone."""
+    statement = select(*TOLD).where(S.id == subscription_id)
+    return [Told(**row) for row in (await connection.execute(statement)).mappings()]
+
+
 async def withhold(connection: AsyncConnection, subscription_id: str, events: Collection[str]) -> Told | None:
     """Takes events out of what a subscription wants; returns it, or None where none of them was in it."""
     left: Any = S.events

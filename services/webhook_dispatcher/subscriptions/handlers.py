@@ -1,14 +1,23 @@
 """Makes, shows and ends subscriptions."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.bus.base import Caller
 from libs.common.contracts.auth import Empty
-from libs.common.contracts.webhooks import NewSubscription, Subscribe, Subscription, SubscriptionId, Subscriptions
+from libs.common.contracts.webhooks import (
+    ListSubscriptions,
+    NewSubscription,
+    Subscribe,
+    Subscription,
+    SubscriptionId,
+    Subscriptions,
+)
 from libs.common.db.engine import Database
 from libs.common.db.sealing import Sealer
 from libs.common.errors import CONFLICT, PresenceError
@@ -17,9 +26,11 @@ from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from services.webhook_dispatcher import signing
 from services.webhook_dispatcher.guard import WebhookGuard
+from services.webhook_dispatcher.health.health import tell_of
 from services.webhook_dispatcher.settings import Settings
 from services.webhook_dispatcher.subscriptions import subscriptions_repository as repository
 from services.webhook_dispatcher.subscriptions.ownership import Ownership, Rights, account_of
+from services.webhook_dispatcher.subscriptions.subscriptions_repository import Filter
 
 SECRET_SHOWN = timedelta(minutes=10)  # after a subscription was made: for a retry whose first answer was lost
 
@@ -93,11 +104,22 @@ class WebhookHandlers:
             return
         raise PresenceError(CONFLICT, f"You have {limit} webhooks, the most there may be.", {"limit": limit})
 
-    async def list_subscriptions(self, caller: Caller, _: Empty) -> Subscriptions:
-        """Returns the caller's subscriptions, newest first; everybody's for an operator."""
-        account = None if self._ownership.is_operator(caller.identity) else account_of(caller.identity)
+    async def list_subscriptions(self, caller: Caller, request: ListSubscriptions) -> Subscriptions:
+        """Returns the caller's subscriptions, newest first, or those of a space; everybody's for an operator.
+
+        Raises the errors of the space's policy for who does not moderate it.
+        """
+        is_operator = self._ownership.is_operator(caller.identity)
+        account = None if is_operator or request.space else account_of(caller.identity)
+        if request.owner is not None and account not in (None, request.owner):
+            return Subscriptions([])
+        space = SpaceKey.parse(*request.space.split(":", 1)) if request.space else None
+        asked = Filter(request.owner or account, space, request.host, request.failing)
         async with self._reads.read() as connection:
-            return Subscriptions(await repository.subscriptions(connection, account))
+            if space is not None:
+                await self._ownership.require_moderator(connection, caller, space)
+            found = await repository.subscriptions(connection, asked)
+        return Subscriptions(found if is_operator else [_as_seen(one, caller.identity) for one in found])
 
     async def get_subscription(self, caller: Caller, request: SubscriptionId) -> Subscription:
         """Returns one subscription. Raises `not_found`."""
@@ -105,11 +127,24 @@ class WebhookHandlers:
             return await self._ownership.own(connection, caller.identity, request.id)
 
     async def unsubscribe(self, caller: Caller, request: SubscriptionId) -> Empty:
-        """Removes a subscription with its pending deliveries. Raises `not_found`."""
+        """Removes a subscription with its pending deliveries. Whose it is is told if somebody else ends it. Raises
+        `not_found`, and `forbidden` for a moderator who has no power over its owner."""
         async with self._database.transaction() as connection:
-            stored = await self._ownership.own(connection, caller.identity, request.id)
+            stored = await self._ownership.endable(connection, caller, request.id)
+            if stored.created_by != caller.identity.account:
+                by = caller.identity.account or "an operator"
+                said = f"was ended by {by}, who moderates {stored.space_type}:{stored.space_id}."
+                await tell_of(connection, stored.id, said)
             await repository.delete_subscription(connection, stored.id)
         return Empty()
+
+
+def _as_seen(stored: Subscription, identity: Identity) -> Subscription:
+    """Returns a subscription as a moderator of its space sees it: the path of somebody's URL may be a secret."""
+    if stored.created_by == identity.account:
+        return stored
+    url = urlsplit(stored.webhook_url)
+    return replace(stored, webhook_url=f"{url.scheme}://{url.netloc}/")
 
 
 async def require_another(connection: AsyncConnection, draft: Mapping[str, Any]) -> None:

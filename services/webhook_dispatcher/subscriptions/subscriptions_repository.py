@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.contracts.webhooks import Subscription
 from libs.common.db.models.webhooks import WebhookSubscription as S
+from libs.common.spaces import SpaceKey
 
 MOST_LISTED = 1000  # only an operator can see more subscriptions than the quota allows
 
@@ -18,6 +19,8 @@ _SHOWN = (
     S.id, S.space_type, S.space_id, S.webhook_url, S.events, S.active, S.disabled_reason, S.created_by, S.created_at,
     S.paused, S.failing_since, S.previous_secret_until,
 )  # fmt: skip
+
+_HOST = func.lower(func.substring(S.webhook_url, "^[A-Za-z]+://([^/:?#]+)"))
 
 
 async def lock_account(connection: AsyncConnection, account: str) -> None:
@@ -61,11 +64,29 @@ async def sealed_secret(connection: AsyncConnection, subscription_id: str) -> by
     return bytes((await connection.execute(select(S.secret_sealed).where(S.id == subscription_id))).scalar_one())
 
 
-async def subscriptions(connection: AsyncConnection, account: str | None) -> list[Subscription]:
-    """Returns the account's subscriptions, or everybody's for None, newest first."""
-    statement = select(*_SHOWN).order_by(S.created_at.desc(), S.id).limit(MOST_LISTED)
-    if account is not None:
-        statement = statement.where(S.created_by == account)
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a subscription must be to be in the list; None asks nothing."""
+
+    account: str | None = None
+    space: SpaceKey | None = None
+    host: str | None = None
+    failing: bool = False
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        asked: tuple[ColumnElement[bool] | None, ...] = (
+            None if self.account is None else S.created_by == self.account,
+            None if self.space is None else S.space_type == self.space.space_type,
+            None if self.space is None else S.space_id == self.space.space_id,
+            None if self.host is None else self.host.lower() == _HOST,
+            S.failing_since.is_not(None) if self.failing else None,
+        )
+        return [condition for condition in asked if condition is not None]
+
+
+async def subscriptions(connection: AsyncConnection, asked: Filter) -> list[Subscription]:
+    """Returns subscriptions, newest first."""
+    statement = select(*_SHOWN).where(*asked.conditions()).order_by(S.created_at.desc(), S.id).limit(MOST_LISTED)
     return [Subscription(**row) for row in (await connection.execute(statement)).mappings()]
 
 

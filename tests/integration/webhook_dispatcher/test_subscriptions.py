@@ -9,8 +9,7 @@ import pytest
 
 from libs.common.bus.base import Caller
 from libs.common.contracts import webhooks
-from libs.common.contracts.auth import Empty
-from libs.common.contracts.webhooks import ListDeliveries, SubscriptionId
+from libs.common.contracts.webhooks import ListDeliveries, ListSubscriptions, SubscriptionId
 from libs.common.errors import CONFLICT, FORBIDDEN, INVALID_INPUT, NOT_FOUND, ErrorCode, PresenceError
 from libs.common.identity import guest_identity
 from libs.common.ids import new_id
@@ -60,7 +59,7 @@ async def test_a_guest_has_no_webhooks(running: World) -> None:
     guest = Caller(guest_identity(new_id()), "request-1")
     request = webhooks.Subscribe("global", "lobby", URL, ["chat"])
     assert await refusal(running.bus.call(webhooks.subscribe, request, guest)) is FORBIDDEN
-    assert await refusal(running.bus.call(webhooks.list_subscriptions, Empty(), guest)) is FORBIDDEN
+    assert await refusal(running.bus.call(webhooks.list_subscriptions, ListSubscriptions(), guest)) is FORBIDDEN
 
 
 @pytest.mark.parametrize(
@@ -171,7 +170,7 @@ async def test_a_request_repeated_at_the_same_time_makes_one_subscription(runnin
 async def test_an_account_sees_its_own_subscriptions_newest_first(running: World) -> None:
     made = [(await running.subscribe(f"{URL}/{n}")).subscription for n in range(3)]
     await running.subscribe(URL, account="dave")
-    listed = (await running.bus.call(webhooks.list_subscriptions, Empty(), CAROL)).webhooks
+    listed = (await running.bus.call(webhooks.list_subscriptions, ListSubscriptions(), CAROL)).webhooks
     assert listed == made[::-1]
     assert await running.bus.call(webhooks.get_subscription, SubscriptionId(made[0].id), CAROL) == made[0]
 
@@ -187,10 +186,10 @@ async def test_a_subscription_of_somebody_else_is_not_found(running: World) -> N
 @pytest.mark.parametrize("operator", OPERATORS)
 async def test_an_operator_sees_and_ends_all(running: World, operator: Caller) -> None:
     made = (await running.subscribe(URL)).subscription
-    assert (await running.bus.call(webhooks.list_subscriptions, Empty(), operator)).webhooks == [made]
+    assert (await running.bus.call(webhooks.list_subscriptions, ListSubscriptions(), operator)).webhooks == [made]
     assert await running.bus.call(webhooks.get_subscription, SubscriptionId(made.id), operator) == made
     await running.bus.call(webhooks.unsubscribe, SubscriptionId(made.id), operator)
-    assert (await running.bus.call(webhooks.list_subscriptions, Empty(), operator)).webhooks == []
+    assert (await running.bus.call(webhooks.list_subscriptions, ListSubscriptions(), operator)).webhooks == []
 
 
 async def test_ending_a_subscription_drops_what_is_pending(running: World, sink: WebhookSink) -> None:

@@ -24,6 +24,7 @@ from libs.common.contracts.webhooks.subscriptions import (
     PRIVATE_FIELDS,
     ChangeSubscription,
     EventName,
+    ListSubscriptions,
     NewSubscription,
     RotateSecret,
     SecretRotated,
@@ -48,9 +49,9 @@ RECORDS = (*subscriptions.RECORDS, *deliveries.RECORDS)
 __all__ = [
     "EVENTS", "MOST_REDELIVERED", "PRIVATE_FIELDS", "RECORDS", "Attempt", "ChangeSubscription", "Deliveries",
     "Delivery", "DeliveryCounts", "DeliveryDetail", "DeliveryId", "EventName", "GetDelivery", "ListDeliveries",
-    "NewSubscription", "RedeliverRange", "Redelivered", "RotateSecret", "SecretRotated", "SendTest",
-    "Subscribe", "Subscription", "SubscriptionId", "Subscriptions", "Tested", "change", "count_deliveries",
-    "event_names", "for_moderators", "get_delivery", "get_subscription", "list_deliveries",
+    "ListSubscriptions", "NewSubscription", "RedeliverRange", "Redelivered", "RotateSecret", "SecretRotated",
+    "SendTest", "Subscribe", "Subscription", "SubscriptionId", "Subscriptions", "Tested", "change",
+    "count_deliveries", "event_names", "for_moderators", "get_delivery", "get_subscription", "list_deliveries",
     "list_subscriptions", "redeliver", "redeliver_range", "rotate_secret", "send_test", "subscribe",
     "unsubscribe",
 ]  # fmt: skip

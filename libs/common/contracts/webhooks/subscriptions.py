@@ -6,7 +6,7 @@ from typing import Annotated
 
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Http, Limit, Operation, Registry, Webhook
-from libs.common.contracts.schema import ClientId, Id, SpaceId, SpaceType, at_most, integer, text
+from libs.common.contracts.schema import Account, ClientId, Id, SpaceId, SpaceType, at_most, integer, text
 
 # Names that the API promises (docs/webhooks.md).
 EVENTS = (
@@ -105,6 +105,20 @@ class SubscriptionId:
 
 
 @dataclass(frozen=True)
+class ListSubscriptions:
+    """Asks for one's own, or for those of a `space` (`post:alice/my-360-photo`) that one moderates: there the URLs of
+    others are without what follows the host. Operators see everybody's. Filters hold together.
+    """
+
+    KNOWN_NAMES_ONLY = True
+
+    space: Annotated[str, text(320, pattern=r"[a-z]+:\S+")] | None = None
+    owner: Account | None = None
+    host: Annotated[str, text(253)] | None = None
+    failing: bool = False
+
+
+@dataclass(frozen=True)
 class Subscriptions:
     webhooks: list[Subscription]
 
@@ -175,12 +189,12 @@ subscribe = Operation(
 list_subscriptions = Operation(
     "webhooks.list",
     "webhook_dispatcher",
-    Empty,
+    ListSubscriptions,
     Subscriptions,
     Access.ACCOUNT,
     Limit(60, 60),
     bindings=(Http("GET", "/api/webhooks"),),
-    summary="The caller's subscriptions.",
+    summary="The caller's subscriptions, or those of a space that the caller moderates.",
 )
 get_subscription = Operation(
     "webhooks.get",
@@ -201,7 +215,7 @@ unsubscribe = Operation(
     Limit(60, 60),
     writes=True,
     bindings=(Http("DELETE", "/api/webhooks/{id}"),),
-    summary="End a subscription; what is pending for it is dropped.",
+    summary="End a subscription, one's own or one of a space that one moderates; what is pending for it is dropped.",
 )
 change = Operation(
     "webhooks.change",
