@@ -72,6 +72,7 @@ class WebhookHandlers:
             await self._rights.require(connection, caller.identity, space, draft["events"], caller.address)
             await repository.lock_account(connection, account)
             stored = await repository.by_client_id(connection, account, request.client_message_id)
+            is_new = stored is None
             if stored is None:
                 await self._require_quota(connection, caller.identity, account)
                 await require_another(connection, draft)
@@ -79,7 +80,7 @@ class WebhookHandlers:
             sealed = await repository.sealed_secret(connection, stored.id)
         key = self._sealer.open(sealed, stored.id)
         _require_same(stored, draft, request.secret, key)
-        is_shown = request.secret is None and self._clock() - stored.created_at < SECRET_SHOWN
+        is_shown = request.secret is None and (is_new or self._clock() - stored.created_at < SECRET_SHOWN)
         return NewSubscription(stored, signing.secret_of(key) if is_shown else None)
 
     def _draft(self, space: SpaceKey, account: str, request: Subscribe) -> dict[str, Any]:

@@ -20,7 +20,7 @@ _SHOWN = (
     S.paused, S.failing_since, S.previous_secret_until,
 )  # fmt: skip
 
-_HOST = func.lower(func.substring(S.webhook_url, "^[A-Za-z]+://([^/:?#]+)"))
+_HOST: ColumnElement[str] = func.lower(func.substring(S.webhook_url, "^[A-Za-z]+://([^/:?#]+)"))
 
 
 async def lock_account(connection: AsyncConnection, account: str) -> None:
@@ -74,11 +74,11 @@ class Filter:
     failing: bool = False
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        asked: tuple[ColumnElement[bool] | None, ...] = (
+        asked = (
             None if self.account is None else S.created_by == self.account,
             None if self.space is None else S.space_type == self.space.space_type,
             None if self.space is None else S.space_id == self.space.space_id,
-            None if self.host is None else self.host.lower() == _HOST,
+            None if self.host is None else _HOST.in_([self.host.lower()]),
             S.failing_since.is_not(None) if self.failing else None,
         )
         return [condition for condition in asked if condition is not None]
