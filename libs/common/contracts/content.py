@@ -9,7 +9,10 @@ from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Webhook
 from libs.common.contracts.schema import SpaceId, SpaceType, choice, integer
 
-TABLES = ("posts", "collaboration_documents", "collaboration_permissions", "presence_permissions")
+TABLES = (
+    *("posts", "collaboration_documents", "collaboration_permissions", "presence_permissions"),
+    "presence_events",
+)
 """What is replicated, each as a table of its own."""
 MOST_ROWS = 2**53 - 1  # that JSON's readers know exactly
 
@@ -140,6 +143,14 @@ class PermissionChanged:
 
 
 @dataclass(frozen=True)
+class PresenceEventChanged:
+    """An event that is held at the primary: its `change` is changed, cancelled or deleted."""
+
+    title: str
+    change: str
+
+
+@dataclass(frozen=True)
 class GetContent:
     """Asks what a space shows."""
 
@@ -266,7 +277,13 @@ document_changed = Event(
 permission_changed = Event(
     "content.permission_changed", PermissionChanged, summary="The primary gave a permission or took it away."
 )
+presence_event_changed = Event(
+    "content.presence_event_changed",
+    PresenceEventChanged,
+    summary="An event that is held at the primary was changed, cancelled or deleted.",
+)
 
 RECORDS = (
     get_content, sync_status, sync_now, primary_changed, post_changed, document_changed, permission_changed,
+    presence_event_changed,
 )  # fmt: skip
