@@ -254,11 +254,14 @@ class Servers:
         done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"alembic upgrade head failed:\n{done.stdout}{done.stderr}"
 
-    def keep_logs(self) -> Path:
-        """Copies the logs of the servers and of ended stacks to `KEPT_LOGS`, in place of those of an earlier run."""
-        shutil.rmtree(KEPT_LOGS, ignore_errors=True)
-        shutil.copytree(self.place.log, KEPT_LOGS)
-        return KEPT_LOGS
+    def keep_logs(self) -> None:
+        """Copies the logs of the servers and of ended stacks to `KEPT_LOGS`, in place of those of an earlier run.
+
+        Each process of a run that has several keeps its own.
+        """
+        kept = KEPT_LOGS / os.environ.get("PYTEST_XDIST_WORKER", "")
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(self.place.log, kept)
 
     def end(self) -> None:
         """Kill all servers and delete their data."""
@@ -305,11 +308,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             raise pytest.UsageError(str(error)) from error
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
-    """Keeps the servers' logs of a run in which something failed, and says where."""
-    servers = config.stash.get(_OF_RUN, None)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Keeps the servers' logs of a run in which something failed."""
+    servers = session.config.stash.get(_OF_RUN, None)
     if servers is not None and exitstatus == pytest.ExitCode.TESTS_FAILED:
-        terminalreporter.write_line(f"Logs of this run's servers and stacks: {servers.keep_logs()}")
+        servers.keep_logs()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+    """Says where the logs of a run are in which something failed."""
+    if exitstatus == pytest.ExitCode.TESTS_FAILED:
+        terminalreporter.write_line(f"Logs of this run's servers and stacks: {KEPT_LOGS}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
