@@ -134,8 +134,8 @@ async def test_an_event_that_is_held_here_is_not_the_primarys_to_change(holding:
     await as_owner(
         database_url,
         "INSERT INTO scheduled_events (id, host, title, description, space_type, space_id, starts_at, ends_at,"
-        " doors_at, closes_at, access) SELECT 'carols-own', 'carol', 'Mine', '', 'event', 'carols-own', starts_at, ends_at,"
-        " doors_at, closes_at, 'list' FROM scheduled_events WHERE id = 'studio'",
+        " doors_at, closes_at, access) SELECT 'carols-own', 'carol', 'Mine', '', 'event', 'carols-own', starts_at,"
+        " ends_at, doors_at, closes_at, 'list' FROM scheduled_events WHERE id = 'studio'",
     )
     await holding.primary.execute(
         "INSERT INTO presence_events (event_code, title, host_account, co_hosts, is_public)"
