@@ -20,7 +20,8 @@ from libs.common.clock import now
 from libs.common.contracts import content, log
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.content import UNKNOWN_BACKUPS, BackupStatus
-from libs.common.contracts.schema import dump, load
+from libs.common.contracts.schema import load
+from libs.common.contracts.schema.writing import dump
 from libs.common.errors import PresenceError
 from libs.common.identity import service_identity
 from libs.common.ids import new_id

@@ -7,7 +7,7 @@ import msgspec
 from aiohttp import web
 
 from libs.common.contracts.registry import Access, Http, Operation, Registry
-from libs.common.contracts.schema import dump, from_query
+from libs.common.contracts.schema import from_query
 from libs.common.edge.commands import ClientCall, Commands
 from libs.common.edge.gatekeeper import unidentified
 from libs.common.errors import PresenceError
@@ -56,13 +56,18 @@ class Routes:
         return handle
 
 
-_encode = msgspec.json.Encoder().encode
+class _Text(msgspec.Struct):
+    """The part of a reply that is an answer with a media type of its own."""
+
+    text: str
 
 
-def _response(reply: Any, binding: Http) -> web.Response:
+def _response(reply: bytes, binding: Http) -> web.Response:
+    """Returns the service's own bytes as the answer: what it wrote is what the client reads."""
     if binding.media_type:
-        return web.Response(text=reply.text, status=binding.status, content_type=binding.media_type, charset="utf-8")
-    return web.json_response(body=_encode(dump(reply)), status=binding.status)
+        text = msgspec.json.decode(reply, type=_Text).text
+        return web.Response(text=text, status=binding.status, content_type=binding.media_type, charset="utf-8")
+    return web.json_response(body=reply, status=binding.status)
 
 
 async def _read(request: web.Request, operation: Operation[Any, Any], token: Token) -> dict[str, Any]:

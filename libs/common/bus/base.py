@@ -91,5 +91,10 @@ class Bus(Protocol):
         Raises the answering service's `PresenceError`, or `BusUnavailable`.
         """
 
+    async def call_for_json[Request](
+        self, operation: Operation[Request, Any], request: Request, caller: Caller, *, timeout: float | None = None
+    ) -> bytes:
+        """Asks likewise, and returns the reply as the JSON object that the service wrote: nobody has read it since."""
+
     async def publish(self, *events: LoggedEvent) -> None:
         """Hands events of one name to every consumer group, durably: all or none. Raises `BusUnavailable`."""

@@ -23,7 +23,7 @@ from libs.common.bus.base import Bus, BusUnavailable, Caller
 from libs.common.clock import now
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Event
-from libs.common.contracts.schema import dump
+from libs.common.contracts.schema.writing import dump
 from libs.common.db import log_retention
 from libs.common.db.engine import Database
 from libs.common.db.models.event_log import EventLogRow, SpaceCounter

@@ -54,8 +54,8 @@ class Commands:
         self._numbers = DocumentNumbers(bus)
         self._find_author = find_author
 
-    async def carry_out(self, call: ClientCall, read_request: ReadRequest) -> Any:
-        """Returns the service's reply.
+    async def carry_out(self, call: ClientCall, read_request: ReadRequest) -> bytes:
+        """Returns the service's reply as the JSON object that the service wrote.
 
         `read_request` returns the fields that the client sent; it is not asked for them before the call was counted.
         Raises `unauthorized`, `forbidden`, `rate_limited`, `invalid_input`, and whatever the service raises.
@@ -75,7 +75,7 @@ class Commands:
         if operation.limit.per_account:
             await self._spend_on_account(call, request.account)
         author = _without_login(call, await self._find_author(call, request))
-        return await self._bus.call(operation, request, Caller(author, call.request_id, call.address))
+        return await self._bus.call_for_json(operation, request, Caller(author, call.request_id, call.address))
 
     async def _spend_on_account(self, call: ClientCall, account: str) -> None:
         limit = await self._limits.spend_on_account(call.operation, account, call.address)
