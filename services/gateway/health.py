@@ -52,8 +52,10 @@ class Picture:
 class Health:
     """The two routes; `add_to` puts them into a router."""
 
-    def __init__(self, bus: Bus, redis: cache.RedisClient) -> None:
+    def __init__(self, bus: Bus, redis: cache.RedisClient, sharing: Callable[[], dict[str, Any]]) -> None:
+        """`sharing` tells how many answers were shared."""
         self._bus = bus
+        self._sharing = sharing
         self._redis = redis
         self._picture = Picture(self._look)
 
@@ -94,6 +96,7 @@ class Health:
             "sync": sync,
             "backup": backup,
             "sessions": sockets,
+            "cache": self._sharing(),
         }
 
     async def _write_to_redis(self) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, cast
 import msgspec
 import structlog
 
-from libs.common.bus.base import BusUnavailable, Caller, Handler
+from libs.common.bus.base import BusUnavailable, Caller, ForAll, Handler, Written
 from libs.common.bus.senders import require_sender
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Operation
@@ -32,6 +32,7 @@ class _Answer(msgspec.Struct):
     """A reply, which is not read here, or what kept the service from one."""
 
     reply: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    for_all: bool = False
     error: dict[str, Any] | None = None
     elsewhere: bool = False
 
@@ -55,8 +56,8 @@ def encode_call(operation: Operation[Any, Any], request: Any, caller: Caller) ->
     return _encode({"wire": WIRE_VERSION, **call})
 
 
-def reply_of(operation: Operation[Any, Any], body: bytes) -> bytes:
-    """Returns the reply's JSON as the service wrote it.
+def reply_of(operation: Operation[Any, Any], body: bytes) -> Written:
+    """Returns the reply as the service wrote it.
 
     Raises the `PresenceError` the service answered with, `AskAgain`, or `BusUnavailable` for what is no answer.
     """
@@ -70,13 +71,13 @@ def reply_of(operation: Operation[Any, Any], body: bytes) -> bytes:
         raise PresenceError.from_wire(answer.error)
     if answer.reply is msgspec.UNSET:
         raise _unreadable(operation, "neither a reply nor an error")
-    return bytes(answer.reply)
+    return Written(bytes(answer.reply), answer.for_all)
 
 
-def read_reply[Reply](operation: Operation[Any, Reply], reply: bytes) -> Reply:
+def read_reply[Reply](operation: Operation[Any, Reply], reply: Written) -> Reply:
     """Raises `BusUnavailable` for a reply of another version that cannot be read."""
     try:
-        return cast("Reply", _decoder(operation.reply).decode(reply))
+        return cast("Reply", _decoder(operation.reply).decode(reply.json))
     except msgspec.DecodeError as error:
         raise _unreadable(operation, str(error)) from error
 
@@ -136,6 +137,8 @@ async def answer_call(
 async def _outcome(operation: Operation[Any, Any], handler: Handler[Any, Any], caller: Caller, request: Any) -> bytes:
     try:
         reply = await handler(caller, load(operation.request, request))
+        if isinstance(reply, ForAll):
+            return b'{"for_all":true,"reply":' + encode(reply.reply) + b"}"
         return b'{"reply":' + encode(reply) + b"}"
     except PresenceError as error:
         return _encode({"error": error.to_wire()})

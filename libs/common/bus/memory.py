@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from libs.common.bus import topology
-from libs.common.bus.base import BusUnavailable, Caller, Consumer, Handler
+from libs.common.bus.base import BusUnavailable, Caller, Consumer, Handler, Written
 from libs.common.bus.codec import (
     WIRE_VERSION,
     UnknownShape,
@@ -86,7 +86,7 @@ class MemoryBus:
 
     async def call_for_json[Request](
         self, operation: Operation[Request, Any], request: Request, caller: Caller, *, timeout: float | None = None
-    ) -> bytes:
+    ) -> Written:
         body = encode_call(operation, request, caller)
         sender = self._user or believed(caller)
         servers = self._broker.servers[operation.name]

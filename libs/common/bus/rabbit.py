@@ -30,7 +30,7 @@ from aio_pika.abc import (
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError, DeliveryError
 
 from libs.common.bus import topology
-from libs.common.bus.base import BusUnavailable, Caller, Consumer, Handler
+from libs.common.bus.base import BusUnavailable, Caller, Consumer, Handler, Written
 from libs.common.bus.codec import AskAgain, UnknownShape, answer_call, encode_call, read_reply, reply_of
 from libs.common.bus.delivery import Outcome, deliver
 from libs.common.bus.event_messages import events_of, for_later, message_of
@@ -135,7 +135,7 @@ class RabbitBus:
 
     async def call_for_json[Request](
         self, operation: Operation[Request, Any], request: Request, caller: Caller, *, timeout: float | None = None
-    ) -> bytes:
+    ) -> Written:
         started, timeout = time.monotonic(), timeout or operation.timeout
         pending = _PendingCall(
             operation,
@@ -152,7 +152,7 @@ class RabbitBus:
         finally:
             BUS_CALLS.labels(operation.name, code).observe(time.monotonic() - started)
 
-    async def _ask(self, pending: _PendingCall, operation: Operation[Any, Any], timeout: float) -> bytes:
+    async def _ask(self, pending: _PendingCall, operation: Operation[Any, Any], timeout: float) -> Written:
         correlation_id, unknown = new_id(), None
         self._pending[correlation_id] = pending
         try:

@@ -45,6 +45,8 @@ _COLUMNS = (
     EventLogRow.seq, EventLogRow.actor, EventLogRow.occurred_at, EventLogRow.payload, EventLogRow.request_id,
 )  # fmt: skip
 
+type Tell = Callable[[Sequence[LoggedEvent]], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Fact[Payload]:
@@ -200,14 +202,17 @@ class FactLog:
 class EventLog(FactLog):
     """Transactions on the log, and the outbox that publishes what they appended as soon as it is committed."""
 
-    def __init__(self, database: Database, bus: Bus) -> None:
+    def __init__(self, database: Database, bus: Bus, tell: Tell = lambda _: None) -> None:
+        """`tell` hears what was committed, at once and in this process."""
         super().__init__(database)
         self._bus = bus
+        self._tell = tell
         self._fresh: asyncio.Queue[LoggedEvent] = asyncio.Queue()
         self._confirmed: asyncio.Queue[str] = asyncio.Queue()
         self._background = Background()
 
     def _committed(self, events: Sequence[LoggedEvent]) -> None:
+        self._tell(events)
         for event in events:
             self._fresh.put_nowait(event)
 

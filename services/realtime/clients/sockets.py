@@ -238,7 +238,7 @@ class Sockets:
             return {**renamed, **_space_of(operation, client)}
 
         call = ClientCall(operation, client.token, client.address, new_id())
-        reply: dict[str, Any] = msgspec.json.decode(await self._commands.carry_out(call, read_request))
+        reply: dict[str, Any] = msgspec.json.decode((await self._commands.carry_out(call, read_request)).json)
         return reply
 
 

@@ -10,6 +10,7 @@ import jsonschema_rs
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from libs.common.bus.base import Written
 from libs.common.bus.codec import read_reply
 from libs.common.contracts import default_registry
 from libs.common.contracts.auth import Empty
@@ -51,7 +52,7 @@ def test_every_reply_is_written_as_its_schema_and_openapi_say(operation: Operati
         assert list(read) == list(schema.fields), "in the order of declaration"
         for validator in validators:
             validator.validate(read)
-        assert read_reply(operation, written) == value
+        assert read_reply(operation, Written(written)) == value
 
     is_so_written()
 
@@ -115,4 +116,4 @@ def test_what_has_no_fields_is_an_empty_object() -> None:
 def test_a_services_reply_is_read_by_field_whatever_a_newer_version_adds() -> None:
     operation = Operation("test.whole", "chat", Empty, Whole, Access.INTERNAL, Limit(1, 1))
     newer = json.dumps({**dump(whole()), "added_later": True}).encode()
-    assert read_reply(operation, newer) == whole()
+    assert read_reply(operation, Written(newer)) == whole()
