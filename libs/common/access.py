@@ -66,6 +66,7 @@ class Standing:
     comments_by: str | None = None  # creator_only, invited_only or all, as the document says; None elsewhere
     edits_by: str | None = None
     barred: str = ""  # why an event is not for this identity, as far as access and places go; empty if it is
+    by_address: bool = False  # whether somebody is banned or muted here by address: guests are not all alike then
     shut: str = ""  # why nobody below a moderator enters the event at this time; empty if they may
 
     @property
@@ -209,6 +210,10 @@ SELECT content.owner, content.public, content.comment_permissions, content.edit_
     WHERE r.space_type = :space_type AND r.space_id = :space_id AND r.account = people.account) AS given_here,
   (SELECT permission FROM collaboration_permissions d
     WHERE :space_type = 'document' AND d.space_id = :space_id AND d.account = people.account) AS document_permission,
+  EXISTS (SELECT FROM space_sanctions a
+    WHERE a.space_type = :space_type AND a.space_id = :space_id AND a.lifted_at IS NULL
+      AND coalesce(a.expires_at > now(), true) AND (a.address_range IS NOT NULL OR a.guest_range IS NOT NULL)
+  ) AS by_address,
   sanctions.ban, sanctions.mute, sanctions.mute_ends,
   (SELECT to_jsonb(x) FROM presence_space_settings x
     WHERE x.space_type = :space_type AND x.space_id = :space_id) AS settings
@@ -285,6 +290,7 @@ def _standing(space: SpaceKey, identity: Identity, row: Any, operators: tuple[st
         comments_by=row.comment_permissions,
         edits_by=row.edit_permissions,
         barred=_barred(row, role),
+        by_address=row.by_address,
         shut=SHUT.get(row.shut, ""),
     )
 

@@ -14,6 +14,11 @@ EVENTS_PUBLISHED = Counter(
     "presence_events_published_total", "Log rows handed to the broker.", ("path",)
 )  # commit | sweep
 EVENTS_HANDLED = Counter("presence_events_handled_total", "Events a consumer finished with.", ("group", "outcome"))
+SHARED_ANSWERS = Counter(
+    "presence_shared_answers_total",
+    "What may be shared: there (hit), or asked for (miss).",
+    ("operation", "outcome"),
+)
 HTTP_REQUESTS = Histogram("presence_http_request_seconds", "A REST request.", ("operation", "status"), buckets=_FAST)
 SOCKETS = Gauge("presence_sockets", "Sockets connected to this replica.")
 MEMBERS = Gauge("presence_members", "Sockets of this replica that are in a space.")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from libs.common.clock import rfc3339
 from libs.common.contracts.auth import Empty
-from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Webhook
+from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Shared, Webhook
 from libs.common.contracts.schema import SpaceId, SpaceType, choice, integer
 
 TABLES = (
@@ -232,6 +232,7 @@ get_content = Operation(
     Limit(240, 60),
     bindings=(Http("GET", "/api/spaces/{space_type}/{space_id}/content"),),
     summary="What a space shows: its text, pictures and scene.",
+    shared=Shared(("content.", "events.", "moderation.")),
 )
 sync_status = Operation(
     "content.sync_status",

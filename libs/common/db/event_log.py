@@ -23,7 +23,7 @@ from libs.common.bus.base import Bus, BusUnavailable, Caller
 from libs.common.clock import now
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Event
-from libs.common.contracts.schema import dump
+from libs.common.contracts.schema.writing import dump
 from libs.common.db import log_retention
 from libs.common.db.engine import Database
 from libs.common.db.models.event_log import EventLogRow, SpaceCounter
@@ -44,6 +44,8 @@ _COLUMNS = (
     EventLogRow.id, EventLogRow.name, EventLogRow.space_type, EventLogRow.space_id, EventLogRow.subspace,
     EventLogRow.seq, EventLogRow.actor, EventLogRow.occurred_at, EventLogRow.payload, EventLogRow.request_id,
 )  # fmt: skip
+
+type Tell = Callable[[Sequence[LoggedEvent]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,14 +202,17 @@ class FactLog:
 class EventLog(FactLog):
     """Transactions on the log, and the outbox that publishes what they appended as soon as it is committed."""
 
-    def __init__(self, database: Database, bus: Bus) -> None:
+    def __init__(self, database: Database, bus: Bus, tell: Tell = lambda _: None) -> None:
+        """`tell` hears what was committed, at once and in this process."""
         super().__init__(database)
         self._bus = bus
+        self._tell = tell
         self._fresh: asyncio.Queue[LoggedEvent] = asyncio.Queue()
         self._confirmed: asyncio.Queue[str] = asyncio.Queue()
         self._background = Background()
 
     def _committed(self, events: Sequence[LoggedEvent]) -> None:
+        self._tell(events)
         for event in events:
             self._fresh.put_nowait(event)
 

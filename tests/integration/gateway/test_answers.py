@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from libs.common.bus import codec
 from libs.common.bus.base import Caller
 from libs.common.bus.memory import MemoryBus
 from libs.common.contracts import chat, events
@@ -58,6 +59,15 @@ async def test_a_services_bug_is_internal_and_tells_nothing(world: World) -> Non
     answer = await world.ask("GET", "/api/spaces/post/bob/broken")
     assert is_error(answer, 500, "internal")
     assert "secret" not in str(answer.body)
+
+
+async def test_a_client_reads_the_very_bytes_that_the_service_wrote(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = b'{"spaces": [],  "total":0, "next_cursor":null, "of_a_later_version":"\\u00e9"}'
+    monkeypatch.setattr(codec, "encode", lambda _: written)
+    async with world.http.get(f"{world.url}/api/spaces") as response:
+        assert (await response.read(), response.headers["Content-Type"]) == (written, "application/json")
 
 
 async def test_a_service_that_is_away_is_unavailable(world: World) -> None:
