@@ -26,6 +26,7 @@ class Answer:
     error: str | None
     duration_ms: int = 0
     retry_after: str | None = None  # the header as it came
+    is_silent: bool = False  # the endpoint could not be reached, or gave no answer in time
 
     @property
     def delivered(self) -> bool:
@@ -81,7 +82,7 @@ class Sender:
                 error = self._describe(failure)
         duration = time.monotonic() - started
         WEBHOOK_ATTEMPTS.labels("failed" if error else "delivered").observe(duration)
-        return Answer(status, error, round(duration * 1000), retry_after)
+        return Answer(status, error, round(duration * 1000), retry_after, is_silent=status is None)
 
     def _describe(self, failure: Exception) -> str:
         """Describes a failure to the subscriber, without any address of ours."""

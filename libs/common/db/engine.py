@@ -1,7 +1,7 @@
 """The connection to PostgreSQL, as one service's role."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -35,6 +35,7 @@ class Database:
     The role is a connection setting, so that one login can serve every process; an installation that
     gives each service a login of its own works the same. Who finds no free connection waits `patience` seconds, if no
     more than `waiting` others do, and then hears `unavailable`. A pool that is used up is no database that is away.
+    `options` are settings of PostgreSQL for all of its connections.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Database:
         *,
         patience: float | None = None,
         waiting: int | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> None:
         self.size = pool
         self._patience = CONNECT_TIMEOUT if patience is None else patience
@@ -52,6 +54,7 @@ class Database:
         self._waiting = 0
         self._free = asyncio.Semaphore(pool)
         server_settings = {"application_name": f"presence {service}", "statement_timeout": str(STATEMENT_TIMEOUT_MS)}
+        server_settings |= options or {}
         if service:
             server_settings["role"] = f"presence_{service}"
         self._engine = create_async_engine(

@@ -9,7 +9,7 @@ commit the rows are published; the log also sweeps up the rows that a crash left
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -157,11 +157,14 @@ async def read_after(connection: AsyncConnection, space: SpaceKey, after_seq: in
     return [LoggedEvent(**row) for row in (await connection.execute(statement)).mappings()]
 
 
-async def read_subject(connection: AsyncConnection, event_id: str) -> LoggedEvent | None:
-    """The event as the log has it now, if it holds a message's or a comment's words; see `redaction.py`."""
-    statement = select(*_COLUMNS).where(EventLogRow.id == event_id, EventLogRow.subject.is_not(None))
-    row = (await connection.execute(statement)).mappings().one_or_none()
-    return LoggedEvent(**row) if row else None
+async def read_subjects(connection: AsyncConnection, event_ids: Collection[str]) -> dict[str, LoggedEvent]:
+    """The events as the log has them now, by their ids: those that hold a message's or a comment's words.
+
+    See `redaction.py`.
+    """
+    statement = select(*_COLUMNS).where(EventLogRow.id.in_(event_ids), EventLogRow.subject.is_not(None))
+    found = [LoggedEvent(**row) for row in (await connection.execute(statement)).mappings()]
+    return {event.id: event for event in found}
 
 
 async def read_head(connection: AsyncConnection, space: SpaceKey) -> int:
