@@ -19,6 +19,7 @@ from services.webhook_dispatcher.planner import CONSUMER, Planner
 from services.webhook_dispatcher.retention import Pruner
 from services.webhook_dispatcher.sender import Sender
 from services.webhook_dispatcher.sending.endings import Endings
+from services.webhook_dispatcher.sending.gauges import Gauges
 from services.webhook_dispatcher.settings import Settings
 
 QUEUE_POOL = 3  # claiming, recording, and putting in order what ended: none of them waits for plans or for people
@@ -57,5 +58,5 @@ def build(
     bus.subscribe(CONSUMER, planner.plan)
 
     # The bus starts last and drains first, so that what it planned can still go out.
-    endings, pruner = Endings(queue, clock), Pruner(database, clock)
-    return Service("webhook_dispatcher", [database, reads, queue, sender, deliverer, endings, pruner, bus])
+    behind = (Endings(queue, clock), Gauges(reads, clock), Pruner(database, clock))
+    return Service("webhook_dispatcher", [database, reads, queue, sender, deliverer, *behind, bus])

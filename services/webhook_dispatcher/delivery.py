@@ -7,7 +7,7 @@ and whoever claims the delivery next sends the same bytes under the same webhook
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,6 +17,7 @@ from libs.common.contracts.registry import Registry
 from libs.common.db.engine import Database
 from libs.common.db.sealing import SealBroken, Sealer
 from libs.common.errors import PresenceError
+from libs.common.metrics import WEBHOOK_DELIVERIES
 from services.webhook_dispatcher import signing
 from services.webhook_dispatcher.repository import Job, Made
 from services.webhook_dispatcher.retry_schedule import judge
@@ -25,7 +26,7 @@ from services.webhook_dispatcher.sending import queue_repository as queue
 from services.webhook_dispatcher.sending.checks import Checks, with_bodies
 from services.webhook_dispatcher.sending.queue_repository import Look
 from services.webhook_dispatcher.sending.recorder import Recorder
-from services.webhook_dispatcher.sending.slots import Holder, Slots
+from services.webhook_dispatcher.sending.slots import Endpoint, Holder, Slots
 from services.webhook_dispatcher.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -67,6 +68,8 @@ class Deliverer:
         self._slots = Slots(settings)
         self._recorder = Recorder(database)
         self._woken = asyncio.Event()
+        self._after = queue.FIRST  # where the next look at the queue begins: each endpoint has its turn
+        self._full: Collection[str] = ()  # what was left out of the last look, for it held all that it may
         self._is_behind = False  # something that is due waits for a slot
         self._in_flight: set[asyncio.Task[None]] = set()
         self._loop: asyncio.Task[None] | None = None
@@ -135,14 +138,13 @@ class Deliverer:
         free = min(self._slots.free, MOST_UNRECORDED - len(answered))
         if free <= 0:
             return Claimed([], is_all=False)
-        look = Look(self._clock(), answered)
+        look = Look(self._clock(), answered, self._slots.full | self._recorder.unsettled, self._after)
         async with self._database.transaction() as connection:
             endpoints = await queue.waiting(connection, look, self._each)
-            unsettled = self._recorder.unsettled
-            settled = [endpoint for endpoint in endpoints if endpoint.holder.subscription_id not in unsettled]
-            shares = self._slots.share_out(settled, free)
+            is_whole = self._turn_to_next(look, endpoints)
+            shares = self._slots.share_out(endpoints, free)
             if not shares:
-                return Claimed([], is_all=not endpoints)
+                return Claimed([], is_whole and not endpoints)
             jobs = await queue.claim(connection, look, look.moment + self._lease, shares)
             refusals = await self._checks.refusals(connection, jobs)
             if refusals:
@@ -155,11 +157,22 @@ class Deliverer:
             if reason := refusals.get(job.id):
                 _log.info("webhook not sent", webhook_id=job.webhook_id, reason=reason)
         is_all = len(shares) == len(endpoints) and not any(share.left or share.taken == self._each for share in shares)
-        return Claimed(with_bodies(allowed, bodies), is_all)
+        return Claimed(with_bodies(allowed, bodies), is_whole and is_all)
+
+    def _turn_to_next(self, look: Look, endpoints: Sequence[Endpoint]) -> bool:
+        """Decides where the next look begins, and returns whether this one has seen all that wait."""
+        self._full = look.full
+        is_cut = len(endpoints) == queue.MOST_ENDPOINTS
+        is_whole = look.after == queue.FIRST and not is_cut
+        self._after = endpoints[-1].holder.subscription_id if is_cut else queue.FIRST
+        if not is_whole:
+            self.wake()
+        return is_whole
 
     def _begin(self, job: Job) -> None:
         holder = Holder(job.subscription_id, job.created_by, queue.host_of(job.webhook_url), job.is_probed)
         self._slots.take(holder)
+        WEBHOOK_DELIVERIES.labels("in_flight").set(self._slots.in_use)
         task = asyncio.create_task(self._deliver(job))
         self._in_flight.add(task)
         task.add_done_callback(lambda _: self._ended(task, holder))
@@ -167,7 +180,8 @@ class Deliverer:
     def _ended(self, task: asyncio.Task[None], holder: Holder) -> None:
         self._in_flight.discard(task)
         self._slots.give_back(holder)
-        if self._is_behind:
+        WEBHOOK_DELIVERIES.labels("in_flight").set(self._slots.in_use)
+        if self._is_behind or holder.subscription_id in self._full:
             self.wake()
 
     async def _deliver(self, job: Job) -> None:

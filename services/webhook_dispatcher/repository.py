@@ -1,6 +1,7 @@
 """All SQL of webhook_dispatcher: subscriptions, the queue of deliveries, and what became of them."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -84,18 +85,32 @@ async def delete_subscription(connection: AsyncConnection, subscription_id: str)
 # Planning
 
 
-async def wanting(connection: AsyncConnection, space: SpaceKey, events: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """Returns (id, events) of the active subscriptions of `space` that want at least one of `events`.
+_WANTING = text("""
+SELECT s.id, s.space_type, s.space_id, s.events
+FROM unnest(CAST(:types AS text[]), CAST(:ids AS text[])) AS space(type, id)
+JOIN webhook_subscriptions s ON s.space_type = space.type AND s.space_id = space.id
+WHERE s.active AND s.events && CAST(:names AS text[])
+FOR SHARE OF s
+""")
+
+
+async def wanting(
+    connection: AsyncConnection, spaces: Collection[SpaceKey], names: Collection[str]
+) -> dict[SpaceKey, list[tuple[str, list[str]]]]:
+    """Returns (id, events) of the active subscriptions of each space that want at least one of the events.
 
     The rows stay locked against removal and disabling until the transaction ends, so that no delivery is
     planned for one that is just being ended.
     """
-    statement = (
-        select(S.id, S.events)
-        .where(S.space_type == space.space_type, S.space_id == space.space_id, S.active, S.events.overlap(events))
-        .with_for_update(read=True)
-    )
-    return [(row.id, row.events) for row in await connection.execute(statement)]
+    values = {
+        "types": [space.space_type for space in spaces],
+        "ids": [space.space_id for space in spaces],
+        "names": [*names],
+    }
+    wanted: dict[SpaceKey, list[tuple[str, list[str]]]] = defaultdict(list)
+    for row in await connection.execute(_WANTING, values):
+        wanted[SpaceKey(row.space_type, row.space_id)].append((str(row.id), row.events))
+    return wanted
 
 
 async def insert_deliveries(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -78,6 +78,7 @@ class Slots:
         }
         self._rate = HostRate(settings.webhook_rate_host, clock)
         self._held: Counter[tuple[str, str]] = Counter()
+        self._probes: Counter[Holder] = Counter()
         self.in_use = 0
 
     @property
@@ -87,6 +88,8 @@ class Slots:
     def take(self, holder: Holder) -> None:
         self.in_use += 1
         self._held.update(_keys(holder))
+        if holder.is_probed:
+            self._probes[holder] += 1
 
     def give_back(self, holder: Holder) -> None:
         self.in_use -= 1
@@ -94,6 +97,16 @@ class Slots:
             self._held[key] -= 1
             if not self._held[key]:
                 del self._held[key]
+        if holder.is_probed:
+            self._probes[holder] -= 1
+            self._probes += Counter()  # drops those that hold none
+
+    @property
+    def full(self) -> set[str]:
+        """The subscriptions that hold all that they may."""
+        held, most = self._held, self._most["subscription"]
+        probed = {holder.subscription_id for holder in self._probes}
+        return {id for (of, id), n in held.items() if of == "subscription" and (n >= most or id in probed)}
 
     def share_out(self, endpoints: Sequence[Endpoint], free: int) -> list[Share]:
         """Returns what each endpoint may send of what is due, `free` in all. Nothing is held by that yet."""
