@@ -8,9 +8,10 @@ table of roles and actions.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.addresses import canonical
@@ -274,14 +275,8 @@ async def _look(
     if not people:
         return []
     space_type = people[0][0].space_type
-    query = _QUERY.format(
-        content=_CONTENT[space_type],
-        event=_EVENT if space_type == "event" else _NO_EVENT,
-        given_by_hive=_GIVEN_BY_HIVE if space_type == "community" else "0",
-        guest_days=GUEST_ADDRESS_DAYS,
-    )
     rows = await connection.execute(
-        text(query),
+        _query(space_type),
         {
             "space_type": space_type,
             "space_ids": [space.space_id for space, _, _ in people],
@@ -291,6 +286,17 @@ async def _look(
         },
     )
     return [_standing(space, identity, row, operators) for (space, identity, _), row in zip(people, rows, strict=True)]
+
+
+@cache
+def _query(space_type: str) -> TextClause:
+    query = _QUERY.format(
+        content=_CONTENT[space_type],
+        event=_EVENT if space_type == "event" else _NO_EVENT,
+        given_by_hive=_GIVEN_BY_HIVE if space_type == "community" else "0",
+        guest_days=GUEST_ADDRESS_DAYS,
+    )
+    return text(query)
 
 
 def _standing(space: SpaceKey, identity: Identity, row: Any, operators: tuple[str, ...]) -> Standing:

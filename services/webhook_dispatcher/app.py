@@ -45,7 +45,7 @@ def build(
         settings.webhook_allowed_networks, require_https=settings.webhook_require_https, resolver=resolver
     )
     sender = Sender(guard, resolver, settings.webhook_timeout)
-    queue = Database(settings.database_url, "webhook_dispatcher", QUEUE_POOL, options=BY_INDEX)
+    queue = Database(settings.database_url, "webhook_dispatcher", QUEUE_POOL, options=BY_INDEX, pings=False)
     deliverer = Deliverer(queue, registry, sender, sealer, settings, clock)
     planner = Planner(database, registry, deliverer.wake, clock)
     handlers = WebhookHandlers(database, reads, sealer, guard, registry, settings, clock)

@@ -32,7 +32,7 @@ from services.webhook_dispatcher.settings import Settings
 _log = structlog.get_logger(__name__)
 POLL_SECONDS = 1.0  # nothing wakes this process when a retry falls due, or when another process plans or dies
 BEHIND_SECONDS = 0.25  # the same while something that is due waits: for its host's next second, say
-PACE_SECONDS = 0.03  # between two claims: what falls due together is claimed together
+PACE_SECONDS = 0.05  # between two claims: what falls due together is claimed together
 LEASE_MARGIN = timedelta(seconds=5)  # beyond the timeout, to record in
 LAST_SECONDS = 1.0  # for what was answered, when the time to drain is over
 MOST_UNRECORDED = 1000  # answered and not recorded yet; with more, nothing is claimed

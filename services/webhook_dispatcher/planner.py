@@ -23,7 +23,7 @@ from services.webhook_dispatcher.payload import body_of, webhooks_of
 CONSUMER = "webhook_dispatcher"
 
 
-PACE_SECONDS = 0.02  # between two transactions: what comes together is planned together
+PACE_SECONDS = 0.05  # between two transactions: what comes together is planned together
 MOST_EVENTS = 500  # of a transaction
 
 

@@ -35,7 +35,8 @@ class Database:
     The role is a connection setting, so that one login can serve every process; an installation that
     gives each service a login of its own works the same. Who finds no free connection waits `patience` seconds, if no
     more than `waiting` others do, and then hears `unavailable`. A pool that is used up is no database that is away.
-    `options` are settings of PostgreSQL for all of its connections.
+    `options` are settings of PostgreSQL for all of its connections. Without `pings`, which take three round trips a
+    connection, the first to use one that broke hears `unavailable`: for those who try again.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Database:
         patience: float | None = None,
         waiting: int | None = None,
         options: Mapping[str, str] | None = None,
+        pings: bool = True,
     ) -> None:
         self.size = pool
         self._patience = CONNECT_TIMEOUT if patience is None else patience
@@ -61,7 +63,7 @@ class Database:
             url.replace("postgresql://", "postgresql+asyncpg://", 1),
             pool_size=pool,
             max_overflow=0,
-            pool_pre_ping=True,
+            pool_pre_ping=pings,
             hide_parameters=True,  # what people say and their secrets are parameters; errors are logged
             json_serializer=_json,
             json_deserializer=msgspec.json.decode,

@@ -15,8 +15,8 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, func, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, any_, bindparam, func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY, UUID, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.bus.base import Bus, BusUnavailable, Caller
@@ -157,13 +157,16 @@ async def read_after(connection: AsyncConnection, space: SpaceKey, after_seq: in
     return [LoggedEvent(**row) for row in (await connection.execute(statement)).mappings()]
 
 
+_IDS = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
+_SUBJECTS = select(*_COLUMNS).where(EventLogRow.id == any_(_IDS), EventLogRow.subject.is_not(None))
+
+
 async def read_subjects(connection: AsyncConnection, event_ids: Collection[str]) -> dict[str, LoggedEvent]:
     """The events as the log has them now, by their ids: those that hold a message's or a comment's words.
 
     See `redaction.py`.
     """
-    statement = select(*_COLUMNS).where(EventLogRow.id.in_(event_ids), EventLogRow.subject.is_not(None))
-    found = [LoggedEvent(**row) for row in (await connection.execute(statement)).mappings()]
+    found = [LoggedEvent(**row) for row in (await connection.execute(_SUBJECTS, {"ids": [*event_ids]})).mappings()]
     return {event.id: event for event in found}
 
 

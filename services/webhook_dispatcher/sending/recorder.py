@@ -16,7 +16,7 @@ from services.webhook_dispatcher.repository import EndpointState, Job, Made
 
 _log = structlog.get_logger(__name__)
 BATCH = 200
-PACE_SECONDS = 0.03  # between two batches: what comes together is recorded together
+PACE_SECONDS = 0.1  # between two batches: what comes together is recorded together
 AGAIN_SECONDS = 0.5  # after the database was away or busy
 
 
