@@ -9,14 +9,14 @@ commit the rows are published; the log also sweeps up the rows that a crash left
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, func, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, any_, bindparam, func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY, UUID, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.bus.base import Bus, BusUnavailable, Caller
@@ -159,11 +159,17 @@ async def read_after(connection: AsyncConnection, space: SpaceKey, after_seq: in
     return [LoggedEvent(**row) for row in (await connection.execute(statement)).mappings()]
 
 
-async def read_subject(connection: AsyncConnection, event_id: str) -> LoggedEvent | None:
-    """The event as the log has it now, if it holds a message's or a comment's words; see `redaction.py`."""
-    statement = select(*_COLUMNS).where(EventLogRow.id == event_id, EventLogRow.subject.is_not(None))
-    row = (await connection.execute(statement)).mappings().one_or_none()
-    return LoggedEvent(**row) if row else None
+_IDS = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
+_SUBJECTS = select(*_COLUMNS).where(EventLogRow.id == any_(_IDS), EventLogRow.subject.is_not(None))
+
+
+async def read_subjects(connection: AsyncConnection, event_ids: Collection[str]) -> dict[str, LoggedEvent]:
+    """The events as the log has them now, by their ids: those that hold a message's or a comment's words.
+
+    See `redaction.py`.
+    """
+    found = [LoggedEvent(**row) for row in (await connection.execute(_SUBJECTS, {"ids": [*event_ids]})).mappings()]
+    return {event.id: event for event in found}
 
 
 async def read_head(connection: AsyncConnection, space: SpaceKey) -> int:
