@@ -4,6 +4,7 @@ What shares no stack runs first, a process a core, each with servers of its own.
 machine to themselves afterwards, since some of them are about who waits for whom.
 """
 
+import os
 import subprocess
 import sys
 
@@ -24,7 +25,8 @@ def main(arguments: list[str]) -> int:
 
 def _run(left_out: tuple[str, ...], *arguments: str) -> int:
     ignored = (f"--ignore={folder}" for folder in left_out)
-    return subprocess.run([sys.executable, "-m", "pytest", *ignored, *arguments]).returncode
+    same = {"PYTHONHASHSEED": "0"}  # sets have one order in all processes: names of tests are made of some
+    return subprocess.run([sys.executable, "-m", "pytest", *ignored, *arguments], env=os.environ | same).returncode
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ from libs.common.contracts import chat, events
 from libs.common.contracts.events import EventCalendar, GetEvent
 from libs.common.errors import CONFLICT, RETRY_SECONDS, SLOW_MODE, SPACE_FULL, UNAVAILABLE, PresenceError
 from libs.common.identity import Identity
-from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Admission
 from tests.integration.gateway.world import OPERATOR_TOKEN, ORIGIN, Answer, World, is_error
 
+WEBHOOK = "01a21fa3-36ad-75a4-ad99-a6784fd9962f"
 JOIN = "/api/spaces/post/bob/my-post/join"
 OPERATOR = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
 
@@ -251,8 +251,8 @@ async def test_an_admission_opens_its_own_space_only(world: World) -> None:
 
 OF_THE_ACCOUNT = [
     ("GET", "/api/notifications"), ("POST", "/api/notifications/read"), ("GET", "/api/webhooks"),
-    ("GET", f"/api/webhooks/{new_id()}"), ("DELETE", f"/api/webhooks/{new_id()}"),
-    ("GET", f"/api/webhooks/{new_id()}/deliveries"),
+    ("GET", f"/api/webhooks/{WEBHOOK}"), ("DELETE", f"/api/webhooks/{WEBHOOK}"),
+    ("GET", f"/api/webhooks/{WEBHOOK}/deliveries"),
 ]  # fmt: skip
 
 
