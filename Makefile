@@ -57,7 +57,7 @@ restore: bootstrap ## put a backup in place of the database, which is kept: make
 	@$(PYTHON) -m deploy.local restore $(FILE)
 
 test: bootstrap ## every test, on real servers started for the run (SERVERS=containers: in Docker): make test ARGS="-k chat"
-	@PRESENCE_TEST_SERVERS=$(SERVERS) $(PYTHON) -m pytest $(ARGS)
+	@PRESENCE_TEST_SERVERS=$(SERVERS) $(PYTHON) -m tests $(ARGS)
 
 test-quick: bootstrap ## what needs no server, in half a minute: unit tests, and the bus's suite in memory
 	@$(PYTHON) -m pytest --quick tests/unit tests/conformance $(ARGS)

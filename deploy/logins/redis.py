@@ -14,7 +14,7 @@ CONNECT = ("ping", "select")
 SCRIPTS = ("eval", "evalsha", "script|load")
 LIMITS = (*SCRIPTS, "get", "set", "incrby", "expire", "exists", "ttl", "pttl", "rename", "del")
 LIMITS_KEYS = ("~LIMITS:*",)
-EPOCHS = (*SCRIPTS, "get", "set", "incr", "expire", "exists", "time")
+EPOCHS = (*SCRIPTS, "get", "set", "incr", "expire", "exists", "time", "publish")
 EPOCH_KEYS = ("~{*}:epoch", "~{*}:epoch_seq")
 
 # Service → keys ("%R~" for reading only), channels, commands.
@@ -24,8 +24,8 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
             *("%R~auth:denied:*", "%R~auth:jwks", "~guests:salt", "~health:probe", "~primary:notice:*"),
             *("%R~sync:status", "%R~backup:status", "%R~presence:active", *LIMITS_KEYS),
         ),
-        (),
-        (*LIMITS, "zrange"),
+        ("&presence:changes",),
+        (*LIMITS, "zrange", "subscribe", "unsubscribe"),
     ),
     "realtime": (
         (
@@ -47,14 +47,18 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
             *("~auth:challenge:*", "~auth:wallet:*", "~auth:denied:*", "~auth:logouts", "~auth:jwks"),
             *("~hive:authority:*", "~content:wanted"),
         ),
-        (),
+        ("&presence:changes",),
         (
             *(*EPOCHS, "getdel", "hget", "hlen", "hvals", "zrevrange", "xadd", "zadd", "zcard"),
             *("multi", "exec", "discard"),
         ),
     ),
-    "chat": ((), ("&presence:accounts",), ("publish",)),
-    "sync_worker": (("~sync:status", "~content:wanted", *EPOCH_KEYS), (), (*EPOCHS, "zpopmin")),
+    "chat": ((), ("&presence:accounts", "&presence:changes"), ("publish",)),
+    "sync_worker": (
+        ("~sync:status", "~content:wanted", *EPOCH_KEYS),
+        ("&presence:changes",),
+        (*EPOCHS, "zpopmin"),
+    ),
     "backup": (("~backup:status",), (), ("get", "set")),
 }
 

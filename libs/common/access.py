@@ -8,9 +8,10 @@ table of roles and actions.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.addresses import canonical
@@ -66,6 +67,7 @@ class Standing:
     comments_by: str | None = None  # creator_only, invited_only or all, as the document says; None elsewhere
     edits_by: str | None = None
     barred: str = ""  # why an event is not for this identity, as far as access and places go; empty if it is
+    by_address: bool = False  # whether somebody is banned or muted here by address: guests are not all alike then
     shut: str = ""  # why nobody below a moderator enters the event at this time; empty if they may
 
     @property
@@ -164,13 +166,14 @@ class Standing:
 _CONTENT = {
     "post": """SELECT author AS owner, NOT hidden AND NOT flagged AS public,
                  NULL::text AS comment_permissions, NULL::text AS edit_permissions FROM posts
-               WHERE author = split_part(:space_id, '/', 1) AND permlink = split_part(:space_id, '/', 2)""",
+               WHERE author = split_part(people.space_id, '/', 1)
+                 AND permlink = split_part(people.space_id, '/', 2)""",
     "document": """SELECT creator AS owner, is_public AS public, comment_permissions, edit_permissions
                    FROM collaboration_documents
-                   WHERE space_id = :space_id AND NOT is_deleted""",
+                   WHERE space_id = people.space_id AND NOT is_deleted""",
     "community": """SELECT NULL::text AS owner, true AS public,
                       NULL::text AS comment_permissions, NULL::text AS edit_permissions
-                    FROM communities WHERE name = :space_id""",
+                    FROM communities WHERE name = people.space_id""",
     "event": """SELECT host AS owner, access <> 'list' AS public,
                   NULL::text AS comment_permissions, NULL::text AS edit_permissions,
                   access AS admits, capacity IS NOT NULL AS limited,
@@ -178,16 +181,16 @@ _CONTENT = {
                        WHEN (space_type, space_id) <> ('event', id) THEN 'elsewhere'
                        WHEN now() < doors_at THEN 'early'
                        WHEN now() >= closes_at THEN 'over' END AS shut
-                FROM scheduled_events WHERE id = :space_id""",
+                FROM scheduled_events WHERE id = people.space_id""",
     # The lobby belongs to the operators.
     "global": """SELECT NULL::text AS owner, true AS public,
                    NULL::text AS comment_permissions, NULL::text AS edit_permissions""",
 }
 _NO_EVENT = "NULL::text AS admits, false AS limited, NULL::text AS shut, false AS going"
 _EVENT = """content.admits, content.limited, content.shut,
-  (SELECT going FROM event_places e WHERE e.event_id = :space_id AND e.account = people.account) AS going"""
+  (SELECT going FROM event_places e WHERE e.event_id = people.space_id AND e.account = people.account) AS going"""
 _GIVEN_BY_HIVE = """(SELECT CASE role WHEN 'owner' THEN 4 ELSE 3 END FROM community_team t
-    WHERE t.name = :space_id AND t.account = people.account)"""
+    WHERE t.name = people.space_id AND t.account = people.account)"""
 SHUT = {
     "cancelled": "This event was cancelled.",
     "elsewhere": "This event happens in another space.",
@@ -196,23 +199,30 @@ SHUT = {
 }
 
 _QUERY = """
-WITH content AS ({content}), people AS (
-  SELECT kind, id, CASE kind WHEN 'account' THEN id ELSE '' END AS account, cast(address AS inet) AS address, position
-  FROM unnest(cast(:kinds AS text[]), cast(:ids AS text[]), cast(:addresses AS text[]))
-    WITH ORDINALITY AS p(kind, id, address, position)
+WITH people AS (
+  SELECT space_id, kind, id, CASE kind WHEN 'account' THEN id ELSE '' END AS account, cast(address AS inet) AS address,
+    position
+  FROM unnest(cast(:space_ids AS text[]), cast(:kinds AS text[]), cast(:ids AS text[]), cast(:addresses AS text[]))
+    WITH ORDINALITY AS p(space_id, kind, id, address, position)
 )
 SELECT content.owner, content.public, content.comment_permissions, content.edit_permissions,
   {event}, {given_by_hive} AS given_by_hive,
   (SELECT max(CASE permission WHEN 'access' THEN 2 ELSE 3 END) FROM presence_permissions p
-    WHERE p.space_type = :space_type AND p.space_id = :space_id AND p.account = people.account) AS given_by_primary,
+    WHERE p.space_type = :space_type AND p.space_id = people.space_id
+      AND p.account = people.account) AS given_by_primary,
   (SELECT CASE role WHEN 'moderator' THEN 3 ELSE 2 END FROM space_roles r
-    WHERE r.space_type = :space_type AND r.space_id = :space_id AND r.account = people.account) AS given_here,
+    WHERE r.space_type = :space_type AND r.space_id = people.space_id AND r.account = people.account) AS given_here,
   (SELECT permission FROM collaboration_permissions d
-    WHERE :space_type = 'document' AND d.space_id = :space_id AND d.account = people.account) AS document_permission,
+    WHERE :space_type = 'document' AND d.space_id = people.space_id
+      AND d.account = people.account) AS document_permission,
+  EXISTS (SELECT FROM space_sanctions a
+    WHERE a.space_type = :space_type AND a.space_id = people.space_id AND a.lifted_at IS NULL
+      AND coalesce(a.expires_at > now(), true) AND (a.address_range IS NOT NULL OR a.guest_range IS NOT NULL)
+  ) AS by_address,
   sanctions.ban, sanctions.mute, sanctions.mute_ends,
   (SELECT to_jsonb(x) FROM presence_space_settings x
-    WHERE x.space_type = :space_type AND x.space_id = :space_id) AS settings
-FROM people LEFT JOIN content ON true, LATERAL (
+    WHERE x.space_type = :space_type AND x.space_id = people.space_id) AS settings
+FROM people LEFT JOIN LATERAL ({content}) AS content ON true, LATERAL (
   SELECT max(beats) FILTER (WHERE kind = 'ban') AS ban, max(beats) FILTER (WHERE kind = 'mute') AS mute,
     extract(epoch FROM min(ends) FILTER (WHERE kind = 'mute'))::float8 AS mute_ends
   FROM space_sanctions s, LATERAL (
@@ -223,7 +233,7 @@ FROM people LEFT JOIN content ON true, LATERAL (
     SELECT CASE WHEN named THEN s.expires_at
       ELSE least(s.expires_at, s.created_at + make_interval(days => {guest_days})) END AS ends
   ) AS time
-  WHERE s.space_type = :space_type AND s.space_id = :space_id AND s.lifted_at IS NULL AND (named OR beside)
+  WHERE s.space_type = :space_type AND s.space_id = people.space_id AND s.lifted_at IS NULL AND (named OR beside)
     AND (ends IS NULL OR ends > now())
 ) AS sanctions
 ORDER BY people.position
@@ -251,23 +261,47 @@ async def look_at_all(
     operators: tuple[str, ...] = (),
 ) -> list[Standing]:
     """Returns the standing of each person, an identity and its address, in their order, by one query."""
-    query = _QUERY.format(
-        content=_CONTENT[space.space_type],
-        event=_EVENT if space.space_type == "event" else _NO_EVENT,
-        given_by_hive=_GIVEN_BY_HIVE if space.space_type == "community" else "0",
-        guest_days=GUEST_ADDRESS_DAYS,
-    )
+    return await _look(connection, [(space, identity, address) for identity, address in people], operators)
+
+
+async def look_everywhere(
+    connection: AsyncConnection, people: Sequence[tuple[SpaceKey, Identity]], operators: tuple[str, ...] = ()
+) -> list[Standing]:
+    """Returns the standing of each identity in its space, in their order, by one query. All spaces are of one type.
+
+    Without addresses, for what is sent and not asked for.
+    """
+    return await _look(connection, [(space, identity, "") for space, identity in people], operators)
+
+
+async def _look(
+    connection: AsyncConnection, people: Sequence[tuple[SpaceKey, Identity, str]], operators: tuple[str, ...]
+) -> list[Standing]:
+    if not people:
+        return []
+    space_type = people[0][0].space_type
     rows = await connection.execute(
-        text(query),
+        _query(space_type),
         {
-            "space_type": space.space_type,
-            "space_id": space.space_id,
-            "kinds": [identity.kind for identity, _ in people],
-            "ids": [identity.id for identity, _ in people],
-            "addresses": [canonical(address) for _, address in people],
+            "space_type": space_type,
+            "space_ids": [space.space_id for space, _, _ in people],
+            "kinds": [identity.kind for _, identity, _ in people],
+            "ids": [identity.id for _, identity, _ in people],
+            "addresses": [canonical(address) for _, _, address in people],
         },
     )
-    return [_standing(space, identity, row, operators) for (identity, _), row in zip(people, rows, strict=True)]
+    return [_standing(space, identity, row, operators) for (space, identity, _), row in zip(people, rows, strict=True)]
+
+
+@cache
+def _query(space_type: str) -> TextClause:
+    query = _QUERY.format(
+        content=_CONTENT[space_type],
+        event=_EVENT if space_type == "event" else _NO_EVENT,
+        given_by_hive=_GIVEN_BY_HIVE if space_type == "community" else "0",
+        guest_days=GUEST_ADDRESS_DAYS,
+    )
+    return text(query)
 
 
 def _standing(space: SpaceKey, identity: Identity, row: Any, operators: tuple[str, ...]) -> Standing:
@@ -285,6 +319,7 @@ def _standing(space: SpaceKey, identity: Identity, row: Any, operators: tuple[st
         comments_by=row.comment_permissions,
         edits_by=row.edit_permissions,
         barred=_barred(row, role),
+        by_address=row.by_address,
         shut=SHUT.get(row.shut, ""),
     )
 

@@ -30,6 +30,7 @@ Redis Cluster. Keys of a replica carry `{replica:id}`.
 | `sync:status` | string | the replica's status after the last cycle (JSON); its readers take the ages | a week |
 | `backup:status` | string | how backups are, as `/api/health` shows it with their ages (JSON) | for ever |
 | `content:wanted` | sorted set | posts that somebody opened before their texts were there | until Hive is asked |
+| `presence:changes` | channel | what changed, and where: `chat.message_posted post:bob/x`, `access post:bob/x` | - |
 | `presence:accounts` | channel | socket events for one account's sockets, wherever they are (`ToAccount`) | - |
 | `LIMITS:*` | the `limits` library's | rate-limit windows | their window |
 """
@@ -50,6 +51,8 @@ from libs.common.spaces import SpaceKey
 REPLICAS = "presence:replicas"
 ACTIVE = "presence:active"
 ACCOUNTS = "presence:accounts"
+CHANGES = "presence:changes"
+ACCESS = "access"  # on that channel: who may see or enter a space changed
 LOGOUTS = "auth:logouts"
 JWKS = "auth:jwks"
 GUEST_SALT = "guests:salt"
@@ -230,6 +233,7 @@ if redis.call('EXISTS', KEYS[1]) == 0 then
 end
 local raised = redis.call('INCR', KEYS[1])
 redis.call('EXPIRE', KEYS[1], {EPOCH_SECONDS})
+redis.pcall('PUBLISH', '{CHANGES}', '{ACCESS} ' .. string.match(KEYS[1], '{{(.*)}}'))
 return raised
 """
 

@@ -33,6 +33,11 @@ class Identity:
         return self.kind == "guest"
 
     @property
+    def nobody(self) -> bool:
+        """Returns whether it is a guest who showed no token: one of many, who are told the same."""
+        return self.guest and self.token_id is None
+
+    @property
     def key(self) -> str:
         """`account:alice`, `guest:0192...`: unique over all kinds."""
         return f"{self.kind}:{self.id}"

@@ -14,6 +14,11 @@ EVENTS_PUBLISHED = Counter(
     "presence_events_published_total", "Log rows handed to the broker.", ("path",)
 )  # commit | sweep
 EVENTS_HANDLED = Counter("presence_events_handled_total", "Events a consumer finished with.", ("group", "outcome"))
+SHARED_ANSWERS = Counter(
+    "presence_shared_answers_total",
+    "What may be shared: there (hit), or asked for (miss).",
+    ("operation", "outcome"),
+)
 HTTP_REQUESTS = Histogram("presence_http_request_seconds", "A REST request.", ("operation", "status"), buckets=_FAST)
 SOCKETS = Gauge("presence_sockets", "Sockets connected to this replica.")
 MEMBERS = Gauge("presence_members", "Sockets of this replica that are in a space.")
@@ -22,6 +27,14 @@ GAPS = Counter("presence_event_gaps_total", "Times a replica fetched missing eve
 DROPPED = Counter("presence_sockets_dropped_total", "Sockets disconnected for cause.", ("reason",))
 POSE_TICK = Histogram("presence_pose_tick_seconds", "Work of one pose tick.", buckets=_FAST)
 WEBHOOK_ATTEMPTS = Histogram("presence_webhook_attempt_seconds", "A POST to a subscriber.", ("outcome",))
+# With labels, so that only the dispatcher shows them. All but `in_flight` are the database's, the same of each process.
+WEBHOOK_DELIVERIES = Gauge(
+    "presence_webhook_deliveries", "Deliveries: pending, in_flight of this process, dead in the last day.", ("state",)
+)
+WEBHOOK_OLDEST = Gauge(
+    "presence_webhook_oldest_due_seconds", "For how long the oldest delivery is due.", ("endpoints",)
+)  # answering | probed
+WEBHOOK_SUBSCRIPTIONS = Gauge("presence_webhook_subscriptions", "Subscriptions.", ("state",))  # active | disabled
 SYNC_RUNS = Histogram("presence_sync_run_seconds", "One table's sync.", ("table", "outcome"))
 SYNC_LAG = Gauge("presence_sync_lag_seconds", "Age of a table's last complete run.", ("table",))
 SYNC_SKIPPED = Gauge(

@@ -7,6 +7,7 @@ from libs.common import clock as system_clock
 from libs.common.bus.base import Bus
 from libs.common.bus.rabbit import RabbitBus
 from libs.common.cache import RedisClient
+from libs.common.changes import Changes
 from libs.common.contracts import chat, documents, notifications
 from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog
@@ -42,7 +43,8 @@ def build(
     reads = Database(settings.database_url, "chat", settings.database_reads)
     searches = Database.costly(settings.database_url, "chat", settings.database_costly)
     redis = RedisClient(settings.redis_url)
-    log = EventLog(database, bus)
+    told = Changes(redis)
+    log = EventLog(database, bus, told.tell)
     policy = Policy(settings.operators)
     recipients = Recipients(policy)
     notifier = Notifier(redis)
@@ -82,4 +84,5 @@ def build(
 
     notices, of_webhooks = EventNotices(database, notifier), WebhookNotices(database, notifier)
     retention = Retention(database, settings.chat_archive, clock)
-    return Service("chat", [database, reads, searches, redis, notifier, notices, of_webhooks, log, retention, bus])
+    about = (notices, of_webhooks, told)
+    return Service("chat", [database, reads, searches, redis, notifier, *about, log, retention, bus])

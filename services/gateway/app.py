@@ -22,6 +22,9 @@ from services.gateway.proofs import Proofs
 from services.gateway.routes import Routes
 from services.gateway.server import HttpServer
 from services.gateway.settings import Settings
+from services.gateway.shared.answers import SharedAnswers
+from services.gateway.shared.hearing import Hearing
+from services.gateway.shared.kept import Kept
 
 
 def build(settings: Settings, bus: Bus | None = None, registry: Registry | None = None) -> Service:
@@ -33,16 +36,19 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     gatekeeper = Gatekeeper(bus, redis, limits, settings, "gateway")
 
     server = HttpServer(settings)
-    commands = Commands(bus, limits, Guests(redis).author)
+    kept = Kept(settings.shared_answers, settings.shared_answers_bytes)
+    hearing = Hearing(redis, kept)
+    shared = SharedAnswers(bus, hearing, kept)
+    commands = Commands(bus, limits, Guests(redis).author, shared.ask)
     Routes(registry, commands, Proofs(gatekeeper, limits)).add_to(server.app.router)
     PrimaryNotices(bus, redis, limits, settings.primary_webhook_secret).add_to(server.app.router)
-    Health(bus, redis).add_to(server.app.router)
+    Health(bus, redis, shared.standing).add_to(server.app.router)
     fetches = _fetches(settings) if settings.ipfs_gateway else None
     if fetches:
         MediaDoor(fetches).add_to(server.app.router)
 
     media = [fetches] if fetches else []
-    return Service("gateway", [redis, bus, gatekeeper.keys, *media, server], is_edge=True)
+    return Service("gateway", [redis, bus, gatekeeper.keys, hearing, *media, server], is_edge=True)
 
 
 def _fetches(settings: Settings) -> Fetches:

@@ -20,7 +20,8 @@ from libs.common.clock import now
 from libs.common.contracts import content, log
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.content import UNKNOWN_BACKUPS, BackupStatus
-from libs.common.contracts.schema import dump, load
+from libs.common.contracts.schema import load
+from libs.common.contracts.schema.writing import dump
 from libs.common.errors import PresenceError
 from libs.common.identity import service_identity
 from libs.common.ids import new_id
@@ -51,8 +52,10 @@ class Picture:
 class Health:
     """The two routes; `add_to` puts them into a router."""
 
-    def __init__(self, bus: Bus, redis: cache.RedisClient) -> None:
+    def __init__(self, bus: Bus, redis: cache.RedisClient, sharing: Callable[[], dict[str, Any]]) -> None:
+        """`sharing` tells how many answers were shared."""
         self._bus = bus
+        self._sharing = sharing
         self._redis = redis
         self._picture = Picture(self._look)
 
@@ -93,6 +96,7 @@ class Health:
             "sync": sync,
             "backup": backup,
             "sessions": sockets,
+            "cache": self._sharing(),
         }
 
     async def _write_to_redis(self) -> None:

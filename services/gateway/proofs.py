@@ -77,8 +77,7 @@ def require_no_signature(token: Token, operation: Operation[Any, Any], fields: M
 
     Raises `unauthorized`.
     """
-    is_nobody = token.identity.guest and token.identity.token_id is None
-    if is_nobody and "signature" in fields and not has_field(operation.request, "signature"):
+    if token.identity.nobody and "signature" in fields and not has_field(operation.request, "signature"):
         raise PresenceError(UNAUTHORIZED, HOW)
 
 

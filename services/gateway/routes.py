@@ -1,13 +1,15 @@
 """Makes REST routes from the registry: one for each `Http` binding."""
 
 from functools import partial
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
+from libs.common.bus.base import Written
 from libs.common.contracts.registry import Access, Http, Operation, Registry
-from libs.common.contracts.schema import dump, from_query
+from libs.common.contracts.schema import from_query
 from libs.common.edge.commands import ClientCall, Commands
 from libs.common.edge.gatekeeper import unidentified
 from libs.common.errors import PresenceError
@@ -46,7 +48,7 @@ class Routes:
             call = ClientCall(operation, token, request[ADDRESS], request[REQUEST_ID], key)
             try:
                 reply = await self._commands.carry_out(call, partial(_read, request, operation, token))
-                response = _response(reply, binding)
+                response = _response(request, reply, binding)
             except PresenceError as error:
                 response = error_response(request, error)
             if call.limit:
@@ -56,13 +58,27 @@ class Routes:
         return handle
 
 
-_encode = msgspec.json.Encoder().encode
+class _Text(msgspec.Struct):
+    """The part of a reply that is an answer with a media type of its own."""
+
+    text: str
 
 
-def _response(reply: Any, binding: Http) -> web.Response:
+def _response(request: web.Request, reply: Written, binding: Http) -> web.Response:
+    """Returns the service's own bytes as the answer: what it wrote is what the client reads.
+
+    One that is for all says so: whoever keeps it asks each time whether it is still the answer (RFC 9110, 13.1.2).
+    """
     if binding.media_type:
-        return web.Response(text=reply.text, status=binding.status, content_type=binding.media_type, charset="utf-8")
-    return web.json_response(body=_encode(dump(reply)), status=binding.status)
+        text = msgspec.json.decode(reply.json, type=_Text).text
+        return web.Response(text=text, status=binding.status, content_type=binding.media_type, charset="utf-8")
+    if not reply.for_all:
+        return web.json_response(body=reply.json, status=binding.status)
+    tag = blake2b(reply.json, digest_size=16).hexdigest()
+    headers = {"ETag": f'W/"{tag}"', "Cache-Control": "no-cache", "Vary": "Authorization"}
+    if any(known.value in (tag, "*") for known in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    return web.json_response(body=reply.json, status=binding.status, headers=headers)
 
 
 async def _read(request: web.Request, operation: Operation[Any, Any], token: Token) -> dict[str, Any]:

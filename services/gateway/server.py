@@ -72,7 +72,7 @@ def _cors(origins: AllowedOrigins) -> Any:
         origin = request.headers.get("Origin")
         preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         response = web.Response(status=204) if preflight else await handler(request)
-        response.headers["Vary"] = "Origin"
+        response.headers["Vary"] = ", ".join(("Origin", *response.headers.getall("Vary", ())))
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.setdefault("Cache-Control", "no-store")  # tokens and what only some may see: RFC 6749, 5.1
         if allowed := origins.cors(origin):

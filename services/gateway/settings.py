@@ -13,6 +13,14 @@ class Settings(EdgeSettings):
         "",
         "Key of the primary's signed POST /api/webhooks/primary, which starts a sync cycle; without it none is taken.",
     )
+    shared_answers: int = setting(
+        "PRESENCE_SHARED_ANSWERS",
+        4096,
+        "Answers, the same for everybody without a token, that a gateway keeps for a second; 0 shares none.",
+    )
+    shared_answers_bytes: int = setting(
+        "PRESENCE_SHARED_ANSWERS_BYTES", 32 * 1024**2, "Bytes that those answers may have together."
+    )
     ipfs_gateway: str = setting(
         "PRESENCE_IPFS_GATEWAY",
         "https://ipfs.dlux.io/ipfs",

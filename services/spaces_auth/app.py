@@ -5,6 +5,7 @@ from datetime import timedelta
 from libs.common.bus.base import Bus
 from libs.common.bus.rabbit import RabbitBus
 from libs.common.cache import RedisClient
+from libs.common.changes import Changes
 from libs.common.clock import now
 from libs.common.contracts import analytics, auth, content, events, log, moderation, spaces, voice
 from libs.common.db.engine import Database
@@ -55,7 +56,8 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     for_analytics = Database.costly(settings.database_url, "spaces_auth", settings.database_costly)
     redis = RedisClient(settings.redis_url)
     hive = HiveClient(settings.hive_nodes, settings.hive_timeout)
-    event_log = EventLog(database, bus)
+    told = Changes(redis)
+    event_log = EventLog(database, bus, told.tell)
     lives = lifetimes(settings)
     keys = SigningKeys(database, Sealer(settings.secret_key), settings.public_url, lives)
     publication = KeyPublication(keys, redis.redis, round(lives.token.total_seconds()))
@@ -137,4 +139,4 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     clock = EventClock(event_log, epochs, timedelta(minutes=settings.event_reminder_minutes), settings.log_days)
     pools = [database, reads, searches, for_analytics]
     by_time: list[Component] = [publication, retention, summaries, communities, clock]
-    return Service("spaces_auth", [*pools, redis, hive, event_log, *by_time, bus])
+    return Service("spaces_auth", [*pools, redis, hive, told, event_log, *by_time, bus])

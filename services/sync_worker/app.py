@@ -9,6 +9,7 @@ import structlog
 from libs.common.bus.base import Bus
 from libs.common.bus.rabbit import RabbitBus
 from libs.common.cache import RedisClient
+from libs.common.changes import Changes
 from libs.common.contracts import content
 from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog, FactLog
@@ -35,7 +36,8 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     database, redis = _stores(settings)
     hive = HiveClient(settings.hive_nodes, settings.hive_timeout)
     titles = Titles(database, hive, settings.titles_per_cycle)
-    log = EventLog(database, bus)
+    told = Changes(redis)
+    log = EventLog(database, bus, told.tell)
     schedules = _schedules(_cycle(settings, log, redis), titles)
     clocks = Schedules(schedules)
     handlers = SyncHandlers(clocks, database, Intervals.of_settings(settings))
@@ -48,7 +50,9 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
         _log.warning("nothing proves that the primary is who it says; set sslmode to verify-full", hosts=hosts)
     notices = [Notices(settings.primary_dsn, ALL_TABLES, clocks.start_soon)] if settings.primary_notify else []
     demand = Demand(redis, titles)
-    return Service("sync_worker", [database, redis, hive, log, titles, demand, *schedules.values(), *notices, bus])
+    return Service(
+        "sync_worker", [database, redis, hive, told, log, titles, demand, *schedules.values(), *notices, bus]
+    )
 
 
 @dataclass(frozen=True)

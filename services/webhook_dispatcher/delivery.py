@@ -1,4 +1,4 @@
-"""Sends what is due: claim, check access, POST, record.
+"""Sends what is due: share out the slots, claim, ask the policy, POST, record. Claims and records are made in batches.
 
 A claim is a lease in the row. A process that dies between sending and recording leaves it to run out,
 and whoever claims the delivery next sends the same bytes under the same webhook-id: at least once.
@@ -6,34 +6,45 @@ and whoever claims the delivery next sends the same bytes under the same webhook
 
 import asyncio
 import contextlib
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 
-from libs.common import access
 from libs.common.contracts.registry import Registry
-from libs.common.contracts.webhooks import for_moderators
-from libs.common.contracts.webhooks.bodies import body_of, webhooks_of
-from libs.common.db import event_log
 from libs.common.db.engine import Database
-from libs.common.db.redaction import words_are_gone
 from libs.common.db.sealing import SealBroken, Sealer
 from libs.common.errors import PresenceError
-from libs.common.identity import Identity
-from libs.common.spaces import SpaceKey
-from services.webhook_dispatcher import repository, signing
-from services.webhook_dispatcher.refusals import Refusal, refusal_of, refuse
-from services.webhook_dispatcher.repository import Capacity, Job
+from libs.common.metrics import WEBHOOK_DELIVERIES
+from services.webhook_dispatcher import signing
+from services.webhook_dispatcher.refusals import Refusal, refuse
+from services.webhook_dispatcher.repository import Job, Made
 from services.webhook_dispatcher.retry_schedule import judge
 from services.webhook_dispatcher.sender import Answer, Sender
+from services.webhook_dispatcher.sending import queue_repository as queue
+from services.webhook_dispatcher.sending.checks import Checks, with_bodies
+from services.webhook_dispatcher.sending.queue_repository import Look
+from services.webhook_dispatcher.sending.recorder import Recorder
+from services.webhook_dispatcher.sending.slots import Endpoint, Holder, Slots
 from services.webhook_dispatcher.settings import Settings
 
 _log = structlog.get_logger(__name__)
 POLL_SECONDS = 1.0  # nothing wakes this process when a retry falls due, or when another process plans or dies
+BEHIND_SECONDS = 0.25  # the same while something that is due waits: for its host's next second, say
+PACE_SECONDS = 0.05  # between two claims: what falls due together is claimed together
 LEASE_MARGIN = timedelta(seconds=5)  # beyond the timeout, to record in
+LAST_SECONDS = 1.0  # for what was answered, when the time to drain is over
+MOST_UNRECORDED = 1000  # answered and not recorded yet; with more, nothing is claimed
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """`is_all`: nothing that is due was left for want of a slot."""
+
+    jobs: list[Job]
+    is_all: bool
 
 
 class Deliverer:
@@ -49,15 +60,19 @@ class Deliverer:
         clock: Callable[[], datetime],
     ) -> None:
         self._database = database
-        self._registry = registry
-        self._for_moderators = for_moderators(registry)
+        self._checks = Checks(registry, settings.operators)
         self._sender = sender
         self._sealer = sealer
-        self._settings = settings
         self._clock = clock
+        self._each = settings.webhook_concurrency_each
         self._lease = timedelta(seconds=settings.webhook_timeout) + LEASE_MARGIN
+        self._slots = Slots(settings)
+        self._recorder = Recorder(database)
         self._woken = asyncio.Event()
-        self._in_flight: dict[asyncio.Task[None], str] = {}  # to the subscription's id
+        self._after = queue.FIRST  # where the next look at the queue begins: each endpoint has its turn
+        self._full: Collection[str] = ()  # what was left out of the last look, for it held all that it may
+        self._is_behind = False  # something that is due waits for a slot
+        self._in_flight: set[asyncio.Task[None]] = set()
         self._loop: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
@@ -69,13 +84,15 @@ class Deliverer:
         return self._loop is not None and not self._loop.done()
 
     async def start(self) -> None:
+        self._recorder.start()
         self._loop = asyncio.create_task(self._run())
 
     async def drain(self) -> None:
-        """Claims nothing more and waits for the deliveries under way."""
+        """Claims nothing more, and waits until the deliveries under way are recorded."""
         await self._end_loop()
         if self._in_flight:
             await asyncio.wait(self._in_flight)
+        await self._recorder.end()
 
     async def stop(self) -> None:
         """Cancels the deliveries under way; their leases run out and another process sends them again."""
@@ -83,6 +100,10 @@ class Deliverer:
         for task in self._in_flight:
             task.cancel()
         await asyncio.gather(*self._in_flight, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS):
+                await self._recorder.end()
+        await self._recorder.stop()
 
     async def _end_loop(self) -> None:
         if self._loop:
@@ -92,78 +113,94 @@ class Deliverer:
     async def _run(self) -> None:
         while True:
             self._woken.clear()
+            started = time.monotonic()
             await self._send_due()
+            await asyncio.sleep(started + PACE_SECONDS - time.monotonic())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
+                longest = min(POLL_SECONDS, BEHIND_SECONDS) if self._is_behind else POLL_SECONDS
+                await asyncio.wait_for(self._woken.wait(), longest)
 
     async def _send_due(self) -> None:
-        """Starts as many due deliveries as the capacity allows; each that ends wakes the loop for the next."""
+        """Starts as many due deliveries as there are slots; where some must wait, each that ends wakes the loop."""
         try:
-            jobs = await self._claim()
+            claimed = await self._claim()
         except PresenceError as error:
             _log.warning("claiming waits", error=str(error))
         except Exception:
             _log.exception("claiming failed")
         else:
-            for job in jobs:
+            self._is_behind = not claimed.is_all
+            for job in claimed.jobs:
                 self._begin(job)
 
-    async def _claim(self) -> list[Job]:
-        free = self._settings.webhook_concurrency - len(self._in_flight)
+    async def _claim(self) -> Claimed:
+        """Claims a batch. Refuses what its subscribers may not receive any more, and takes back what was deleted."""
+        answered = self._recorder.answered
+        free = min(self._slots.free, MOST_UNRECORDED - len(answered))
         if free <= 0:
-            return []
-        capacity = Capacity(free, self._settings.webhook_concurrency_each, Counter(self._in_flight.values()))
-        moment = self._clock()
+            return Claimed([], is_all=False)
+        look = Look(self._clock(), answered, self._slots.full | self._recorder.unsettled, self._after)
         async with self._database.transaction() as connection:
-            return await repository.claim(connection, moment, moment + self._lease, capacity)
+            endpoints = await queue.waiting(connection, look, self._each)
+            is_whole = self._turn_to_next(look, endpoints)
+            shares = self._slots.share_out(endpoints, free)
+            if not shares:
+                return Claimed([], is_whole and not endpoints)
+            jobs = await queue.claim(connection, look, look.moment + self._lease, shares)
+            refusals = await self._checks.refusals(connection, jobs)
+            allowed = [job for job in jobs if job.id not in refusals]
+            bodies = await self._checks.taken_back(connection, allowed)
+            if bodies:
+                await queue.replace_bodies(connection, bodies)
+        for job in jobs:
+            if refusal := refusals.get(job.id):
+                await self._refuse(job, refusal, look.moment)
+        is_all = len(shares) == len(endpoints) and not any(share.left or share.taken == self._each for share in shares)
+        return Claimed(with_bodies(allowed, bodies), is_whole and is_all)
+
+    async def _refuse(self, job: Job, refusal: Refusal, moment: datetime) -> None:
+        """Has nothing more planned of what a subscriber may not receive, and buries the delivery; in a transaction of
+        its own, since it locks the subscription before deliveries."""
+        async with self._database.transaction() as connection:
+            await refuse(connection, job.subscription_id, refusal, moment)
+            await queue.bury(connection, {job.id: refusal.reason}, moment)
+        _log.info("webhook not sent", webhook_id=job.webhook_id, reason=refusal.reason)
+
+    def _turn_to_next(self, look: Look, endpoints: Sequence[Endpoint]) -> bool:
+        """Decides where the next look begins, and returns whether this one has seen all that wait."""
+        self._full = look.full
+        is_cut = len(endpoints) == queue.MOST_ENDPOINTS
+        is_whole = look.after == queue.FIRST and not is_cut
+        self._after = endpoints[-1].holder.subscription_id if is_cut else queue.FIRST
+        if not is_whole:
+            self.wake()
+        return is_whole
 
     def _begin(self, job: Job) -> None:
+        holder = Holder(job.subscription_id, job.created_by, queue.host_of(job.webhook_url), job.is_probed)
+        self._slots.take(holder)
+        WEBHOOK_DELIVERIES.labels("in_flight").set(self._slots.in_use)
         task = asyncio.create_task(self._deliver(job))
-        self._in_flight[task] = job.subscription_id
-        task.add_done_callback(self._ended)
+        self._in_flight.add(task)
+        task.add_done_callback(lambda _: self._ended(task, holder))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._in_flight[task]
-        self.wake()
+    def _ended(self, task: asyncio.Task[None], holder: Holder) -> None:
+        self._in_flight.discard(task)
+        self._slots.give_back(holder)
+        WEBHOOK_DELIVERIES.labels("in_flight").set(self._slots.in_use)
+        if self._is_behind or holder.subscription_id in self._full:
+            self.wake()
 
     async def _deliver(self, job: Job) -> None:
-        """Carries out one delivery and records the result. While the database is away nothing is recorded: the lease
-        runs out, and the delivery is sent again."""
-        with structlog.contextvars.bound_contextvars(webhook_id=job.webhook_id, subscription_id=job.subscription_id):
-            try:
-                refusal = await self._refusal(job)
-                if refusal:
-                    await self._refuse(job, refusal)
-                else:
-                    job = await self._without_words_taken_back(job)
-                    await self._record(job, await self._send(job))
-            except PresenceError as error:
-                _log.warning("delivery waits for its lease to run out", error=str(error))
-            except Exception:
-                _log.exception("delivery broke off; its lease will run out")
-
-    async def _refusal(self, job: Job) -> Refusal | None:
-        """Returns why the subscriber may not receive this event of the space now, or None. Every attempt asks."""
-        subscriber = Identity("account", job.created_by, job.created_by)
-        async with self._database.read() as connection:
-            space = SpaceKey(job.space_type, job.space_id)
-            standing = await access.look(connection, subscriber, space, self._settings.operators)
-        return refusal_of(job.created_by, standing, job.event, self._for_moderators)
-
-    async def _without_words_taken_back(self, job: Job) -> Job:
-        """Returns the job with the body that the log gives now: without the words of a message or comment that was
-        deleted since. Replaces the stored body too. Every attempt asks.
-        """
-        async with self._database.read() as connection:
-            event = await event_log.read_subject(connection, job.event_id)
-        binding = webhooks_of(self._registry, event.name).get(job.event) if event else None
-        if event is None or binding is None or not words_are_gone(event.payload):
-            return job
-        body = body_of(event, job.webhook_id, binding)
-        if body != job.body:
-            async with self._database.transaction() as connection:
-                await repository.replace_body(connection, job.id, body)
-        return replace(job, body=body)
+        """Carries out one delivery. The recorder does the rest."""
+        try:
+            answer = await self._send(job)
+            moment, used = self._clock(), job.attempts - job.excused + 1
+            verdict = judge(answer, used, moment, waiting_since=job.waiting_since)
+        except Exception:
+            _log.exception("delivery broke off; its lease will run out", webhook_id=job.webhook_id)
+        else:
+            self._recorder.put(Made(job, answer, verdict, moment))
 
     async def _send(self, job: Job) -> Answer:
         try:
@@ -180,17 +217,3 @@ class Deliverer:
         if job.previous_secret_sealed and job.previous_secret_until and job.previous_secret_until > moment:
             sealed.append(job.previous_secret_sealed)
         return [self._sealer.open(secret, job.subscription_id) for secret in sealed]
-
-    async def _record(self, job: Job, answer: Answer) -> None:
-        moment = self._clock()
-        verdict = judge(answer, job.attempts + 1, moment)
-        async with self._database.transaction() as connection:
-            await repository.record(connection, job, answer, verdict, moment)
-        _log.info("webhook sent", verdict=verdict.status, status_code=answer.status_code, error=answer.error)
-
-    async def _refuse(self, job: Job, refusal: Refusal) -> None:
-        """Has nothing more planned of what the subscriber may not receive, and buries what was."""
-        async with self._database.transaction() as connection:
-            await refuse(connection, job.subscription_id, refusal, self._clock())
-            await repository.bury(connection, job.id, refusal.reason, self._clock())
-        _log.info("webhook not sent", reason=refusal.reason)

@@ -1,16 +1,15 @@
-"""All SQL of webhook_dispatcher: subscriptions, the queue of deliveries, and what became of them."""
+"""SQL of deliveries: planned, recorded, and ended with their subscription."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Integer, Select, Text, cast, delete, func, or_, select, true, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db.models.webhooks import WebhookAttempt as A
 from libs.common.db.models.webhooks import WebhookDelivery as D
 from libs.common.db.models.webhooks import WebhookSubscription as S
 from libs.common.spaces import SpaceKey
@@ -21,18 +20,32 @@ from services.webhook_dispatcher.sender import Answer
 # Planning
 
 
-async def wanting(connection: AsyncConnection, space: SpaceKey, events: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """Returns (id, events) of the active subscriptions of `space` that want at least one of `events`.
+_WANTING = text("""
+SELECT s.id, s.space_type, s.space_id, s.events
+FROM unnest(CAST(:types AS text[]), CAST(:ids AS text[])) AS space(type, id)
+JOIN webhook_subscriptions s ON s.space_type = space.type AND s.space_id = space.id
+WHERE s.active AND s.events && CAST(:names AS text[])
+FOR SHARE OF s
+""")
+
+
+async def wanting(
+    connection: AsyncConnection, spaces: Collection[SpaceKey], names: Collection[str]
+) -> dict[SpaceKey, list[tuple[str, list[str]]]]:
+    """Returns (id, events) of the active subscriptions of each space that want at least one of the events.
 
     The rows stay locked against removal and disabling until the transaction ends, so that no delivery is
     planned for one that is just being ended.
     """
-    statement = (
-        select(S.id, S.events)
-        .where(S.space_type == space.space_type, S.space_id == space.space_id, S.active, S.events.overlap(events))
-        .with_for_update(read=True)
-    )
-    return [(row.id, row.events) for row in await connection.execute(statement)]
+    values = {
+        "types": [space.space_type for space in spaces],
+        "ids": [space.space_id for space in spaces],
+        "names": [*names],
+    }
+    wanted: dict[SpaceKey, list[tuple[str, list[str]]]] = defaultdict(list)
+    for row in await connection.execute(_WANTING, values):
+        wanted[SpaceKey(row.space_type, row.space_id)].append((str(row.id), row.events))
+    return wanted
 
 
 async def insert_deliveries(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -63,109 +76,98 @@ class Job:
     secret_sealed: bytes
     previous_secret_sealed: bytes | None
     previous_secret_until: datetime | None
-
-
-_JOB = (
-    D.id, D.subscription_id, D.event_id, D.webhook_id, D.event, D.body, D.attempts, D.claimed_until,
-    S.webhook_url, S.space_type, S.space_id, S.created_by, S.secret_sealed, S.previous_secret_sealed,
-    S.previous_secret_until,
-)  # fmt: skip
+    excused: int
+    is_probed: bool
+    waiting_since: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
-class Capacity:
-    """How many more deliveries this process may send: `total`, and of one subscription `each` less its `in_flight`."""
+class Made:
+    """An attempt that was answered, or was not, by `moment`, and what follows from it."""
 
-    total: int
-    each: int
-    in_flight: Mapping[str, int]
-
-
-async def claim(connection: AsyncConnection, moment: datetime, until: datetime, capacity: Capacity) -> list[Job]:
-    """Claims due deliveries until `until`, the longest due first, and returns them; other processes claim others."""
-    taken = _due(moment, capacity).cte("taken")
-    statement = (
-        update(D).where(D.id == taken.c.id, S.id == D.subscription_id).values(claimed_until=until).returning(*_JOB)
-    )
-    return [Job(**row) for row in (await connection.execute(statement)).mappings()]
+    job: Job
+    answer: Answer
+    verdict: Verdict
+    moment: datetime
 
 
-def _due(moment: datetime, capacity: Capacity) -> Select[Any]:
-    """Selects the ids to claim, subscription by subscription, so that a slow one does not hold up the others."""
-    in_flight = cast(dict(capacity.in_flight), JSONB)[cast(S.id, Text)].astext
-    due = (
-        select(D.id, D.next_attempt_at)
-        .where(
-            D.subscription_id == S.id,
-            D.status == "pending",
-            D.next_attempt_at <= moment,
-            or_(D.claimed_until.is_(None), D.claimed_until <= moment),
-        )
-        .order_by(D.next_attempt_at)
-        .limit(capacity.each - func.coalesce(cast(in_flight, Integer), 0))
-        .with_for_update(skip_locked=True, of=D)
-        .lateral("due")
-    )
-    longest_due_first = select(due.c.id).select_from(S).join(due, true()).order_by(due.c.next_attempt_at)
-    return longest_due_first.where(S.active).limit(capacity.total)
+# A failure whose lease has run out changes the counts alone: another process holds the delivery by now.
+_OURS = "d.status = 'pending' AND (made.delivered OR d.claimed_until = made.claimed_until)"
+_CHANGED = ("status", "next_attempt_at", "last_status_code", "last_error", "finished_at")
+_RECORD = text(f"""
+WITH made AS (
+  SELECT * FROM unnest(CAST(:id AS uuid[]), CAST(:claimed_until AS timestamptz[]), CAST(:delivered AS bool[]),
+    CAST(:excused AS int[]), CAST(:started_at AS timestamptz[]), CAST(:duration_ms AS int[]),
+    CAST(:status AS text[]), CAST(:next_attempt_at AS timestamptz[]), CAST(:last_status_code AS int[]),
+    CAST(:last_error AS text[]), CAST(:finished_at AS timestamptz[]), CAST(:answer AS text[]))
+  AS made(id, claimed_until, delivered, excused, started_at, duration_ms, {", ".join(_CHANGED)}, answer)
+), recorded AS (
+  UPDATE webhook_deliveries d SET attempts = d.attempts + 1, excused = d.excused + made.excused,
+    claimed_until = CASE WHEN {_OURS} THEN NULL ELSE d.claimed_until END,
+    {", ".join(f"{name} = CASE WHEN {_OURS} THEN made.{name} ELSE d.{name} END" for name in _CHANGED)}
+  FROM made WHERE d.id = made.id RETURNING d.id
+)
+INSERT INTO webhook_attempts (delivery_id, started_at, duration_ms, status_code, error, next_attempt_at, answer)
+SELECT made.id, made.started_at, made.duration_ms, made.last_status_code, made.last_error, made.next_attempt_at,
+  made.answer
+FROM made JOIN recorded USING (id)
+""")  # noqa: S608  put together from constants
 
 
-async def replace_body(connection: AsyncConnection, delivery_id: str, body: bytes) -> None:
-    await connection.execute(update(D).where(D.id == delivery_id).values(body=body))
+async def record(connection: AsyncConnection, attempts: Sequence[Made]) -> None:
+    """Records attempts, each of another delivery, and what becomes of their deliveries.
 
-
-async def record(connection: AsyncConnection, job: Job, answer: Answer, verdict: Verdict, moment: datetime) -> None:
-    """Records an attempt that ended at `moment`, and its consequences.
-
-    A failure whose lease has run out changes the count alone: another process holds the delivery by now.
     A success always counts. A delivery that was removed meanwhile stays removed.
     """
-    if verdict.disable:  # before the delivery, as everywhere: subscription first
-        await connection.execute(select(S.id).where(S.id == job.subscription_id).with_for_update(key_share=True))
-    row = (await connection.execute(select(D.status, D.claimed_until).where(D.id == job.id).with_for_update())).first()
-    if row is None:
-        return
-    await connection.execute(pg_insert(A).values(**attempt(job.id, answer, moment, verdict.next_attempt_at)))
-    ours = row.status == "pending" and (answer.delivered or row.claimed_until == job.claimed_until)
-    changes = _changes(answer, verdict, moment) if ours else {}
-    await connection.execute(update(D).where(D.id == job.id).values(attempts=D.attempts + 1, **changes))
-    if verdict.disable:
-        await disable(connection, job.subscription_id, verdict.disable, moment)
-    else:
-        await health.note(connection, [health.Outcome(job.subscription_id, job.attempts + 1, answer.error)], moment)
+    rows = [_made(made) for made in sorted(attempts, key=lambda made: made.job.id)]  # locked in one order by all
+    await connection.execute(_RECORD, {name: [row[name] for row in rows] for name in rows[0]})
 
 
-def attempt(
-    delivery_id: str, answer: Answer, moment: datetime, next_attempt_at: datetime | None, *, by_hand: bool = False
-) -> dict[str, Any]:
-    """Returns the row of an attempt that ended at `moment`."""
+def _made(made: Made) -> dict[str, Any]:
+    answer, verdict = made.answer, made.verdict
     return {
-        "delivery_id": delivery_id,
-        "started_at": moment - timedelta(milliseconds=answer.duration_ms),
+        "id": made.job.id,
+        "claimed_until": made.job.claimed_until,
+        "delivered": answer.delivered,
+        "excused": int(verdict.excused),
+        "started_at": made.moment - timedelta(milliseconds=answer.duration_ms),
         "duration_ms": answer.duration_ms,
-        "status_code": answer.status_code,
-        "error": answer.error,
-        "answer": answer.excerpt,
-        "next_attempt_at": next_attempt_at,
-        "by_hand": by_hand,
-    }
-
-
-def _changes(answer: Answer, verdict: Verdict, moment: datetime) -> dict[str, Any]:
-    return {
         "status": verdict.status,
         "next_attempt_at": verdict.next_attempt_at,
-        "claimed_until": None,
         "last_status_code": answer.status_code,
         "last_error": answer.error,
-        "finished_at": None if verdict.status == "pending" else moment,
+        "finished_at": None if verdict.status == "pending" else made.moment,
+        "answer": answer.excerpt,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointState:
+    """What an answer, or none, says of an endpoint: the columns of its subscription."""
+
+    is_probed: bool
+    paused_until: datetime | None
+    waiting_since: datetime | None
+
+
+async def note_endpoint(connection: AsyncConnection, subscription_id: str, state: EndpointState) -> None:
+    """Keeps what an endpoint's last answer says of it. A pause that is longer already stays."""
+    paused_until = func.greatest(S.paused_until, state.paused_until)  # null counts for nothing
+    values = {"is_probed": state.is_probed, "waiting_since": state.waiting_since, "paused_until": paused_until}
+    await connection.execute(update(S).where(S.id == subscription_id).values(values))
+
+
+# Ending
+
+AT_ONCE = 1000  # deliveries that go with their subscription; what is more follows, in batches
 
 
 async def disable(connection: AsyncConnection, subscription_id: str, reason: str, moment: datetime) -> None:
-    """Ends the subscription and its pending deliveries, and tells its owner."""
-    await health.disable(connection, subscription_id, reason)
-    await _bury(connection, D.subscription_id == subscription_id, reason, moment)
+    """Ends the subscription, buries the first of its pending deliveries, and tells its owner. From then on nothing is
+    sent for it."""
+    if await health.disable(connection, subscription_id, reason):
+        await connection.execute(update(S).where(S.id == subscription_id).values(is_given_up=True))
+    await bury_some(connection, subscription_id, moment, AT_ONCE)
 
 
 async def lock_events(connection: AsyncConnection, subscription_id: str) -> list[str]:
@@ -174,15 +176,53 @@ async def lock_events(connection: AsyncConnection, subscription_id: str) -> list
     return (await connection.execute(statement)).scalar_one_or_none() or []
 
 
-async def bury(connection: AsyncConnection, delivery_id: str, reason: str, moment: datetime) -> None:
-    """Gives up a pending delivery, unsent."""
-    await _bury(connection, D.id == delivery_id, reason, moment)
+async def bury_some(connection: AsyncConnection, subscription_id: str, moment: datetime, limit: int) -> bool:
+    """Gives up at most `limit` deliveries that are pending for a subscription that is given up.
+
+    Returns whether it is done. The reason is the subscription's.
+    """
+    subscribed = select(S.disabled_reason).where(S.id == subscription_id, S.is_given_up).with_for_update(key_share=True)
+    row = (await connection.execute(subscribed)).one_or_none()
+    if row is None:
+        return True
+    pending = select(D.id).where(D.subscription_id == subscription_id, D.status == "pending").limit(limit)
+    values = {"status": "dead", "next_attempt_at": None, "claimed_until": None, "finished_at": moment}
+    which = pending.cte("which").prefix_with("MATERIALIZED")
+    statement = update(D).where(D.id == which.c.id, D.status == "pending")
+    buried = (await connection.execute(statement.values(**values, last_error=row.disabled_reason))).rowcount
+    if buried == limit:
+        return False
+    await connection.execute(update(S).where(S.id == subscription_id).values(is_given_up=False))
+    return True
 
 
-async def _bury(connection: AsyncConnection, which: Any, reason: str, moment: datetime) -> None:
-    values = {"status": "dead", "next_attempt_at": None, "claimed_until": None, "last_error": reason}
-    statement = update(D).where(which, D.status == "pending").values(**values, finished_at=moment)
-    await connection.execute(statement)
+async def given_up(connection: AsyncConnection) -> list[str]:
+    """Returns the subscriptions whose pending deliveries are still to be buried."""
+    return [*(await connection.execute(select(S.id).where(S.is_given_up))).scalars()]
+
+
+# From one subscription with deliveries to the next, by the index alone.
+_ORPHANED = text("""
+WITH RECURSIVE used AS (
+  (SELECT subscription_id AS id FROM webhook_deliveries ORDER BY subscription_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT d.subscription_id FROM webhook_deliveries d WHERE d.subscription_id > used.id
+    ORDER BY d.subscription_id LIMIT 1) FROM used WHERE used.id IS NOT NULL
+)
+SELECT used.id FROM used
+WHERE used.id IS NOT NULL AND NOT EXISTS (SELECT FROM webhook_subscriptions s WHERE s.id = used.id)
+""")
+
+
+async def orphaned(connection: AsyncConnection) -> list[str]:
+    """Returns the ids of subscriptions that are gone, and whose deliveries are not yet."""
+    return [str(row.id) for row in await connection.execute(_ORPHANED)]
+
+
+async def remove_deliveries(connection: AsyncConnection, subscription_id: str, limit: int) -> int:
+    """Deletes at most `limit` deliveries of a subscription, with their attempts; returns how many."""
+    some = select(D.id).where(D.subscription_id == subscription_id).limit(limit)
+    return (await connection.execute(delete(D).where(D.id.in_(some)))).rowcount
 
 
 # Looking back

@@ -21,17 +21,24 @@ RETRIES = (
     timedelta(hours=24),
 )
 LONGEST_RETRY_AFTER = timedelta(hours=24)
+LONGEST_WAIT = timedelta(hours=24)  # for which an endpoint that asks to wait uses up no attempt
+LONGEST_GUESS = timedelta(minutes=5)  # of a pause whose length the endpoint left to us
 GONE = 410
 _ASK_TO_WAIT = (429, 503)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`next_attempt_at` is set only while `status` is pending. `disable` is the reason for ending the subscription."""
+    """`next_attempt_at` is set only while `status` is pending. `disable` is the reason for ending the subscription.
+
+    Until `pause_until` nothing is to be sent to the endpoint. An `excused` attempt uses up none of the schedule.
+    """
 
     status: str
     next_attempt_at: datetime | None = None
     disable: str | None = None
+    pause_until: datetime | None = None
+    excused: bool = False
 
 
 def jitter() -> float:
@@ -39,18 +46,45 @@ def jitter() -> float:
     return random.uniform(0.9, 1.1)  # noqa: S311  no secret
 
 
-def judge(answer: Answer, attempts: int, moment: datetime, factor: Callable[[], float] = jitter) -> Verdict:
-    """Returns what follows from an answer at `moment`. `attempts` counts the attempt that it answers."""
+def judge(
+    answer: Answer,
+    attempts: int,
+    moment: datetime,
+    factor: Callable[[], float] = jitter,
+    *,
+    waiting_since: datetime | None = None,
+) -> Verdict:
+    """Returns what follows from an answer at `moment`.
+
+    `attempts` counts the attempt that it answers, and none that was excused. `waiting_since` is when the endpoint asked
+    to wait for the first time since it last answered anything else; None if it did not.
+    """
     if answer.delivered:
         return Verdict("delivered")
     if answer.status_code == GONE:
         return Verdict("dead", disable="The endpoint answered 410 Gone.")
+    asked = _retry_after(answer.retry_after, moment) if answer.retry_after else timedelta()
+    if answer.status_code in _ASK_TO_WAIT or asked > timedelta():
+        return _wait(attempts, moment, factor, asked, waiting_since or moment)
     if attempts > len(RETRIES):
         return Verdict("dead")
-    pause = RETRIES[attempts - 1] * factor()
-    if answer.status_code in _ASK_TO_WAIT and answer.retry_after:
-        pause = max(pause, min(_retry_after(answer.retry_after, moment), LONGEST_RETRY_AFTER))
-    return Verdict("pending", moment + pause)
+    return Verdict("pending", moment + RETRIES[attempts - 1] * factor())
+
+
+def _wait(attempts: int, moment: datetime, factor: Callable[[], float], asked: timedelta, since: datetime) -> Verdict:
+    """Pauses the endpoint for as long as it asked, and never less than the first pause of the schedule.
+
+    One that goes on asking is asked less and less often: it waits as long again as it has already, up to
+    `LONGEST_GUESS`. After `LONGEST_WAIT` the attempts count again.
+    """
+    waited = moment - since
+    pause = max(RETRIES[0] * factor(), min(waited, LONGEST_GUESS), min(asked, LONGEST_RETRY_AFTER))
+    if waited < LONGEST_WAIT:
+        return Verdict("pending", moment + pause, pause_until=moment + pause, excused=True)
+    if attempts > len(RETRIES):
+        return Verdict("dead", pause_until=moment + pause)
+    following = max(pause, RETRIES[attempts - 1] * factor())
+    return Verdict("pending", moment + following, pause_until=moment + pause)
 
 
 def _retry_after(header: str, moment: datetime) -> timedelta:

@@ -1,21 +1,23 @@
 """Sends one POST to an endpoint that may be slow, hostile or gone."""
 
 import asyncio
-import contextlib
+import socket
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import aiohttp
+import h11
 from aiohttp.abc import AbstractResolver
+from yarl import URL
 
 from libs.common.metrics import WEBHOOK_ATTEMPTS
 from libs.common.outbound.guard import AddressRefused, Guard
 from services.webhook_dispatcher.excerpt import excerpt_of
+from services.webhook_dispatcher.posting.client import Client
+from services.webhook_dispatcher.posting.exchange import NoAnswer, NotHttp, Progress, Request
+from services.webhook_dispatcher.posting.wire import Dialler, Origin
 
-BODY_LIMIT = 16 * 1024  # bytes of an answer that are read; its status is all that counts
-BODY_SECONDS = 1.0
-LONGEST_HEADER = 256 * 1024  # bytes of a line of an answer's head: an endpoint's odd headers are no failure
 ADDRESS_REFUSED = "The address is not one that webhooks may go to."
 
 
@@ -27,6 +29,7 @@ class Answer:
     error: str | None
     duration_ms: int = 0
     retry_after: str | None = None  # the header as it came
+    is_silent: bool = False  # the endpoint could not be reached, or gave no answer in time
     excerpt: str | None = None  # of the body, as the log shows it
 
     @property
@@ -35,89 +38,63 @@ class Answer:
 
 
 class Sender:
-    """A component. http and https have a connection pool each, since the guard decides per scheme."""
+    """A component. Redirects are not followed, nothing is unpacked, and endpoints share no cookies."""
 
     def __init__(self, guard: Guard, resolver: AbstractResolver, timeout: float) -> None:
-        self._guard = guard
+        self._client = Client(Dialler(guard, resolver))
         self._resolver = resolver
         self._timeout = timeout
-        self._sessions: dict[str, aiohttp.ClientSession] = {}
 
-    async def start(self) -> None:
-        self._sessions = {scheme: self._session(scheme) for scheme in ("http", "https")}
+    async def start(self) -> None: ...
 
     async def stop(self) -> None:
-        for session in self._sessions.values():
-            await session.close()
+        self._client.close()
         await self._resolver.close()
-
-    def _session(self, scheme: str) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            socket_factory=self._guard.socket_factory(scheme),
-            resolver=self._resolver,
-            use_dns_cache=False,
-            limit=0,  # the deliverer bounds how many there are
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            timeout=aiohttp.ClientTimeout(total=self._timeout),
-            cookie_jar=aiohttp.DummyCookieJar(),  # endpoints are strangers to each other
-            max_line_size=LONGEST_HEADER,
-            max_field_size=LONGEST_HEADER,
-            trust_env=False,  # a proxy would dial for us, unguarded
-            auto_decompress=False,
-        )
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Sends a body and returns the result. A failure of the endpoint is an answer, not an exception."""
         started = time.monotonic()
-        status, error, retry_after, excerpt = None, None, None, None
+        progress, error = Progress(), None
         try:
-            session = self._sessions[url.partition(":")[0].lower()]
-            async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
-                status, retry_after = response.status, response.headers.get("Retry-After")
-                error = _error_of(status)
-                body = await _read(response)
-                excerpt = excerpt_of(body, headers, response.headers.get("Content-Encoding"))
-        except (aiohttp.ClientError, OSError, ValueError) as failure:  # TimeoutError is an OSError
-            if status is None:  # else it had answered, and only its body broke off
-                error = self._describe(failure)
+            async with asyncio.timeout(self._timeout):
+                target = URL(url)
+                request = Request(target.raw_path_qs, target.host_port_subcomponent or "", headers, body)
+                await self._client.post(Origin.of(target), request, progress)
+        except (OSError, ValueError, RuntimeError, h11.ProtocolError) as failure:  # TimeoutError is an OSError
+            error = self._describe(failure)
+        if progress.status is not None:  # it has answered, whatever broke off after it
+            error = _error_of(progress.status)
         duration = time.monotonic() - started
         WEBHOOK_ATTEMPTS.labels("failed" if error else "delivered").observe(duration)
-        return Answer(status, error, round(duration * 1000), retry_after, excerpt)
+        milliseconds = round(duration * 1000)
+        excerpt = excerpt_of(bytes(progress.body), headers, progress.encoding)
+        is_silent = progress.status is None
+        return Answer(progress.status, error, milliseconds, progress.retry_after, is_silent, excerpt)
 
     def _describe(self, failure: Exception) -> str:
         """Describes a failure to the subscriber, without any address of ours."""
-        if isinstance(failure, TimeoutError):
-            return f"No answer within {self._timeout:g} seconds."
         if any(isinstance(cause, AddressRefused) for cause in _causes(failure)):
             return ADDRESS_REFUSED
-        if isinstance(failure, aiohttp.ClientConnectorDNSError):
-            return "The host's name could not be resolved."
-        if isinstance(failure, aiohttp.ClientSSLError):
+        if isinstance(failure, TimeoutError):
+            return f"No answer within {self._timeout:g} seconds."
+        if isinstance(failure, ssl.SSLError):
             return f"TLS failed: {failure}"[:300]
-        if isinstance(failure, aiohttp.ClientConnectorError):
-            return "The host did not take the connection."
-        if isinstance(failure, aiohttp.ServerDisconnectedError | ConnectionError):
-            return "The connection was closed before an answer."
-        return f"The request failed: {type(failure).__name__}."
+        words = (text for kind, text in _WORDS.items() if isinstance(failure, kind))
+        return next(words, f"The request failed: {type(failure).__name__}.")
+
+
+_WORDS = {
+    socket.gaierror: "The host's name could not be resolved.",
+    NoAnswer: "The connection was closed before an answer.",
+    NotHttp: "The answer was not HTTP/1.1.",
+    OSError: "The host did not take the connection.",
+}
 
 
 def _error_of(status: int) -> str | None:
     if 200 <= status < 300:
         return None
     return f"HTTP {status}: redirects are not followed." if 300 <= status < 400 else f"HTTP {status}."
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """Returns the beginning of a body. After a short one the connection can be used again; it is closed after others,
-    and what of them came is enough."""
-    body = bytearray()
-    with contextlib.suppress(TimeoutError, aiohttp.ClientError):
-        async with asyncio.timeout(BODY_SECONDS):
-            while len(body) < BODY_LIMIT and (chunk := await response.content.read(BODY_LIMIT - len(body))):
-                body += chunk
-    return bytes(body)
 
 
 def _causes(failure: BaseException) -> Iterator[BaseException]:

@@ -22,12 +22,27 @@ class Settings(SecretSettings):
         "PRESENCE_WEBHOOK_TIMEOUT_SECONDS", 15.0, "How long an endpoint may take to answer, connecting included."
     )
     webhook_concurrency: int = setting(
-        "PRESENCE_WEBHOOK_CONCURRENCY", 64, "Webhooks that one process sends side by side."
+        "PRESENCE_WEBHOOK_CONCURRENCY", 256, "Webhooks that one process sends side by side."
     )
     webhook_concurrency_each: int = setting(
         "PRESENCE_WEBHOOK_CONCURRENCY_PER_SUBSCRIPTION",
         4,
         "How many of them one subscription may hold, so that a slow endpoint delays nobody else.",
+    )
+    webhook_concurrency_account: int = setting(
+        "PRESENCE_WEBHOOK_CONCURRENCY_PER_ACCOUNT",
+        64,
+        "How many of them the subscriptions of one account may hold together.",
+    )
+    webhook_concurrency_host: int = setting(
+        "PRESENCE_WEBHOOK_CONCURRENCY_PER_HOST",
+        10,
+        "How many of them may go to one host, whoever subscribed; of one process.",
+    )
+    webhook_rate_host: int = setting(
+        "PRESENCE_WEBHOOK_RATE_PER_HOST",
+        100,
+        "Webhooks a second that go to one host, whoever subscribed; of one process. 0 for any number.",
     )
     webhook_subscriptions: int = setting(
         "PRESENCE_WEBHOOK_SUBSCRIPTIONS_PER_ACCOUNT", 20, "Subscriptions an account may have; operators have no limit."
@@ -35,6 +50,9 @@ class Settings(SecretSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name, spec in self.__dataclass_fields__.items():
+            if name.startswith("webhook_concurrency") and getattr(self, name) < 1:
+                raise SettingsError(f"{spec.metadata['name']}: at least 1.")
         for network in self.webhook_allowed_networks:
             try:
                 ip_network(network)

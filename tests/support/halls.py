@@ -26,7 +26,7 @@ bad-signals binary-polling binary-upgrade binary-websocket broker-restart bystan
 compact costumes-pose-batch costumes-pose-compact crowd cursors dancing deleted early- replicas
 elsewhere evening expiring first hall idempotent in-vain keyless-polling keyless-polling-websocket
 keyless-websocket killed-polling killed-upgrade killed-websocket late lenient long-log no-grace other
-other-namespace packets party plain plain-gone plain-killed plain-refused real-clients-polling
+other-namespace nobody-was-here packets party plain plain-gone plain-killed plain-refused real-clients-polling
 real-clients-websocket real-clients-upgrade realtime-killed recovery-restarts redis-full redis-gone rejoin removals
 restarted restored retried revolving-door silent slow small-talk snapshots spawned spawning square
 stages state-machines stays third upgraded voice voices wire with-token

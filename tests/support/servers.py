@@ -7,7 +7,7 @@ A pytest plugin. What a run needs is seen from the fixtures that its tests ask f
 the first tests run (RabbitMQ takes eight seconds). A server that cannot be had fails the tests; nothing is skipped.
 
 One a run:      servers, postgres_server, redis_server, rabbitmq_server, caddy_server, hive_url, run_stack
-A fresh one a test: database_url (migrated), empty_database_url, primary_url (seeded), amqp_url, redis_url
+As good as new:  database_url (migrated), empty_database_url, primary_url (seeded), amqp_url, redis_url
 """
 
 import asyncio
@@ -45,6 +45,7 @@ from deploy.local.workplace import Workplace
 from deploy.logins.passwords import WITH_DATABASE, WITH_LOGIN, variable, with_login
 from deploy.logins.postgres import set_logins
 from tests.support import halls
+from tests.support.databases import EmptiedAgain, UsedAgain
 from tests.support.quick import NotQuick
 
 OWNER, PASSWORD = "replica_user", "test"
@@ -107,6 +108,9 @@ class Servers:
         self._threads = ThreadPoolExecutor(max_workers=len(self._servers))
         self._booting: dict[str, Future[None]] = {}
         self._templates: dict[str, asyncio.Task[None]] = {}
+        self.migrated = UsedAgain(self.new_database, self._as_superuser, self.drop)
+        self.primaries = UsedAgain(self.new_primary, self._as_superuser, self.drop)
+        self.empty = EmptiedAgain(lambda: self.new_database(migrated=False), self._as_superuser, self.drop)
         self._numbers = itertools.count(1)
 
     def _stores(self, origin: str) -> dict[str, Process]:
@@ -224,6 +228,14 @@ class Servers:
     def url_of(self, database: str) -> str:
         return self.postgres.url_of(OWNER, PASSWORD, database)
 
+    def _as_superuser(self, url: str) -> str:
+        name = url.rpartition("/")[2]
+        return self.postgres.url.rpartition("/")[0] + f"/{name}"
+
+    async def drop(self, url: str) -> None:
+        """Deletes a database and closes its connections."""
+        await drop_database(self.postgres, url.rpartition("/")[2])
+
     async def _copy(self, template: str | None) -> str:
         name = f"test_{next(self._numbers)}"
         await make_role(self.postgres, OWNER, PASSWORD, creates_roles=True)
@@ -254,11 +266,14 @@ class Servers:
         done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"alembic upgrade head failed:\n{done.stdout}{done.stderr}"
 
-    def keep_logs(self) -> Path:
-        """Copies the logs of the servers and of ended stacks to `KEPT_LOGS`, in place of those of an earlier run."""
-        shutil.rmtree(KEPT_LOGS, ignore_errors=True)
-        shutil.copytree(self.place.log, KEPT_LOGS)
-        return KEPT_LOGS
+    def keep_logs(self) -> None:
+        """Copies the logs of the servers and of ended stacks to `KEPT_LOGS`, in place of those of an earlier run.
+
+        Each process of a run that has several keeps its own.
+        """
+        kept = KEPT_LOGS / os.environ.get("PYTEST_XDIST_WORKER", "")
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(self.place.log, kept)
 
     def end(self) -> None:
         """Kill all servers and delete their data."""
@@ -305,11 +320,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             raise pytest.UsageError(str(error)) from error
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
-    """Keeps the servers' logs of a run in which something failed, and says where."""
-    servers = config.stash.get(_OF_RUN, None)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Keeps the servers' logs of a run in which something failed."""
+    servers = session.config.stash.get(_OF_RUN, None)
     if servers is not None and exitstatus == pytest.ExitCode.TESTS_FAILED:
-        terminalreporter.write_line(f"Logs of this run's servers and stacks: {servers.keep_logs()}")
+        servers.keep_logs()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+    """Says where the logs of a run are in which something failed."""
+    if exitstatus == pytest.ExitCode.TESTS_FAILED:
+        terminalreporter.write_line(f"Logs of this run's servers and stacks: {KEPT_LOGS}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -362,28 +383,31 @@ def hive_url(servers: Servers) -> str:
     return servers.hive_url
 
 
+async def _lent(databases: UsedAgain) -> AsyncIterator[str]:
+    url = await databases.take()
+    yield url
+    await databases.give_back(url)
+
+
 @pytest.fixture
 async def database_url(servers: Servers) -> AsyncIterator[str]:
-    """A fresh database with the newest schema."""
-    url = await servers.new_database()
-    yield url
-    await drop_database(servers.postgres, url.rpartition("/")[2])
+    """A database with the newest schema, as good as new."""
+    async for url in _lent(servers.migrated):
+        yield url
 
 
 @pytest.fixture
 async def empty_database_url(servers: Servers) -> AsyncIterator[str]:
-    """A fresh database without any table, for the tests of the migrations."""
-    url = await servers.new_database(migrated=False)
-    yield url
-    await drop_database(servers.postgres, url.rpartition("/")[2])
+    """A database without any table, for the tests of the migrations and for primaries of a test's own."""
+    async for url in _lent(servers.empty):
+        yield url
 
 
 @pytest.fixture
 async def primary_url(servers: Servers) -> AsyncIterator[str]:
-    """A fresh demo primary."""
-    url = await servers.new_primary()
-    yield url
-    await drop_database(servers.postgres, url.rpartition("/")[2])
+    """A demo primary, as good as new."""
+    async for url in _lent(servers.primaries):
+        yield url
 
 
 @pytest.fixture

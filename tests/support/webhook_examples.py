@@ -8,7 +8,7 @@ from services.webhook_dispatcher import signing
 
 PAGE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
 BODY = '{"event":"chat","data":{"message":"Grüße 👋"}}'.encode()
-SECRETS = ["webhook_secret", signing.make_secret(), "ein süßes Geheimnis"]
+SECRETS = ["webhook_secret", "whsec_GwzwWnJD51KqZPrCO3C+npQ3Z2BhVBTG/Y0LgObWySQ=", "ein süßes Geheimnis"]
 
 
 def example(language: str) -> str:

@@ -41,6 +41,11 @@ PRESENCE_PERMISSIONS = (
     ("post", "carol/not-for-you", "dave", "access"),
     ("community", "hive-123456", "dave", "admin"),
 )
+EVENTS = (
+    # event_code, title, host_account, co_hosts, is_public, password_protected, event_password, max_attendees, status
+    ("open-studio", "Open studio", "alice", ["bob"], True, False, None, None, "live"),
+    ("board-meeting", "Board meeting", "bob", ["alice"], False, True, "quarterly numbers", 12, "scheduled"),
+)
 
 
 class Shape(StrEnum):
@@ -80,6 +85,7 @@ async def seed(url: str, shape: str = Shape.MIXED) -> int:
                 ("space_type", "space_id", "user_account", "permission"),
                 PRESENCE_PERMISSIONS,
             )
+            await _seed_events(connection)
         return int(await connection.fetchval("SELECT count(*) FROM posts"))
     finally:
         await connection.close()
@@ -117,6 +123,15 @@ async def _seed_documents_by_name(connection: "asyncpg.Connection[Any]") -> None
     await _insert(connection, "collaboration_documents", columns, rows)
     names = ("owner", "permlink", "account", "permission_type", "can_read", "can_edit", "granted_by")
     await _insert(connection, "collaboration_permissions", names, PERMISSIONS_BY_NAME)
+
+
+async def _seed_events(connection: "asyncpg.Connection[Any]") -> None:
+    columns = (
+        *("event_code", "title", "host_account", "co_hosts", "is_public", "password_protected", "event_password"),
+        *("max_attendees", "status", "scheduled_start", *TIMES),
+    )
+    start, *times = (moment.replace(tzinfo=None) for moment in (FIRST, *_times(1)))
+    await _insert(connection, "presence_events", columns, [(*row, start, *times) for row in EVENTS])
 
 
 async def _insert(

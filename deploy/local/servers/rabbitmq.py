@@ -11,9 +11,10 @@ import json
 import subprocess
 from collections.abc import Mapping
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from deploy.local.errors import StartError
+from deploy.local.errors import SetupError, StartError
 from deploy.local.guardian import Guardian
 from deploy.local.packages import EPMD, RABBITMQ, RABBITMQCTL, Program, ensure, find
 from deploy.local.probes import exchange
@@ -136,8 +137,12 @@ class RabbitMQ(Process):
         credentials = base64.b64encode(f"{ADMIN}:{self._password}".encode()).decode()
         headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
         request = Request(address, json.dumps(body or {}).encode(), headers, method=method)
-        with urlopen(request, timeout=30) as answer:  # noqa: S310 - our own loopback address
-            answer.read()
+        try:
+            with urlopen(request, timeout=30) as answer:  # noqa: S310 - our own loopback address
+                answer.read()
+        except HTTPError as error:
+            said = error.read().decode(errors="replace")
+            raise SetupError(f"RabbitMQ answers {method} {address} with {error.code}: {said}") from error
 
     def _epmd_start(self) -> None:
         if not self._epmd.alive:

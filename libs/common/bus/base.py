@@ -55,7 +55,27 @@ class Caller:
         return cls(Identity.from_wire(data["identity"]), data["request_id"], data["address"])
 
 
-type Handler[Request, Reply] = Callable[[Caller, Request], Awaitable[Reply]]
+@dataclass(frozen=True, slots=True)
+class ForAll[Reply]:
+    """A handler's reply that every caller without a token would have got in this moment."""
+
+    reply: Reply
+
+
+def told_to_all[Reply](caller: Caller, reply: Reply, *, alike: bool = True) -> Reply | ForAll[Reply]:
+    """Returns the reply as one for all, if its caller showed no token and those who show none are `alike`."""
+    return ForAll(reply) if caller.identity.nobody and alike else reply
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A reply as the JSON object that the service wrote: nobody has read it since. `for_all`: see `ForAll`."""
+
+    json: bytes
+    for_all: bool = False
+
+
+type Handler[Request, Reply] = Callable[[Caller, Request], Awaitable[Reply | ForAll[Reply]]]
 type Consumer = Callable[[Sequence[LoggedEvent]], Awaitable[None]]
 
 
@@ -90,6 +110,11 @@ class Bus(Protocol):
 
         Raises the answering service's `PresenceError`, or `BusUnavailable`.
         """
+
+    async def call_for_json[Request](
+        self, operation: Operation[Request, Any], request: Request, caller: Caller, *, timeout: float | None = None
+    ) -> Written:
+        """Asks likewise, and returns the reply as it was written."""
 
     async def publish(self, *events: LoggedEvent) -> None:
         """Hands events of one name to every consumer group, durably: all or none. Raises `BusUnavailable`."""

@@ -7,16 +7,17 @@ knows it; `WIRE_VERSION` is raised by a change that those who know the version b
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 import structlog
 
-from libs.common.bus.base import BusUnavailable, Caller, Handler
+from libs.common.bus.base import BusUnavailable, Caller, ForAll, Handler, Written
 from libs.common.bus.senders import require_sender
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Operation
-from libs.common.contracts.schema import dump, load
+from libs.common.contracts.schema import load
+from libs.common.contracts.schema.writing import dump, encode
 from libs.common.errors import INTERNAL, UNAVAILABLE, PresenceError
 
 _log = structlog.get_logger(__name__)
@@ -26,6 +27,18 @@ _decode_events: Callable[[bytes], list[LoggedEvent] | LoggedEvent] = msgspec.jso
     Annotated[list[LoggedEvent], msgspec.Meta(min_length=1)] | LoggedEvent
 ).decode
 
+
+class _Answer(msgspec.Struct):
+    """A reply, which is not read here, or what kept the service from one."""
+
+    reply: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    for_all: bool = False
+    error: dict[str, Any] | None = None
+    elsewhere: bool = False
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decoders: dict[type, msgspec.json.Decoder[Any]] = {}
 WIRE_VERSION: Final = 1
 _ELSEWHERE = _encode({"error": PresenceError(UNAVAILABLE).to_wire(), "elsewhere": True})
 
@@ -43,20 +56,42 @@ def encode_call(operation: Operation[Any, Any], request: Any, caller: Caller) ->
     return _encode({"wire": WIRE_VERSION, **call})
 
 
-def decode_answer[Reply](operation: Operation[Any, Reply], body: bytes) -> Reply:
-    """Returns the reply. Raises the `PresenceError` the service answered with, `AskAgain`, or `BusUnavailable` for a
-    reply of another version that cannot be read.
+def reply_of(operation: Operation[Any, Any], body: bytes) -> Written:
+    """Returns the reply as the service wrote it.
+
+    Raises the `PresenceError` the service answered with, `AskAgain`, or `BusUnavailable` for what is no answer.
     """
-    answer = _decode(body)
-    if answer.get("elsewhere"):
-        raise AskAgain(f"No process of {operation.service} that is up knows {operation.name}.")
-    if "error" in answer:
-        raise PresenceError.from_wire(answer["error"])
     try:
-        return load(operation.reply, answer["reply"])
-    except PresenceError as error:
-        _log.error("unreadable reply", operation=operation.name, error=str(error))
-        raise BusUnavailable(f"{operation.service} answered in another version's words.") from error
+        answer = _decode_answer(body)
+    except msgspec.DecodeError as error:
+        raise _unreadable(operation, str(error)) from error
+    if answer.elsewhere:
+        raise AskAgain(f"No process of {operation.service} that is up knows {operation.name}.")
+    if answer.error is not None:
+        raise PresenceError.from_wire(answer.error)
+    if answer.reply is msgspec.UNSET:
+        raise _unreadable(operation, "neither a reply nor an error")
+    return Written(bytes(answer.reply), answer.for_all)
+
+
+def read_reply[Reply](operation: Operation[Any, Reply], reply: Written) -> Reply:
+    """Raises `BusUnavailable` for a reply of another version that cannot be read."""
+    try:
+        return cast("Reply", _decoder(operation.reply).decode(reply.json))
+    except msgspec.DecodeError as error:
+        raise _unreadable(operation, str(error)) from error
+
+
+def _decoder(reply: type) -> msgspec.json.Decoder[Any]:
+    """Returns what reads replies of a type, made once."""
+    if reply not in _decoders:
+        _decoders[reply] = msgspec.json.Decoder(reply)
+    return _decoders[reply]
+
+
+def _unreadable(operation: Operation[Any, Any], problem: str) -> BusUnavailable:
+    _log.error("unreadable reply", operation=operation.name, error=problem)
+    return BusUnavailable(f"{operation.service} answered in another version's words.")
 
 
 def encode_events(events: Sequence[LoggedEvent]) -> bytes:
@@ -96,16 +131,17 @@ async def answer_call(
         except PresenceError as error:
             _log.error("call refused", sender=sender, identity=caller.identity.key)
             return _encode({"error": error.to_wire()})
-        return _encode(await _outcome(operation, handler, caller, call["request"]))
+        return await _outcome(operation, handler, caller, call["request"])
 
 
-async def _outcome(
-    operation: Operation[Any, Any], handler: Handler[Any, Any], caller: Caller, request: Any
-) -> dict[str, Any]:
+async def _outcome(operation: Operation[Any, Any], handler: Handler[Any, Any], caller: Caller, request: Any) -> bytes:
     try:
-        return {"reply": dump(await handler(caller, load(operation.request, request)))}
+        reply = await handler(caller, load(operation.request, request))
+        if isinstance(reply, ForAll):
+            return b'{"for_all":true,"reply":' + encode(reply.reply) + b"}"
+        return b'{"reply":' + encode(reply) + b"}"
     except PresenceError as error:
-        return {"error": error.to_wire()}
+        return _encode({"error": error.to_wire()})
     except Exception:
         _log.exception("handler failed")
-        return {"error": PresenceError(INTERNAL).to_wire()}
+        return _encode({"error": PresenceError(INTERNAL).to_wire()})

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from libs.common.bus import topology
-from libs.common.bus.base import BusUnavailable, Caller, Consumer, Handler
+from libs.common.bus.base import BusUnavailable, Caller, Consumer, Handler, Written
 from libs.common.bus.codec import (
     WIRE_VERSION,
     UnknownShape,
     answer_call,
-    decode_answer,
     decode_events,
     encode_call,
     encode_events,
+    read_reply,
+    reply_of,
 )
 from libs.common.bus.delivery import Outcome, deliver
 from libs.common.bus.senders import OPERATORS_EDGE
@@ -81,6 +82,11 @@ class MemoryBus:
     async def call[Request, Reply](
         self, operation: Operation[Request, Reply], request: Request, caller: Caller, *, timeout: float | None = None
     ) -> Reply:
+        return read_reply(operation, await self.call_for_json(operation, request, caller, timeout=timeout))
+
+    async def call_for_json[Request](
+        self, operation: Operation[Request, Any], request: Request, caller: Caller, *, timeout: float | None = None
+    ) -> Written:
         body = encode_call(operation, request, caller)
         sender = self._user or believed(caller)
         servers = self._broker.servers[operation.name]
@@ -92,7 +98,7 @@ class MemoryBus:
                 answer = await answer_call(servers[-1]._handlers, body, sender)  # noqa: SLF001  a bus like this one
         except TimeoutError as error:
             raise BusUnavailable("Nobody answered in time.") from error
-        return decode_answer(operation, answer)
+        return reply_of(operation, answer)
 
     async def publish(self, *events: LoggedEvent) -> None:
         if not self._broker.running:

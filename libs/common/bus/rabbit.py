@@ -30,8 +30,8 @@ from aio_pika.abc import (
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError, DeliveryError
 
 from libs.common.bus import topology
-from libs.common.bus.base import BusUnavailable, Caller, Consumer, Handler
-from libs.common.bus.codec import AskAgain, UnknownShape, answer_call, decode_answer, encode_call
+from libs.common.bus.base import BusUnavailable, Caller, Consumer, Handler, Written
+from libs.common.bus.codec import AskAgain, UnknownShape, answer_call, encode_call, read_reply, reply_of
 from libs.common.bus.delivery import Outcome, deliver
 from libs.common.bus.event_messages import events_of, for_later, message_of
 from libs.common.contracts.log import LoggedEvent
@@ -131,6 +131,11 @@ class RabbitBus:
     async def call[Request, Reply](
         self, operation: Operation[Request, Reply], request: Request, caller: Caller, *, timeout: float | None = None
     ) -> Reply:
+        return read_reply(operation, await self.call_for_json(operation, request, caller, timeout=timeout))
+
+    async def call_for_json[Request](
+        self, operation: Operation[Request, Any], request: Request, caller: Caller, *, timeout: float | None = None
+    ) -> Written:
         started, timeout = time.monotonic(), timeout or operation.timeout
         pending = _PendingCall(
             operation,
@@ -147,7 +152,7 @@ class RabbitBus:
         finally:
             BUS_CALLS.labels(operation.name, code).observe(time.monotonic() - started)
 
-    async def _ask[Reply](self, pending: _PendingCall, operation: Operation[Any, Reply], timeout: float) -> Reply:
+    async def _ask(self, pending: _PendingCall, operation: Operation[Any, Any], timeout: float) -> Written:
         correlation_id, unknown = new_id(), None
         self._pending[correlation_id] = pending
         try:
@@ -156,7 +161,7 @@ class RabbitBus:
                     if self._link:
                         await self._send_call(self._link, correlation_id, pending)
                     try:
-                        return decode_answer(operation, await pending.answer)
+                        return reply_of(operation, await pending.answer)
                     except AskAgain as error:
                         unknown = error
                         await asyncio.sleep(ASK_AGAIN_PAUSE)

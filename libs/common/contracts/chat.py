@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
-from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Socket, Webhook
+from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Shared, Socket, Webhook
 from libs.common.contracts.schema import (
     ClientId,
     Cursor,
@@ -284,6 +284,7 @@ list_messages = Operation(
     Limit(240, 60),
     bindings=(Http("GET", "/api/chat/{space_type}/{space_id}/messages"),),
     summary="A page of a space's messages.",
+    shared=Shared(("chat.", "content.", "events.", "moderation.")),
 )
 get_message = Operation(
     "chat.get_message",

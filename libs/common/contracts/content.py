@@ -6,10 +6,13 @@ from typing import Annotated, Any
 
 from libs.common.clock import rfc3339
 from libs.common.contracts.auth import Empty
-from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Webhook
+from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Shared, Webhook
 from libs.common.contracts.schema import SpaceId, SpaceType, choice, integer
 
-TABLES = ("posts", "collaboration_documents", "collaboration_permissions", "presence_permissions")
+TABLES = (
+    *("posts", "collaboration_documents", "collaboration_permissions", "presence_permissions"),
+    "presence_events",
+)
 """What is replicated, each as a table of its own."""
 MOST_ROWS = 2**53 - 1  # that JSON's readers know exactly
 
@@ -140,6 +143,14 @@ class PermissionChanged:
 
 
 @dataclass(frozen=True)
+class PresenceEventChanged:
+    """An event that is held at the primary: its `change` is changed, cancelled or deleted."""
+
+    title: str
+    change: str
+
+
+@dataclass(frozen=True)
 class GetContent:
     """Asks what a space shows."""
 
@@ -221,6 +232,7 @@ get_content = Operation(
     Limit(240, 60),
     bindings=(Http("GET", "/api/spaces/{space_type}/{space_id}/content"),),
     summary="What a space shows: its text, pictures and scene.",
+    shared=Shared(("content.", "events.", "moderation.")),
 )
 sync_status = Operation(
     "content.sync_status",
@@ -266,7 +278,13 @@ document_changed = Event(
 permission_changed = Event(
     "content.permission_changed", PermissionChanged, summary="The primary gave a permission or took it away."
 )
+presence_event_changed = Event(
+    "content.presence_event_changed",
+    PresenceEventChanged,
+    summary="An event that is held at the primary was changed, cancelled or deleted.",
+)
 
 RECORDS = (
     get_content, sync_status, sync_now, primary_changed, post_changed, document_changed, permission_changed,
+    presence_event_changed,
 )  # fmt: skip

@@ -15,10 +15,12 @@ MOST_LISTED = 1_000  # accounts that a command names
 LONGEST_HOURS = 24 * 14  # of an event
 FURTHEST_DAYS = 366 * 2  # ahead
 DOORS_MINUTES = 30  # before the start, unless the host says otherwise
+LONGEST_TITLE = 200  # characters
+LONGEST_TEXT = 5_000  # characters of a description
 
 EventId = Annotated[str, text(64, pattern=r"[A-Za-z0-9_-]+")]
-Title = Annotated[str, text(200)]
-Description = Annotated[str, text(5000, 0)]
+Title = Annotated[str, text(LONGEST_TITLE)]
+Description = Annotated[str, text(LONGEST_TEXT, 0)]
 Password = Annotated[str, text(128, 8)]
 Capacity = Annotated[int, integer(1, MOST_PLACES)]
 Doors = Annotated[int, integer(0, 24 * 60)]

@@ -73,6 +73,17 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """Says that what one caller without a token is told may be told to all of them, for a second at most.
+
+    `ended_by` are beginnings of names, of events and of operations that write: after one of them in the space that was
+    asked about, in any space where none was, the answer may be another. What changes access always ends it.
+    """
+
+    ended_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Operation[Request, Reply]:
     """A question or command, answered by exactly one service over the bus."""
 
@@ -86,6 +97,7 @@ class Operation[Request, Reply]:
     bindings: tuple[Http | Socket, ...] = ()
     summary: str = ""
     timeout: float = 5.0  # seconds a caller waits for the answer, unless it says otherwise
+    shared: Shared | None = None  # for nobody else, unless it says so
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
-from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Webhook
+from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Shared, Webhook
 from libs.common.contracts.schema import (
     STORABLE,
     Cursor,
@@ -325,6 +325,7 @@ list_spaces = Operation(
     Limit(120, 60),
     bindings=(Http("GET", "/api/spaces"),),
     summary="Spaces that the caller may see, the lobby first.",
+    shared=Shared(("content.", "events.", "moderation.")),
 )
 get_space = Operation(
     "spaces.get",
@@ -335,6 +336,7 @@ get_space = Operation(
     Limit(240, 60),
     bindings=(Http("GET", "/api/spaces/{space_type}/{space_id}"),),
     summary="One space, who is in it, and the caller's role.",
+    shared=Shared(("spaces.member_", "content.", "events.", "moderation.")),
 )
 join = Operation(
     "spaces.join",
@@ -367,6 +369,7 @@ list_subrooms = Operation(
     Limit(120, 60),
     bindings=(Http("GET", "/api/spaces/{space_type}/{space_id}/subrooms"),),
     summary="The subspaces in which somebody is.",
+    shared=Shared(("spaces.member_", "content.", "events.", "moderation.")),
 )
 review = Operation(
     "spaces.review",

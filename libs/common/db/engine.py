@@ -1,7 +1,7 @@
 """The connection to PostgreSQL, as one service's role."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -35,6 +35,8 @@ class Database:
     The role is a connection setting, so that one login can serve every process; an installation that
     gives each service a login of its own works the same. Who finds no free connection waits `patience` seconds, if no
     more than `waiting` others do, and then hears `unavailable`. A pool that is used up is no database that is away.
+    `options` are settings of PostgreSQL for all of its connections. Without `pings`, which take three round trips a
+    connection, the first to use one that broke hears `unavailable`: for those who try again.
     """
 
     def __init__(
@@ -45,6 +47,8 @@ class Database:
         *,
         patience: float | None = None,
         waiting: int | None = None,
+        options: Mapping[str, str] | None = None,
+        pings: bool = True,
     ) -> None:
         self.size = pool
         self._patience = CONNECT_TIMEOUT if patience is None else patience
@@ -52,13 +56,14 @@ class Database:
         self._waiting = 0
         self._free = asyncio.Semaphore(pool)
         server_settings = {"application_name": f"presence {service}", "statement_timeout": str(STATEMENT_TIMEOUT_MS)}
+        server_settings |= options or {}
         if service:
             server_settings["role"] = f"presence_{service}"
         self._engine = create_async_engine(
             url.replace("postgresql://", "postgresql+asyncpg://", 1),
             pool_size=pool,
             max_overflow=0,
-            pool_pre_ping=True,
+            pool_pre_ping=pings,
             hide_parameters=True,  # what people say and their secrets are parameters; errors are logged
             json_serializer=_json,
             json_deserializer=msgspec.json.decode,

@@ -9,21 +9,21 @@ commit the rows are published; the log also sweeps up the rows that a crash left
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, func, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, any_, bindparam, func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY, UUID, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.bus.base import Bus, BusUnavailable, Caller
 from libs.common.clock import now
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Event
-from libs.common.contracts.schema import dump
+from libs.common.contracts.schema.writing import dump
 from libs.common.db import log_retention
 from libs.common.db.engine import Database
 from libs.common.db.models.event_log import EventLogRow, SpaceCounter
@@ -44,6 +44,8 @@ _COLUMNS = (
     EventLogRow.id, EventLogRow.name, EventLogRow.space_type, EventLogRow.space_id, EventLogRow.subspace,
     EventLogRow.seq, EventLogRow.actor, EventLogRow.occurred_at, EventLogRow.payload, EventLogRow.request_id,
 )  # fmt: skip
+
+type Tell = Callable[[Sequence[LoggedEvent]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +159,17 @@ async def read_after(connection: AsyncConnection, space: SpaceKey, after_seq: in
     return [LoggedEvent(**row) for row in (await connection.execute(statement)).mappings()]
 
 
-async def read_subject(connection: AsyncConnection, event_id: str) -> LoggedEvent | None:
-    """The event as the log has it now, if it holds a message's or a comment's words; see `redaction.py`."""
-    statement = select(*_COLUMNS).where(EventLogRow.id == event_id, EventLogRow.subject.is_not(None))
-    row = (await connection.execute(statement)).mappings().one_or_none()
-    return LoggedEvent(**row) if row else None
+_IDS = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
+_SUBJECTS = select(*_COLUMNS).where(EventLogRow.id == any_(_IDS), EventLogRow.subject.is_not(None))
+
+
+async def read_subjects(connection: AsyncConnection, event_ids: Collection[str]) -> dict[str, LoggedEvent]:
+    """The events as the log has them now, by their ids: those that hold a message's or a comment's words.
+
+    See `redaction.py`.
+    """
+    found = [LoggedEvent(**row) for row in (await connection.execute(_SUBJECTS, {"ids": [*event_ids]})).mappings()]
+    return {event.id: event for event in found}
 
 
 async def read_head(connection: AsyncConnection, space: SpaceKey) -> int:
@@ -200,14 +208,17 @@ class FactLog:
 class EventLog(FactLog):
     """Transactions on the log, and the outbox that publishes what they appended as soon as it is committed."""
 
-    def __init__(self, database: Database, bus: Bus) -> None:
+    def __init__(self, database: Database, bus: Bus, tell: Tell = lambda _: None) -> None:
+        """`tell` hears what was committed, at once and in this process."""
         super().__init__(database)
         self._bus = bus
+        self._tell = tell
         self._fresh: asyncio.Queue[LoggedEvent] = asyncio.Queue()
         self._confirmed: asyncio.Queue[str] = asyncio.Queue()
         self._background = Background()
 
     def _committed(self, events: Sequence[LoggedEvent]) -> None:
+        self._tell(events)
         for event in events:
             self._fresh.put_nowait(event)
 

@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import delete, select, tuple_
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import delete, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.clock import now
 from libs.common.db.models.event_log import InboxRow
 
+# One text however many events: a statement that grows with them is compiled and prepared anew for each number.
+_MARK = text("""
+INSERT INTO inbox (consumer, event_id) SELECT :consumer, unnest(CAST(:event_ids AS uuid[]))
+ON CONFLICT DO NOTHING RETURNING event_id
+""")
 RETENTION = timedelta(days=7)  # far longer than the broker keeps an event unacknowledged
 
 
@@ -18,9 +22,8 @@ async def first_time(connection: AsyncConnection, consumer: str, event_ids: Sequ
 
     Each is given once for a consumer, however often and by however many processes it is asked for.
     """
-    rows = [{"consumer": consumer, "event_id": event_id} for event_id in sorted(set(event_ids))]
-    statement = insert(InboxRow).values(rows).on_conflict_do_nothing().returning(InboxRow.event_id)
-    return set((await connection.execute(statement)).scalars())
+    marks = await connection.execute(_MARK, {"consumer": consumer, "event_ids": sorted(set(event_ids))})
+    return {str(event_id) for event_id in marks.scalars()}
 
 
 async def prune(connection: AsyncConnection, consumer: str, limit: int) -> int:

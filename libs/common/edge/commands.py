@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from libs.common.bus.base import Bus, Caller
+from libs.common.bus.base import Bus, Caller, Written
 from libs.common.contracts import auth, spaces
 from libs.common.contracts.registry import Access, Operation
 from libs.common.contracts.schema import has_field, load
@@ -39,6 +39,7 @@ class ClientCall:
 
 type ReadRequest = Callable[[], Awaitable[dict[str, Any]]]
 type FindAuthor = Callable[[ClientCall, Any], Awaitable[Identity]]
+type Ask = Callable[[Operation[Any, Any], Any, Caller], Awaitable[Written]]
 
 
 async def _bearer_of_token(call: ClientCall, _: Any) -> Identity:
@@ -46,16 +47,21 @@ async def _bearer_of_token(call: ClientCall, _: Any) -> Identity:
 
 
 class Commands:
-    """`find_author(call, request)` names who a call is by, where that is not simply the token's identity."""
+    """`find_author(call, request)` names who a call is by, where that is not simply the token's identity.
 
-    def __init__(self, bus: Bus, limits: RateLimits, find_author: FindAuthor = _bearer_of_token) -> None:
-        self._bus = bus
+    `ask(operation, request, caller)` gets the reply, where that is not simply asking over the bus.
+    """
+
+    def __init__(
+        self, bus: Bus, limits: RateLimits, find_author: FindAuthor = _bearer_of_token, ask: Ask | None = None
+    ) -> None:
+        self._ask = ask or bus.call_for_json
         self._limits = limits
         self._numbers = DocumentNumbers(bus)
         self._find_author = find_author
 
-    async def carry_out(self, call: ClientCall, read_request: ReadRequest) -> Any:
-        """Returns the service's reply.
+    async def carry_out(self, call: ClientCall, read_request: ReadRequest) -> Written:
+        """Returns the service's reply as the service wrote it.
 
         `read_request` returns the fields that the client sent; it is not asked for them before the call was counted.
         Raises `unauthorized`, `forbidden`, `rate_limited`, `invalid_input`, and whatever the service raises.
@@ -75,7 +81,7 @@ class Commands:
         if operation.limit.per_account:
             await self._spend_on_account(call, request.account)
         author = _without_login(call, await self._find_author(call, request))
-        return await self._bus.call(operation, request, Caller(author, call.request_id, call.address))
+        return await self._ask(operation, request, Caller(author, call.request_id, call.address))
 
     async def _spend_on_account(self, call: ClientCall, account: str) -> None:
         limit = await self._limits.spend_on_account(call.operation, account, call.address)

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.access import Action
 from libs.common.addresses import limited
-from libs.common.bus.base import Caller
+from libs.common.bus.base import Caller, ForAll, told_to_all
 from libs.common.contracts.chat import (
     GetSnapshot,
     ListEdits,
@@ -42,15 +42,16 @@ class QueryHandlers:
         self._policy = policy
         self._searching = Turns()
 
-    async def list_messages(self, caller: Caller, request: ListMessages) -> MessagePage:
+    async def list_messages(self, caller: Caller, request: ListMessages) -> MessagePage | ForAll[MessagePage]:
         """Returns a page, oldest first; without `after` it is the newest, and `next_cursor` goes back in time."""
         space = SpaceKey.parse(request.space_type, request.space_id)
         database, turn = (self._searches, limited(caller.address)) if request.q else (self._reads, "")
         async with self._searching.of(turn), database.read() as connection:
-            await self._policy.require(connection, caller, space, Action.ENTER)
+            standing = await self._policy.require(connection, caller, space, Action.ENTER)
             page = Page(space, request.subspace, request.limit, request.parent_message_id, q=request.q)
             page = await _bounded(connection, page, request)
-            return _page_of(page, *await pages.read(connection, page))
+            found = _page_of(page, *await pages.read(connection, page))
+        return told_to_all(caller, found, alike=not standing.by_address)
 
     async def list_thread(self, caller: Caller, request: ListThread) -> MessagePage:
         """Returns a page of replies, oldest first, towards newer ones."""

@@ -90,6 +90,7 @@ def _operation(operation: Operation[Any, Any], binding: Http, converter: Any) ->
         "parameters": _parameters(operation, binding, path_names, converter),
         "responses": {
             str(binding.status): {"description": "Done.", "content": _answer(operation, binding)},
+            **({"304": {"description": "It is what the caller has."}} if operation.shared else {}),
             **_errors(binding),
         },
         "security": _SECURITY.get(operation.access, [{"token": []}]),

@@ -16,7 +16,7 @@ from msgspec import UNSET
 
 from libs.common.contracts.presence import AframeUpdate, JoinSpace, NafRoom, read_update
 from libs.common.contracts.registry import Operation, Registry, Socket
-from libs.common.contracts.schema import dump, has_field
+from libs.common.contracts.schema import has_field
 from libs.common.edge.commands import ClientCall, Commands
 from libs.common.edge.gatekeeper import Gatekeeper
 from libs.common.edge.origin import client_address
@@ -238,7 +238,8 @@ class Sockets:
             return {**renamed, **_space_of(operation, client)}
 
         call = ClientCall(operation, client.token, client.address, new_id())
-        return dump(await self._commands.carry_out(call, read_request))
+        reply: dict[str, Any] = msgspec.json.decode((await self._commands.carry_out(call, read_request)).json)
+        return reply
 
 
 def _spend(client: Client, event: str, payload: bytes) -> str:

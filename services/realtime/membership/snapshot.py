@@ -9,7 +9,7 @@ from libs.common.bus.base import Bus, Caller
 from libs.common.clock import now, rfc3339
 from libs.common.contracts import chat
 from libs.common.contracts.chat import GetSnapshot
-from libs.common.contracts.schema import dump
+from libs.common.contracts.schema.writing import encode
 from libs.common.identity import service_identity
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
@@ -24,7 +24,7 @@ class Snapshot:
     def __init__(self, answer: chat.Snapshot) -> None:
         self.seq = answer.seq
         self.message_count = len(answer.messages)
-        self.messages = msgspec.Raw(msgspec.json.encode([dump(message) for message in answer.messages]))
+        self.messages = msgspec.Raw(b"[" + b",".join(map(encode, answer.messages)) + b"]")
 
 
 class Snapshots:

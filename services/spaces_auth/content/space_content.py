@@ -5,7 +5,7 @@ from typing import Any
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.bus.base import Caller
+from libs.common.bus.base import Caller, ForAll, told_to_all
 from libs.common.clock import now
 from libs.common.contracts.content import Asset, DocumentText, GetContent, Image, Scene, SpaceContent
 from libs.common.contracts.spaces import SpaceSummary
@@ -37,7 +37,7 @@ class SpaceContentHandlers:
         self._operators = operators
         self._addresses = addresses
 
-    async def get_content(self, caller: Caller, request: GetContent) -> SpaceContent:
+    async def get_content(self, caller: Caller, request: GetContent) -> SpaceContent | ForAll[SpaceContent]:
         """Returns the content. A post whose text is still to be fetched is asked for, and `pending` until it is."""
         space = SpaceKey.parse(request.space_type, request.space_id)
         await self._communities.ensure(space, caller.address)
@@ -53,7 +53,7 @@ class SpaceContentHandlers:
                     content, wanted = _plain(shown, kind_of(space, "")), False
         if wanted:
             await want(self._redis, space.space_id)
-        return content
+        return told_to_all(caller, content, alike=not standing.by_address)
 
     async def _of_post(
         self, connection: AsyncConnection, space: SpaceKey, shown: SpaceSummary

@@ -10,7 +10,7 @@ from libs.common import access
 from libs.common.access import Action, Standing
 from libs.common.bus.base import Caller
 from libs.common.contracts.events import FURTHEST_DAYS, LONGEST_HOURS
-from libs.common.errors import BANNED, INVALID_INPUT, NOT_FOUND, PresenceError
+from libs.common.errors import BANNED, CONFLICT, INVALID_INPUT, NOT_FOUND, PresenceError
 from libs.common.roles import Role
 from services.spaces_auth.events import events_repository as repository
 from services.spaces_auth.events.event_views import space_of, venue_of
@@ -53,9 +53,14 @@ class EventRules:
         return standing
 
     async def changeable(self, connection: AsyncConnection, caller: Caller, event_id: str) -> Row[Any]:
-        """Returns the event, locked. Raises `forbidden` for whoever neither holds nor moderates it."""
+        """Returns the event, locked.
+
+        Raises `forbidden` for whoever neither holds nor moderates it, and `conflict` for one of the primary's.
+        """
         event, standing = await self.seen(connection, caller, event_id, locked=True)
         standing.require(Action.CONFIGURE)
+        if event.from_primary:
+            raise PresenceError(CONFLICT, "This event is held at data.dlux.io, and is changed there.")
         return event
 
 

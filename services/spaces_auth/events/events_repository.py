@@ -34,9 +34,14 @@ async def change(connection: AsyncConnection, event_id: str, values: dict[str, A
 
 
 async def held_by(connection: AsyncConnection, host: str, since: datetime) -> int:
-    """Returns how many events of a host are not over at `since`, cancelled ones too. Waits for others that count."""
+    """Returns how many events of a host that are held here are not over at `since`, cancelled ones too.
+
+    Waits for others that count.
+    """
     await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"events of {host}", 0))))
-    statement = select(func.count()).where(ScheduledEvent.host == host, ScheduledEvent.ends_at > since)
+    statement = select(func.count()).where(
+        ScheduledEvent.host == host, ScheduledEvent.ends_at > since, ~ScheduledEvent.from_primary
+    )
     return (await connection.execute(statement)).scalar_one()
 
 

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import os
 
+from libs.common import primary_passwords
 from libs.common.errors import UNAVAILABLE, PresenceError
 
 COST, BLOCK, LANES = 2**14, 8, 1  # 16 MiB and some 50 ms each
@@ -29,6 +30,8 @@ class Passwords:
 
     async def fits(self, password: str, stored: str) -> bool:
         """Returns whether `stored` is of that password."""
+        if primary_passwords.is_digest(stored):
+            return primary_passwords.fits(password, stored)
         salt, _, known = stored.partition("$")
         return hmac.compare_digest(await self._hash(password, base64.b64decode(salt)), base64.b64decode(known))
 

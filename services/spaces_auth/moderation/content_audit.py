@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from libs.common.contracts.content import document_changed, permission_changed, post_changed
+from libs.common.contracts.content import document_changed, permission_changed, post_changed, presence_event_changed
 from libs.common.contracts.log import LoggedEvent
 from libs.common.db.engine import Database
 from libs.common.spaces import SpaceKey
@@ -48,8 +48,13 @@ def _of_permission(payload: Mapping[str, Any]) -> Entry:
     return Entry("content_permission", Subject("account", payload["account"]), details=details)
 
 
+def _of_presence_event(payload: Mapping[str, Any]) -> Entry:
+    return Entry(f"event_{payload['change']}", details={"title": payload["title"]})
+
+
 _ENTRIES: Mapping[str, Callable[[Mapping[str, Any]], Entry | None]] = {
     post_changed.name: _of_post,
     document_changed.name: _of_document,
     permission_changed.name: _of_permission,
+    presence_event_changed.name: _of_presence_event,
 }

@@ -4,7 +4,7 @@ from collections import Counter
 
 from redis.asyncio import Redis
 
-from libs.common.bus.base import Caller
+from libs.common.bus.base import Caller, ForAll, told_to_all
 from libs.common.contracts.spaces import (
     GetSpace,
     ListSubrooms,
@@ -31,7 +31,7 @@ class SpaceDetailHandlers:
         self._communities = communities
         self._operators = operators
 
-    async def get_space(self, caller: Caller, request: GetSpace) -> SpaceDetail:
+    async def get_space(self, caller: Caller, request: GetSpace) -> SpaceDetail | ForAll[SpaceDetail]:
         """Returns the space, the caller's role, and, to those who may enter, the members in it now."""
         space = SpaceKey.parse(request.space_type, request.space_id)
         await self._communities.ensure(space, caller.address)
@@ -39,7 +39,7 @@ class SpaceDetailHandlers:
             standing = await require_visible(connection, caller, space, self._operators)
             content = await content_repository.content_of(connection, space)
         users = await live.connected_users(self._redis, space)
-        return SpaceDetail(
+        detail = SpaceDetail(
             **vars(summary(standing, content, len(users))),
             connected_users=users if standing.may_enter else [],
             chat_enabled=standing.settings["chat_enabled"],
@@ -47,18 +47,20 @@ class SpaceDetailHandlers:
             max_users=standing.settings["max_users"],
             your_role=standing.role.label,
         )
+        return told_to_all(caller, detail, alike=not standing.by_address)
 
     async def resolve_document(self, _: Caller, request: ResolveDocument) -> ResolvedDocument:
         """Returns the id of the space of a document's number. Edges ask; who may see the document is decided after."""
         async with self._database.read() as connection:
             return ResolvedDocument(await content_repository.document_by_number(connection, request.number))
 
-    async def list_subrooms(self, caller: Caller, request: ListSubrooms) -> Subrooms:
+    async def list_subrooms(self, caller: Caller, request: ListSubrooms) -> Subrooms | ForAll[Subrooms]:
         """Returns `main` and every other subspace that has members, the fullest first."""
         space = SpaceKey.parse(request.space_type, request.space_id)
         await self._communities.ensure(space, caller.address)
         async with self._database.read() as connection:
-            await require_visible(connection, caller, space, self._operators)
+            standing = await require_visible(connection, caller, space, self._operators)
         counts = Counter(member.subspace for member in await live.members(self._redis, space))
         others = [(name, count) for name, count in counts.most_common() if name != MAIN]
-        return Subrooms([Subroom(*row) for row in [(MAIN, counts[MAIN]), *others]])
+        found = Subrooms([Subroom(*row) for row in [(MAIN, counts[MAIN]), *others]])
+        return told_to_all(caller, found, alike=not standing.by_address)

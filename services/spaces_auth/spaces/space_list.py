@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common import access
 from libs.common.access import DEFAULT_SETTINGS
 from libs.common.addresses import limited
-from libs.common.bus.base import Caller
+from libs.common.bus.base import Caller, ForAll, told_to_all
 from libs.common.contracts.spaces import ListSpaces, SpaceList, SpaceSummary
 from libs.common.db import cursor
 from libs.common.db.engine import Database
@@ -63,7 +63,7 @@ class SpaceListHandlers:
         self._operators = operators
         self._searching = Turns()
 
-    async def list_spaces(self, caller: Caller, request: ListSpaces) -> SpaceList:
+    async def list_spaces(self, caller: Caller, request: ListSpaces) -> SpaceList | ForAll[SpaceList]:
         """Returns a page of spaces; the lobby is the first item of the first page if the filters let it in.
 
         `total` is exact up to a thousand, an estimate beyond. With `sort=active` a space that fills or empties between
@@ -85,7 +85,8 @@ class SpaceListHandlers:
             lobbies = [await self._lobby(connection, caller, users)] if lobby_here else []
             total = await repository.total(connection, search) + lobby + len(events)
         spaces = [*lobbies, *page.spaces]
-        return SpaceList(spaces, total, cursor.encode(*page.next) if page.next and spaces else None)
+        following = cursor.encode(*page.next) if page.next and spaces else None
+        return told_to_all(caller, SpaceList(spaces, total, following))
 
     async def _lobby(self, connection: AsyncConnection, caller: Caller, users: Mapping[SpaceKey, int]) -> SpaceSummary:
         standing = await access.look(connection, caller.identity, LOBBY, self._operators)

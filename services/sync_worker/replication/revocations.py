@@ -27,7 +27,7 @@ def loses_access(table: Table, old: Mapping[str, Any] | None, new: Mapping[str, 
     """Returns whether somebody may do less after `old` became `new`; None stands for no row."""
     if old is None:
         return False
-    if new is None or old.get("creator") != new.get("creator"):
+    if new is None or any(old[column] != new[column] for column in table.lets_in):
         return True
     return any(after < before for before, after in zip(table.openness(old), table.openness(new), strict=True))
 

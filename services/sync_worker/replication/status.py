@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import msgspec
 from redis.asyncio import Redis
 
 from libs.common import cache
 from libs.common.clock import now
 from libs.common.contracts.content import TABLES, SyncStatus, TableStatus
-from libs.common.contracts.schema import dump
+from libs.common.contracts.schema.writing import encode
 from libs.common.db.engine import Database
 from libs.common.metrics import SYNC_LAG
 from services.sync_worker.replication import repository
@@ -59,7 +58,7 @@ async def publish_status(redis: Redis, status: SyncStatus) -> None:
     for table in status.tables:
         SYNC_LAG.labels(table.table).set_function(partial(_age, table))
     with cache.redis_unavailable():
-        await redis.set(cache.SYNC_STATUS, msgspec.json.encode(dump(status)), ex=cache.SYNC_STATUS_SECONDS)
+        await redis.set(cache.SYNC_STATUS, encode(status), ex=cache.SYNC_STATUS_SECONDS)
 
 
 def _age(table: TableStatus) -> float:

@@ -143,6 +143,7 @@ DOCUMENTS = Table(
     event=document_changed,
     told=("title", "content", "updated_at", "is_public", "is_deleted", "creator", *_WHO_MAY_COLUMNS),
     change_of=_change,
+    lets_in=("creator",),
     closed={"is_deleted": True},
     large="content",
 )

@@ -67,7 +67,8 @@ class Shape:
 class Table:
     """A replicated table. `key` are the replica's key columns, `watched` those that decide about access.
 
-    `openness` says how much a row lets people do, a number for each thing; none may fall unnoticed.
+    `openness` says how much a row lets people do, a number for each thing; none may fall unnoticed. `lets_in` are
+    columns that name whom a row lets in: any other value of one takes that from somebody.
     `space_of` names the space that a row is about, by its key. `closed` are the values that shut a row to others: rows
     that vanish in suspicious number stay, closed, until that is confirmed. Without it rows that vanish go at once.
     `event` is what the log is told of a row that changed: `change_of` makes its payload of the row's key and of its
@@ -85,6 +86,7 @@ class Table:
     event: Event[Any]
     told: tuple[str, ...]
     change_of: Callable[[Key, Row | None, Row | None], Any]
+    lets_in: tuple[str, ...] = ()
     closed: Mapping[str, Any] | None = None
     optional: bool = False  # a primary without this table is in order
     large: str | None = None

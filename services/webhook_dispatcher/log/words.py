@@ -12,7 +12,7 @@ async def body_now(
     connection: AsyncConnection, registry: Registry, event_id: str, webhook_id: str, name: str
 ) -> bytes | None:
     """Returns the body without the words of a message or comment that was deleted; None where nothing was."""
-    event = await event_log.read_subject(connection, event_id)
+    event = (await event_log.read_subjects(connection, {event_id})).get(event_id)
     binding = webhooks_of(registry, event.name).get(name) if event else None
     if event is None or binding is None or not words_are_gone(event.payload):
         return None

@@ -7,7 +7,7 @@ the endpoint's health. What fails is tried four times.
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -19,12 +19,12 @@ from libs.common.db.sealing import SealBroken, Sealer
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from libs.common.spaces import SpaceKey
-from services.webhook_dispatcher import repository as deliveries
 from services.webhook_dispatcher import retry_schedule, signing
 from services.webhook_dispatcher.log.words import body_now
 from services.webhook_dispatcher.redelivery import redelivery_repository as repository
-from services.webhook_dispatcher.redelivery.redelivery_repository import Again, Free
+from services.webhook_dispatcher.redelivery.redelivery_repository import Again
 from services.webhook_dispatcher.sender import Answer, Sender
+from services.webhook_dispatcher.sending import queue_repository
 from services.webhook_dispatcher.subscriptions.ownership import Rights
 from services.webhook_dispatcher.subscriptions.subscriptions_repository import live
 
@@ -100,16 +100,13 @@ class Redeliverer:
                 await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
 
     async def _claim(self) -> list[Again]:
-        under_way = self._in_flight.values()
-        if len(under_way) >= SLOTS:
+        if len(self._in_flight) >= SLOTS:
             return []
-        busy = [account for account, n in Counter(one.created_by for one in under_way).items() if n >= OF_ACCOUNT]
-        of_subscriptions = Counter(one.subscription_id for one in under_way)
-        free = Free(SLOTS - len(under_way), OF_SUBSCRIPTION, of_subscriptions, busy)
         moment = self.means.clock()
         lease = moment + timedelta(seconds=self.timeout) + LEASE_MARGIN
         async with self.means.database.transaction() as connection:
-            return await repository.claim(connection, moment, lease, free)
+            shares = _shares(await repository.waiting(connection, moment), [*self._in_flight.values()])
+            return await repository.claim(connection, moment, lease, shares) if shares else []
 
     def _begin(self, again: Again) -> None:
         task = asyncio.create_task(_redeliver(self.means, again))
@@ -119,6 +116,22 @@ class Redeliverer:
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._in_flight[task]
         self.wake()
+
+
+def _shares(waiting: Sequence[tuple[str, str]], under_way: Sequence[Again]) -> dict[str, int]:
+    """Returns how many of each subscription may be sent now: no account and no subscription holds all the slots."""
+    accounts, subscriptions = (
+        Counter(one.created_by for one in under_way),
+        Counter(one.subscription_id for one in under_way),
+    )
+    free, shares = SLOTS - len(under_way), {}
+    for id, account in waiting:
+        share = min(OF_SUBSCRIPTION - subscriptions[id], OF_ACCOUNT - accounts[account], free)
+        if share > 0:
+            shares[id] = share
+            accounts[account] += share
+            free -= share
+    return shares
 
 
 async def _redeliver(means: Means, again: Again) -> None:
@@ -147,7 +160,7 @@ async def _body_now(means: Means, again: Again) -> bytes | None:
         body = await body_now(connection, means.registry, again.event_id, again.webhook_id, again.event)
         if body is None:
             return again.body
-        await deliveries.replace_body(connection, again.id, body)
+        await queue_repository.replace_bodies(connection, {again.id: body})
         return body
 
 
@@ -167,7 +180,7 @@ async def _record(means: Means, again: Again, answer: Answer) -> None:
     moment = means.clock()
     verdict = retry_schedule.judge(answer, again.tries + 1, moment)
     next_at = verdict.next_attempt_at if again.tries + 1 < TRIES else None
-    wait = verdict.next_attempt_at - moment if answer.retry_after and verdict.next_attempt_at else QUIET
+    wait = verdict.pause_until - moment if verdict.pause_until else QUIET
     async with means.database.transaction() as connection:
         await repository.record(connection, again, answer, moment, next_at, wait)
     _log.info("webhook sent again", status_code=answer.status_code, error=answer.error)

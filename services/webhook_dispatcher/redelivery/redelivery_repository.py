@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Integer, Select, Text, cast, exists, func, select, true, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Select, exists, func, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,7 +20,6 @@ from libs.common.db.models.webhooks import WebhookAttempt as A
 from libs.common.db.models.webhooks import WebhookDelivery as D
 from libs.common.db.models.webhooks import WebhookSubscription as S
 from libs.common.ids import first_at
-from services.webhook_dispatcher.repository import attempt
 from services.webhook_dispatcher.sender import Answer
 
 
@@ -46,11 +44,7 @@ class Again:
     previous_secret_until: datetime | None
 
 
-_AGAIN = (
-    D.id, D.subscription_id, D.event_id, D.webhook_id, D.event, D.body, D.redelivery_tries.label("tries"),
-    D.redeliver_at.label("lease"), S.webhook_url, S.space_type, S.space_id, S.created_by, S.secret_sealed,
-    S.previous_secret_sealed, S.previous_secret_until,
-)  # fmt: skip
+_IDS = ("id", "subscription_id", "event_id")
 
 
 # Asking
@@ -130,39 +124,42 @@ async def insert_missed(connection: AsyncConnection, rows: Sequence[Mapping[str,
 # Sending
 
 
-@dataclass(frozen=True, slots=True)
-class Free:
-    """How many more may be sent: `total`, of one subscription `each` less its `in_flight`, and none of `busy`."""
+MOST_WAITING = 500  # subscriptions that are looked at together
+_CLAIM = text("""
+WITH taken AS (
+  SELECT due.id FROM unnest(CAST(:ids AS uuid[]), CAST(:numbers AS int[])) AS share(id, number) CROSS JOIN LATERAL (
+    SELECT d.id FROM webhook_deliveries d WHERE d.subscription_id = share.id AND d.redeliver_at <= :moment
+    ORDER BY d.redeliver_at, d.id LIMIT share.number FOR UPDATE SKIP LOCKED) due
+)
+UPDATE webhook_deliveries d SET redeliver_at = :lease FROM taken, webhook_subscriptions s
+WHERE d.id = taken.id AND s.id = d.subscription_id
+RETURNING d.id, d.subscription_id, d.event_id, d.webhook_id, d.event, d.body, d.redelivery_tries AS tries,
+  d.redeliver_at AS lease, s.webhook_url, s.space_type, s.space_id, s.created_by, s.secret_sealed,
+  s.previous_secret_sealed, s.previous_secret_until
+""")
 
-    total: int
-    each: int
-    in_flight: Mapping[str, int]
-    busy: Collection[str]
 
-
-async def claim(connection: AsyncConnection, moment: datetime, lease: datetime, free: Free) -> list[Again]:
-    """Takes what is due until `lease`, the longest due first; other processes take others."""
-    taken = _due(moment, free).cte("taken")
+async def waiting(connection: AsyncConnection, moment: datetime) -> list[tuple[str, str]]:
+    """Returns (id, account) of subscriptions that something may be sent to again, the longest due first."""
+    first = func.min(D.redeliver_at).label("first")
+    due = select(D.subscription_id, first).where(D.redeliver_at <= moment).group_by(D.subscription_id).subquery()
     statement = (
-        update(D).where(D.id == taken.c.id, S.id == D.subscription_id).values(redeliver_at=lease).returning(*_AGAIN)
+        select(S.id, S.created_by)
+        .join(due, due.c.subscription_id == S.id)
+        .where(func.coalesce(S.redeliver_after, moment) <= moment)
+        .order_by(due.c.first)
+        .limit(MOST_WAITING)
     )
-    return [Again(**row) for row in (await connection.execute(statement)).mappings()]
+    return [(row.id, row.created_by) for row in await connection.execute(statement)]
 
 
-def _due(moment: datetime, free: Free) -> Select[Any]:
-    waiting = select(D.subscription_id).where(D.redeliver_at <= moment).distinct()
-    in_flight = cast(dict(free.in_flight), JSONB)[cast(S.id, Text)].astext
-    due = (
-        select(D.id, D.redeliver_at)
-        .where(D.subscription_id == S.id, D.redeliver_at <= moment)
-        .order_by(D.redeliver_at, D.id)
-        .limit(free.each - func.coalesce(cast(in_flight, Integer), 0))
-        .with_for_update(skip_locked=True, of=D)
-        .lateral("due")
-    )
-    may = (S.id.in_(waiting), S.created_by.not_in(list(free.busy)), func.coalesce(S.redeliver_after, moment) <= moment)
-    longest_due_first = select(due.c.id).select_from(S).join(due, true()).order_by(due.c.redeliver_at, due.c.id)
-    return longest_due_first.where(*may).limit(free.total)
+async def claim(
+    connection: AsyncConnection, moment: datetime, lease: datetime, shares: Mapping[str, int]
+) -> list[Again]:
+    """Takes so many of each subscription until `lease`, the longest due first; other processes take others."""
+    values = {"ids": [*shares], "numbers": [*shares.values()], "moment": moment, "lease": lease}
+    rows = (await connection.execute(_CLAIM, values)).mappings()
+    return [Again(**{**row, **{name: str(row[name]) for name in _IDS}}) for row in rows]
 
 
 async def record(
@@ -180,13 +177,26 @@ async def record(
     found = await connection.execute(select(D.id).where(D.id == again.id).with_for_update())
     if found.first() is None:
         return
-    await connection.execute(pg_insert(A).values(**attempt(again.id, answer, moment, next_at, by_hand=True)))
+    await connection.execute(pg_insert(A).values(**_attempt(again.id, answer, moment, next_at)))
     values: dict[str, Any] = {"last_status_code": answer.status_code, "last_error": answer.error}
     if answer.delivered:
         values |= {"status": "delivered", "next_attempt_at": None, "claimed_until": None, "finished_at": moment}
     values |= {"redeliver_at": next_at, "redelivery_tries": again.tries + 1}
     ours = true() if answer.delivered else D.redeliver_at == again.lease
     await connection.execute(update(D).where(D.id == again.id, ours).values(**values))
+
+
+def _attempt(delivery_id: str, answer: Answer, moment: datetime, next_at: datetime | None) -> dict[str, Any]:
+    return {
+        "delivery_id": delivery_id,
+        "started_at": moment - timedelta(milliseconds=answer.duration_ms),
+        "duration_ms": answer.duration_ms,
+        "status_code": answer.status_code,
+        "error": answer.error,
+        "answer": answer.excerpt,
+        "next_attempt_at": next_at,
+        "by_hand": True,
+    }
 
 
 async def give_up(connection: AsyncConnection, again: Again, reason: str) -> None:

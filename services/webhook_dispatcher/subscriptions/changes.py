@@ -19,6 +19,9 @@ from services.webhook_dispatcher.subscriptions import subscriptions_repository a
 from services.webhook_dispatcher.subscriptions.handlers import SECRET_SHOWN, require_another
 from services.webhook_dispatcher.subscriptions.ownership import Ownership, Rights, owner_of
 
+ANOTHER = {**HEALTHY, "is_probed": False, "paused_until": None, "waiting_since": None}
+"""The columns of a subscription whose endpoint nothing is known of."""
+
 
 class ChangeHandlers:
     """What changes is locked; `wake` is called when there may be something to send."""
@@ -95,13 +98,13 @@ def _changes(stored: Subscription, request: ChangeSubscription, events: list[str
     """Returns the columns that the request changes. With another URL it is another endpoint, which has not failed."""
     changes: dict[str, Any] = {}
     if request.webhook_url not in (None, stored.webhook_url):
-        changes |= {"webhook_url": request.webhook_url, **HEALTHY}
+        changes |= {"webhook_url": request.webhook_url, **ANOTHER}
     if events is not None and events != stored.events:
         changes["events"] = events
     if request.paused and not stored.paused:
         changes |= {"paused": True, "active": False}
     if request.paused is False and not stored.active:
-        changes |= {"paused": False, "active": True, "disabled_reason": None, **HEALTHY}
+        changes |= {"paused": False, "active": True, "disabled_reason": None, "is_given_up": False, **ANOTHER}
     return changes
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from libs.common.contracts import chat
 from libs.common.contracts.chat import PostMessage
-from libs.common.contracts.schema import dump
+from libs.common.contracts.schema.writing import dump
 from libs.common.db import event_log
 from libs.common.errors import NOT_FOUND, PresenceError
 from libs.common.identity import Identity

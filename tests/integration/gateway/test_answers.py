@@ -4,17 +4,18 @@ from typing import Any
 
 import pytest
 
+from libs.common.bus import codec
 from libs.common.bus.base import Caller
 from libs.common.bus.memory import MemoryBus
 from libs.common.contracts import chat, events
 from libs.common.contracts.events import EventCalendar, GetEvent
 from libs.common.errors import CONFLICT, RETRY_SECONDS, SLOW_MODE, SPACE_FULL, UNAVAILABLE, PresenceError
 from libs.common.identity import Identity
-from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Admission
 from tests.integration.gateway.world import OPERATOR_TOKEN, ORIGIN, Answer, World, is_error
 
+WEBHOOK = "01a21fa3-36ad-75a4-ad99-a6784fd9962f"
 JOIN = "/api/spaces/post/bob/my-post/join"
 OPERATOR = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
 
@@ -58,6 +59,15 @@ async def test_a_services_bug_is_internal_and_tells_nothing(world: World) -> Non
     answer = await world.ask("GET", "/api/spaces/post/bob/broken")
     assert is_error(answer, 500, "internal")
     assert "secret" not in str(answer.body)
+
+
+async def test_a_client_reads_the_very_bytes_that_the_service_wrote(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = b'{"spaces": [],  "total":0, "next_cursor":null, "of_a_later_version":"\\u00e9"}'
+    monkeypatch.setattr(codec, "encode", lambda _: written)
+    async with world.http.get(f"{world.url}/api/spaces") as response:
+        assert (await response.read(), response.headers["Content-Type"]) == (written, "application/json")
 
 
 async def test_a_service_that_is_away_is_unavailable(world: World) -> None:
@@ -241,8 +251,8 @@ async def test_an_admission_opens_its_own_space_only(world: World) -> None:
 
 OF_THE_ACCOUNT = [
     ("GET", "/api/notifications"), ("POST", "/api/notifications/read"), ("GET", "/api/webhooks"),
-    ("GET", f"/api/webhooks/{new_id()}"), ("DELETE", f"/api/webhooks/{new_id()}"),
-    ("GET", f"/api/webhooks/{new_id()}/deliveries"),
+    ("GET", f"/api/webhooks/{WEBHOOK}"), ("DELETE", f"/api/webhooks/{WEBHOOK}"),
+    ("GET", f"/api/webhooks/{WEBHOOK}/deliveries"),
 ]  # fmt: skip
 
 

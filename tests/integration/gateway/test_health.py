@@ -12,7 +12,7 @@ from libs.common.bus.memory import MemoryBus
 from libs.common.clock import now
 from libs.common.contracts import log
 from libs.common.contracts.content import BackupStatus, SyncStatus, TableStatus
-from libs.common.contracts.schema import dump
+from libs.common.contracts.schema.writing import encode
 from libs.common.errors import UNAVAILABLE, PresenceError
 from services.gateway import health
 from tests.integration.common.world import proxied
@@ -27,7 +27,7 @@ def always_a_new_look(monkeypatch: pytest.MonkeyPatch) -> None:
 async def publish(world: World, *tables: TableStatus) -> None:
     """As sync_worker does after a cycle; it believed that all was well."""
     status = SyncStatus(True, list(tables))
-    await world.redis.redis.set(cache.SYNC_STATUS, msgspec.json.encode(dump(status)))
+    await world.redis.redis.set(cache.SYNC_STATUS, encode(status))
 
 
 def run_ago(seconds: float, error: str | None = None, stale_after: float = 180.0) -> TableStatus:

@@ -75,7 +75,7 @@ async def test_the_whole_life_of_a_failing_endpoint(running: World, sink: Webhoo
     after = await stored(running, subscription)
     assert (after.active, after.disabled_reason) == (False, "It only failed for 5 days.")
     assert after.disabled_reason in notice.title
-    await running.delivery_in("dead", subscription)
+    await eventually(lambda: all_dead(running, subscription, 2))
     missed = message_posted("missed", seq=3)
     await running.log(missed)
     await running.bus.publish(missed)
@@ -83,6 +83,10 @@ async def test_the_whole_life_of_a_failing_endpoint(running: World, sink: Webhoo
     await catch_up(running, sink, subscription)
     assert sorted(request.json["sequence"] for request in sink.received) == [1, 2, 3]
     assert len(await notices(running)) == 3
+
+
+async def all_dead(world: World, subscription: str, count: int) -> bool:
+    return [one.status for one in await world.deliveries(subscription)] == ["dead"] * count
 
 
 async def catch_up(world: World, sink: WebhookSink, subscription: str) -> None:

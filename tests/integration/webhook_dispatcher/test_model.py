@@ -5,10 +5,12 @@ disabled is taken up again, and what died or was missed is asked for; then nothi
 """
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -29,6 +31,7 @@ from tests.support.webhook_sink import HANG, Received, Reply, WebhookSink
 ANSWERS = st.sampled_from([500, 302, 404, 410, Reply(429, {"Retry-After": "120"}), Reply(503), HANG])
 SPANS = st.sampled_from([6, 400, 4_000, 90_000, 260_000])
 OVERLAPS = st.sampled_from([0, 3_600, 86_400])
+TIMEOUT = 0.3  # seconds of a request
 NEVER = datetime(9000, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)  # timestamps have no fractions
 
@@ -65,7 +68,7 @@ class Model(RuleBasedStateMachine):
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
     def start(self) -> None:
-        options: dict[str, Any] = {"drain_seconds": 0, "webhook_timeout": 0.3, "webhook_subscriptions": 1_000}
+        options: dict[str, Any] = {"drain_seconds": 0, "webhook_timeout": TIMEOUT, "webhook_subscriptions": 1_000}
         self.wait(self.processes.enter_async_context(self.world.dispatcher(**options)))
 
     def path(self) -> str:
@@ -109,12 +112,22 @@ class Model(RuleBasedStateMachine):
 
     @rule(one=subscriptions, overlap=OVERLAPS)
     def rotate(self, one: Subscribed, overlap: int) -> None:
+        self.wait(self.no_request_under_way())
         rotated = self.do(webhooks.rotate_secret, id=one.id, overlap_seconds=overlap)
         moment = self.world.clock()
         for n, (secret, begins, ends) in enumerate(one.secrets):
             is_present = n == len(one.secrets) - 1
             one.secrets[n] = (secret, begins, min(ends, moment + timedelta(seconds=overlap if is_present else 0)))
         one.secrets.append((rotated.secret, moment, NEVER))
+
+    async def no_request_under_way(self) -> None:
+        """Waits as long as one may take: the secrets of one that has begun are those of its beginning."""
+        claimed = "SELECT 1 FROM webhook_deliveries WHERE claimed_until > :moment OR redeliver_at > :moment"
+        with contextlib.suppress(AssertionError):  # a process that was killed leaves its claims
+            await eventually(partial(self.finds_none, claimed), TIMEOUT * 2)
+
+    async def finds_none(self, statement: str) -> bool:
+        return not await self.world.sql(statement, moment=self.world.clock())
 
     @rule(one=subscriptions, paused=st.booleans())
     def pause_or_resume(self, one: Subscribed, paused: bool) -> None:

@@ -33,7 +33,8 @@ async def dead_of(world: World, sink: WebhookSink, count: int = 1) -> str:
     await world.bus.publish(*(message_posted(seq=n) for n in range(count)))
 
     async def dead() -> bool:
-        return [one.status for one in await world.deliveries(subscription)].count("dead") == count
+        is_disabled = not (await world.do(webhooks.get_subscription, id=subscription)).active
+        return is_disabled and [one.status for one in await world.deliveries(subscription)] == ["dead"] * count
 
     await eventually(dead)
     sink.answer(200)
@@ -167,9 +168,12 @@ async def test_what_happened_while_a_webhook_was_not_active_is_caught_up_with(
     await running.do(webhooks.change, id=subscription, paused=True)
     other = message_posted(name="spaces.member_joined", payload={"session_id": new_id()}, seq=5)
     missed = [message_posted("one", seq=3), message_posted("two", seq=4)]
-    for event in (*missed, other):
-        await running.log(event)
-        await running.bus.publish(event)
+    async with WebhookSink() as beside:  # whose webhook shows that all was planned
+        await running.subscribe(beside.url, account="dave", events=["chat", "join"])
+        for event in (*missed, other):
+            await running.log(event)
+            await running.bus.publish(event)
+        await beside.wait_for(3)
     await running.do(webhooks.change, id=subscription, paused=False)
     asked = {"id": subscription, **lately(), "status": "missed"}
     assert (await running.do(webhooks.redeliver_range, **asked, dry_run=True)).count == 2

@@ -9,7 +9,7 @@ import pytest
 
 from libs.common.bus.base import Caller
 from libs.common.contracts.auth import Empty
-from libs.common.contracts.schema import dump
+from libs.common.contracts.schema.writing import dump
 from libs.common.identity import Identity, guest_identity
 from services.spaces_auth.joining.turn import TurnHandlers
 from services.spaces_auth.settings import Settings

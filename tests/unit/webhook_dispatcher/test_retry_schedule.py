@@ -70,5 +70,30 @@ def test_retry_after_is_honoured_within_a_day(status: int, header: str, seconds:
     assert pause_after(1, answer) == timedelta(seconds=seconds)
 
 
-def test_retry_after_means_nothing_on_other_answers() -> None:
-    assert pause_after(1, Answer(500, "HTTP 500.", retry_after="120")) == timedelta(seconds=5)
+def test_retry_after_is_honoured_on_any_failure() -> None:
+    verdict = judge(Answer(500, "HTTP 500.", retry_after="120"), 1, NOW, lambda: 1.0)
+    assert verdict == Verdict(
+        "pending", NOW + timedelta(minutes=2), pause_until=NOW + timedelta(minutes=2), excused=True
+    )
+    assert pause_after(2, Answer(500, "HTTP 500.", retry_after="0")) == timedelta(minutes=5)
+
+
+def wait_after(asked_for: timedelta, attempts: int = 1, **header: str) -> Verdict:
+    """What follows a 503 of an endpoint that has asked to wait for so long already."""
+    answer = Answer(503, "HTTP 503.", retry_after=header.get("retry_after"))
+    return judge(answer, attempts, NOW, lambda: 1.0, waiting_since=NOW - asked_for)
+
+
+def test_who_goes_on_asking_to_wait_is_asked_less_often_and_never_waits_longer_than_they_ask() -> None:
+    waits = [timedelta(0), timedelta(seconds=5), timedelta(seconds=40), timedelta(hours=3)]
+    pauses = [verdict.pause_until - NOW for verdict in map(wait_after, waits) if verdict.pause_until]
+    assert [pause.total_seconds() for pause in pauses] == [5, 5, 40, 300]
+    assert wait_after(timedelta(hours=3), retry_after="3600").pause_until == NOW + timedelta(hours=1)
+
+
+def test_asking_to_wait_uses_up_no_attempt_for_a_day() -> None:
+    almost = wait_after(timedelta(hours=23, minutes=59), attempts=10)
+    assert (almost.status, almost.excused) == ("pending", True)
+    assert wait_after(timedelta(hours=24), attempts=10).status == "dead"
+    after = wait_after(timedelta(hours=24), attempts=3)
+    assert (after.excused, after.next_attempt_at) == (False, NOW + timedelta(minutes=30))

@@ -33,3 +33,25 @@ CREATE TABLE IF NOT EXISTS presence_permissions (
     permission   varchar(16)  NOT NULL CHECK (permission IN ('access', 'moderate', 'admin')),
     PRIMARY KEY (space_type, space_id, user_account, permission)
 );
+
+CREATE TABLE IF NOT EXISTS presence_events (
+    id                    serial PRIMARY KEY,
+    event_code            varchar(50)  NOT NULL UNIQUE,
+    title                 varchar(255) NOT NULL,
+    description           text,
+    max_attendees         integer      DEFAULT 50,
+    requires_subscription boolean      DEFAULT false,
+    min_tier_required     integer,
+    scheduled_start       timestamp,
+    scheduled_end         timestamp,
+    actual_start          timestamp,
+    actual_end            timestamp,
+    host_account          varchar(16)  NOT NULL,
+    co_hosts              varchar(16)[] DEFAULT '{}',
+    is_public             boolean      DEFAULT false,
+    password_protected    boolean      DEFAULT false,
+    event_password        varchar(255),
+    status                varchar(20)  DEFAULT 'scheduled',
+    created_at            timestamp    DEFAULT CURRENT_TIMESTAMP,
+    updated_at            timestamp    DEFAULT CURRENT_TIMESTAMP
+);

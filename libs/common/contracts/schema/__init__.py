@@ -1,4 +1,4 @@
-"""From a frozen dataclass to its marshmallow schema: the only file that knows how.
+"""From a frozen dataclass to its marshmallow schema: the only file that knows how. `writing` writes what goes out.
 
 Unknown fields are ignored at every level (a peer may be a version ahead); known ones are checked
 strictly: no `"2"` for a number, no NaN, no naive time. Times are RFC 3339 UTC.
@@ -260,11 +260,6 @@ def _require_one(loaded: object, names: tuple[str, ...]) -> None:
     if names and len(given) != 1:
         text = f"Exactly one of {', '.join(names)}."
         raise PresenceError(INVALID_INPUT, details={"fields": {(given or names)[-1]: [text]}})
-
-
-def dump(value: Any) -> dict[str, Any]:
-    """The JSON-ready form of a contract dataclass."""
-    return cast("dict[str, Any]", schema_for(type(value)).dump(value))
 
 
 def has_field(cls: type, name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from libs.common.contracts.log import LoggedEvent
 from libs.common.contracts.registry import Registry, Webhook
-from libs.common.contracts.schema import dump
+from libs.common.contracts.schema.writing import dump
 from libs.common.contracts.webhooks.bodies import body_of
 
 MOMENT = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)

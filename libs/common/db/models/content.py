@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Computed, ForeignKeyConstraint, Index, text
+from sqlalchemy import BigInteger, CheckConstraint, Computed, ForeignKeyConstraint, Index, text
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -150,6 +150,32 @@ class PresencePermission(Base):
     space_id: Mapped[str] = mapped_column(primary_key=True)
     account: Mapped[str] = mapped_column(primary_key=True)
     permission: Mapped[str]
+    row_hash: Mapped[str]
+    synced_at: Mapped[CreatedAt]
+
+
+class PresenceEvent(Base):
+    """An event that is held at the primary. A trigger makes the scheduled event `code` of it, in the same transaction.
+
+    `access` is open, list or password; `password_digest` is of `libs.common.primary_passwords`.
+    """
+
+    __tablename__ = "presence_events"
+    __table_args__ = (CheckConstraint("access IN ('open', 'list', 'password')", name="access"),)
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    description: Mapped[str]
+    host: Mapped[str]
+    co_hosts: Mapped[list[str]]
+    capacity: Mapped[int | None]
+    access: Mapped[str]
+    password_digest: Mapped[str | None]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    doors_at: Mapped[datetime]
+    closes_at: Mapped[datetime]
+    cancelled: Mapped[bool]
     row_hash: Mapped[str]
     synced_at: Mapped[CreatedAt]
 

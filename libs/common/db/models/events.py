@@ -14,6 +14,7 @@ class ScheduledEvent(Base):
     `space_type` and `space_id` are where it happens. From `doors_at` to `closes_at` people enter `event:<id>`;
     `closed_at` is set once those who were inside then were put out. `sequence` counts changes (RFC 5545);
     `last_place` is the last number of a place that was given out, `going` and `waiting` are how many have one of each.
+    One that is held at the primary (`from_primary`) is changed there and not here.
     """
 
     __tablename__ = "scheduled_events"
@@ -42,6 +43,7 @@ class ScheduledEvent(Base):
     cancelled_at: Mapped[datetime | None]
     reminded_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
+    from_primary: Mapped[bool] = mapped_column(server_default=text("false"))
     sequence: Mapped[int] = mapped_column(server_default="0")
     last_place: Mapped[int] = mapped_column(BigInteger, server_default="0")
     going: Mapped[int] = mapped_column(server_default="0")

@@ -15,6 +15,10 @@ class WebhookSubscription(Base):
     once it was disabled, which `disabled_reason` says. `rotation_id` is the client's id of the last rotation.
     `failing_marks` counts failures that lie 12 hours apart, since `failing_since`; `told` how many notices its owner
     had of them. Until `redeliver_after` nothing is redelivered to it.
+
+    The state of the endpoint: it `is_probed`, by one request at a time, from when it gave no answer or asked to wait
+    until it answers. Nothing is sent before `paused_until`, as it has asked since `waiting_since` without an answer of
+    another kind. What is pending for a subscription that `is_given_up` is being buried.
     """
 
     __tablename__ = "webhook_subscriptions"
@@ -50,6 +54,10 @@ class WebhookSubscription(Base):
     failing_marked_at: Mapped[datetime | None]
     told: Mapped[int] = mapped_column(server_default="0")
     redeliver_after: Mapped[datetime | None]
+    is_probed: Mapped[bool] = mapped_column(server_default=text("false"))
+    paused_until: Mapped[datetime | None]
+    waiting_since: Mapped[datetime | None]
+    is_given_up: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class WebhookDelivery(Base):
@@ -57,8 +65,10 @@ class WebhookDelivery(Base):
 
     `body` is frozen when planned, so every retry sends the same bytes under the same `webhook_id`; when the words in it
     are taken back, it becomes what is left of the event.
-    `claimed_until` is the lease of the process that is sending it. `redeliver_at` is when it is sent again because
-    somebody asked, whatever its status, and `redelivery_tries` how often that was tried.
+    `redeliver_at` is when it is sent again because somebody asked, whatever its status, and `redelivery_tries` how
+    often that was tried. `claimed_until` is the lease of the process that is sending it. `excused` attempts use up
+    none of the schedule: the endpoint asked to wait. No foreign key: a subscription is removed at once, and its
+    deliveries after it, in batches.
     """
 
     __tablename__ = "webhook_deliveries"
@@ -71,6 +81,13 @@ class WebhookDelivery(Base):
             "next_attempt_at",
             postgresql_where=text("status = 'pending'"),
         ),
+        Index(
+            "ix_webhook_deliveries_first",
+            "subscription_id",
+            "next_attempt_at",
+            postgresql_where=text("status = 'pending' AND attempts = 0"),
+        ),
+        Index("ix_webhook_deliveries_dead", "finished_at", postgresql_where=text("status = 'dead'")),
         Index("ix_webhook_deliveries_subscription", "subscription_id", text("id DESC")),
         Index("ix_webhook_deliveries_event", "subscription_id", "event", text("id DESC")),
         Index(
@@ -90,7 +107,7 @@ class WebhookDelivery(Base):
     )
 
     id: Mapped[Uuid] = mapped_column(primary_key=True)
-    subscription_id: Mapped[Uuid] = mapped_column(ForeignKey("webhook_subscriptions.id", ondelete="CASCADE"))
+    subscription_id: Mapped[Uuid]
     event_id: Mapped[Uuid]
     webhook_id: Mapped[str]
     event: Mapped[str]
@@ -99,6 +116,7 @@ class WebhookDelivery(Base):
     actor: Mapped[str]
     status: Mapped[str] = mapped_column(server_default="pending")
     attempts: Mapped[int] = mapped_column(server_default="0")
+    excused: Mapped[int] = mapped_column(server_default="0")
     next_attempt_at: Mapped[datetime | None]
     claimed_until: Mapped[datetime | None]
     last_status_code: Mapped[int | None]

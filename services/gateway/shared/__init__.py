@@ -1,0 +1,1 @@
+"""Answers that everybody gets alike, kept for a moment."""

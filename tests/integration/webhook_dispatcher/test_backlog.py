@@ -1,0 +1,117 @@
+"""A subscription that ends while very much is pending for it."""
+
+import pytest
+
+from libs.common.contracts import webhooks
+from libs.common.contracts.webhooks import SubscriptionId
+from services.webhook_dispatcher import repository
+from services.webhook_dispatcher.sending import endings
+from tests.integration.webhook_dispatcher.world import World, caller, message_posted
+from tests.support.waiting import eventually
+from tests.support.webhook_sink import HANG, WebhookSink
+
+PENDING = 50_000
+FILL = """
+INSERT INTO webhook_deliveries
+  (id, subscription_id, event_id, webhook_id, event, sequence, body, actor, next_attempt_at)
+SELECT gen_random_uuid(), :subscription, gen_random_uuid(), 'msg_' || n, 'chat', n, '{}', 'account:alice', :due
+FROM generate_series(1, :count) n
+"""
+
+
+async def fill(world: World, subscription_id: str, count: int = PENDING) -> None:
+    await world.sql(FILL, subscription=subscription_id, due=world.clock(), count=count)
+
+
+async def left(world: World, status: str) -> int:
+    rows = await world.sql("SELECT count(*) FROM webhook_deliveries WHERE status = :status", status=status)
+    return int(rows[0][0])
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endings, "BURY_SECONDS", 0.1)
+    monkeypatch.setattr(endings, "REMOVE_SECONDS", 0.1)
+
+
+async def test_gone_is_obeyed_at_once_and_all_that_is_pending_is_buried(world: World, sink: WebhookSink) -> None:
+    sink.answer(410)
+    async with world.dispatcher():
+        subscription = (await world.subscribe(sink.url)).subscription
+        await fill(world, subscription.id)
+        await world.bus.publish(message_posted())
+
+        async def is_disabled() -> bool:
+            rows = await world.sql("SELECT active FROM webhook_subscriptions")
+            return not bool(rows[0].active)
+
+        await eventually(is_disabled)
+        assert len(sink.received) <= 8, "sent on after the endpoint was gone"
+
+        async def is_buried() -> bool:
+            return await left(world, "pending") == 0
+
+        await eventually(is_buried)
+    reasons = await world.sql("SELECT last_error, count(*) FROM webhook_deliveries WHERE attempts = 0 GROUP BY 1")
+    assert [row.last_error for row in reasons] == ["The endpoint answered 410 Gone."]
+    assert len(await world.sql("SELECT 1 FROM webhook_attempts")) == len(sink.received)
+    assert await left(world, "dead") == PENDING + 1
+
+
+async def test_deleting_is_obeyed_at_once_and_all_that_is_left_is_removed(world: World, sink: WebhookSink) -> None:
+    sink.answer(HANG)
+    async with world.dispatcher():
+        subscription = (await world.subscribe(sink.url)).subscription
+        await fill(world, subscription.id)
+        await world.bus.publish(message_posted())
+        await sink.wait_for(4)
+        await world.bus.call(webhooks.unsubscribe, SubscriptionId(subscription.id), caller("carol"))
+        sink.release()
+
+        async def is_gone() -> bool:
+            return not await world.sql("SELECT 1 FROM webhook_deliveries LIMIT 1")
+
+        await eventually(is_gone)
+        assert len(sink.received) == 4, "sent on after it was deleted"
+
+
+async def test_what_follows_from_an_answer_may_fail_and_the_attempt_is_recorded(
+    world: World, sink: WebhookSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(repository, "disable", fail)
+    sink.answer(410)
+    async with world.dispatcher():
+        subscription = (await world.subscribe(sink.url)).subscription
+        await world.bus.publish(message_posted())
+        dead = await world.delivery_in("dead", subscription.id)
+    assert (dead.attempts, dead.last_status_code) == (1, 410)
+
+
+async def test_one_attempt_that_cannot_be_recorded_takes_no_other_with_it(
+    world: World, sink: WebhookSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = repository.record
+
+    async def refuse_one(connection: object, attempts: list[repository.Made]) -> None:
+        if any(made.job.body == b"{}" for made in attempts):
+            raise RuntimeError("cannot be recorded")
+        await record(connection, attempts)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(repository, "record", refuse_one)
+    sink.answer(HANG)
+    async with world.dispatcher():
+        subscription = (await world.subscribe(sink.url)).subscription
+        await fill(world, subscription.id, 1)
+        for n in range(3):
+            await world.bus.publish(message_posted(seq=n))
+        await sink.wait_for(4)
+        sink.release()
+
+        async def are_recorded() -> bool:
+            return await left(world, "delivered") == 3
+
+        await eventually(are_recorded)
+        assert await left(world, "pending") == 1
