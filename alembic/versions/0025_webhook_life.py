@@ -1,4 +1,6 @@
-"""The life of a webhook: paused, rotated, asked first, failing and told of it; and what its log asks for."""
+"""The life of a webhook: paused, rotated, failing and told of it, sent again; and what its log asks for."""
+
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,8 +20,6 @@ COLUMNS = {
         lambda: sa.Column("paused", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         lambda: sa.Column("rotation_id", sa.Text(), nullable=True),
         lambda: sa.Column("rotated_at", MOMENT, nullable=True),
-        lambda: sa.Column("ping_at", MOMENT, nullable=True),
-        lambda: sa.Column("pings", sa.Integer(), server_default="0", nullable=False),
         lambda: sa.Column("failing_marks", sa.Integer(), server_default="0", nullable=False),
         lambda: sa.Column("failing_marked_at", MOMENT, nullable=True),
         lambda: sa.Column("told", sa.Integer(), server_default="0", nullable=False),
@@ -42,32 +42,17 @@ def upgrade() -> None:
     for table, columns in COLUMNS.items():
         for column in columns:
             op.add_column(table, column())
-    _create_indexes()
     _create_notices()
     _allow_kinds(f"{KINDS}, {WEBHOOK_KINDS}")
+    _create_indexes()
 
 
 def _create_indexes() -> None:
     newest = sa.text("id DESC")
-    op.create_index(
-        "ix_webhook_deliveries_unfinished",
-        "webhook_deliveries",
-        ["subscription_id", "status", newest],
-        postgresql_where=sa.text("status <> 'delivered'"),
-    )
-    op.create_index("ix_webhook_deliveries_event", "webhook_deliveries", ["subscription_id", "event", newest])
-    op.create_index(
-        "ix_webhook_deliveries_redeliver",
-        "webhook_deliveries",
-        ["subscription_id", "redeliver_at"],
-        postgresql_where=sa.text("redeliver_at IS NOT NULL"),
-    )
-    op.create_index(
-        "ix_webhook_subscriptions_ping",
-        "webhook_subscriptions",
-        ["ping_at"],
-        postgresql_where=sa.text("ping_at IS NOT NULL"),
-    )
+    with op.get_context().autocommit_block():
+        _index("unfinished", ["subscription_id", "status", newest], "status <> 'delivered'")
+        _index("event", ["subscription_id", "event", newest])
+        _index("redeliver", ["subscription_id", "redeliver_at"], "redeliver_at IS NOT NULL")
     op.create_index(
         "ix_webhook_subscriptions_failing",
         "webhook_subscriptions",
@@ -75,6 +60,13 @@ def _create_indexes() -> None:
         postgresql_where=sa.text("failing_since IS NOT NULL"),
     )
     op.create_index("ix_webhook_subscriptions_all_of_space", "webhook_subscriptions", ["space_type", "space_id"])
+
+
+def _index(name: str, columns: list[Any], where: str | None = None) -> None:
+    """Makes an index of deliveries without holding up whoever plans or sends."""
+    name, is_of = f"ix_webhook_deliveries_{name}", sa.text(where) if where else None
+    op.drop_index(name, "webhook_deliveries", if_exists=True, postgresql_concurrently=True)  # half made
+    op.create_index(name, "webhook_deliveries", columns, postgresql_where=is_of, postgresql_concurrently=True)
 
 
 def _create_notices() -> None:
@@ -105,7 +97,7 @@ def downgrade() -> None:
     op.execute(f"DELETE FROM notifications WHERE kind IN ({WEBHOOK_KINDS})")
     _allow_kinds(KINDS)
     op.drop_table("webhook_notices")
-    for name in ("all_of_space", "failing", "ping"):
+    for name in ("all_of_space", "failing"):
         op.drop_index(f"ix_webhook_subscriptions_{name}", "webhook_subscriptions")
     for name in ("redeliver", "event", "unfinished"):
         op.drop_index(f"ix_webhook_deliveries_{name}", "webhook_deliveries")

@@ -11,10 +11,10 @@ from libs.common.db.models.base import Base, CreatedAt, Uuid
 class WebhookSubscription(Base):
     """`secret_sealed` is encrypted with PRESENCE_SECRET_KEY; the previous one signs too while it rotates.
 
-    `active` is false while it is `paused`, while it waits for an answer to its ping (`ping_at` is the next one), and
-    once it was disabled, which `disabled_reason` says. `rotation_id` is the client's id of the last rotation.
-    `failing_marks` counts failures that lie 12 hours apart, since `failing_since`; `told` how many notices its owner
-    had of them. Until `redeliver_after` nothing is redelivered to it.
+    `active` is false while it is `paused`, and once it was disabled, which `disabled_reason` says. `rotation_id` is
+    the client's id of the last rotation. `failing_marks` counts failures that lie 12 hours apart, since
+    `failing_since`; `told` how many notices its owner had of them. Until `redeliver_after` nothing is redelivered
+    to it.
 
     The state of the endpoint: it `is_probed`, by one request at a time, from when it gave no answer or asked to wait
     until it answers. Nothing is sent before `paused_until`, as it has asked since `waiting_since` without an answer of
@@ -26,7 +26,6 @@ class WebhookSubscription(Base):
         Index("ix_webhook_subscriptions_space", "space_type", "space_id", postgresql_where=text("active")),
         Index("ix_webhook_subscriptions_all_of_space", "space_type", "space_id"),
         Index("ix_webhook_subscriptions_created_by", "created_by"),
-        Index("ix_webhook_subscriptions_ping", "ping_at", postgresql_where=text("ping_at IS NOT NULL")),
         Index("ix_webhook_subscriptions_failing", "failing_since", postgresql_where=text("failing_since IS NOT NULL")),
         UniqueConstraint("created_by", "client_message_id", name="uq_webhook_subscriptions_client_id"),
     )
@@ -48,8 +47,6 @@ class WebhookSubscription(Base):
     paused: Mapped[bool] = mapped_column(server_default=text("false"))
     rotation_id: Mapped[str | None]
     rotated_at: Mapped[datetime | None]
-    ping_at: Mapped[datetime | None]
-    pings: Mapped[int] = mapped_column(server_default="0")
     failing_marks: Mapped[int] = mapped_column(server_default="0")
     failing_marked_at: Mapped[datetime | None]
     told: Mapped[int] = mapped_column(server_default="0")
