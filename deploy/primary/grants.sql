@@ -1,4 +1,4 @@
--- The login at the primary that the sync worker needs, and no more: it reads four tables.
+-- The login at the primary that the sync worker needs, and no more: it reads five tables.
 --
 -- For the tables' owner, who may make roles, to run at the primary, as often as you like:
 --     psql -v ON_ERROR_STOP=1 -f grants.sql
@@ -14,7 +14,8 @@ BEGIN
   END IF;
   EXECUTE format('GRANT CONNECT ON DATABASE %I TO presence_reader', current_database());
   EXECUTE format('GRANT USAGE ON SCHEMA %I TO presence_reader', current_schema());
-  FOREACH name IN ARRAY ARRAY['posts', 'collaboration_documents', 'collaboration_permissions', 'presence_permissions']
+  FOREACH name IN ARRAY ARRAY[
+    'posts', 'collaboration_documents', 'collaboration_permissions', 'presence_permissions', 'presence_events']
   LOOP
     IF to_regclass(name) IS NOT NULL THEN
       EXECUTE format('GRANT SELECT ON %I TO presence_reader', name);

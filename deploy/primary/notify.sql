@@ -19,7 +19,8 @@ DECLARE
   name text;
   change text;
 BEGIN
-  FOREACH name IN ARRAY ARRAY['posts', 'collaboration_documents', 'collaboration_permissions', 'presence_permissions']
+  FOREACH name IN ARRAY ARRAY[
+    'posts', 'collaboration_documents', 'collaboration_permissions', 'presence_permissions', 'presence_events']
   LOOP
     CONTINUE WHEN to_regclass(name) IS NULL;
     change := CASE name WHEN 'posts' THEN 'UPDATE OF hidden, flagged' ELSE 'UPDATE' END;

@@ -33,7 +33,7 @@ CALLER = Caller(service_identity("gateway"), "request-1")
 SOON = 15.0  # seconds, of an hour to the next cycle
 HIDE = "UPDATE posts SET hidden = true WHERE permlink = 'my-360-photo'"
 SHOW = "UPDATE posts SET hidden = false WHERE permlink = 'my-360-photo'"
-TABLES = ("posts", "collaboration_documents", "collaboration_permissions", "presence_permissions")
+TABLES = ("posts", "collaboration_documents", "collaboration_permissions", "presence_permissions", "presence_events")
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ async def test_the_login_of_grants_sql_suffices_for_the_worker(world: World, rea
     assert await world.replica("SELECT count(*) FROM posts") == await world.original("SELECT count(*) FROM posts")
 
 
-async def test_the_login_of_grants_sql_reads_four_tables_and_writes_none(world: World, reader_url: str) -> None:
+async def test_the_login_of_grants_sql_reads_five_tables_and_writes_none(world: World, reader_url: str) -> None:
     await world.primary.execute("CREATE TABLE accounts (password text)")
     reader = await asyncpg.connect(reader_url)
     try:

@@ -87,6 +87,7 @@ async def test_after_a_start_the_first_cycle_runs_at_once_and_titles_follow(worl
             "collaboration_documents": 7,
             "collaboration_permissions": 5,
             "presence_permissions": 4,
+            "presence_events": 2,
         }
 
         async def titled() -> bool:

@@ -156,10 +156,12 @@ def _row(table: Table, number: int, made: dict[tuple[str, int], Any]) -> dict[st
 CHECKED = {  # columns that take certain values only
     "level": "all",
     "notifications.kind": "mention",
+    "webhook_notices.kind": "webhook_failing",
     "space_sanctions.kind": "ban",
     "space_roles.role": "member",
     "community_team.role": "moderator",
     "scheduled_events.access": "open",
+    "presence_events.access": "open",
     "outcome": "connected",
     "comment_type": "comment",
     "subject_kind": "account",
