@@ -232,7 +232,7 @@ async def test_who_may_not_see_a_document_any_more_is_not_told_what_became_of_it
         assert await sweep(log) == 1
         dead = await dispatch.delivery_in("dead", subscription)
         assert stranger.received == []
-    assert dead.last_error == "carol may not receive this space's events any more (not_found)."
+    assert dead.last_error == "carol may not receive this event of the space any more (not_found)."
 
 
 async def test_the_creator_of_a_private_document_is_told_of_its_changes(copied: World, database_url: str) -> None:
