@@ -16,9 +16,20 @@ MOST_PROCESSES = 4
 
 
 def main(arguments: list[str]) -> int:
-    """Returns pytest's exit status: that of what failed, if anything did. No test at all is a failure too."""
+    """Returns pytest's exit status: that of what failed, if anything did. No test at all is a failure too.
+
+    Arguments that begin with `tests/` name what is to run; without any, everything is.
+    """
+    named = [argument for argument in arguments if argument.startswith("tests/")]
+    options = [argument for argument in arguments if argument not in named]
+    whole = [name for name in named if name.startswith(WHOLE_STACK)]
+    beside = [name for name in named if name not in whole]
     parallel = ("-n", "auto", "--maxprocesses", str(MOST_PROCESSES), "--dist", "loadfile")
-    ended = [_run(WHOLE_STACK, *parallel, *arguments), _run(BESIDE, *arguments)]
+    ended = []
+    if beside or not named:
+        ended.append(_run(WHOLE_STACK, *parallel, *options, *beside))
+    if whole or not named:
+        ended.append(_run(BESIDE, *options, *whole))
     ran = [status for status in ended if status != pytest.ExitCode.NO_TESTS_COLLECTED]
     return max(ran, default=int(pytest.ExitCode.NO_TESTS_COLLECTED))
 
