@@ -90,7 +90,7 @@ class Sink:
     async def _answer(self, kind: str, writer: asyncio.StreamWriter) -> None:
         if kind == "hang":
             await asyncio.Event().wait()
-        while kind == "drip":
+        while kind == "drip" and not writer.is_closing():
             writer.write(b"H")
             await asyncio.sleep(1)
         writer.write(ANSWERS.get(kind, OK))
