@@ -90,7 +90,7 @@ class Sink:
     async def _answer(self, kind: str, writer: asyncio.StreamWriter) -> None:
         if kind == "hang":
             await asyncio.Event().wait()
-        while kind == "drip":
+        while kind == "drip" and not writer.is_closing():
             writer.write(b"H")
             await asyncio.sleep(1)
         writer.write(ANSWERS.get(kind, OK))
@@ -120,7 +120,7 @@ class Lab:
             space, id = f"author/{kind}-{n}", new_id()
             url = f"http://127.{1 + n // 62500}.{n // 250 % 250}.{n % 250 + 1}:{self.sink.port}/{kind}/{n}"
             sealed = self.sealer.seal(b"k" * 32, id)
-            account = f"{kind}-{(len(rows)) // EACH}"
+            account = f"{kind}-{len(rows) // EACH}"
             rows.append({"id": id, "space_id": space, "url": url, "sealed": sealed, "account": account})
             spaces.append(space)
         async with self.owner.transaction() as connection:
@@ -285,7 +285,7 @@ async def over(servers: Servers, seconds: int = 30) -> None:
 
 async def _flood(made: Lab, name: str, spaces: list[str], count: int, rate: float) -> float:
     """Publishes in tens, as a busy hall's events come; returns the deliveries a second."""
-    began, cpu = time.monotonic(), made.cpu
+    began, cpu, count = time.monotonic(), made.cpu, count // 10 * 10
     for n in range(0, count, 10):
         await asyncio.sleep(began + n / rate - time.monotonic())
         await made.bus.publish(*(made.event(spaces[(n + k) % len(spaces)]) for k in range(10)))

@@ -4,8 +4,9 @@ import pytest
 
 from libs.common.contracts import webhooks
 from libs.common.contracts.webhooks import SubscriptionId
+from libs.common.errors import UNAVAILABLE, PresenceError
 from services.webhook_dispatcher import repository
-from services.webhook_dispatcher.sending import endings
+from services.webhook_dispatcher.sending import endings, recorder
 from tests.integration.webhook_dispatcher.world import World, caller, message_posted
 from tests.support.waiting import eventually
 from tests.support.webhook_sink import HANG, WebhookSink
@@ -115,3 +116,25 @@ async def test_one_attempt_that_cannot_be_recorded_takes_no_other_with_it(
 
         await eventually(are_recorded)
         assert await left(world, "pending") == 1
+
+
+async def test_what_was_answered_is_not_sent_again_however_long_it_cannot_be_recorded(
+    world: World, sink: WebhookSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def busy(*_: object) -> None:
+        raise PresenceError(UNAVAILABLE, "Too much is asked at once; try again.")
+
+    monkeypatch.setattr(recorder, "AGAIN_SECONDS", 0.1)
+    async with world.dispatcher(), WebhookSink() as other:
+        subscription = (await world.subscribe(sink.url)).subscription
+        with monkeypatch.context() as crowded:
+            crowded.setattr(repository, "record", busy)
+            await world.bus.publish(message_posted())
+            await sink.wait_for(1)
+            world.clock.advance(minutes=10)  # its lease is over
+            await world.subscribe(other.url, account="dave", space_id="bob/sculpture-hall")
+            for n in range(4):
+                await world.bus.publish(message_posted(space_id="bob/sculpture-hall", seq=n))
+                await other.wait_for(n + 1)
+        delivered = await world.delivery_in("delivered", subscription.id)
+    assert (delivered.attempts, len(sink.received), len(other.received)) == (1, 1, 4)
