@@ -33,6 +33,13 @@ OPENAPI = schemathesis.openapi.from_dict(openapi_document(default_registry(), "h
 _FOUND: list[Any] = list(OPENAPI.get_all_operations())
 OPERATIONS = {found.ok().label: found.ok() for found in _FOUND}
 SPACES = {"post": "alice/my-360-photo", "document": "123", "global": "lobby", "event": "meeting"}
+# What hangs on the clock, on another field or on a name within a text, which OpenAPI cannot say: operation -> fields.
+UNSTATED = {
+    "POST /api/events": {"starts_at", "ends_at", "password", "space_id"},
+    "GET /api/webhooks": {"space", "space_type", "space_id"},
+    "POST /api/webhooks/{id}/redeliver": {"since", "until"},
+    "GET /api/media/{cid}/{path}": {"path"},
+}
 UNDERSTOOD = settings(
     derandomize=True, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
@@ -90,7 +97,10 @@ def test_what_openapi_allows_is_understood_and_answered_as_it_says(
     def ask(case: Case[Any]) -> None:
         for headers in people:
             response = case.call(asked.url, http, headers)
-            assert response.status_code != 400, f"refused, which OpenAPI does not state: {response.json()}"
+            if response.status_code == 400:
+                fields = response.json().get("details", {}).get("fields", {}).keys()
+                refused = f"refused, which OpenAPI does not state: {response.json()}"
+                assert fields and fields <= UNSTATED.get(label, set()), refused
             case.validate_response(response, CHECKS)
 
     ask()
