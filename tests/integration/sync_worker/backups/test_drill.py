@@ -37,14 +37,14 @@ async def fails(world: World, words: str) -> None:
 async def test_a_count_that_is_wrong_by_one_fails_and_names_the_table(world: World) -> None:
     manifest = await world.backup()
     await world.try_newest()
-    world.change(manifest, rows=manifest.rows | {"public.space_roles": ROWS - 1})
-    await fails(world, rf"public.space_roles \({ROWS}, not {ROWS - 1}\)")
+    world.change(manifest, rows=manifest.rows | {"public.space_sanctions": ROWS - 1})
+    await fails(world, rf"public.space_sanctions \({ROWS}, not {ROWS - 1}\)")
 
 
 async def test_a_dump_that_lacks_a_table_fails_and_names_it(world: World) -> None:
     manifest = await world.backup()
-    dump_again(world, manifest, "--exclude-table=public.space_roles")
-    await fails(world, rf"public.space_roles \(None, not {ROWS}\)")
+    dump_again(world, manifest, "--exclude-table=public.space_sanctions")
+    await fails(world, rf"public.space_sanctions \(None, not {ROWS}\)")
 
 
 async def test_a_dump_of_the_schema_alone_fails(world: World) -> None:
