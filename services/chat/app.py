@@ -7,7 +7,7 @@ from libs.common import clock as system_clock
 from libs.common.bus.base import Bus
 from libs.common.bus.rabbit import RabbitBus
 from libs.common.cache import RedisClient
-from libs.common.changes import Changes
+from libs.common.cache.changes import Changes
 from libs.common.contracts import chat, documents, notifications
 from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog
@@ -20,10 +20,9 @@ from services.chat.messages.changes import ChangeHandlers
 from services.chat.messages.new_messages import PostHandlers
 from services.chat.messages.queries import QueryHandlers
 from services.chat.messages.reactions import ReactionHandlers
-from services.chat.notifications.event_notices import EventNotices
+from services.chat.notifications.notices import Notices
 from services.chat.notifications.notifier import Notifier
 from services.chat.notifications.recipients import Recipients
-from services.chat.notifications.webhook_notices import WebhookNotices
 from services.chat.retention.retention import Retention
 from services.chat.rules.filters import Filter, shipped
 from services.chat.rules.policy import Policy
@@ -82,7 +81,6 @@ def build(
     bus.serve(notifications.list_notifications, notification_list.list_notifications)
     bus.serve(notifications.read_notifications, notification_list.read_notifications)
 
-    notices, of_webhooks = EventNotices(database, notifier), WebhookNotices(database, notifier)
+    notices = Notices(database, notifier)
     retention = Retention(database, settings.chat_archive, clock)
-    about = (notices, of_webhooks, told)
-    return Service("chat", [database, reads, searches, redis, notifier, *about, log, retention, bus])
+    return Service("chat", [database, reads, searches, redis, notifier, notices, told, log, retention, bus])

@@ -5,7 +5,7 @@ from datetime import timedelta
 from libs.common.bus.base import Bus
 from libs.common.bus.rabbit import RabbitBus
 from libs.common.cache import RedisClient
-from libs.common.changes import Changes
+from libs.common.cache.changes import Changes
 from libs.common.clock import now
 from libs.common.contracts import analytics, auth, content, events, log, moderation, spaces, voice
 from libs.common.db.engine import Database

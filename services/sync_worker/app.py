@@ -9,7 +9,7 @@ import structlog
 from libs.common.bus.base import Bus
 from libs.common.bus.rabbit import RabbitBus
 from libs.common.cache import RedisClient
-from libs.common.changes import Changes
+from libs.common.cache.changes import Changes
 from libs.common.contracts import content
 from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog, FactLog

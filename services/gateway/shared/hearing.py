@@ -9,7 +9,8 @@ import structlog
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from libs.common import cache, changes
+from libs.common import cache
+from libs.common.cache import changes
 from libs.common.tasks.background import Background
 from services.gateway.shared.kept import Kept
 

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import os
 
-from libs.common import primary_passwords
+from libs.common.db import primary_passwords
 from libs.common.errors import UNAVAILABLE, PresenceError
 
 COST, BLOCK, LANES = 2**14, 8, 1  # 16 MiB and some 50 ms each

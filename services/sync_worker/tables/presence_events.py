@@ -6,7 +6,7 @@ from typing import Any
 from libs.common.contracts.content import PresenceEventChanged, presence_event_changed
 from libs.common.contracts.events import DOORS_MINUTES, LONGEST_HOURS, LONGEST_TEXT, LONGEST_TITLE, MOST_PLACES
 from libs.common.db.models.content import PresenceEvent
-from libs.common.primary_passwords import digest_of
+from libs.common.db.primary_passwords import digest_of
 from libs.common.spaces import SpaceKey
 from services.sync_worker.tables.table import Key, Record, Row, Shape, Table, require_space
 from services.sync_worker.tables.values import INTEGER, BadRow, Raw, account, flag, moment, text, whole, words

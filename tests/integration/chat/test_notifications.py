@@ -13,10 +13,9 @@ from libs.common.contracts.notifications import Mention, Notifications, ReadNoti
 from libs.common.ids import new_id
 from services.chat.inbox import read_cursors_repository
 from services.chat.inbox.notification_list import MOST_SPACES
-from services.chat.notifications.event_notices import EventNotices
+from services.chat.notifications.notices import Notices
 from services.chat.notifications.notifier import Notifier
 from services.chat.notifications.subscriptions_repository import MOST_EAGER
-from services.chat.notifications.webhook_notices import WebhookNotices
 from tests.integration.chat.world import HALL, PLANS, World
 from tests.support.refusals import refusal
 from tests.support.waiting import eventually
@@ -285,7 +284,7 @@ async def test_a_notice_of_an_event_notifies_each_account_once(world: World) -> 
         "INSERT INTO event_notices (id, kind, event_id, host, title, accounts)"
         f" VALUES ('{notice}', 'event_reminder', 'party', 'bob', 'Party', '{{alice,carol}}')"
     )
-    replicas = [EventNotices(world.owner.database, Notifier(world.redis)) for _ in range(2)]
+    replicas = [Notices(world.owner.database, Notifier(world.redis)) for _ in range(2)]
     await asyncio.gather(*(replica.look() for replica in replicas))
     await replicas[0].look()
     for account in ("alice", "carol"):
@@ -300,7 +299,7 @@ async def test_a_notice_of_a_webhook_notifies_its_owner_once_whatever_became_of_
         "INSERT INTO webhook_notices (id, kind, account, space_type, space_id, host, title, link) VALUES"
         f" ('{new_id()}', 'webhook_disabled', 'alice', 'document', '9', 'myapp.com', 'It was disabled.', '/webhooks#1')"
     )
-    replicas = [WebhookNotices(world.owner.database, Notifier(world.redis)) for _ in range(2)]
+    replicas = [Notices(world.owner.database, Notifier(world.redis)) for _ in range(2)]
     await asyncio.gather(*(replica.look() for replica in replicas))
     await replicas[0].look()
     page = await world.call(notifications.list_notifications, notifications.ListNotifications(), "alice")

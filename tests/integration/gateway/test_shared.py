@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from libs.common import cache, changes
+from libs.common import cache
 from libs.common.bus.base import Caller, ForAll, told_to_all
+from libs.common.cache import changes
 from libs.common.clock import now
 from libs.common.contracts import chat
 from libs.common.contracts.chat import ListMessages, MessagePage

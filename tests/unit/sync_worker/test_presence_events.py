@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from libs.common import primary_passwords
+from libs.common.db import primary_passwords
 from services.sync_worker.tables.presence_events import GRACE, LETS_IN, OPEN_END, PRESENCE_EVENTS, STATES
 from services.sync_worker.tables.values import BadRow
 

@@ -157,7 +157,7 @@ class PresencePermission(Base):
 class PresenceEvent(Base):
     """An event that is held at the primary. A trigger makes the scheduled event `code` of it, in the same transaction.
 
-    `access` is open, list or password; `password_digest` is of `libs.common.primary_passwords`.
+    `access` is open, list or password; `password_digest` is of `libs.common.db.primary_passwords`.
     """
 
     __tablename__ = "presence_events"
