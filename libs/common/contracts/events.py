@@ -131,10 +131,13 @@ class EventPlace:
 
 @dataclass(frozen=True)
 class VerifyAccess:
-    """Asks whether the caller has access; the right `password` gives it, and is needed once."""
+    """Asks whether the caller has access; the right `password` gives it, and is needed once.
+
+    Passwords that the primary gave its events may be shorter and longer than those that are set here.
+    """
 
     id: EventId
-    password: Annotated[str, text(128)] | None = None
+    password: Annotated[str, text(255)] | None = None
 
 
 @dataclass(frozen=True)

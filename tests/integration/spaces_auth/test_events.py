@@ -14,6 +14,7 @@ from libs.common.clock import now
 from libs.common.contracts import events, moderation, spaces
 from libs.common.contracts.events import CreateEvent, GetEvent, ListEvents, ScheduledEvent, VerifyAccess
 from libs.common.contracts.spaces import GetSpace, Join
+from libs.common.db.primary_passwords import digest_of
 from libs.common.errors import UNAVAILABLE, PresenceError
 from libs.common.spaces import SpaceKey
 from services.spaces_auth.events.event_clock import EventClock
@@ -130,6 +131,45 @@ async def test_a_password_lets_an_account_in_and_is_stored_as_a_hash(world: Worl
     assert "sesame" not in row.password_hash
     await change(world, event, password="open rye, please")
     assert await enters(world, event, "dave") == "forbidden"
+
+
+async def of_primary(world: World, count: int = 1, password: str | None = None) -> ScheduledEvent:
+    """Copies events of alice's from the primary; returns the first."""
+    access, digest = ("password", digest_of("summit-1", password)) if password else ("open", None)
+    async with world.owner.database.transaction() as connection:
+        await connection.execute(text("DELETE FROM presence_events"))
+        await connection.execute(
+            text(
+                "INSERT INTO presence_events (code, title, description, host, co_hosts, access, password_digest,"
+                " starts_at, ends_at, doors_at, closes_at, cancelled, row_hash) SELECT 'summit-' || n, 'Summit', '',"
+                " 'alice', '{mona}', :access, :digest, now(), now() + interval '1 h', now(), now() + interval '2 h',"
+                " false, '' FROM generate_series(1, :count) n"
+            ),
+            {"access": access, "digest": digest, "count": count},
+        )
+    return await world.call(events.get_event, GetEvent("summit-1"), "alice")
+
+
+async def test_an_event_of_the_primary_is_changed_there_and_not_here(world: World) -> None:
+    event = await of_primary(world)
+    for who in ("alice", "mona", "olivia"):
+        assert await refusal(change(world, event, who, title="Another")) == "conflict"
+        assert await refusal(world.call(events.cancel_event, GetEvent(event.id), who)) == "conflict"
+    assert await refusal(change(world, event, "dave", title="Another")) == "forbidden"
+    assert (await take(world, event, "dave"))[0] == "going"
+
+
+async def test_the_password_that_the_primary_gave_an_event_lets_in_here(world: World) -> None:
+    event = await of_primary(world, password="rye")
+    assert await enters(world, event, "dave") == "forbidden"
+    assert not (await world.call(events.verify_access, VerifyAccess(event.id, "barley"), "dave")).hasAccess
+    assert (await world.call(events.verify_access, VerifyAccess(event.id, "rye"), "dave")).hasAccess
+    assert await enters(world, event, "dave") == "ok"
+
+
+async def test_events_of_the_primary_do_not_count_among_those_that_an_account_may_hold_here(world: World) -> None:
+    await of_primary(world, count=30)
+    assert (await hold(world)).host == "alice"
 
 
 async def test_an_account_guesses_so_many_passwords_a_minute_and_no_more(world: World) -> None:

@@ -105,8 +105,8 @@ async def test_an_account_may_have_so_many_and_no_more(running: World) -> None:
 
 
 async def test_the_quota_does_not_bind_an_operator(running: World) -> None:
-    for n in range(5):
-        await running.subscribe(f"{URL}/{n}", account="olivia")
+    made = [await running.subscribe(f"{URL}/{n}", account="olivia") for n in range(5)]
+    assert len({one.subscription.id for one in made}) == 5
 
 
 async def test_a_repeated_client_id_gives_the_first_subscription_and_secret(running: World) -> None:
