@@ -8,9 +8,11 @@ from libs.common.contracts.content import (
     DocumentChanged,
     PermissionChanged,
     PostChanged,
+    PresenceEventChanged,
     document_changed,
     permission_changed,
     post_changed,
+    presence_event_changed,
 )
 from libs.common.contracts.moderation import AuditEntry, AuditTrail, ListAudit
 from libs.common.contracts.registry import Event
@@ -59,3 +61,18 @@ async def test_a_document_is_in_the_audit_trail_when_it_goes_and_not_when_it_is_
     entries = await trail(world, DOCUMENT, "bob", 1)
 
     assert [(entry.action, entry.details) for entry in entries] == [("content_deleted", {"title": "Public notes"})]
+
+
+async def test_an_event_of_the_primary_is_in_the_audit_trail_when_it_is_cancelled(world: World) -> None:
+    event = SpaceKey("event", "summit")
+    await world.owner.sql(
+        "INSERT INTO presence_events (code, title, description, host, co_hosts, access, starts_at, ends_at, doors_at,"
+        " closes_at, cancelled, row_hash) VALUES ('summit', 'Summit', '', 'alice', '{}', 'open', now(),"
+        " now() + interval '1 h', now(), now() + interval '2 h', false, '')"
+    )
+    await tell(world, presence_event_changed, event, PresenceEventChanged("Summit", "cancelled"))
+
+    (entry,) = await trail(world, event, "alice", 1)
+
+    assert (entry.action, entry.actor) == ("event_cancelled", "service:sync_worker")
+    assert entry.details == {"title": "Summit"}

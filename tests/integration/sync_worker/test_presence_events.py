@@ -155,3 +155,15 @@ async def test_without_what_says_whom_an_event_is_for_events_stay_as_they_were(h
     await holding.sync()
     assert await holding.replica("SELECT title FROM presence_events") == [("Studio",)]
     assert "is_public" in (await holding.error_of("presence_events") or "")
+
+
+async def test_the_log_is_told_what_became_of_an_event(holding: World) -> None:
+    await change(holding, "title = 'Studio, evening'")
+    await change(holding, "status = 'cancelled'")
+    await holding.primary.execute("DELETE FROM presence_events")
+    await holding.sync()  # all rows at once are gone: closed, until somebody confirms it
+    told = await holding.replica("SELECT space_type, space_id, payload FROM event_log ORDER BY id")
+    assert told == [
+        ("event", "studio", {"title": "Studio, evening", "change": "changed"}),
+        ("event", "studio", {"title": "Studio, evening", "change": "cancelled"}),
+    ]
