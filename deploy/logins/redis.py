@@ -1,4 +1,4 @@
-"""Users at Redis: the keys, channels and commands of each service, as `libs/common/cache.py` and the services use them.
+"""Users at Redis: the keys, channels and commands of each service, as `libs.common.cache` and the services use them.
 
 Who is nobody in particular may PING, so that a probe needs no password. No service may look for keys, read or change
 the server's settings, see other connections, or delete what is not its own. A script is held to the same rules: every

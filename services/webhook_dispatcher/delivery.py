@@ -41,10 +41,11 @@ MOST_UNRECORDED = 1000  # answered and not recorded yet; with more, nothing is c
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """`is_all`: nothing that is due was left for want of a slot."""
+    """What may be sent, and what may not. `is_all`: nothing that is due was left for want of a slot."""
 
     jobs: list[Job]
     is_all: bool
+    refused: Sequence[tuple[Job, Refusal]] = ()
 
 
 class Deliverer:
@@ -124,17 +125,18 @@ class Deliverer:
         """Starts as many due deliveries as there are slots; where some must wait, each that ends wakes the loop."""
         try:
             claimed = await self._claim()
+            self._is_behind = not claimed.is_all
+            for job in claimed.jobs:
+                self._begin(job)
+            for job, refusal in claimed.refused:
+                await self._refuse(job, refusal)
         except PresenceError as error:
             _log.warning("claiming waits", error=str(error))
         except Exception:
             _log.exception("claiming failed")
-        else:
-            self._is_behind = not claimed.is_all
-            for job in claimed.jobs:
-                self._begin(job)
 
     async def _claim(self) -> Claimed:
-        """Claims a batch. Refuses what its subscribers may not receive any more, and takes back what was deleted."""
+        """Claims a batch, and takes words back that were deleted since they were put into bodies."""
         answered = self._recorder.answered
         free = min(self._slots.free, MOST_UNRECORDED - len(answered))
         if free <= 0:
@@ -152,15 +154,14 @@ class Deliverer:
             bodies = await self._checks.taken_back(connection, allowed)
             if bodies:
                 await queue.replace_bodies(connection, bodies)
-        for job in jobs:
-            if refusal := refusals.get(job.id):
-                await self._refuse(job, refusal, look.moment)
+        refused = [(job, refusals[job.id]) for job in jobs if job.id in refusals]
         is_all = len(shares) == len(endpoints) and not any(share.left or share.taken == self._each for share in shares)
-        return Claimed(with_bodies(allowed, bodies), is_whole and is_all)
+        return Claimed(with_bodies(allowed, bodies), is_whole and is_all, refused)
 
-    async def _refuse(self, job: Job, refusal: Refusal, moment: datetime) -> None:
+    async def _refuse(self, job: Job, refusal: Refusal) -> None:
         """Has nothing more planned of what a subscriber may not receive, and buries the delivery; in a transaction of
         its own, since it locks the subscription before deliveries."""
+        moment = self._clock()
         async with self._database.transaction() as connection:
             await refuse(connection, job.subscription_id, refusal, moment)
             await queue.bury(connection, {job.id: refusal.reason}, moment)

@@ -108,9 +108,9 @@ class Servers:
         self._threads = ThreadPoolExecutor(max_workers=len(self._servers))
         self._booting: dict[str, Future[None]] = {}
         self._templates: dict[str, asyncio.Task[None]] = {}
-        self.migrated = UsedAgain(self.new_database, self._as_superuser, self.drop)
-        self.primaries = UsedAgain(self.new_primary, self._as_superuser, self.drop)
-        self.empty = EmptiedAgain(lambda: self.new_database(migrated=False), self._as_superuser, self.drop)
+        self.migrated = UsedAgain(self.new_database, self.as_superuser, self.drop)
+        self.primaries = UsedAgain(self.new_primary, self.as_superuser, self.drop)
+        self.empty = EmptiedAgain(lambda: self.new_database(migrated=False), self.as_superuser, self.drop)
         self._numbers = itertools.count(1)
 
     def _stores(self, origin: str) -> dict[str, Process]:
@@ -228,7 +228,8 @@ class Servers:
     def url_of(self, database: str) -> str:
         return self.postgres.url_of(OWNER, PASSWORD, database)
 
-    def _as_superuser(self, url: str) -> str:
+    def as_superuser(self, url: str) -> str:
+        """Returns the superuser's URL of the same database."""
         name = url.rpartition("/")[2]
         return self.postgres.url.rpartition("/")[0] + f"/{name}"
 

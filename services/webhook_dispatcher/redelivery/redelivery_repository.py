@@ -1,7 +1,7 @@
 """SQL of redelivery: which deliveries are sent again because somebody asked, outside the schedule.
 
-What is asked for is `redeliver_at`, beside the delivery's own state, which stays until it succeeds: so a delivery that
-failed again is as dead as it was, and the endpoint no more failing.
+What is asked for is `redeliver_at`, beside the delivery's own status, which stays until it succeeds: one that fails
+again is as dead as before, and says nothing of its endpoint's health.
 """
 
 from collections.abc import Collection, Mapping, Sequence

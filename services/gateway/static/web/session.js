@@ -22,8 +22,8 @@ const refreshed = async () => {
   try {
     keep({ ...login, ...await send('POST', '/api/auth/refresh', { refresh_token: login.refresh_token }) });
     return true;
-  } catch {
-    keep(null);
+  } catch (error) {
+    if (error.status === 401) keep(null); // else we are away, and whoever is logged in stays so
     return false;
   }
 };
