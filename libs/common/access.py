@@ -8,9 +8,10 @@ table of roles and actions.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.addresses import canonical
@@ -256,14 +257,8 @@ async def look_at_all(
     operators: tuple[str, ...] = (),
 ) -> list[Standing]:
     """Returns the standing of each person, an identity and its address, in their order, by one query."""
-    query = _QUERY.format(
-        content=_CONTENT[space.space_type],
-        event=_EVENT if space.space_type == "event" else _NO_EVENT,
-        given_by_hive=_GIVEN_BY_HIVE if space.space_type == "community" else "0",
-        guest_days=GUEST_ADDRESS_DAYS,
-    )
     rows = await connection.execute(
-        text(query),
+        _query(space.space_type),
         {
             "space_type": space.space_type,
             "space_id": space.space_id,
@@ -273,6 +268,17 @@ async def look_at_all(
         },
     )
     return [_standing(space, identity, row, operators) for (identity, _), row in zip(people, rows, strict=True)]
+
+
+@cache
+def _query(space_type: str) -> TextClause:
+    query = _QUERY.format(
+        content=_CONTENT[space_type],
+        event=_EVENT if space_type == "event" else _NO_EVENT,
+        given_by_hive=_GIVEN_BY_HIVE if space_type == "community" else "0",
+        guest_days=GUEST_ADDRESS_DAYS,
+    )
+    return text(query)
 
 
 def _standing(space: SpaceKey, identity: Identity, row: Any, operators: tuple[str, ...]) -> Standing:
