@@ -168,13 +168,30 @@ async def test_what_happens_before_a_yes_is_missed_and_can_be_had(running: World
     span: dict[str, Any] = {"id": made.id, "since": now() - timedelta(hours=1), "until": now(), "status": "missed"}
     assert (await running.do(webhooks.redeliver_range, **span)).count == 1
     assert [one.status for one in await running.deliveries(made.id)] == ["dead"]
-    await running.bus.publish(message_posted("another", space_id="bob/sculpture-hall"))
+    await another_is_redelivered(running)
     assert all(request.json["type"] == "ping" for request in sink.received)
     sink.answer(YES)
     running.clock.advance(minutes=2)
     await becomes(running, made.id, "active")
     events = await sink.wait_for(1, lambda request: request.json["type"] == "chat")
     assert events[0].json["data"]["message"] == "missed"
+
+
+async def another_is_redelivered(world: World) -> None:
+    """What was asked for before is looked at by then."""
+    async with WebhookSink() as other:
+        other.answer(YES)
+        made = (await world.subscribe(other.url, account="alice")).subscription
+        await eventually(partial(is_on, world, made.id))
+        await world.bus.publish(message_posted("another"))
+        delivery = await world.delivery_of(made.id, "alice")
+        await world.do(webhooks.redeliver, "alice", id=delivery.id)
+        await other.wait_for(3)
+
+
+async def is_on(world: World, subscription: str) -> bool:
+    rows = await world.sql("SELECT active FROM webhook_subscriptions WHERE id = :id", id=subscription)
+    return bool(rows[0].active)
 
 
 async def test_another_url_is_asked_anew_and_what_is_pending_waits_for_its_yes(
@@ -271,10 +288,5 @@ async def test_pings_of_one_account_leave_slots_to_others(running: World) -> Non
             await running.subscribe(f"{hanging.url}?{n}")
         await hanging.wait_for(pinger.OF_ACCOUNT)
         made = (await running.subscribe(well.url, account="alice")).subscription
-        state = partial(running.do, webhooks.get_subscription, "alice", id=made.id)
-
-        async def is_active() -> bool:
-            return bool((await state()).active)
-
-        await eventually(is_active)
+        await eventually(partial(is_on, running, made.id))
         assert len(hanging.received) == pinger.OF_ACCOUNT
