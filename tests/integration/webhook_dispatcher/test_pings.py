@@ -252,6 +252,17 @@ async def test_a_test_of_an_unverified_url_is_a_ping_whose_yes_counts(running: W
     assert (await stored(running, made.id)).state == "active"
 
 
+async def test_a_yes_while_it_is_paused_is_kept_and_it_stays_paused(running: World, sink: WebhookSink) -> None:
+    sink.answer(500, YES)
+    made = (await running.subscribe(sink.url)).subscription
+    await asked(running, made.id, 1)
+    await running.do(webhooks.change, id=made.id, paused=True)
+    assert (await running.do(webhooks.send_test, id=made.id)).error is None
+    paused = await stored(running, made.id)
+    assert (paused.state, paused.active) == ("paused", False)
+    assert (await running.do(webhooks.change, id=made.id, paused=False)).state == "active"
+
+
 async def test_a_url_that_hangs_is_left_to_another_process_when_one_is_killed(
     world: World, sink: WebhookSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
