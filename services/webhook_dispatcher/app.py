@@ -27,6 +27,7 @@ from services.webhook_dispatcher.sender import Sender
 from services.webhook_dispatcher.sending.endings import Endings
 from services.webhook_dispatcher.sending.gauges import Gauges
 from services.webhook_dispatcher.settings import Settings
+from services.webhook_dispatcher.signed_sender import SignedSender
 from services.webhook_dispatcher.subscriptions.changes import ChangeHandlers
 from services.webhook_dispatcher.subscriptions.handlers import WebhookHandlers
 from services.webhook_dispatcher.subscriptions.ownership import OPERATOR_TOKEN, Ownership, Rights
@@ -55,17 +56,16 @@ def build(
     guard = WebhookGuard(
         settings.webhook_allowed_networks, require_https=settings.webhook_require_https, resolver=resolver
     )
-    sender = Sender(guard, resolver, settings.webhook_timeout)
+    posts = Sender(guard, resolver, settings.webhook_timeout)
+    sender = SignedSender(posts, sealer)
     queue = Database(settings.database_url, "webhook_dispatcher", QUEUE_POOL, options=BY_INDEX)
     slots = Slots(settings)
-    deliverer = Deliverer(queue, registry, sender, sealer, slots, settings, clock)
-    pinger = Pinger(database, sender, sealer, slots, settings, clock)
+    deliverer = Deliverer(queue, registry, sender, slots, settings, clock)
+    pinger = Pinger(database, sender, slots, settings, clock)
     planner = Planner(database, registry, deliverer.wake, clock)
 
     ownership, rights = Ownership(settings.operators), Rights(registry, settings.operators)
-    redeliverer = Redeliverer(
-        Means(database, registry, sender, sealer, rights, clock), timeout=settings.webhook_timeout
-    )
+    redeliverer = Redeliverer(Means(database, registry, sender, slots, rights, clock), timeout=settings.webhook_timeout)
 
     def wake() -> None:
         deliverer.wake()
@@ -73,7 +73,7 @@ def build(
 
     handlers = WebhookHandlers(database, reads, sealer, guard, ownership, rights, settings, pinger.wake, clock)
     changes = ChangeHandlers(database, sealer, guard, ownership, rights, settings, wake, clock)
-    trials = TrialHandlers(database, reads, registry, sender, sealer, slots, ownership, rights, clock)
+    trials = TrialHandlers(database, reads, registry, sender, slots, ownership, rights, clock)
     log = DeliveryHandlers(reads, registry, ownership, rights, clock)
     redeliveries = RedeliveryHandlers(database, registry, ownership, redeliverer.wake, clock)
 
@@ -92,6 +92,6 @@ def build(
     bus.subscribe(CONSUMER, planner.plan)
 
     # The bus starts last and drains first, so that what it planned can still go out.
-    sending = (queue, sender, deliverer, redeliverer, pinger)
+    sending = (queue, posts, deliverer, redeliverer, pinger)
     behind = (Endings(queue, clock), Gauges(reads, clock), HealthWatch(database, clock), Pruner(database, clock))
     return Service("webhook_dispatcher", [database, reads, *sending, *behind, bus])

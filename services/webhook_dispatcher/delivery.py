@@ -15,20 +15,18 @@ import structlog
 
 from libs.common.contracts.registry import Registry
 from libs.common.db.engine import Database
-from libs.common.db.sealing import SealBroken, Sealer
 from libs.common.errors import PresenceError
 from libs.common.metrics import WEBHOOK_DELIVERIES
-from services.webhook_dispatcher import signing
 from services.webhook_dispatcher.posting.slots import Endpoint, Holder, Reserve, Slots, holder_of
 from services.webhook_dispatcher.refusals import Refusal, refuse
 from services.webhook_dispatcher.repository import Job, Made
 from services.webhook_dispatcher.retry_schedule import judge
-from services.webhook_dispatcher.sender import Answer, Sender
 from services.webhook_dispatcher.sending import queue_repository as queue
 from services.webhook_dispatcher.sending.checks import Checks, with_bodies
 from services.webhook_dispatcher.sending.queue_repository import Look
 from services.webhook_dispatcher.sending.recorder import Recorder
 from services.webhook_dispatcher.settings import Settings
+from services.webhook_dispatcher.signed_sender import SignedSender
 
 _log = structlog.get_logger(__name__)
 POLL_SECONDS = 1.0  # nothing wakes this process when a retry falls due, or when another process plans or dies
@@ -55,8 +53,7 @@ class Deliverer:
         self,
         database: Database,
         registry: Registry,
-        sender: Sender,
-        sealer: Sealer,
+        sender: SignedSender,
         slots: Slots,
         settings: Settings,
         clock: Callable[[], datetime],
@@ -64,7 +61,6 @@ class Deliverer:
         self._database = database
         self._checks = Checks(registry, settings.operators)
         self._sender = sender
-        self._sealer = sealer
         self._clock = clock
         self._each = settings.webhook_concurrency_each
         self._lease = timedelta(seconds=settings.webhook_timeout) + LEASE_MARGIN
@@ -199,27 +195,10 @@ class Deliverer:
     async def _deliver(self, job: Job) -> None:
         """Carries out one delivery. The recorder does the rest."""
         try:
-            answer = await self._send(job)
+            answer = await self._sender.post(job, job.subscription_id, job.webhook_id, job.body, self._clock())
             moment, used = self._clock(), job.attempts - job.excused + 1
             verdict = judge(answer, used, moment, waiting_since=job.waiting_since)
         except Exception:
             _log.exception("delivery broke off; its lease will run out", webhook_id=job.webhook_id)
         else:
             self._recorder.put(Made(job, answer, verdict, moment))
-
-    async def _send(self, job: Job) -> Answer:
-        try:
-            moment = self._clock()
-            keys = signing.open_keys(
-                self._sealer,
-                job.subscription_id,
-                job.secret_sealed,
-                job.previous_secret_sealed,
-                job.previous_secret_until,
-                moment,
-            )
-        except SealBroken as error:
-            _log.error("webhook secret cannot be opened", error=str(error))
-            return Answer(None, signing.UNREADABLE)
-        headers = signing.headers(keys, job.webhook_id, job.body, moment)
-        return await self._sender.post(job.webhook_url, job.body, headers)

@@ -76,6 +76,7 @@ class Job:
     secret_sealed: bytes
     previous_secret_sealed: bytes | None
     previous_secret_until: datetime | None
+    signing_key_sealed: bytes | None
     excused: int
     is_probed: bool
     waiting_since: datetime | None

@@ -4,15 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-import structlog
-
 from libs.common.contracts.webhooks.ping import CHALLENGE_HEADER, new_challenge, ping_body, says_yes
-from libs.common.db.sealing import SealBroken, Sealer
-from services.webhook_dispatcher import signing
 from services.webhook_dispatcher.retry_schedule import GONE, asked_to_wait, jitter
-from services.webhook_dispatcher.sender import Answer, Sender
-
-_log = structlog.get_logger(__name__)
+from services.webhook_dispatcher.sender import Answer
+from services.webhook_dispatcher.signed_sender import SignedSender
 
 # Pauses before the second ping, the third, ...; after the last it is given up, a day after it was begun.
 PAUSES = (
@@ -39,6 +34,7 @@ class Asked:
     secret_sealed: bytes
     previous_secret_sealed: bytes | None
     previous_secret_until: datetime | None
+    signing_key_sealed: bytes | None
     pings: int
 
 
@@ -51,20 +47,11 @@ class Pinged:
     error: str | None
 
 
-async def ping(sender: Sender, sealer: Sealer, asked: Asked, moment: datetime) -> Pinged:
+async def ping(sender: SignedSender, asked: Asked, moment: datetime) -> Pinged:
     """Sends one ping, and returns what became of it. A failure of the endpoint is no exception."""
     webhook_id, challenge = f"msg_ping_{uuid4().hex}", new_challenge()
     body = ping_body(webhook_id, (asked.space_type, asked.space_id), moment, challenge)
-    try:
-        keys = signing.open_keys(
-            sealer, asked.id, asked.secret_sealed, asked.previous_secret_sealed, asked.previous_secret_until, moment
-        )
-    except SealBroken as error:
-        _log.error("webhook secret cannot be opened", error=str(error))
-        answer = Answer(None, signing.UNREADABLE)
-        return Pinged(webhook_id, answer, answer.error)
-    headers = signing.headers(keys, webhook_id, body, moment) | {CHALLENGE_HEADER: challenge}
-    answer = await sender.post(asked.webhook_url, body, headers)
+    answer = await sender.post(asked, asked.id, webhook_id, body, moment, {CHALLENGE_HEADER: challenge})
     if answer.delivered and not says_yes(challenge, answer.challenge, answer.excerpt):
         return Pinged(webhook_id, answer, NOT_MEANT)
     return Pinged(webhook_id, answer, answer.error)

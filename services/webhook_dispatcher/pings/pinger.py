@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 import structlog
 
 from libs.common.db.engine import Database
-from libs.common.db.sealing import Sealer
 from libs.common.errors import PresenceError
 from libs.common.tasks.background import Background
 from services.webhook_dispatcher import repository as deliveries
@@ -17,8 +16,8 @@ from services.webhook_dispatcher.health.notices_repository import DISABLED, Noti
 from services.webhook_dispatcher.pings import pings_repository as repository
 from services.webhook_dispatcher.pings.ping import Asked, Pinged, next_ping, ping
 from services.webhook_dispatcher.posting.slots import Holder, Slots, holder_of
-from services.webhook_dispatcher.sender import Sender
 from services.webhook_dispatcher.settings import Settings
+from services.webhook_dispatcher.signed_sender import SignedSender
 
 _log = structlog.get_logger(__name__)
 POLL_SECONDS = 1.0
@@ -34,15 +33,13 @@ class Pinger:
     def __init__(
         self,
         database: Database,
-        sender: Sender,
-        sealer: Sealer,
+        sender: SignedSender,
         slots: Slots,
         settings: Settings,
         clock: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._sender = sender
-        self._sealer = sealer
         self._slots = slots
         self._is_on = settings.webhook_ping
         self._lease = timedelta(seconds=settings.webhook_timeout) + LEASE_MARGIN
@@ -124,7 +121,7 @@ class Pinger:
 
     async def _ask(self, one: Asked, lease: datetime) -> None:
         try:
-            pinged = await ping(self._sender, self._sealer, one, self._clock())
+            pinged = await ping(self._sender, one, self._clock())
             await self._record(one, pinged, lease)
         except PresenceError as error:
             _log.warning("what a ping was answered is not kept; its lease will run out", error=str(error))

@@ -19,7 +19,7 @@ VERIFIED: dict[str, Any] = {"unverified": False, "ping_at": None, "pings": 0, "p
 """The columns of a subscription whose URL need not be asked."""
 _ASKED = (
     S.id, S.created_by, S.webhook_url, S.space_type, S.space_id, S.secret_sealed, S.previous_secret_sealed,
-    S.previous_secret_until, S.pings,
+    S.previous_secret_until, S.signing_key_sealed, S.pings,
 )  # fmt: skip
 
 

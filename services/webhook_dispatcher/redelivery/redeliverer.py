@@ -1,4 +1,4 @@
-"""Sends again what somebody asked for: claim, check access, POST, record, in slots of its own.
+"""Sends again what somebody asked for: claim, check access, POST, record, in some of the slots of deliveries.
 
 It is outside the schedule: it goes to an endpoint that is paused or disabled too, and what comes of it says nothing of
 the endpoint's health. What fails is tried four times.
@@ -8,23 +8,24 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
 
 from libs.common.contracts.registry import Registry
 from libs.common.db.engine import Database
-from libs.common.db.sealing import SealBroken, Sealer
 from libs.common.errors import PresenceError
 from libs.common.identity import Identity
 from libs.common.spaces import SpaceKey
-from services.webhook_dispatcher import retry_schedule, signing
+from services.webhook_dispatcher import retry_schedule
 from services.webhook_dispatcher.log.words import body_now
+from services.webhook_dispatcher.posting.slots import Holder, Slots, holder_of
 from services.webhook_dispatcher.redelivery import redelivery_repository as repository
-from services.webhook_dispatcher.redelivery.redelivery_repository import Again
-from services.webhook_dispatcher.sender import Answer, Sender
+from services.webhook_dispatcher.redelivery.redelivery_repository import Again, Waiting
+from services.webhook_dispatcher.sender import Answer
 from services.webhook_dispatcher.sending import queue_repository
+from services.webhook_dispatcher.signed_sender import SignedSender
 from services.webhook_dispatcher.subscriptions.ownership import Rights
 
 _log = structlog.get_logger(__name__)
@@ -41,8 +42,8 @@ class Means:
 
     database: Database
     registry: Registry
-    sender: Sender
-    sealer: Sealer
+    sender: SignedSender
+    slots: Slots
     rights: Rights
     clock: Callable[[], datetime]
 
@@ -54,7 +55,7 @@ class Redeliverer:
     means: Means
     timeout: float
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
-    _in_flight: dict[asyncio.Task[None], Again] = field(default_factory=dict)
+    _in_flight: dict[asyncio.Task[None], Holder] = field(default_factory=dict)
     _loop: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
@@ -89,8 +90,8 @@ class Redeliverer:
         while True:
             self._woken.clear()
             try:
-                for again in await self._claim():
-                    self._begin(again)
+                for again, holder in await self._claim():
+                    self._begin(again, holder)
             except PresenceError as error:
                 _log.warning("redelivery waits", error=str(error))
             except Exception:
@@ -98,39 +99,62 @@ class Redeliverer:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
 
-    async def _claim(self) -> list[Again]:
+    async def _claim(self) -> list[tuple[Again, Holder]]:
+        """Returns what is sent again now, each with the slot that is held for it."""
         if len(self._in_flight) >= SLOTS:
             return []
         moment = self.means.clock()
         lease = moment + timedelta(seconds=self.timeout) + LEASE_MARGIN
-        async with self.means.database.transaction() as connection:
-            shares = _shares(await repository.waiting(connection, moment), [*self._in_flight.values()])
-            return await repository.claim(connection, moment, lease, shares) if shares else []
+        held: list[Holder] = []
+        claimed: list[tuple[Again, Holder]] = []
+        try:
+            async with self.means.database.transaction() as connection:
+                held = self._take(await repository.waiting(connection, moment))
+                shares = Counter(holder.subscription_id for holder in held)
+                found = await repository.claim(connection, moment, lease, shares) if shares else []
+            claimed = _matched(found, held)
+        finally:
+            for holder in held:  # what was left: another process was quicker
+                self.means.slots.give_back(holder)
+        return claimed
 
-    def _begin(self, again: Again) -> None:
+    def _take(self, waiting: Sequence[Waiting]) -> list[Holder]:
+        """Takes slots for what may be sent again now: no account and no subscription holds all of those that are for
+        this, and beside deliveries each is held to the bounds of its account and host."""
+        accounts = Counter(holder.account for holder in self._in_flight.values())
+        subscriptions = Counter(holder.subscription_id for holder in self._in_flight.values())
+        free, taken = SLOTS - len(self._in_flight), []
+        for one in waiting:
+            holder = one.holder
+            most = min(OF_SUBSCRIPTION - subscriptions[holder.subscription_id], one.number)
+            while most > 0 and free > 0 and accounts[holder.account] < OF_ACCOUNT and self.means.slots.try_take(holder):
+                taken.append(holder)
+                accounts[holder.account] += 1
+                most, free = most - 1, free - 1
+        return taken
+
+    def _begin(self, again: Again, holder: Holder) -> None:
         task = asyncio.create_task(_redeliver(self.means, again))
-        self._in_flight[task] = again
+        self._in_flight[task] = holder
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._in_flight[task]
+        self.means.slots.give_back(self._in_flight.pop(task))
         self.wake()
 
 
-def _shares(waiting: Sequence[tuple[str, str]], under_way: Sequence[Again]) -> dict[str, int]:
-    """Returns how many of each subscription may be sent now: no account and no subscription holds all the slots."""
-    accounts, subscriptions = (
-        Counter(one.created_by for one in under_way),
-        Counter(one.subscription_id for one in under_way),
-    )
-    free, shares = SLOTS - len(under_way), {}
-    for id, account in waiting:
-        share = min(OF_SUBSCRIPTION - subscriptions[id], OF_ACCOUNT - accounts[account], free)
-        if share > 0:
-            shares[id] = share
-            accounts[account] += share
-            free -= share
-    return shares
+def _matched(found: Sequence[Again], held: list[Holder]) -> list[tuple[Again, Holder]]:
+    """Returns each delivery with the slot that was taken for it, which is not among those `held` any more.
+
+    One whose URL was changed since has none: its lease runs out.
+    """
+    matched = []
+    for again in found:
+        holder = holder_of(again.subscription_id, again.created_by, again.webhook_url)
+        if holder in held:
+            held.remove(holder)
+            matched.append((again, holder))
+    return matched
 
 
 async def _redeliver(means: Means, again: Again) -> None:
@@ -138,7 +162,8 @@ async def _redeliver(means: Means, again: Again) -> None:
         try:
             body = await _body_now(means, again)
             if body is not None:
-                answer = await _send(means, replace(again, body=body))
+                moment = means.clock()
+                answer = await means.sender.post(again, again.subscription_id, again.webhook_id, body, moment)
                 await _record(means, again, answer)
         except PresenceError as error:
             _log.warning("redelivery waits for its lease to run out", error=str(error))
@@ -161,24 +186,6 @@ async def _body_now(means: Means, again: Again) -> bytes | None:
             return again.body
         await queue_repository.replace_bodies(connection, {again.id: body})
         return body
-
-
-async def _send(means: Means, again: Again) -> Answer:
-    moment = means.clock()
-    try:
-        keys = signing.open_keys(
-            means.sealer,
-            again.subscription_id,
-            again.secret_sealed,
-            again.previous_secret_sealed,
-            again.previous_secret_until,
-            moment,
-        )
-    except SealBroken as error:
-        _log.error("webhook secret cannot be opened", error=str(error))
-        return Answer(None, signing.UNREADABLE)
-    headers = signing.headers(keys, again.webhook_id, again.body, moment)
-    return await means.sender.post(again.webhook_url, again.body, headers)
 
 
 async def _record(means: Means, again: Again, answer: Answer) -> None:

@@ -20,6 +20,7 @@ from libs.common.db.models.webhooks import WebhookAttempt as A
 from libs.common.db.models.webhooks import WebhookDelivery as D
 from libs.common.db.models.webhooks import WebhookSubscription as S
 from libs.common.ids import first_at
+from services.webhook_dispatcher.posting.slots import Holder, holder_of
 from services.webhook_dispatcher.sender import Answer
 
 
@@ -42,6 +43,7 @@ class Again:
     secret_sealed: bytes
     previous_secret_sealed: bytes | None
     previous_secret_until: datetime | None
+    signing_key_sealed: bytes | None
 
 
 _IDS = ("id", "subscription_id", "event_id")
@@ -135,22 +137,32 @@ UPDATE webhook_deliveries d SET redeliver_at = :lease FROM taken, webhook_subscr
 WHERE d.id = taken.id AND s.id = d.subscription_id AND NOT s.unverified
 RETURNING d.id, d.subscription_id, d.event_id, d.webhook_id, d.event, d.body, d.redelivery_tries AS tries,
   d.redeliver_at AS lease, s.webhook_url, s.space_type, s.space_id, s.created_by, s.secret_sealed,
-  s.previous_secret_sealed, s.previous_secret_until
+  s.previous_secret_sealed, s.previous_secret_until, s.signing_key_sealed
 """)
 
 
-async def waiting(connection: AsyncConnection, moment: datetime) -> list[tuple[str, str]]:
-    """Returns (id, account) of subscriptions that something may be sent to again, the longest due first."""
-    first = func.min(D.redeliver_at).label("first")
-    due = select(D.subscription_id, first).where(D.redeliver_at <= moment).group_by(D.subscription_id).subquery()
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A subscription that so much may be sent to again."""
+
+    holder: Holder
+    number: int
+
+
+async def waiting(connection: AsyncConnection, moment: datetime) -> list[Waiting]:
+    """Returns the subscriptions that something may be sent to again, the longest due first."""
+    first, number = func.min(D.redeliver_at).label("first"), func.count().label("number")
+    due = select(D.subscription_id, first, number).where(D.redeliver_at <= moment)
+    due_of = due.group_by(D.subscription_id).subquery()
     statement = (
-        select(S.id, S.created_by)
-        .join(due, due.c.subscription_id == S.id)
+        select(S.id, S.created_by, S.webhook_url, due_of.c.number)
+        .join(due_of, due_of.c.subscription_id == S.id)
         .where(func.coalesce(S.redeliver_after, moment) <= moment, ~S.unverified)
-        .order_by(due.c.first)
+        .order_by(due_of.c.first)
         .limit(MOST_WAITING)
     )
-    return [(row.id, row.created_by) for row in await connection.execute(statement)]
+    rows = await connection.execute(statement)
+    return [Waiting(holder_of(row.id, row.created_by, row.webhook_url), row.number) for row in rows]
 
 
 async def claim(

@@ -60,7 +60,7 @@ UPDATE webhook_deliveries d SET claimed_until = :until FROM taken, webhook_subsc
 WHERE d.id = taken.id AND s.id = d.subscription_id AND s.active
 RETURNING d.id, d.subscription_id, d.event_id, d.webhook_id, d.event, d.body, d.attempts, d.excused, d.claimed_until,
   s.webhook_url, s.space_type, s.space_id, s.created_by, s.secret_sealed, s.previous_secret_sealed,
-  s.previous_secret_until, s.is_probed, s.waiting_since
+  s.previous_secret_until, s.signing_key_sealed, s.is_probed, s.waiting_since
 """)  # noqa: S608
 _BURY = text("""
 UPDATE webhook_deliveries d SET status = 'dead', next_attempt_at = NULL, claimed_until = NULL, finished_at = :moment,

@@ -23,6 +23,7 @@ from services.webhook_dispatcher.settings import Settings
 from services.webhook_dispatcher.subscriptions import subscriptions_repository as repository
 from services.webhook_dispatcher.subscriptions.handlers import SECRET_SHOWN, require_another
 from services.webhook_dispatcher.subscriptions.ownership import Ownership, Rights, owner_of
+from services.webhook_dispatcher.subscriptions.signing_keys import SigningKeys
 
 type Changes = dict[str, Any]
 ANOTHER: Changes = {**HEALTHY, "is_probed": False, "paused_until": None, "waiting_since": None}
@@ -61,6 +62,7 @@ class ChangeHandlers:
     ) -> None:
         self._database = database
         self._sealer = sealer
+        self._signing = SigningKeys(sealer)
         self._guard = guard
         self._ownership = ownership
         self._rights = rights
@@ -79,6 +81,7 @@ class ChangeHandlers:
             await repository.lock_account(connection, seen.created_by)
             stored = await self._ownership.own(connection, caller.identity, request.id, lock=True)
             changes = _changes(stored, request, events, Asking(self._pings, self._clock()))
+            changes |= self._signing.changed(stored, request)
             if not changes:
                 return stored
             if changes.keys() != PAUSED.keys():

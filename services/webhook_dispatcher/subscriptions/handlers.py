@@ -31,6 +31,7 @@ from services.webhook_dispatcher.pings.pings_repository import unverified
 from services.webhook_dispatcher.settings import Settings
 from services.webhook_dispatcher.subscriptions import subscriptions_repository as repository
 from services.webhook_dispatcher.subscriptions.ownership import Ownership, Rights, account_of
+from services.webhook_dispatcher.subscriptions.signing_keys import SigningKeys
 from services.webhook_dispatcher.subscriptions.subscriptions_repository import Filter
 
 SECRET_SHOWN = timedelta(minutes=10)  # after a subscription was made: for a retry whose first answer was lost
@@ -55,6 +56,7 @@ class WebhookHandlers:
         self._database = database
         self._reads = reads
         self._sealer = sealer
+        self._signing = SigningKeys(sealer)
         self._guard = guard
         self._ownership = ownership
         self._rights = rights
@@ -101,6 +103,7 @@ class WebhookHandlers:
             "secret_sealed": self._sealer.seal(key, subscription_id),
             "created_by": account,
             "client_message_id": request.client_message_id,
+            **(self._signing.made(subscription_id) if request.asymmetric else {}),
             **(unverified(self._clock(), is_wanted=True) if self._settings.webhook_ping else {}),
         }
 
@@ -163,5 +166,6 @@ async def require_another(connection: AsyncConnection, draft: Mapping[str, Any])
 def _require_same(stored: Subscription, draft: Mapping[str, Any], secret: str | None, key: bytes) -> None:
     """Raises `conflict` for a repeated key of idempotency whose request is not the one that it stands for."""
     is_same = all(getattr(stored, name) == draft[name] for name in ("space_type", "space_id", "webhook_url"))
+    is_same = is_same and bool(stored.public_key) == bool(draft.get("public_key"))
     if not is_same or {*stored.events} != {*draft["events"]} or (secret is not None and signing.key_of(secret) != key):
         raise PresenceError(CONFLICT, "This client_message_id stands for another request.", {"id": stored.id})

@@ -1,7 +1,7 @@
 """SQL on subscriptions, as their owners see and change them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,6 @@ from libs.common.contracts.webhooks import Subscription
 from libs.common.db.models.webhooks import WebhookSubscription as S
 from libs.common.spaces import SpaceKey
 from services.webhook_dispatcher import repository as deliveries
-from services.webhook_dispatcher import signing
 
 MOST_LISTED = 1000  # only an operator can see more subscriptions than the quota allows
 
@@ -25,7 +24,7 @@ _STATE = case(
 )
 _SHOWN = (
     S.id, S.space_type, S.space_id, S.webhook_url, S.events, S.active, S.disabled_reason, S.created_by, S.created_at,
-    S.paused, S.failing_since, S.previous_secret_until, _STATE.label("state"), S.ping_at, S.ping_error,
+    S.paused, S.failing_since, S.previous_secret_until, _STATE.label("state"), S.ping_at, S.ping_error, S.public_key,
 )  # fmt: skip
 
 _HOST: ColumnElement[str] = func.lower(func.substring(S.webhook_url, "^[A-Za-z]+://([^/:?#]+)"))
@@ -112,19 +111,17 @@ async def change(connection: AsyncConnection, subscription_id: str, values: Mapp
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """The sealed secrets of a subscription, and what is known of their last rotation."""
+    """The URL of a subscription, its sealed secrets, and what is known of their last rotation."""
 
+    webhook_url: str
     secret_sealed: bytes
     previous_secret_sealed: bytes | None
     previous_secret_until: datetime | None
+    signing_key_sealed: bytes | None
     rotation_id: str | None
     rotated_at: datetime | None
 
-    def live(self, moment: datetime) -> list[bytes]:
-        """Returns those that sign at a moment, the present one first."""
-        return signing.live(self.secret_sealed, self.previous_secret_sealed, self.previous_secret_until, moment)
-
 
 async def secrets(connection: AsyncConnection, subscription_id: str) -> Secrets:
-    columns = (S.secret_sealed, S.previous_secret_sealed, S.previous_secret_until, S.rotation_id, S.rotated_at)
+    columns = [getattr(S, field.name) for field in fields(Secrets)]
     return Secrets(**(await connection.execute(select(*columns).where(S.id == subscription_id))).mappings().one())

@@ -11,13 +11,11 @@ from libs.common.contracts.webhooks import SendTest, Subscription, Tested
 from libs.common.contracts.webhooks.examples import example_body
 from libs.common.contracts.webhooks.ping import NAME as PING
 from libs.common.db.engine import Database
-from libs.common.db.sealing import Sealer
 from libs.common.errors import UNAVAILABLE, PresenceError
-from services.webhook_dispatcher import signing
 from services.webhook_dispatcher.pings import pings_repository as pings
 from services.webhook_dispatcher.pings.ping import Asked, ping
 from services.webhook_dispatcher.posting.slots import Slots, holder_of
-from services.webhook_dispatcher.sender import Answer, Sender
+from services.webhook_dispatcher.signed_sender import SignedSender
 from services.webhook_dispatcher.subscriptions import subscriptions_repository as repository
 from services.webhook_dispatcher.subscriptions.ownership import Ownership, Rights
 
@@ -32,8 +30,7 @@ class TrialHandlers:
         database: Database,
         reads: Database,
         registry: Registry,
-        sender: Sender,
-        sealer: Sealer,
+        sender: SignedSender,
         slots: Slots,
         ownership: Ownership,
         rights: Rights,
@@ -43,7 +40,6 @@ class TrialHandlers:
         self._reads = reads
         self._registry = registry
         self._sender = sender
-        self._sealer = sealer
         self._slots = slots
         self._ownership = ownership
         self._rights = rights
@@ -66,8 +62,9 @@ class TrialHandlers:
                 return await self._ping(asked)
             event = request.event or stored.events[0]
             webhook_id = f"msg_test_{uuid4().hex}"
-            keys = [self._sealer.open(sealed, stored.id) for sealed in row.live(self._clock())]
-            answer = await self._send(stored, event, webhook_id, keys)
+            space = (stored.space_type, stored.space_id)
+            body = example_body(self._registry, event, webhook_id=webhook_id, space=space)
+            answer = await self._sender.post(row, stored.id, webhook_id, body, self._clock())
         return Tested(webhook_id, event, answer.status_code, answer.duration_ms, answer.error, answer.excerpt)
 
     @contextlib.contextmanager
@@ -87,14 +84,9 @@ class TrialHandlers:
 
     async def _ping(self, asked: Asked) -> Tested:
         """Asks a URL that has not said yet that it wants webhooks: nothing else is sent there before. A yes counts."""
-        pinged = await ping(self._sender, self._sealer, asked, self._clock())
+        pinged = await ping(self._sender, asked, self._clock())
         if pinged.error is None:
             async with self._database.transaction() as connection:
                 await pings.verify(connection, asked)
         answer = pinged.answer
         return Tested(pinged.webhook_id, PING, answer.status_code, answer.duration_ms, pinged.error, answer.excerpt)
-
-    async def _send(self, stored: Subscription, event: str, webhook_id: str, keys: list[bytes]) -> Answer:
-        body = example_body(self._registry, event, webhook_id=webhook_id, space=(stored.space_type, stored.space_id))
-        headers = signing.headers(keys, webhook_id, body, self._clock())
-        return await self._sender.post(stored.webhook_url, body, headers)

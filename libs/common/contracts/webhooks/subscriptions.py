@@ -57,7 +57,8 @@ LONGEST_OVERLAP = 7 * 86_400  # seconds for which two secrets sign
 
 @dataclass(frozen=True)
 class Subscribe:
-    """`events` are webhook names (chat, join, leave, ...); without `secret` the server makes one.
+    """`events` are webhook names (chat, join, leave, ...); without `secret` the server makes one. With `asymmetric` each
+    webhook is signed with a private key of ours too.
 
     `client_message_id` makes a retry safe: the same one gives the same subscription, and the same secret.
     """
@@ -67,6 +68,7 @@ class Subscribe:
     webhook_url: WebhookUrl
     events: list[Annotated[str, EventName]] = field(metadata=at_most(MOST_NAMES, at_least=1))
     secret: Secret | None = None
+    asymmetric: bool = False
     client_message_id: ClientId | None = None
 
 
@@ -76,7 +78,8 @@ class Subscription:
     is a `disabled_reason`. One that is unverified waits for its URL to answer a ping: `ping_error` is what came of the
     last one, and the next is sent at `ping_at`.
 
-    `failing_since` is the first failure since the last success. Until `previous_secret_until` two secrets sign.
+    `failing_since` is the first failure since the last success. Until `previous_secret_until` two secrets sign. By
+    `public_key` (whpk_...) the signatures v1a are verified; null where there are none.
     """
 
     id: str
@@ -94,6 +97,7 @@ class Subscription:
     state: str = "active"
     ping_at: datetime | None = None
     ping_error: str | None = None
+    public_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -130,12 +134,15 @@ class Subscriptions:
 
 @dataclass(frozen=True)
 class ChangeSubscription:
-    """What is null stays as it is. With `paused` false it works again, whatever had stopped it."""
+    """What is null stays as it is. With `paused` false it works again, whatever had stopped it. `asymmetric` makes a key
+    pair, or throws it away; both, one after the other, make another.
+    """
 
     id: Id
     webhook_url: WebhookUrl | None = None
     events: list[Annotated[str, EventName]] | None = field(default=None, metadata=at_most(MOST_NAMES, at_least=1))
     paused: bool | None = None
+    asymmetric: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from libs.common.db.models.base import Base, CreatedAt, Uuid
 
 class WebhookSubscription(Base):
     """`secret_sealed` is encrypted with PRESENCE_SECRET_KEY; the previous one signs too while it rotates.
+    `signing_key_sealed` is the private key, likewise, that belongs to `public_key`.
 
     `active` is false while it is `paused`, and once it was disabled, which `disabled_reason` says. `rotation_id` is
     the client's id of the last rotation. `failing_marks` counts failures that lie 12 hours apart, since
@@ -41,6 +42,8 @@ class WebhookSubscription(Base):
     events: Mapped[list[str]]
     secret_sealed: Mapped[bytes] = mapped_column(LargeBinary)
     previous_secret_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    signing_key_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    public_key: Mapped[str | None]
     previous_secret_until: Mapped[datetime | None]
     created_by: Mapped[str]
     created_at: Mapped[CreatedAt]
