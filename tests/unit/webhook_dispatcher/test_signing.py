@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from libs.common.errors import PresenceError
@@ -51,6 +53,21 @@ def test_while_a_secret_rotates_both_verify() -> None:
     assert len(signed["webhook-signature"].split(" ")) == 2
     for secret in (new, old):
         Webhook(secret).verify(BODY, signed)
+
+
+def test_a_key_pair_signs_beside_the_secret_and_its_public_key_verifies() -> None:
+    secret, private = signing.make_secret(), signing.make_signing_key()
+    moment = datetime.now(UTC)
+    signed = signing.headers([signing.key_of(secret)], "msg_1", BODY, moment, private)
+    assert Webhook(secret).verify(BODY, signed)["event"] == "chat"
+    version, _, signature = signed["webhook-signature"].split()[1].partition(",")
+    public = signing.public_key_of(private)
+    assert (version, public[:5]) == ("v1a", "whpk_")
+    key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public.removeprefix("whpk_")))
+    content = f"msg_1.{signed['webhook-timestamp']}.".encode() + BODY
+    key.verify(base64.b64decode(signature), content)
+    with pytest.raises(InvalidSignature):
+        key.verify(base64.b64decode(signature), content + b" ")
 
 
 @pytest.mark.parametrize("spoilt", ["webhook-id", "webhook-timestamp"])

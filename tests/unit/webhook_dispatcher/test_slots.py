@@ -109,6 +109,24 @@ def test_a_host_takes_a_hundred_in_any_second_whoever_subscribed() -> None:
     assert sum(given(table, [endpoint("other", "a")], 200).values()) == 4
 
 
+def test_a_request_outside_the_queue_is_held_to_the_bounds_of_its_host() -> None:
+    table = slots()
+    holders = [endpoint(f"s{n}", f"account {n}", host="target").holder for n in range(11)]
+    assert [table.try_take(holder) for holder in holders] == [True] * 10 + [False]
+    assert table.in_use == 10
+    table.give_back(holders[0])
+    assert table.try_take(holders[10])
+
+
+def test_what_is_reserved_is_nobody_elses_until_the_end_of_it() -> None:
+    table, one = slots(webhook_concurrency_host=4), endpoint("one", "a", host="target")
+    other = endpoint("other", "b", host="target").holder
+    with table.reservation() as reserve:
+        reserve(table.share_out([one], 10))
+        assert not table.try_take(other)
+    assert table.try_take(other)
+
+
 def test_what_is_given_back_can_be_had_again() -> None:
     table, one = slots(), endpoint("one", "a", is_probed=True)
     hold(table, one)

@@ -57,8 +57,8 @@ LONGEST_OVERLAP = 7 * 86_400  # seconds for which two secrets sign
 
 @dataclass(frozen=True)
 class Subscribe:
-    """`events` are webhook names (chat, join, leave, ...); without `secret` the server makes one. With `asymmetric` each
-    webhook is signed with a private key of ours too.
+    """`events` are webhook names (chat, join, leave, ...); without `secret` the server makes one. With `asymmetric` a
+    private key of ours signs too.
 
     `client_message_id` makes a retry safe: the same one gives the same subscription, and the same secret.
     """
@@ -134,8 +134,8 @@ class Subscriptions:
 
 @dataclass(frozen=True)
 class ChangeSubscription:
-    """What is null stays as it is. With `paused` false it works again, whatever had stopped it. `asymmetric` makes a key
-    pair, or throws it away; both, one after the other, make another.
+    """What is null stays as it is. With `paused` false it works again, whatever had stopped it. `asymmetric` makes a
+    key pair, or throws it away; both, one after the other, make another.
     """
 
     id: Id
