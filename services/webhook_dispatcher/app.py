@@ -47,14 +47,14 @@ def build(
     bus = bus or RabbitBus(settings.amqp_url, "webhook_dispatcher")
     registry = registry or default_registry()
     database = Database(settings.database_url, "webhook_dispatcher", settings.database_pool)
-    reads = Database(settings.database_url, "webhook_dispatcher", settings.database_reads)
+    reads = Database.reading(settings.database_url, "webhook_dispatcher", settings.database_reads)
     sealer = Sealer(settings.secret_key)
     resolver = Resolver(settings.webhook_concurrency)
     guard = WebhookGuard(
         settings.webhook_allowed_networks, require_https=settings.webhook_require_https, resolver=resolver
     )
     sender = Sender(guard, resolver, settings.webhook_timeout)
-    queue = Database(settings.database_url, "webhook_dispatcher", QUEUE_POOL, options=BY_INDEX, pings=False)
+    queue = Database(settings.database_url, "webhook_dispatcher", QUEUE_POOL, options=BY_INDEX)
     deliverer = Deliverer(queue, registry, sender, sealer, settings, clock)
     planner = Planner(database, registry, deliverer.wake, clock)
 
