@@ -21,6 +21,7 @@ async def test_of_two_who_reach_for_a_thing_over_two_replicas_exactly_one_holds_
     await world.join("ann")
     await world.join("bob", replica="r2")
     await world.thing("ann", "thing-make", "ball")
+    await world.settled()  # the first change of a space's things has replicas read them
     winners = []
     for number in range(RACES):
         racers = ["ann", "bob"] if number % 2 else ["bob", "ann"]
@@ -213,6 +214,18 @@ async def test_a_replica_that_missed_changes_tells_its_clients_how_things_are(wo
     await world.settled()
     believed = followed({}, world.all_heard_by("bob"))
     assert {id: thing["state"] for id, thing in believed.items()} == {"kept": {"x": 1}, "new": {}}
+
+
+async def test_a_replica_that_missed_one_change_finds_it_by_the_next(world: World) -> None:
+    await world.join("ann")
+    await world.join("bob", replica="r2")
+    await world.thing("ann", "thing-make", "gone")
+    await world.settled()
+    await cast("Any", world.redis.hdel(cache.things(HALL), "main:gone"))
+    await world.redis.incr(cache.thing_version(HALL))
+    await world.thing("ann", "thing-make", "new")
+    await world.settled()
+    assert set(followed({}, world.all_heard_by("bob"))) == {"new"}
 
 
 async def test_things_that_redis_lost_are_put_back_in_the_hands_that_held_them(world: World) -> None:
