@@ -129,15 +129,15 @@ class LimitHere:
         self._counts: Counter[str] = Counter()
         self._until = float("-inf")
 
-    def spend(self, address: str) -> LimitState:
-        """Counts one call of an address."""
+    def spend(self, address: str, amount: int = 1) -> LimitState:
+        """Counts calls of an address, or units of what it costs; none only looks whether it had more than its share."""
         if self._calls <= 0:
             return NO_LIMIT
         now, who = time.monotonic(), limited(address)
         if now >= self._until:
             self._counts.clear()
             self._until = now + self._seconds
-        self._counts[who] += 1
+        self._counts[who] += amount
         rest = self._calls - self._counts[who]
         return LimitState(self._calls, max(rest, 0), round(self._until - now), exceeded=rest < 0)
 
