@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from libs.common.contracts import default_registry
@@ -209,6 +210,44 @@ def test_asyncapi_names_every_socket_event_and_signal_in_its_direction() -> None
     events = {b.event for record, b in bound if isinstance(record, Event)}
     assert messages("socket", "receive") == commands | {s.name for s in REGISTRY.signals if s.sent_by == "client"}
     assert messages("socket", "send") == events | {s.name for s in REGISTRY.signals if s.sent_by == "server"}
+
+
+RECEIVED = [name for name in ASYNCAPI["operations"] if name.startswith("socket.receive.")]
+
+
+def test_everything_that_a_client_sends_has_a_reply_that_is_done_or_a_refusal() -> None:
+    for name in RECEIVED:
+        (reference,) = ASYNCAPI["operations"][name]["reply"]["messages"]
+        ack = resolved(ASYNCAPI, resolved(ASYNCAPI, reference["$ref"])["$ref"])["payload"]
+        validator = jsonschema_rs.validator_for({**ack, "components": ASYNCAPI["components"]})
+        assert validator.is_valid({"ok": False, "error": "Too fast.", "code": "rate_limited"}), name
+        assert not validator.is_valid({}), name
+        assert not validator.is_valid({"ok": False}), name
+
+
+def test_a_client_is_asked_for_its_own_names_and_for_nothing_that_the_socket_fills() -> None:
+    for record, binding in REGISTRY.bound(Socket):
+        if isinstance(record, Operation):
+            fields = ASYNCAPI["components"]["messages"][f"socket.receive.{binding.event}"]["payload"]["properties"]
+            assert set(binding.rename) <= set(fields), binding.event
+            assert not set(binding.rename.values()) & set(fields), binding.event
+            assert not {"space_type", "space_id", "subspace"} & set(fields), binding.event
+
+
+@pytest.mark.parametrize("name", RECEIVED)
+def test_everything_that_a_client_sends_has_examples_that_are_right(name: str) -> None:
+    message = ASYNCAPI["components"]["messages"][name]
+    assert message["examples"]
+    validator = jsonschema_rs.validator_for({**message["payload"], "components": ASYNCAPI["components"]})
+    for example in message["examples"]:
+        validator.validate(example["payload"])
+
+
+def test_a_snapshot_says_of_what_its_lists_and_settings_are() -> None:
+    fields = ASYNCAPI["components"]["schemas"]["SpaceJoinedSignal"]["properties"]
+    items = {name: fields[name]["items"]["$ref"].rpartition("/")[2] for name in ("entities", "things", "messages")}
+    assert items == {"entities": "EntityEventOutSignal", "things": "ThingSignal", "messages": "Message"}
+    assert fields["settings"]["$ref"].endswith("/SpaceSettings")
 
 
 def test_asyncapi_names_every_webhook() -> None:
