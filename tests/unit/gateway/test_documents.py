@@ -279,3 +279,40 @@ def test_a_webhook_is_described_as_it_is_sent() -> None:
     data = body["properties"]["data"]
     assert "message" in data["properties"]
     assert "content" not in data["properties"]
+
+
+FREE = {"FreeJson", "Error.details"}  # whatever it is
+
+
+def untyped(schema: dict[str, Any], path: str, seen: set[str]) -> Iterator[str]:
+    """Names the parts of a schema that say nothing of what they are."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        if name not in seen | FREE:
+            seen.add(name)
+            yield from untyped(OPENAPI["components"]["schemas"][name], name, seen)
+        return
+    alternatives = [part for word in ("anyOf", "oneOf", "allOf") for part in schema.get(word, ())]
+    for part in alternatives:
+        yield from untyped(part, path, seen)
+    more = schema.get("additionalProperties")
+    says_nothing = not alternatives and not schema.keys() & {"type", "const", "enum"}
+    if says_nothing or (schema.get("type") == "object" and "properties" not in schema and not more):
+        yield path
+    for name, part in schema.get("properties", {}).items():
+        yield from untyped(part, f"{path}.{name}", seen)
+    for part in (schema.get("items"), more):
+        if isinstance(part, dict):
+            yield from untyped(part, f"{path}[]", seen)
+
+
+def test_no_answer_has_a_part_that_says_nothing_of_what_it_is() -> None:
+    seen: set[str] = set()
+    found = [
+        part
+        for path, method, operation in described()
+        for status, answer in operation["responses"].items()
+        for content in answer.get("content", {}).values()
+        for part in untyped(content["schema"], f"{method} {path} {status}", seen)
+    ]
+    assert set(found) - FREE == set()
