@@ -5,6 +5,7 @@ from typing import Any
 import aiohttp
 
 from deploy.local.keys import sign_text
+from tests.support.contract import fault_of_answer
 
 OPERATOR = "presence-operator"
 
@@ -29,7 +30,10 @@ class Rest:
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         async with self._session.request(method, self.url + path, json=body, headers=headers) as response:
-            return response.status, await response.json(), dict(response.headers)
+            answer = await response.json()
+            fault = fault_of_answer(method, path, response.status, answer, body)
+            assert fault is None, fault
+            return response.status, answer, dict(response.headers)
 
     async def get(self, path: str, token: str | None = None) -> Any:
         status, body, _ = await self.ask("GET", path, token=token)

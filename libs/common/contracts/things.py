@@ -81,12 +81,28 @@ class ThingReleased(ThingVersion):
     holder: None = None
 
 
+class ThingAck(Struct):
+    """The thing as it is after what was asked for, or as it was there already."""
+
+    thing: Thing
+
+
+class VersionAck(Struct):
+    """The thing's version after what was asked for."""
+
+    version: int
+
+
 RECORDS = (
-    Signal("thing-make", ThingMake, "client", "Make a thing, or be told of the one that has that id."),
-    Signal("thing-hold", ThingNamed, "client", "Hold a thing that nobody else holds."),
-    Signal("thing-set", ThingSet, "client", "Change the state of a thing that nobody else holds."),
-    Signal("thing-release", ThingNamed, "client", "Let go of a thing; who moderates takes it out of any hand."),
-    Signal("thing-remove", ThingNamed, "client", "Remove a thing that one made; who moderates removes any."),
+    Signal("thing-make", ThingMake, "client", "Make a thing, or be told of the one that has that id.", ThingAck),
+    Signal("thing-hold", ThingNamed, "client", "Hold a thing that nobody else holds.", ThingAck),
+    Signal("thing-set", ThingSet, "client", "Change the state of a thing that nobody else holds.", VersionAck),
+    Signal(
+        "thing-release", ThingNamed, "client", "Let go of a thing; who moderates takes it out of any hand.", VersionAck
+    ),
+    Signal(
+        "thing-remove", ThingNamed, "client", "Remove a thing that one made; who moderates removes any.", VersionAck
+    ),
     Signal("thing-made", Thing, "server", "A thing as it is now: a new one, or in the place of what is known of it."),
     Signal("thing-held", ThingHeld, "server", "Somebody holds a thing."),
     Signal("thing-set", ThingWasSet, "server", "Somebody changed the state of a thing."),
