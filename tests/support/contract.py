@@ -11,7 +11,8 @@ from libs.common.contracts import default_registry
 from services.gateway.static.asyncapi import asyncapi_document
 from services.gateway.static.openapi import openapi_document
 
-OF_THE_CLIENT = {"connect", "connect_error", "disconnect", "upgrade"}  # what the robot tells of itself
+# What the robot tells of itself.
+OF_THE_CLIENT = {"connect", "connect_error", "disconnect", "upgrade"}
 OF_TESTS = {"dice-thrown", "throw-dice"}  # declared by tests/integration/test_registry.py alone
 MOST_SHOWN = 600  # characters of what is wrong
 type Route = tuple[str, re.Pattern[str], str, dict[str, Any]]  # method, path, template, operation
