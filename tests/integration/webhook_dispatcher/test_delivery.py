@@ -212,7 +212,7 @@ async def test_a_subscriber_of_an_event_hears_of_its_changes_its_reminder_and_it
     times = {"starts_at": rfc3339(now()), "ends_at": rfc3339(now())}
     told = {"id": HALL, "title": "A hall", "host": HOST, "space_type": "event", "space_id": HALL, "going": 3, **times}
     names = ("events.changed", "events.starts_soon", "events.cancelled")
-    place = {"space_type": "event", "space_id": HALL, "subspace": None, "actor": "service:spaces_auth"}
+    place: dict[str, Any] = {"space_type": "event", "space_id": HALL, "subspace": None, "actor": "service:spaces_auth"}
     await running.bus.publish(*(message_posted(name=name, payload=told, **place) for name in names))
     arrived = await sink.wait_for(3)
     assert {request.json["event"] for request in arrived} == set(hears)
