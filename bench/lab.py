@@ -81,7 +81,7 @@ class Lab:
         self.system = system
         self.plan = plan
         self._generator = generator
-        self._say = say
+        self.say = say
         self._alone = True
 
     def server_alone(self, alone: bool) -> None:
@@ -107,9 +107,9 @@ class Lab:
             async with self._target(contestant, clients) as target:
                 run = await self._generator.run(target, mode, clients=clients, **{**timing, **options})
         except (LoadError, TimeoutError) as error:
-            self._say(f"    {contestant.name}: failed: {error!r}")
+            self.say(f"    {contestant.name}: failed: {error!r}")
             return None
-        self._say(f"    {contestant.name}: {brief(run)}")
+        self.say(f"    {contestant.name}: {brief(run)}")
         return run
 
     @asynccontextmanager

@@ -21,8 +21,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event, text
 
-from bench.machine import description
-from libs.common import log
+from bench import parts
 from libs.common.clock import now
 from libs.common.db import log_retention
 from libs.common.db.engine import Database
@@ -353,7 +352,7 @@ def say(what: str) -> None:
     print(what, file=sys.stderr)
 
 
-PARTS: dict[str, Callable[..., Awaitable[None]]] = {
+PARTS: dict[str, parts.Part] = {
     "expired": expired,
     "month": month,
     "migrate": migrate,
@@ -361,16 +360,5 @@ PARTS: dict[str, Callable[..., Awaitable[None]]] = {
 }
 
 
-async def main(part: str = "", *numbers: str) -> None:
-    log.configure("bench", "error")
-    print(f"# Retention\n\n{', '.join(description().values())}; PostgreSQL without fsync")
-    for name in [part] if part else PARTS:
-        servers = Servers()
-        try:
-            await PARTS[name](servers, *map(int, numbers))
-        finally:
-            await asyncio.to_thread(servers.end)
-
-
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    asyncio.run(parts.run("Retention", PARTS, *sys.argv[1:]))

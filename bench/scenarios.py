@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bench.generator import Run
 from bench.lab import US, Contestant, Figure, Lab, Outcome, Scenario
 from bench.peers import NODE, STOCK, TITLES, WS
+from bench.rest import rest
 from bench.system import OURS
 
 MISSING: Run = {}
@@ -307,5 +308,6 @@ SCENARIOS: dict[str, Scenario] = {
     "chat-stretch": chat_stretch,
     "chat-highest": chat_highest,
     "crowd": crowd,
+    "rest": rest,
 }
 BRIEF = ("fanout", "pose-batch", "chat", "joins")  # of the quick run

@@ -40,9 +40,17 @@ class System:
     def redis_url(self) -> str:
         return self._stack.settings["PRESENCE_REDIS_URL"]
 
+    @property
+    def gateway_url(self) -> str:
+        return f"http://127.0.0.1:{self._stack.http_port('gateway')}"
+
+    @property
+    def database_url(self) -> str:
+        return self._stack.settings["PRESENCE_DATABASE_URL"]
+
     async def log_in(self, people: int) -> None:
         """A token of its own for each of the people, as a browser gets it."""
-        url = f"http://127.0.0.1:{self._stack.http_port('gateway')}/api/auth/guest"
+        url = f"{self.gateway_url}/api/auth/guest"
         gate = asyncio.Semaphore(LOGINS_AT_ONCE)
 
         async def token(session: aiohttp.ClientSession) -> str:
@@ -84,6 +92,15 @@ class System:
         """A fresh process, so that no memory of earlier runs is counted."""
         await self._stack.stop_one(name)
         await self._stack.start_one(name)
+
+    @asynccontextmanager
+    async def without(self, name: str) -> AsyncIterator[None]:
+        """Stops a service for as long as the block lasts."""
+        await self._stack.stop_one(name)
+        try:
+            yield
+        finally:
+            await self._stack.start_one(name)
 
     async def rest(self) -> None:
         """Wait until all of it has tidied up after a run."""

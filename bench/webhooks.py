@@ -3,7 +3,7 @@
     python -m bench.webhooks beside     300 healthy endpoints alone, and beside 60 that hang and 60 that fail
     python -m bench.webhooks many       1,000 endpoints, 100 events a second, some dripping and some failing
     python -m bench.webhooks over       three times what one dispatcher can do: everything arrives, nothing twice
-    python -m bench.webhooks backlog    410 and deleting with 1,000,000 deliveries pending
+    python -m bench.webhooks backlog    410, lost access, pausing and deleting with 1,000,000 deliveries pending
 
 The real process on the first core, PostgreSQL, RabbitMQ, publisher and endpoints on the others. Each event is for one
 endpoint, and each endpoint is at a loopback address of its own. Prints Markdown.
@@ -15,21 +15,20 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import text
 
-from bench import machine
-from libs.common import log
+from bench import machine, parts
 from libs.common.bus.base import Caller
 from libs.common.bus.rabbit import RabbitBus
 from libs.common.clock import now
 from libs.common.contracts import webhooks
 from libs.common.contracts.log import LoggedEvent
-from libs.common.contracts.webhooks import SubscriptionId
+from libs.common.contracts.webhooks import ChangeSubscription, SubscriptionId
 from libs.common.db.engine import Database
 from libs.common.db.sealing import Sealer
 from libs.common.identity import Identity
@@ -44,6 +43,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 ANSWERS = {"fail": OK.replace(b"200 OK", b"500 Oh"), "gone": OK.replace(b"200 OK", b"410 Gone")}
 CAPACITY_EVENTS = 6000
 PENDING = 1_000_000
+OBEYED = 5.0  # seconds
 LONGEST = 900.0  # seconds that anything may take
 _SUBSCRIBE = text("""
 INSERT INTO webhook_subscriptions (id, space_type, space_id, webhook_url, events, secret_sealed, created_by)
@@ -64,6 +64,7 @@ class Sink:
     port: int = 0
     arrived: dict[str, list[float]] = field(default_factory=dict)
     by_kind: Counter[str] = field(default_factory=Counter)
+    last: dict[str, float] = field(default_factory=dict)  # when the last request came, by kind
     connections: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -83,6 +84,7 @@ class Sink:
 
     def _note(self, kind: str, body: bytes) -> None:
         self.by_kind[kind] += 1
+        self.last[kind] = time.monotonic()
         if kind == "well":
             name = body.split(b'"message":"', 1)[1].split(b" ", 1)[0].decode()
             self.arrived.setdefault(name, []).append(time.time())
@@ -301,10 +303,12 @@ async def _flood(made: Lab, name: str, spaces: list[str], count: int, rate: floa
 
 
 async def backlog(servers: Servers, pending: int = PENDING) -> None:
-    print(f"\n## A subscription ends with {pending:,} deliveries pending\n")
-    head("how", "obeyed after s", "requests", "rows in order after s")
-    await _gone(servers, pending)
-    await _deleted(servers, pending)
+    """Ends a subscription in each way there is. What is obeyed is that no request begins any more."""
+    print(f"\n## A subscription ends with {pending:,} deliveries pending; goal: obeyed within {OBEYED:g} s\n")
+    head("how", "obeyed after s", "goal", "requests", "rows in order after s")
+    for end in (_gone, _lost, _paused, _deleted):
+        async with lab(servers) as made:
+            await end(made, pending)
 
 
 async def _pending(made: Lab, kind: str, count: int) -> str:
@@ -336,46 +340,75 @@ async def _no_more(made: Lab, statement: str, **values: object) -> None:
     await eventually(is_over, LONGEST)
 
 
-async def _gone(servers: Servers, pending: int) -> None:
-    async with lab(servers) as made:
-        id = await _pending(made, "gone", pending)
-        made.forget()
-        await _value(made, "UPDATE webhook_subscriptions SET paused_until = NULL WHERE id = :id RETURNING 1", id=id)
-        began = time.monotonic()
-        await _no_more(made, "SELECT active FROM webhook_subscriptions WHERE id = :id", id=id)
-        obeyed = time.monotonic() - began
-        await _no_more(made, "SELECT is_given_up FROM webhook_subscriptions WHERE id = :id", id=id)
-        row("410", f"{obeyed:.1f}", made.sink.by_kind["gone"], f"{time.monotonic() - began:.0f}")
+async def _open(made: Lab, id: str) -> None:
+    """Has what is pending for a subscription sent."""
+    made.forget()
+    await _value(made, "UPDATE webhook_subscriptions SET paused_until = NULL WHERE id = :id RETURNING 1", id=id)
 
 
-async def _deleted(servers: Servers, pending: int) -> None:
-    async with lab(servers) as made:
-        id = await _pending(made, "hang", pending)
-        account = str(await _value(made, "SELECT created_by FROM webhook_subscriptions WHERE id = :id", id=id))
-        await _value(made, "UPDATE webhook_subscriptions SET paused_until = NULL WHERE id = :id RETURNING 1", id=id)
-        await eventually(lambda: made.sink.by_kind["hang"])
-        began = time.monotonic()
-        caller = Caller(Identity("account", account, account), "bench")
-        await made.gateway.call(webhooks.unsubscribe, SubscriptionId(id), caller)
-        obeyed = time.monotonic() - began
-        await _no_more(made, "SELECT 1 FROM webhook_deliveries LIMIT 1")
-        row("deleted", f"{obeyed:.1f}", made.sink.by_kind["hang"], f"{time.monotonic() - began:.0f}")
+async def _gone(made: Lab, pending: int) -> None:
+    id = await _pending(made, "gone", pending)
+    await _open(made, id)
+    await eventually(lambda: made.sink.by_kind["gone"])
+    await _disabled(made, "410", "gone", id, time.monotonic())
 
 
-PARTS: dict[str, Callable[..., Awaitable[None]]] = {"beside": beside, "many": many, "over": over, "backlog": backlog}
+async def _lost(made: Lab, pending: int) -> None:
+    """The space is taken away from all."""
+    id = await _pending(made, "quick", pending)
+    permlink = "SELECT split_part(space_id, '/', 2) FROM webhook_subscriptions WHERE id = :id"
+    await _open(made, id)
+    await eventually(lambda: made.sink.by_kind["quick"])
+    began = time.monotonic()
+    await _value(made, f"DELETE FROM posts WHERE permlink = ({permlink}) RETURNING 1", id=id)
+    await _disabled(made, "access lost", "quick", id, began)
 
 
-async def main(part: str = "", *numbers: str) -> None:
-    log.configure("bench", "error")
-    machine.raise_file_limit()
-    print(f"# Webhooks\n\n{', '.join(machine.description().values())}; PostgreSQL without fsync")
-    for name in [part] if part else PARTS:
-        servers = Servers()
-        try:
-            await PARTS[name](servers, *map(int, numbers))
-        finally:
-            await asyncio.to_thread(servers.end)
+async def _disabled(made: Lab, name: str, kind: str, id: str, began: float) -> None:
+    """Tells of a subscription that is disabled by itself."""
+    await _no_more(made, "SELECT active FROM webhook_subscriptions WHERE id = :id", id=id)
+    obeyed = max(time.monotonic(), made.sink.last[kind])
+    await _no_more(made, "SELECT is_given_up FROM webhook_subscriptions WHERE id = :id", id=id)
+    pending = "SELECT 1 FROM webhook_deliveries WHERE subscription_id = :id AND status = 'pending' LIMIT 1"
+    await _no_more(made, pending, id=id)
+    _row_ended(made, name, kind, max(obeyed, made.sink.last[kind]) - began, time.monotonic() - began)
+
+
+async def _paused(made: Lab, pending: int) -> None:
+    id = await _pending(made, "quick", pending)
+    await _open(made, id)
+    await eventually(lambda: made.sink.by_kind["quick"])
+    began = time.monotonic()
+    await made.gateway.call(webhooks.change, ChangeSubscription(id, paused=True), await _owner_of(made, id))
+    answered = time.monotonic()
+    await asyncio.sleep(2 * OBEYED)  # whatever is sent after it has come by then
+    _row_ended(made, "paused", "quick", max(answered, made.sink.last["quick"]) - began, 0)
+
+
+async def _deleted(made: Lab, pending: int) -> None:
+    id = await _pending(made, "quick", pending)
+    await _open(made, id)
+    await eventually(lambda: made.sink.by_kind["quick"])
+    caller = await _owner_of(made, id)
+    began = time.monotonic()
+    await made.gateway.call(webhooks.unsubscribe, SubscriptionId(id), caller)
+    answered = time.monotonic()
+    await _no_more(made, "SELECT 1 FROM webhook_deliveries WHERE subscription_id = :id LIMIT 1", id=id)
+    _row_ended(made, "deleted", "quick", max(answered, made.sink.last["quick"]) - began, time.monotonic() - began)
+
+
+async def _owner_of(made: Lab, id: str) -> Caller:
+    account = str(await _value(made, "SELECT created_by FROM webhook_subscriptions WHERE id = :id", id=id))
+    return Caller(Identity("account", account, account), "bench")
+
+
+def _row_ended(made: Lab, name: str, kind: str, obeyed: float, in_order: float) -> None:
+    missed = "missed" if obeyed > OBEYED else ""
+    row(name, f"{obeyed:.1f}", missed, f"{made.sink.by_kind[kind]:,}", f"{in_order:.0f}")
+
+
+PARTS: dict[str, parts.Part] = {"beside": beside, "many": many, "over": over, "backlog": backlog}
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    asyncio.run(parts.run("Webhooks", PARTS, *sys.argv[1:]))

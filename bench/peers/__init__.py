@@ -19,12 +19,18 @@ from deploy.local.servers.base import Process, plain_environment
 from deploy.local.workplace import Workplace
 
 FOLDER = Path(__file__).parent
-NODE, WS, STOCK = "node", "ws", "stock"
-TITLES = {NODE: "Node socket.io 4.8", WS: "Node ws, frame prepared once", STOCK: "stock python-socketio"}
+NODE, WS, STOCK, EXPRESS = "node", "ws", "stock", "express"
+TITLES = {
+    NODE: "Node socket.io 4.8",
+    WS: "Node ws, frame prepared once",
+    STOCK: "stock python-socketio",
+    EXPRESS: "Express 5 and pg",
+}
 COMMANDS = {
     NODE: ("node", "relay.js"),
     WS: ("node", "prepared.js"),
     STOCK: (sys.executable, "stock.py"),
+    EXPRESS: ("node", "rest.js"),
 }
 OPTIONS = {WS: ("--raw",)}
 

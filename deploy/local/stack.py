@@ -250,6 +250,7 @@ class Stack:
             "PRESENCE_CHAT_ARCHIVE": str(self.place.root / "archive"),
             "PRESENCE_BACKUPS": str(self.place.root / "backups"),
             "PRESENCE_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
+            "PRESENCE_WEBHOOK_PING": "false",
             "TURN_SECRET": self._turn_secret,
             **(self._turn_settings() if self._has_own_coturn else {}),
             **self._environ,

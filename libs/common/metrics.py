@@ -34,7 +34,9 @@ WEBHOOK_DELIVERIES = Gauge(
 WEBHOOK_OLDEST = Gauge(
     "presence_webhook_oldest_due_seconds", "For how long the oldest delivery is due.", ("endpoints",)
 )  # answering | probed
-WEBHOOK_SUBSCRIPTIONS = Gauge("presence_webhook_subscriptions", "Subscriptions.", ("state",))  # active | disabled
+WEBHOOK_SUBSCRIPTIONS = Gauge(
+    "presence_webhook_subscriptions", "Subscriptions.", ("state",)
+)  # active | unverified | disabled
 SYNC_RUNS = Histogram("presence_sync_run_seconds", "One table's sync.", ("table", "outcome"))
 SYNC_LAG = Gauge("presence_sync_lag_seconds", "Age of a table's last complete run.", ("table",))
 SYNC_SKIPPED = Gauge(

@@ -84,10 +84,12 @@ class DatabaseSettings(CommonSettings):
         "PostgreSQL. The process takes the role presence_<service> on it: its own login, or one that is a member.",
     )
     database_pool: int = setting(
-        "PRESENCE_DATABASE_POOL", 10, "Connections of each process for what it writes, and for logins and joins."
+        "PRESENCE_DATABASE_POOL", 10, "Connections of each process for what it writes, and for logins."
     )
     database_reads: int = setting(
-        "PRESENCE_DATABASE_READS", 5, "Connections of each process for what is only read, apart from those for writes."
+        "PRESENCE_DATABASE_READS",
+        5,
+        "Connections of each process for what is only read, and as many for joins; they cannot write.",
     )
     database_costly: int = setting(
         "PRESENCE_DATABASE_COSTLY", 2, "Connections of each process for searches, and as many for analytics."

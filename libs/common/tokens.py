@@ -21,6 +21,7 @@ from libs.common.spaces import SpaceKey
 
 ALGORITHM = "EdDSA"
 MAX_TOKEN = 4096  # characters
+MOST_KNOWN = 4096  # tokens whose signatures were checked and that are remembered; some 2 KB each
 LEEWAY = 5  # seconds by which the clock of who signed may be ahead of ours
 
 
@@ -110,6 +111,9 @@ def _token(claims: dict[str, Any]) -> Token:
 class Verifier:
     """Checks tokens with the keys that `key_of` gives by their `kid`; it raises `KeyError` for one that there is not.
 
+    A token that was checked is believed for as long as its key is the same object: whoever reads the keys again, or
+    retires one, has it checked again.
+
     One signature is checked in a turn of the event loop: a crowd that connects at once, at some 0.3 ms each, would stop
     everybody who is there already.
     """
@@ -118,18 +122,17 @@ class Verifier:
         self._issuer = issuer
         self._key_of = key_of
         self._turn = asyncio.Lock()
+        self._known: dict[str, _Known] = {}
 
     async def verify(self, encoded: str) -> Token:
         """Raises `session_expired` for one that ran out, `unauthorized` for any other fault, what `key_of` raises."""
         if len(encoded) > MAX_TOKEN:
             raise PresenceError(UNAUTHORIZED, "The token is too long to be one of ours.")
         try:
-            key = await self._key_of(str(jwt.get_unverified_header(encoded)["kid"]))
-            options: Any = {"require": ["iss", "sub", "jti", "iat", "exp"]}
-            async with self._turn:
-                await asyncio.sleep(0)
-                claims = jwt.decode(encoded, key, [ALGORITHM], issuer=self._issuer, options=options, leeway=LEEWAY)
-            token = _token(claims)
+            known = self._known.get(encoded)
+            kid = known.kid if known else str(jwt.get_unverified_header(encoded)["kid"])
+            key = await self._key_of(kid)
+            token = known.token if known and known.key is key else await self._check(encoded, kid, key)
             if token.expires_at <= time.time():  # the leeway is for beginnings alone
                 raise PresenceError(SESSION_EXPIRED)
             return token
@@ -137,3 +140,21 @@ class Verifier:
             raise PresenceError(SESSION_EXPIRED) from error
         except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
             raise PresenceError(UNAUTHORIZED, "The token could not be verified; log in at /api/auth/login.") from error
+
+    async def _check(self, encoded: str, kid: str, key: jwt.PyJWK) -> Token:
+        options: Any = {"require": ["iss", "sub", "jti", "iat", "exp"]}
+        async with self._turn:
+            await asyncio.sleep(0)
+            claims = jwt.decode(encoded, key, [ALGORITHM], issuer=self._issuer, options=options, leeway=LEEWAY)
+        token = _token(claims)
+        if encoded not in self._known and len(self._known) >= MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+        self._known[encoded] = _Known(kid, key, token)
+        return token
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    kid: str
+    key: jwt.PyJWK
+    token: Token

@@ -39,7 +39,7 @@ def build(
     bus = bus or RabbitBus(settings.amqp_url, "chat")
     filters = shipped() if filters is None else filters
     database = Database(settings.database_url, "chat", settings.database_pool)
-    reads = Database(settings.database_url, "chat", settings.database_reads)
+    reads = Database.reading(settings.database_url, "chat", settings.database_reads)
     searches = Database.costly(settings.database_url, "chat", settings.database_costly)
     redis = RedisClient(settings.redis_url)
     told = Changes(redis)

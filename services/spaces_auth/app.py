@@ -51,7 +51,8 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     """The service; `bus` replaces RabbitMQ in tests."""
     bus = bus or RabbitBus(settings.amqp_url, "spaces_auth")
     database = Database(settings.database_url, "spaces_auth", settings.database_pool)
-    reads = Database(settings.database_url, "spaces_auth", settings.database_reads)
+    reads = Database.reading(settings.database_url, "spaces_auth", settings.database_reads)
+    admitting = Database.reading(settings.database_url, "spaces_auth", settings.database_reads)
     searches = Database.costly(settings.database_url, "spaces_auth", settings.database_costly)
     for_analytics = Database.costly(settings.database_url, "spaces_auth", settings.database_costly)
     redis = RedisClient(settings.redis_url)
@@ -71,7 +72,7 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
     communities = Communities(event_log, epochs, hive)
     shown = SpaceContentHandlers(reads, redis.redis, communities, settings.operators, addresses)
     space_detail = SpaceDetailHandlers(reads, redis.redis, communities, settings.operators)
-    join = JoinHandlers(settings, database, redis.redis, keys, turn, communities)
+    join = JoinHandlers(settings, admitting, redis.redis, keys, turn, communities)
     changes = AuditedChanges(event_log, epochs, settings.operators)
     sanctions = ModerationHandlers(database, reads, redis.redis, changes)
     space_settings = SpaceSettingsHandlers(database, changes, settings.operators)
@@ -137,6 +138,6 @@ def build(settings: Settings, bus: Bus | None = None) -> Service:
 
     retention = Retention(database, settings.log_days, settings.stay_log_days, now)
     clock = EventClock(event_log, epochs, timedelta(minutes=settings.event_reminder_minutes), settings.log_days)
-    pools = [database, reads, searches, for_analytics]
+    pools = [database, reads, admitting, searches, for_analytics]
     by_time: list[Component] = [publication, retention, summaries, communities, clock]
     return Service("spaces_auth", [*pools, redis, hive, told, event_log, *by_time, bus])

@@ -17,7 +17,9 @@ from services.webhook_dispatcher.delivery import Deliverer
 from services.webhook_dispatcher.guard import WebhookGuard
 from services.webhook_dispatcher.health_watch import HealthWatch
 from services.webhook_dispatcher.log.deliveries import DeliveryHandlers
+from services.webhook_dispatcher.pings.pinger import Pinger
 from services.webhook_dispatcher.planner import CONSUMER, Planner
+from services.webhook_dispatcher.posting.slots import Slots
 from services.webhook_dispatcher.redelivery.redeliverer import Means, Redeliverer
 from services.webhook_dispatcher.redelivery.redeliveries import RedeliveryHandlers
 from services.webhook_dispatcher.retention import Pruner
@@ -47,24 +49,31 @@ def build(
     bus = bus or RabbitBus(settings.amqp_url, "webhook_dispatcher")
     registry = registry or default_registry()
     database = Database(settings.database_url, "webhook_dispatcher", settings.database_pool)
-    reads = Database(settings.database_url, "webhook_dispatcher", settings.database_reads)
+    reads = Database.reading(settings.database_url, "webhook_dispatcher", settings.database_reads)
     sealer = Sealer(settings.secret_key)
     resolver = Resolver(settings.webhook_concurrency)
     guard = WebhookGuard(
         settings.webhook_allowed_networks, require_https=settings.webhook_require_https, resolver=resolver
     )
     sender = Sender(guard, resolver, settings.webhook_timeout)
-    queue = Database(settings.database_url, "webhook_dispatcher", QUEUE_POOL, options=BY_INDEX, pings=False)
-    deliverer = Deliverer(queue, registry, sender, sealer, settings, clock)
+    queue = Database(settings.database_url, "webhook_dispatcher", QUEUE_POOL, options=BY_INDEX)
+    slots = Slots(settings)
+    deliverer = Deliverer(queue, registry, sender, sealer, slots, settings, clock)
+    pinger = Pinger(database, sender, sealer, slots, settings, clock)
     planner = Planner(database, registry, deliverer.wake, clock)
 
     ownership, rights = Ownership(settings.operators), Rights(registry, settings.operators)
     redeliverer = Redeliverer(
         Means(database, registry, sender, sealer, rights, clock), timeout=settings.webhook_timeout
     )
-    handlers = WebhookHandlers(database, reads, sealer, guard, ownership, rights, settings, clock)
-    changes = ChangeHandlers(database, sealer, guard, ownership, rights, deliverer.wake, clock)
-    trials = TrialHandlers(reads, registry, sender, sealer, ownership, rights, clock)
+
+    def wake() -> None:
+        deliverer.wake()
+        pinger.wake()
+
+    handlers = WebhookHandlers(database, reads, sealer, guard, ownership, rights, settings, pinger.wake, clock)
+    changes = ChangeHandlers(database, sealer, guard, ownership, rights, settings, wake, clock)
+    trials = TrialHandlers(database, reads, registry, sender, sealer, slots, ownership, rights, clock)
     log = DeliveryHandlers(reads, registry, ownership, rights, clock)
     redeliveries = RedeliveryHandlers(database, registry, ownership, redeliverer.wake, clock)
 
@@ -83,6 +92,6 @@ def build(
     bus.subscribe(CONSUMER, planner.plan)
 
     # The bus starts last and drains first, so that what it planned can still go out.
-    sending = (queue, sender, deliverer, redeliverer)
+    sending = (queue, sender, deliverer, redeliverer, pinger)
     behind = (Endings(queue, clock), Gauges(reads, clock), HealthWatch(database, clock), Pruner(database, clock))
     return Service("webhook_dispatcher", [database, reads, *sending, *behind, bus])

@@ -19,6 +19,7 @@ from libs.common.db.sealing import SealBroken, Sealer
 from libs.common.errors import PresenceError
 from libs.common.metrics import WEBHOOK_DELIVERIES
 from services.webhook_dispatcher import signing
+from services.webhook_dispatcher.posting.slots import Endpoint, Holder, Reserve, Slots, holder_of
 from services.webhook_dispatcher.refusals import Refusal, refuse
 from services.webhook_dispatcher.repository import Job, Made
 from services.webhook_dispatcher.retry_schedule import judge
@@ -27,7 +28,6 @@ from services.webhook_dispatcher.sending import queue_repository as queue
 from services.webhook_dispatcher.sending.checks import Checks, with_bodies
 from services.webhook_dispatcher.sending.queue_repository import Look
 from services.webhook_dispatcher.sending.recorder import Recorder
-from services.webhook_dispatcher.sending.slots import Endpoint, Holder, Slots
 from services.webhook_dispatcher.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -57,6 +57,7 @@ class Deliverer:
         registry: Registry,
         sender: Sender,
         sealer: Sealer,
+        slots: Slots,
         settings: Settings,
         clock: Callable[[], datetime],
     ) -> None:
@@ -67,7 +68,7 @@ class Deliverer:
         self._clock = clock
         self._each = settings.webhook_concurrency_each
         self._lease = timedelta(seconds=settings.webhook_timeout) + LEASE_MARGIN
-        self._slots = Slots(settings)
+        self._slots = slots
         self._recorder = Recorder(database)
         self._woken = asyncio.Event()
         self._after = queue.FIRST  # where the next look at the queue begins: each endpoint has its turn
@@ -124,7 +125,8 @@ class Deliverer:
     async def _send_due(self) -> None:
         """Starts as many due deliveries as there are slots; where some must wait, each that ends wakes the loop."""
         try:
-            claimed = await self._claim()
+            with self._slots.reservation() as reserve:
+                claimed = await self._claim(reserve)
             self._is_behind = not claimed.is_all
             for job in claimed.jobs:
                 self._begin(job)
@@ -135,19 +137,21 @@ class Deliverer:
         except Exception:
             _log.exception("claiming failed")
 
-    async def _claim(self) -> Claimed:
-        """Claims a batch, and takes words back that were deleted since they were put into bodies."""
+    async def _claim(self, reserve: Reserve) -> Claimed:
+        """Claims a batch, in slots that it reserves. Words that were deleted since they were put into bodies are taken
+        back."""
         answered = self._recorder.answered
-        free = min(self._slots.free, MOST_UNRECORDED - len(answered))
-        if free <= 0:
+        most = MOST_UNRECORDED - len(answered)
+        if min(self._slots.free, most) <= 0:
             return Claimed([], is_all=False)
         look = Look(self._clock(), answered, self._slots.full | self._recorder.unsettled, self._after)
         async with self._database.transaction() as connection:
             endpoints = await queue.waiting(connection, look, self._each)
             is_whole = self._turn_to_next(look, endpoints)
-            shares = self._slots.share_out(endpoints, free)
+            shares = self._slots.share_out(endpoints, min(self._slots.free, most))
             if not shares:
                 return Claimed([], is_whole and not endpoints)
+            reserve(shares)
             jobs = await queue.claim(connection, look, look.moment + self._lease, shares)
             refusals = await self._checks.refusals(connection, jobs)
             allowed = [job for job in jobs if job.id not in refusals]
@@ -178,7 +182,7 @@ class Deliverer:
         return is_whole
 
     def _begin(self, job: Job) -> None:
-        holder = Holder(job.subscription_id, job.created_by, queue.host_of(job.webhook_url), job.is_probed)
+        holder = holder_of(job.subscription_id, job.created_by, job.webhook_url, is_probed=job.is_probed)
         self._slots.take(holder)
         WEBHOOK_DELIVERIES.labels("in_flight").set(self._slots.in_use)
         task = asyncio.create_task(self._deliver(job))
@@ -206,15 +210,16 @@ class Deliverer:
     async def _send(self, job: Job) -> Answer:
         try:
             moment = self._clock()
-            headers = signing.headers(self._keys(job, moment), job.webhook_id, job.body, moment)
+            keys = signing.open_keys(
+                self._sealer,
+                job.subscription_id,
+                job.secret_sealed,
+                job.previous_secret_sealed,
+                job.previous_secret_until,
+                moment,
+            )
         except SealBroken as error:
             _log.error("webhook secret cannot be opened", error=str(error))
-            return Answer(None, "The secret could not be read; an operator has to look into it.")
+            return Answer(None, signing.UNREADABLE)
+        headers = signing.headers(keys, job.webhook_id, job.body, moment)
         return await self._sender.post(job.webhook_url, job.body, headers)
-
-    def _keys(self, job: Job, moment: datetime) -> list[bytes]:
-        """Returns the current key, then the previous one while the secret rotates. Raises `SealBroken`."""
-        sealed = [job.secret_sealed]
-        if job.previous_secret_sealed and job.previous_secret_until and job.previous_secret_until > moment:
-            sealed.append(job.previous_secret_sealed)
-        return [self._sealer.open(secret, job.subscription_id) for secret in sealed]

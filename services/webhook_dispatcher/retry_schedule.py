@@ -63,7 +63,7 @@ def judge(
         return Verdict("delivered")
     if answer.status_code == GONE:
         return Verdict("dead", disable="The endpoint answered 410 Gone.")
-    asked = _retry_after(answer.retry_after, moment) if answer.retry_after else timedelta()
+    asked = asked_to_wait(answer, moment)
     if answer.status_code in _ASK_TO_WAIT or asked > timedelta():
         return _wait(attempts, moment, factor, asked, waiting_since or moment)
     if attempts > len(RETRIES):
@@ -78,13 +78,19 @@ def _wait(attempts: int, moment: datetime, factor: Callable[[], float], asked: t
     `LONGEST_GUESS`. After `LONGEST_WAIT` the attempts count again.
     """
     waited = moment - since
-    pause = max(RETRIES[0] * factor(), min(waited, LONGEST_GUESS), min(asked, LONGEST_RETRY_AFTER))
+    pause = max(RETRIES[0] * factor(), min(waited, LONGEST_GUESS), asked)
     if waited < LONGEST_WAIT:
         return Verdict("pending", moment + pause, pause_until=moment + pause, excused=True)
     if attempts > len(RETRIES):
         return Verdict("dead", pause_until=moment + pause)
     following = max(pause, RETRIES[attempts - 1] * factor())
     return Verdict("pending", moment + following, pause_until=moment + pause)
+
+
+def asked_to_wait(answer: Answer, moment: datetime) -> timedelta:
+    """Returns for how long an endpoint asks to be left alone, at most a day; zero or less where it does not."""
+    asked = _retry_after(answer.retry_after, moment) if answer.retry_after else timedelta()
+    return min(asked, LONGEST_RETRY_AFTER)
 
 
 def _retry_after(header: str, moment: datetime) -> timedelta:

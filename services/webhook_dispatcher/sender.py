@@ -31,6 +31,7 @@ class Answer:
     retry_after: str | None = None  # the header as it came
     is_silent: bool = False  # the endpoint could not be reached, or gave no answer in time
     excerpt: str | None = None  # of the body, as the log shows it
+    challenge: str | None = None  # the header by which a ping is answered, as it came
 
     @property
     def delivered(self) -> bool:
@@ -69,7 +70,9 @@ class Sender:
         milliseconds = round(duration * 1000)
         excerpt = excerpt_of(bytes(progress.body), headers, progress.encoding)
         is_silent = progress.status is None
-        return Answer(progress.status, error, milliseconds, progress.retry_after, is_silent, excerpt)
+        return Answer(
+            progress.status, error, milliseconds, progress.retry_after, is_silent, excerpt, progress.challenge
+        )
 
     def _describe(self, failure: Exception) -> str:
         """Describes a failure to the subscriber, without any address of ours."""

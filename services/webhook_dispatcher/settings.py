@@ -44,6 +44,12 @@ class Settings(SecretSettings):
         100,
         "Webhooks a second that go to one host, whoever subscribed; of one process. 0 for any number.",
     )
+    webhook_ping: bool = setting(
+        "PRESENCE_WEBHOOK_PING",
+        True,
+        "Ask each new URL by a signed ping whether it wants webhooks, before its first event. False for private stacks"
+        " whose endpoints answer none.",
+    )
     webhook_subscriptions: int = setting(
         "PRESENCE_WEBHOOK_SUBSCRIPTIONS_PER_ACCOUNT", 20, "Subscriptions an account may have; operators have no limit."
     )

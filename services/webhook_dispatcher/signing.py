@@ -13,6 +13,7 @@ from datetime import datetime
 
 from standardwebhooks import Webhook
 
+from libs.common.db.sealing import Sealer
 from libs.common.errors import INVALID_INPUT, PresenceError
 from libs.common.version import VERSION
 
@@ -44,6 +45,26 @@ def key_of(secret: str) -> bytes:
         return key
     text = "After whsec_ comes the base64 of 24 to 64 bytes."
     raise PresenceError(INVALID_INPUT, text, {"fields": {"secret": [text]}})
+
+
+UNREADABLE = "The secret could not be read; an operator has to look into it."
+
+
+def live(present: bytes, previous: bytes | None, until: datetime | None, moment: datetime) -> list[bytes]:
+    """Returns the sealed secrets that sign at a moment, the present one first."""
+    return [present, previous] if previous and until and until > moment else [present]
+
+
+def open_keys(
+    sealer: Sealer,
+    subscription_id: str,
+    present: bytes,
+    previous: bytes | None,
+    until: datetime | None,
+    moment: datetime,
+) -> list[bytes]:
+    """Returns the keys that sign at a moment, the present one first. Raises `SealBroken`."""
+    return [sealer.open(sealed, subscription_id) for sealed in live(present, previous, until, moment)]
 
 
 def headers(keys: Sequence[bytes], webhook_id: str, body: bytes, moment: datetime) -> dict[str, str]:

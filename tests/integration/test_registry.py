@@ -129,6 +129,7 @@ async def product(
         "PRESENCE_PUBLIC_URL": f"http://localhost:{gateway_port}",
         "PRESENCE_SECRET_KEY": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
         "PRESENCE_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "PRESENCE_WEBHOOK_PING": "false",
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PRESENCE_HTTP_PORT", str(realtime_port))

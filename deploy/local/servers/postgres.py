@@ -25,7 +25,7 @@ COMPLETE = "presence-initdb-complete"  # written last: a cluster without it is a
 OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
-    "max_connections": "200",
+    "max_connections": "240",
     "shared_buffers": "64MB",
     "log_min_messages": "warning",
     "log_checkpoints": "off",

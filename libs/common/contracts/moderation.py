@@ -42,6 +42,7 @@ class FreeChannel(StrEnum):
     ENTITY_EVENTS = "entity-events"  # `entity-event`, and what plain WebSockets say with a type of their own
     NAF = "naf"  # networked-aframe's `send` and `broadcast`
     AVATARS = "avatars"  # `avatar_data`
+    THINGS = "things"  # `thing-make`, `thing-hold`, `thing-set`
     POSE_ENTITIES = "pose-entities"  # `entities` of `aframe-update`
 
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from libs.common.contracts.registry import Signal
+from libs.common.contracts.things import Thing
 from libs.common.contracts.voice import VoiceState
 
 COORDINATE_LIMIT = 1e6  # metres from the origin; beyond it a float has no centimetres left
@@ -230,7 +231,8 @@ class SpaceJoined(Struct, rename=_CAMEL):
     users: list[UserJoined]
     you: UserJoined
     pose: dict[str, Any] | None
-    entities: list[Any]
+    entities: list[EntityEventOut]
+    things: list[Thing]
     messages: list[Any]
     settings: dict[str, Any]
     timestamp: str

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from sqlalchemy import event, text
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from libs.common.errors import UNAVAILABLE, PresenceError
@@ -35,8 +35,7 @@ class Database:
     The role is a connection setting, so that one login can serve every process; an installation that
     gives each service a login of its own works the same. Who finds no free connection waits `patience` seconds, if no
     more than `waiting` others do, and then hears `unavailable`. A pool that is used up is no database that is away.
-    `options` are settings of PostgreSQL for all of its connections. Without `pings`, which take three round trips a
-    connection, the first to use one that broke hears `unavailable`: for those who try again.
+    `options` are settings of PostgreSQL for all of its connections.
     """
 
     def __init__(
@@ -48,9 +47,10 @@ class Database:
         patience: float | None = None,
         waiting: int | None = None,
         options: Mapping[str, str] | None = None,
-        pings: bool = True,
+        reads_only: bool = False,
     ) -> None:
         self.size = pool
+        self._reads_only = reads_only
         self._patience = CONNECT_TIMEOUT if patience is None else patience
         self._most_waiting = waiting
         self._waiting = 0
@@ -59,19 +59,27 @@ class Database:
         server_settings |= options or {}
         if service:
             server_settings["role"] = f"presence_{service}"
+        if reads_only:
+            server_settings["default_transaction_read_only"] = "on"
         self._engine = create_async_engine(
             url.replace("postgresql://", "postgresql+asyncpg://", 1),
             pool_size=pool,
             max_overflow=0,
-            pool_pre_ping=pings,
+            isolation_level="AUTOCOMMIT" if reads_only else "READ COMMITTED",
             hide_parameters=True,  # what people say and their secrets are parameters; errors are logged
             json_serializer=_json,
             json_deserializer=msgspec.json.decode,
             connect_args={"server_settings": server_settings, "timeout": CONNECT_TIMEOUT},
         )
         event.listen(self._engine.sync_engine, "handle_error", _mark_lost)
+        event.listen(self._engine.sync_engine.pool, "checkout", _require_open)
         self.ready = False
         self._background = Background()
+
+    @classmethod
+    def reading(cls, url: str, service: str, pool: int) -> "Database":
+        """Returns a pool whose connections cannot write, so that a read is its statements and nothing around them."""
+        return cls(url, service, pool, reads_only=True)
 
     @classmethod
     def costly(cls, url: str, service: str, pool: int) -> "Database":
@@ -112,7 +120,11 @@ class Database:
 
     @asynccontextmanager
     async def read(self, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
-        """Read only; with `snapshot`, all statements see one moment."""
+        """Read only; with `snapshot`, all statements see one moment, without it each its own."""
+        if self._reads_only and not snapshot:
+            async with self._connected(self._engine.connect()) as connection:
+                yield connection
+            return
         level = "REPEATABLE READ" if snapshot else "READ COMMITTED"
         async with self._connected(self._engine.connect()) as connection:
             await connection.execution_options(isolation_level=level, postgresql_readonly=True)
@@ -181,6 +193,12 @@ def _mark_lost(context: ExceptionContext) -> None:
     if isinstance(context.original_exception, OSError):
         context.is_disconnect = True
         raise _Lost from context.original_exception
+
+
+def _require_open(connection: Any, *_: object) -> None:
+    """Has the pool make a new connection for one that the server closed: that is seen here, and costs no question."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 def _is_away(error: BaseException) -> bool:

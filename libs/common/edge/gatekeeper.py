@@ -5,7 +5,6 @@ What cannot be verified is counted by address. Who has used that up may still sh
 shuts nobody else out.
 """
 
-import asyncio
 import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -118,8 +117,11 @@ class Gatekeeper:
         While Redis is away it passes for now: reads stay open, and what is of consequence (joins, logins) needs Redis
         itself.
         """
-        redis, keys = self._redis.redis, cache.denials(token.identity)
-        if any(await asyncio.gather(*(redis.exists(key) for key in keys))):  # each key may be on another node
+        async with self._redis.redis.pipeline(transaction=False) as pipe:  # each key may be on another node
+            for key in cache.denials(token.identity):
+                pipe.exists(key)
+            is_denied = any(await pipe.execute())
+        if is_denied:
             raise PresenceError(UNAUTHORIZED, "This token was logged out.")
         return replace(token, checked=True)
 

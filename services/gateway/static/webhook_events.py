@@ -11,7 +11,9 @@ import msgspec
 
 from libs.common.contracts import default_registry
 from libs.common.contracts.registry import Registry, Webhook
-from libs.common.contracts.webhooks.examples import example_body
+from libs.common.contracts.webhooks.examples import MOMENT, SPACE, WEBHOOK_ID, example_body
+from libs.common.contracts.webhooks.ping import CHALLENGE_HEADER, ping_body
+from libs.common.contracts.webhooks.ping import NAME as PING
 
 BEGIN, END = "<!-- examples: made of the registry -->\n", "<!-- end of examples -->\n"
 _SIGNED = ("webhook-id", "webhook-timestamp", "webhook-signature", "X-DLUX-Signature")
@@ -34,15 +36,30 @@ def summaries(registry: Registry) -> dict[str, str]:
 
 
 def openapi_webhooks(registry: Registry) -> dict[str, Any]:
-    """Returns OpenAPI's `webhooks`: each event with its body and an example."""
-    return {name: {"post": _described(registry, name, summary)} for name, summary in summaries(registry).items()}
+    """Returns OpenAPI's `webhooks`: each event with its body and an example, and the ping before them."""
+    events = {
+        name: {"post": _described(name, summary, example_body(registry, name))}
+        for name, summary in summaries(registry).items()
+    }
+    return {**events, PING: {"post": _ping()}}
 
 
-def _described(registry: Registry, name: str, summary: str) -> dict[str, Any]:
+def _ping() -> dict[str, Any]:
+    body = ping_body(WEBHOOK_ID.replace("msg_", "msg_ping_"), SPACE, MOMENT, "3q2-7w0vQyYJr8zjC1mXbA5nTfGhKdLs")
+    described = _described(PING, "Asks a new URL whether it wants webhooks, before its first event.", body)
+    schema = {"type": "string", "description": "The challenge, or `accept`; not needed where the body has it."}
+    yes = {"description": "Yes, with the challenge.", "headers": {CHALLENGE_HEADER: {"schema": schema}}}
+    challenge = {"name": CHALLENGE_HEADER, "in": "header", "required": True, "schema": {"type": "string"}}
+    described["parameters"].append(challenge)
+    described["responses"]["2XX"] = yes
+    return described
+
+
+def _described(name: str, summary: str, body: bytes) -> dict[str, Any]:
     of_name = {"type": "string", "const": name}
     properties = {**_BODY, "type": of_name, "event": of_name}
     schema = {"type": "object", "required": [*properties], "properties": properties}
-    example = msgspec.json.decode(example_body(registry, name))
+    example = msgspec.json.decode(body)
     return {
         "operationId": f"webhook.{name}",
         "summary": summary,

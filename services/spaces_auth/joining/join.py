@@ -64,8 +64,10 @@ class JoinHandlers:
         if used >= total and standing.role < Role.MODERATOR:
             raise PresenceError(SPACE_FULL, details={"capacity": {"used": used, "total": total}})
         with cache.redis_unavailable():
-            await cache.keep_epoch(self._redis, space, epoch)
-            await live.note_addresses(self._redis, space, {identity.key: caller.address})
+            async with self._redis.pipeline(transaction=False) as pipe:
+                await cache.keep_epoch(pipe, space, epoch)
+                await live.note_address(pipe, space, identity.key, caller.address)
+                await pipe.execute()
         turn, role = self._turn.issue(caller), standing.role.label
         return Admitted(
             success=True,

@@ -60,12 +60,15 @@ class SigningKeys:
         self._rows: list[Row[Any]] = []
         self._loaded_at = float("-inf")
         self._loading = asyncio.Lock()
+        self._signer: Signer | None = None
 
     async def signer(self) -> Signer:
         """Returns a signer with the key that signs now, making the first key where there is none."""
         row = _signing(await self._current())
-        private = self._sealer.open(row.private_key_sealed, row.kid)
-        return Signer(self._issuer, row.kid, Ed25519PrivateKey.from_private_bytes(private))
+        if self._signer is None or self._signer.kid != row.kid:
+            private = self._sealer.open(row.private_key_sealed, row.kid)
+            self._signer = Signer(self._issuer, row.kid, Ed25519PrivateKey.from_private_bytes(private))
+        return self._signer
 
     async def jwks(self) -> list[dict[str, Any]]:
         """Returns the public keys as RFC 8037 JWKs, newest first."""

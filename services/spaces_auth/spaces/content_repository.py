@@ -9,26 +9,27 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.db.models.content import CollaborationDocument, Post
 from libs.common.spaces import SpaceKey
 
+_CONTENT = {
+    "post": text("""SELECT coalesce(title, permlink) AS display_name, coalesce(description, '') AS description, type,
+                      author AS creator, votes, rating::float8 AS rating, created_at FROM posts
+                    WHERE author = split_part(:space_id, '/', 1) AND permlink = split_part(:space_id, '/', 2)"""),
+    "document": text("""SELECT coalesce(nullif(title, ''), space_id) AS display_name, '' AS description,
+                          'document' AS type, creator, 0 AS votes, 0::float8 AS rating, created_at
+                        FROM collaboration_documents WHERE space_id = :space_id"""),
+    "event": text("""SELECT title AS display_name, description, 'event' AS type, host AS creator, 0 AS votes,
+                       0::float8 AS rating, created_at FROM scheduled_events WHERE id = :space_id"""),
+    "community": text("""SELECT title AS display_name, about AS description, 'community' AS type, NULL AS creator,
+                           0 AS votes, 0::float8 AS rating, NULL::timestamptz AS created_at
+                         FROM communities WHERE name = :space_id"""),
+}
+
 
 async def content_of(connection: AsyncConnection, space: SpaceKey) -> Row[Any] | None:
     """Returns title, description and the like of a space's content, public or not; None if it has no content."""
-    tables = {
-        "post": """SELECT coalesce(title, permlink) AS display_name, coalesce(description, '') AS description, type,
-                   author AS creator, votes, rating::float8 AS rating, created_at FROM posts
-                   WHERE author = split_part(:space_id, '/', 1) AND permlink = split_part(:space_id, '/', 2)""",
-        "document": """SELECT coalesce(nullif(title, ''), space_id) AS display_name, '' AS description,
-                       'document' AS type, creator, 0 AS votes, 0::float8 AS rating, created_at
-                       FROM collaboration_documents WHERE space_id = :space_id""",
-        "event": """SELECT title AS display_name, description, 'event' AS type, host AS creator, 0 AS votes,
-                      0::float8 AS rating, created_at FROM scheduled_events WHERE id = :space_id""",
-        "community": """SELECT title AS display_name, about AS description, 'community' AS type, NULL AS creator,
-                          0 AS votes, 0::float8 AS rating, NULL::timestamptz AS created_at
-                        FROM communities WHERE name = :space_id""",
-    }
-    query = tables.get(space.space_type)
+    query = _CONTENT.get(space.space_type)
     if query is None:
         return None
-    return (await connection.execute(text(query), {"space_id": space.space_id})).one_or_none()
+    return (await connection.execute(query, {"space_id": space.space_id})).one_or_none()
 
 
 async def document_by_number(connection: AsyncConnection, number: int) -> str | None:

@@ -55,14 +55,18 @@ async def sockets_of(redis: Redis, space: SpaceKey, identity: Identity) -> int:
     return people.count((identity.account, None if identity.account else identity.id))
 
 
+async def note_address(redis: Redis, space: SpaceKey, key: str, address: str) -> None:
+    """Keeps the address of an `Identity.key` for a while, so that a moderator can ban it without seeing it."""
+    if address:
+        await redis.set(cache.address(space, key), address, ex=cache.ADDRESSES_SECONDS)
+
+
 async def note_addresses(redis: Redis, space: SpaceKey, entering: Mapping[str, str]) -> None:
-    """Keeps the address of each `Identity.key` for a while, so that a moderator can ban it without seeing it."""
-    known = {key: address for key, address in entering.items() if address}
-    if known:
-        async with redis.pipeline(transaction=False) as pipe:
-            for key, address in known.items():
-                pipe.set(cache.address(space, key), address, ex=cache.ADDRESSES_SECONDS)
-            await pipe.execute()
+    """Keeps the addresses of many, by `Identity.key`, at once."""
+    async with redis.pipeline(transaction=False) as pipe:
+        for key, address in entering.items():
+            await note_address(pipe, space, key, address)
+        await pipe.execute()
 
 
 async def count(redis: Redis, space: SpaceKey) -> int:

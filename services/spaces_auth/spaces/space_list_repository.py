@@ -8,6 +8,7 @@ the document's id and nothing.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -90,6 +91,10 @@ _DOCUMENTS = _Source(
 _ALL_PRIVATE = {_POSTS: "true", _DOCUMENTS: "NOT is_deleted"}
 
 
+_read_once = lru_cache(256)(text)
+"""Reads a statement for its parameters once: there are as many as there are forms of a search."""
+
+
 async def probed(connection: AsyncConnection, search: Search) -> Search:
     """Returns the search with its words, and the tables in which they are rare by PostgreSQL's statistics of words."""
     if search.q is None:
@@ -108,7 +113,7 @@ async def probed(connection: AsyncConnection, search: Search) -> Search:
 
 async def _estimate(connection: AsyncConnection, query: str, search: Search) -> int:
     """Returns how many rows PostgreSQL expects of `query`."""
-    plan: Any = (await connection.execute(text(f"EXPLAIN (FORMAT JSON) {query}"), search.parameters)).scalar_one()
+    plan: Any = (await connection.execute(_read_once(f"EXPLAIN (FORMAT JSON) {query}"), search.parameters)).scalar_one()
     (root,) = msgspec.json.decode(plan) if isinstance(plan, str) else plan
     return int(root["Plan"]["Plan Rows"])
 
@@ -141,7 +146,7 @@ async def page(
         ORDER BY rank, kind, a, b
     """  # noqa: S608  what is put in is ours
     values = {**search.parameters, **_excluded_values(excluded), **_place(after), "most": limit}
-    return list((await connection.execute(text(statement), values)).all())
+    return list((await connection.execute(_read_once(statement), values)).all())
 
 
 async def _skipped(
@@ -155,7 +160,7 @@ async def _skipped(
         SELECT rank, kind, a, b FROM ({" UNION ALL ".join(arms)}) arms ORDER BY rank, kind, a, b LIMIT 1 OFFSET :skip
     """  # noqa: S608  what is put in is ours
     values = {**search.parameters, **_excluded_values(excluded), **_place(after), "most": offset, "skip": offset - 1}
-    row = (await connection.execute(text(statement), values)).one_or_none()
+    row = (await connection.execute(_read_once(statement), values)).one_or_none()
     return (row.rank, row.kind, row.a, row.b) if row else None
 
 
@@ -186,7 +191,7 @@ async def matching(
         "ids": [space.space_id for space in spaces],
         "limit": limit,
     }
-    return list((await connection.execute(text(statement), values)).all())
+    return list((await connection.execute(_read_once(statement), values)).all())
 
 
 async def total(connection: AsyncConnection, search: Search) -> int:
@@ -201,7 +206,7 @@ async def total(connection: AsyncConnection, search: Search) -> int:
         return search.estimate
     union = " UNION ALL ".join(arms)
     counting = f"SELECT count(*) FROM (SELECT 1 FROM ({union}) arms LIMIT {COUNTED + 1}) counted"  # noqa: S608
-    counted = int((await connection.execute(text(counting), search.parameters)).scalar_one())
+    counted = int((await connection.execute(_read_once(counting), search.parameters)).scalar_one())
     if counted <= COUNTED:
         return counted
     return max(counted, await _estimate(connection, union, search))

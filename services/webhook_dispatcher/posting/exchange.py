@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 
 import h11
 
+from libs.common.contracts.webhooks.ping import CHALLENGE_HEADER
 from services.webhook_dispatcher.posting.wire import Wire
 
 LONGEST_HEAD = 256 * 1024  # bytes of an answer's head that are looked at: an endpoint's odd headers are no failure
 BODY_LIMIT = 16 * 1024  # bytes of an answer's body that are read
 BODY_SECONDS = 1.0
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?=[ \r\n])")
+_CHALLENGE = CHALLENGE_HEADER.lower().encode()
 _LONGEST_STATUS_LINE = 64  # bytes of it that matter
 
 
@@ -36,6 +38,7 @@ class Progress:
     status: int | None = None
     retry_after: str | None = None  # the header as it came
     encoding: str | None = None  # of the body, likewise
+    challenge: str | None = None  # X-DLUX-Challenge, likewise
     body: bytearray = field(default_factory=bytearray)  # the beginning of it
     has_begun: bool = False  # the endpoint has sent something
 
@@ -95,6 +98,7 @@ class Exchange:
                 self._progress.status = event.status_code
                 self._progress.retry_after = _header(event, b"retry-after")
                 self._progress.encoding = _header(event, b"content-encoding")
+                self._progress.challenge = _header(event, _CHALLENGE)
                 return
             if isinstance(event, h11.InformationalResponse):  # the answer proper follows
                 self._line, self._progress.status = b"", None

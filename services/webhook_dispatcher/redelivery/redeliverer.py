@@ -26,7 +26,6 @@ from services.webhook_dispatcher.redelivery.redelivery_repository import Again
 from services.webhook_dispatcher.sender import Answer, Sender
 from services.webhook_dispatcher.sending import queue_repository
 from services.webhook_dispatcher.subscriptions.ownership import Rights
-from services.webhook_dispatcher.subscriptions.subscriptions_repository import live
 
 _log = structlog.get_logger(__name__)
 POLL_SECONDS = 1.0
@@ -167,11 +166,17 @@ async def _body_now(means: Means, again: Again) -> bytes | None:
 async def _send(means: Means, again: Again) -> Answer:
     moment = means.clock()
     try:
-        sealed = live(again.secret_sealed, again.previous_secret_sealed, again.previous_secret_until, moment)
-        keys = [means.sealer.open(secret, again.subscription_id) for secret in sealed]
+        keys = signing.open_keys(
+            means.sealer,
+            again.subscription_id,
+            again.secret_sealed,
+            again.previous_secret_sealed,
+            again.previous_secret_until,
+            moment,
+        )
     except SealBroken as error:
         _log.error("webhook secret cannot be opened", error=str(error))
-        return Answer(None, "The secret could not be read; an operator has to look into it.")
+        return Answer(None, signing.UNREADABLE)
     headers = signing.headers(keys, again.webhook_id, again.body, moment)
     return await means.sender.post(again.webhook_url, again.body, headers)
 

@@ -132,7 +132,7 @@ WITH taken AS (
     ORDER BY d.redeliver_at, d.id LIMIT share.number FOR UPDATE SKIP LOCKED) due
 )
 UPDATE webhook_deliveries d SET redeliver_at = :lease FROM taken, webhook_subscriptions s
-WHERE d.id = taken.id AND s.id = d.subscription_id
+WHERE d.id = taken.id AND s.id = d.subscription_id AND NOT s.unverified
 RETURNING d.id, d.subscription_id, d.event_id, d.webhook_id, d.event, d.body, d.redelivery_tries AS tries,
   d.redeliver_at AS lease, s.webhook_url, s.space_type, s.space_id, s.created_by, s.secret_sealed,
   s.previous_secret_sealed, s.previous_secret_until
@@ -146,7 +146,7 @@ async def waiting(connection: AsyncConnection, moment: datetime) -> list[tuple[s
     statement = (
         select(S.id, S.created_by)
         .join(due, due.c.subscription_id == S.id)
-        .where(func.coalesce(S.redeliver_after, moment) <= moment)
+        .where(func.coalesce(S.redeliver_after, moment) <= moment, ~S.unverified)
         .order_by(due.c.first)
         .limit(MOST_WAITING)
     )

@@ -34,6 +34,7 @@ class Gauges:
         WEBHOOK_DELIVERIES.labels("pending").set(counts.pending)
         WEBHOOK_DELIVERIES.labels("dead").set(counts.dead)
         WEBHOOK_SUBSCRIPTIONS.labels("active").set(counts.active)
+        WEBHOOK_SUBSCRIPTIONS.labels("unverified").set(counts.unverified)
         WEBHOOK_SUBSCRIPTIONS.labels("disabled").set(counts.disabled)
         for is_probed, endpoints in ((False, "answering"), (True, "probed")):
             age = moment - oldest.get(is_probed, moment)

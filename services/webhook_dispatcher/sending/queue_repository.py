@@ -1,18 +1,15 @@
 """SQL of the queue of deliveries: who waits, claiming, giving up. Each statement is quick with a million pending."""
 
-import socket
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
-from yarl import URL
 
+from services.webhook_dispatcher.posting.slots import Endpoint, Share, holder_of
 from services.webhook_dispatcher.repository import Job
-from services.webhook_dispatcher.sending.slots import Endpoint, Holder, Share
 
 MOST_ENDPOINTS = 200  # of one look
 FIRST = "00000000-0000-0000-0000-000000000000"
@@ -80,6 +77,7 @@ _COUNTS = text("""
 SELECT (SELECT count(*) FROM webhook_deliveries WHERE status = 'pending') AS pending,
   (SELECT count(*) FROM webhook_deliveries WHERE status = 'dead' AND finished_at > :since) AS dead,
   (SELECT count(*) FROM webhook_subscriptions WHERE active) AS active,
+  (SELECT count(*) FROM webhook_subscriptions WHERE ping_at IS NOT NULL) AS unverified,
   (SELECT count(*) FROM webhook_subscriptions WHERE disabled_reason IS NOT NULL) AS disabled
 """)
 _OLDEST = text(f"""{_PENDING}
@@ -120,7 +118,7 @@ async def waiting(connection: AsyncConnection, look: Look, each: int) -> list[En
     rows = await connection.execute(_WAITING, values)
     return [
         Endpoint(
-            Holder(str(row.id), row.created_by, host_of(row.webhook_url), row.is_probed),
+            holder_of(str(row.id), row.created_by, row.webhook_url, is_probed=row.is_probed),
             row.first,
             row.retries,
             row.since,
@@ -158,11 +156,13 @@ async def replace_bodies(connection: AsyncConnection, bodies: Mapping[str, bytes
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Deliveries that are pending, and dead since a moment; subscriptions that are active, and disabled."""
+    """Deliveries that are pending, and dead since a moment; subscriptions that are active, wait
+    for an answer to a ping, and are disabled."""
 
     pending: int
     dead: int
     active: int
+    unverified: int
     disabled: int
 
 
@@ -177,13 +177,3 @@ async def oldest_due(connection: AsyncConnection, moment: datetime) -> dict[bool
     """
     rows = await connection.execute(_OLDEST, {"moment": moment, "after": FIRST})
     return {row.is_probed: row.moment for row in rows}
-
-
-@lru_cache(4096)
-def host_of(url: str) -> str:
-    """Returns the host of a webhook's URL as one name, however it is written there: `127.1` is `127.0.0.1`."""
-    host = (URL(url).raw_host or "").removesuffix(".").lower()
-    try:
-        return socket.inet_ntoa(socket.inet_aton(host))
-    except OSError:
-        return host

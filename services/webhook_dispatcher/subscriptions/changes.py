@@ -1,26 +1,48 @@
 """Changes a subscription that exists, which keeps its id, its secrets and its history."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import case
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.bus.base import Caller
 from libs.common.contracts.webhooks import ChangeSubscription, RotateSecret, SecretRotated, Subscription
 from libs.common.db.engine import Database
+from libs.common.db.models.webhooks import WebhookSubscription as S
 from libs.common.db.sealing import Sealer
 from libs.common.errors import CONFLICT, INVALID_INPUT, PresenceError
 from libs.common.spaces import SpaceKey
 from services.webhook_dispatcher import signing
 from services.webhook_dispatcher.guard import WebhookGuard
 from services.webhook_dispatcher.health.health_repository import HEALTHY
+from services.webhook_dispatcher.pings.pings_repository import VERIFIED, unverified
+from services.webhook_dispatcher.settings import Settings
 from services.webhook_dispatcher.subscriptions import subscriptions_repository as repository
 from services.webhook_dispatcher.subscriptions.handlers import SECRET_SHOWN, require_another
 from services.webhook_dispatcher.subscriptions.ownership import Ownership, Rights, owner_of
 
-ANOTHER = {**HEALTHY, "is_probed": False, "paused_until": None, "waiting_since": None}
+type Changes = dict[str, Any]
+ANOTHER: Changes = {**HEALTHY, "is_probed": False, "paused_until": None, "waiting_since": None}
 """The columns of a subscription whose endpoint nothing is known of."""
+PAUSED: Changes = {"paused": True, "active": False, "ping_at": None}
+RESUMED: Changes = {"paused": False, "disabled_reason": None, "is_given_up": False, **ANOTHER}
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Whether another URL is asked if it wants webhooks, at once."""
+
+    is_on: bool
+    moment: datetime
+
+    def columns(self, *, is_wanted: bool) -> Changes:
+        """Returns the columns of a subscription with another URL; `is_wanted` is whether it is to work."""
+        if self.is_on:
+            return unverified(self.moment, is_wanted=is_wanted)
+        return {**VERIFIED, "active": is_wanted}
 
 
 class ChangeHandlers:
@@ -33,6 +55,7 @@ class ChangeHandlers:
         guard: WebhookGuard,
         ownership: Ownership,
         rights: Rights,
+        settings: Settings,
         wake: Callable[[], None],
         clock: Callable[[], datetime],
     ) -> None:
@@ -41,6 +64,7 @@ class ChangeHandlers:
         self._guard = guard
         self._ownership = ownership
         self._rights = rights
+        self._pings = settings.webhook_ping
         self._wake = wake
         self._clock = clock
 
@@ -54,10 +78,10 @@ class ChangeHandlers:
             seen = await self._ownership.own(connection, caller.identity, request.id)
             await repository.lock_account(connection, seen.created_by)
             stored = await self._ownership.own(connection, caller.identity, request.id, lock=True)
-            changes = _changes(stored, request, events)
+            changes = _changes(stored, request, events, Asking(self._pings, self._clock()))
             if not changes:
                 return stored
-            if changes.keys() != {"paused", "active"} or changes["active"]:
+            if changes.keys() != PAUSED.keys():
                 space = SpaceKey(stored.space_type, stored.space_id)
                 await self._rights.require(connection, owner_of(stored), space, changes.get("events", stored.events))
             if "webhook_url" in changes:
@@ -94,17 +118,19 @@ class ChangeHandlers:
         return SecretRotated(changed, None if request.secret else signing.secret_of(key))
 
 
-def _changes(stored: Subscription, request: ChangeSubscription, events: list[str] | None) -> dict[str, Any]:
-    """Returns the columns that the request changes. With another URL it is another endpoint, which has not failed."""
-    changes: dict[str, Any] = {}
-    if request.webhook_url not in (None, stored.webhook_url):
-        changes |= {"webhook_url": request.webhook_url, **ANOTHER}
+def _changes(stored: Subscription, request: ChangeSubscription, events: list[str] | None, asking: Asking) -> Changes:
+    """Returns the columns that the request changes."""
+    changes: Changes = {}
     if events is not None and events != stored.events:
         changes["events"] = events
     if request.paused and not stored.paused:
-        changes |= {"paused": True, "active": False}
-    if request.paused is False and not stored.active:
-        changes |= {"paused": False, "active": True, "disabled_reason": None, "is_given_up": False, **ANOTHER}
+        changes |= PAUSED
+    is_resumed = request.paused is False and stored.state in ("paused", "disabled")
+    if is_resumed:
+        changes |= {**RESUMED, "active": ~S.unverified, "ping_at": case((S.unverified, asking.moment)), "pings": 0}
+    if request.webhook_url not in (None, stored.webhook_url):
+        is_wanted = is_resumed or (stored.state in ("active", "unverified") and not request.paused)
+        changes |= {"webhook_url": request.webhook_url, **ANOTHER, **asking.columns(is_wanted=is_wanted)}
     return changes
 
 

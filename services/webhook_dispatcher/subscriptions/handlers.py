@@ -27,6 +27,7 @@ from libs.common.spaces import SpaceKey
 from services.webhook_dispatcher import signing
 from services.webhook_dispatcher.guard import WebhookGuard
 from services.webhook_dispatcher.health.health import tell_of
+from services.webhook_dispatcher.pings.pings_repository import unverified
 from services.webhook_dispatcher.settings import Settings
 from services.webhook_dispatcher.subscriptions import subscriptions_repository as repository
 from services.webhook_dispatcher.subscriptions.ownership import Ownership, Rights, account_of
@@ -36,7 +37,8 @@ SECRET_SHOWN = timedelta(minutes=10)  # after a subscription was made: for a ret
 
 
 class WebhookHandlers:
-    """One method an operation. A subscription belongs to the account that made it."""
+    """One method an operation. A subscription belongs to the account that made it. `ask` is called when there may be
+    a URL to ping."""
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class WebhookHandlers:
         ownership: Ownership,
         rights: Rights,
         settings: Settings,
+        ask: Callable[[], None],
         clock: Callable[[], datetime],
     ) -> None:
         self._database = database
@@ -56,6 +59,7 @@ class WebhookHandlers:
         self._ownership = ownership
         self._rights = rights
         self._settings = settings
+        self._ask = ask
         self._clock = clock
 
     async def subscribe(self, caller: Caller, request: Subscribe) -> NewSubscription:
@@ -78,6 +82,7 @@ class WebhookHandlers:
                 await require_another(connection, draft)
                 stored = await repository.insert_subscription(connection, draft)
             sealed = await repository.sealed_secret(connection, stored.id)
+        self._ask()
         key = self._sealer.open(sealed, stored.id)
         _require_same(stored, draft, request.secret, key)
         is_shown = request.secret is None and (is_new or self._clock() - stored.created_at < SECRET_SHOWN)
@@ -96,6 +101,7 @@ class WebhookHandlers:
             "secret_sealed": self._sealer.seal(key, subscription_id),
             "created_by": account,
             "client_message_id": request.client_message_id,
+            **(unverified(self._clock(), is_wanted=True) if self._settings.webhook_ping else {}),
         }
 
     async def _require_quota(self, connection: AsyncConnection, identity: Identity, account: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,12 +13,19 @@ from libs.common.contracts.webhooks import Subscription
 from libs.common.db.models.webhooks import WebhookSubscription as S
 from libs.common.spaces import SpaceKey
 from services.webhook_dispatcher import repository as deliveries
+from services.webhook_dispatcher import signing
 
 MOST_LISTED = 1000  # only an operator can see more subscriptions than the quota allows
 
+_STATE = case(
+    (S.paused, "paused"),
+    (S.disabled_reason.is_not(None), "disabled"),
+    (S.unverified, "unverified"),
+    else_="active",
+)
 _SHOWN = (
     S.id, S.space_type, S.space_id, S.webhook_url, S.events, S.active, S.disabled_reason, S.created_by, S.created_at,
-    S.paused, S.failing_since, S.previous_secret_until,
+    S.paused, S.failing_since, S.previous_secret_until, _STATE.label("state"), S.ping_at, S.ping_error,
 )  # fmt: skip
 
 _HOST: ColumnElement[str] = func.lower(func.substring(S.webhook_url, "^[A-Za-z]+://([^/:?#]+)"))
@@ -115,14 +122,9 @@ class Secrets:
 
     def live(self, moment: datetime) -> list[bytes]:
         """Returns those that sign at a moment, the present one first."""
-        return live(self.secret_sealed, self.previous_secret_sealed, self.previous_secret_until, moment)
+        return signing.live(self.secret_sealed, self.previous_secret_sealed, self.previous_secret_until, moment)
 
 
 async def secrets(connection: AsyncConnection, subscription_id: str) -> Secrets:
     columns = (S.secret_sealed, S.previous_secret_sealed, S.previous_secret_until, S.rotation_id, S.rotated_at)
     return Secrets(**(await connection.execute(select(*columns).where(S.id == subscription_id))).mappings().one())
-
-
-def live(present: bytes, previous: bytes | None, until: datetime | None, moment: datetime) -> list[bytes]:
-    """Returns the sealed secrets that sign at a moment, the present one first."""
-    return [present, previous] if previous and until and until > moment else [present]

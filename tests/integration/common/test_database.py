@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -183,6 +184,79 @@ async def test_a_read_cannot_write_and_leaves_the_next_free_to(database: Databas
             await connection.execute(statement)
     async with database.transaction() as connection:
         await connection.execute(statement)
+
+
+@pytest.fixture
+async def reading(database_url: str) -> AsyncIterator[Database]:
+    database = Database.reading(database_url, "chat", 1)
+    yield database
+    await database.stop()
+
+
+async def driver_of(database: Database) -> Any:
+    """The driver's connection that a pool of one gives everybody."""
+    async with database.read() as connection:
+        return (await connection.get_raw_connection()).driver_connection
+
+
+def sent_beside_statements(driver: Any) -> list[str]:
+    """What a connection sends from now on beside prepared statements: the driver's logger hears of nothing else."""
+    sent: list[str] = []
+    driver.add_query_logger(lambda query: sent.append(query.query))
+    return sent
+
+
+async def test_a_pool_for_reads_cannot_write(reading: Database) -> None:
+    with pytest.raises(DBAPIError, match="read-only"):
+        async with reading.transaction() as connection:
+            await connection.execute(text("INSERT INTO space_counters VALUES ('global', 'lobby', 1)"))
+    with pytest.raises(DBAPIError, match="read-only"):
+        async with reading.read() as connection:
+            await connection.execute(text("INSERT INTO space_counters VALUES ('global', 'lobby', 1)"))
+    assert await one(reading) == 1
+
+
+async def test_a_read_of_a_pool_for_reads_is_its_statements_and_nothing_around_them(reading: Database) -> None:
+    sent = sent_beside_statements(await driver_of(reading))
+    for _ in range(3):
+        assert await one(reading) == 1
+    assert sent == []
+
+
+async def test_a_pool_for_reads_has_snapshots_and_goes_back_to_single_statements(reading: Database) -> None:
+    sent = sent_beside_statements(await driver_of(reading))
+    async with reading.read(snapshot=True) as connection:
+        await connection.execute(text("SELECT 2"))
+    assert "REPEATABLE READ" in sent[0].upper()
+    sent.clear()
+    assert await one(reading) == 1
+    assert sent == []
+
+
+@pytest.mark.parametrize("way", ["read", "transaction"])
+async def test_a_connection_that_the_server_closed_costs_nobody_an_answer(
+    database: Database, database_url: str, way: str
+) -> None:
+    driver = await driver_of(database)
+    other = Database(database_url, None, 1)
+    async with other.read() as connection:
+        await connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": driver.get_server_pid()})
+    await eventually(driver.is_closed)
+    async with getattr(database, way)() as connection:
+        assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
+    assert driver is not await driver_of(database)
+    await other.stop()
+
+
+async def test_a_pool_for_reads_whose_database_goes_away_is_unavailable_until_it_is_back(database_url: str) -> None:
+    async with proxied(database_url) as proxy:
+        database = Database.reading(through(proxy, database_url), "chat", 2)
+        with pytest.raises(PresenceError) as raised:
+            await using(database, "read", proxy.close)
+        assert (raised.value.kind, database.ready) == (UNAVAILABLE, False)
+        await proxy.open()
+        assert await one(database) == 1
+        await database.stop()
 
 
 async def test_a_snapshot_sees_one_moment(database_url: str) -> None:

@@ -38,7 +38,7 @@ async def test_a_path_that_is_none_is_the_contracts_not_found(world: World, path
         ("PUT", "/api/spaces/post/bob/my-post", "GET"),
         ("GET", "/api/webhooks/subscribe", "POST"),
         ("DELETE", "/api/webhooks/subscribe", "POST"),
-        ("POST", "/api/webhooks/0192d7a2-0000-7000-8000-000000000000", "DELETE,GET"),
+        ("POST", "/api/webhooks/0192d7a2-0000-7000-8000-000000000000", "DELETE,GET,PATCH"),
     ],
 )
 async def test_another_method_is_the_contracts_405_and_says_which(

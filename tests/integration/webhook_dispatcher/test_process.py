@@ -41,6 +41,7 @@ async def dispatcher(world: World, amqp_url: str) -> AsyncIterator[asyncio.subpr
         "PRESENCE_SECRET_KEY": world.settings.secret_key,
         "PRESENCE_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
         "PRESENCE_WEBHOOK_TIMEOUT_SECONDS": "1",
+        "PRESENCE_WEBHOOK_PING": "false",
     }
     command = (sys.executable, "-m", "services.webhook_dispatcher")
     process = await asyncio.create_subprocess_exec(*command, env=environment)

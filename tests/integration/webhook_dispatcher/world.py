@@ -46,13 +46,14 @@ class Clock:
 
 
 def settings_for(database_url: str, **changes: Any) -> Settings:
-    """Defaults, but that loopback may be sent to."""
+    """Defaults, but that loopback may be sent to, and is not asked before."""
     defaults = {name: spec.metadata["default"] for name, spec in Settings.__dataclass_fields__.items()}
     defaults |= {
         "database_url": database_url,
         "secret_key": base64.b64encode(bytes(32)).decode(),
         "operators": ("olivia",),
         "webhook_allowed_networks": ("127.0.0.0/8",),
+        "webhook_ping": False,
     }
     return Settings(**{**defaults, **changes})
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from libs.common import tokens
 from libs.common.errors import SESSION_EXPIRED, UNAUTHORIZED, UNAVAILABLE, ErrorCode, PresenceError
 from libs.common.identity import Identity, guest_identity
 from libs.common.spaces import SpaceKey
@@ -53,6 +54,46 @@ async def test_a_token_says_who_signed_in_and_with_which_login() -> None:
     assert (found.identity.account, found.identity.login_id, found.admission) == ("alice", "login-1", None)
     assert found.identity.token_id
     assert not found.identity.operator, "no token makes an operator"
+
+
+async def test_a_signature_is_checked_once_while_its_key_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[str] = []
+    decode = jwt.decode
+
+    def counting(encoded: str, *arguments: Any, **options: Any) -> Any:
+        checked.append(encoded)
+        return decode(encoded, *arguments, **options)
+
+    monkeypatch.setattr(jwt, "decode", counting)
+    keys = {OURS.kid: jwt.PyJWK(jwk(OURS))}
+
+    async def key_of(kid: str) -> jwt.PyJWK:
+        return keys[kid]
+
+    ours = Verifier(ISSUER, key_of)
+    encoded, said = OURS.sign(ALICE, 60)
+    assert [await ours.verify(encoded) for _ in range(3)] == [said] * 3
+    assert checked == [encoded]
+    keys[OURS.kid] = jwt.PyJWK(jwk(signer()))
+    assert await refusal(ours.verify(encoded)) == "unauthorized", "its key is another now"
+    keys.clear()
+    assert await refusal(ours.verify(encoded)) == "unauthorized", "its key is gone"
+
+
+async def test_a_token_that_was_checked_runs_out_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = verifier()
+    encoded, said = OURS.sign(ALICE, 60)
+    await ours.verify(encoded)
+    monkeypatch.setattr(time, "time", lambda: float(said.expires_at))
+    assert await refusal(ours.verify(encoded)) == "session_expired"
+
+
+async def test_no_more_tokens_are_remembered_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "MOST_KNOWN", 3)
+    ours = verifier()
+    for _ in range(10):
+        await ours.verify(OURS.sign(ALICE, 60)[0])
+    assert len(ours._known) == 3
 
 
 async def test_a_guests_token_names_no_account() -> None:

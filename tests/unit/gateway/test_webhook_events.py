@@ -24,8 +24,8 @@ def test_the_page_shows_each_event_as_the_registry_has_it() -> None:
     assert all(f"**`{name}`**" in examples(REGISTRY) for name in EVENTS)
 
 
-def test_openapi_names_every_event_that_may_be_subscribed_to() -> None:
-    assert set(openapi_document(REGISTRY, "https://vr.example")["webhooks"]) == set(EVENTS)
+def test_openapi_names_every_event_that_may_be_subscribed_to_and_the_ping() -> None:
+    assert set(openapi_document(REGISTRY, "https://vr.example")["webhooks"]) == {*EVENTS, "ping"}
 
 
 def test_an_example_has_each_field_that_subscribers_are_sent_and_no_other() -> None:

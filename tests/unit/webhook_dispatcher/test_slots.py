@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from services.webhook_dispatcher.sending.queue_repository import host_of
-from services.webhook_dispatcher.sending.slots import Endpoint, Holder, Slots
+from services.webhook_dispatcher.posting.hosts import host_of
+from services.webhook_dispatcher.posting.slots import Endpoint, Holder, Slots
 from services.webhook_dispatcher.settings import Settings
 from tests.support.settings import defaults
 

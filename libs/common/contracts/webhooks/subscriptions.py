@@ -72,7 +72,9 @@ class Subscribe:
 
 @dataclass(frozen=True)
 class Subscription:
-    """`active` is whether events are sent; it is false while `paused`, and with a `disabled_reason`.
+    """`active` is whether events are sent; `state` says more: active, unverified, paused or disabled, for which there
+    is a `disabled_reason`. One that is unverified waits for its URL to answer a ping: `ping_error` is what came of the
+    last one, and the next is sent at `ping_at`.
 
     `failing_since` is the first failure since the last success. Until `previous_secret_until` two secrets sign.
     """
@@ -89,6 +91,9 @@ class Subscription:
     paused: bool = False
     failing_since: datetime | None = None
     previous_secret_until: datetime | None = None
+    state: str = "active"
+    ping_at: datetime | None = None
+    ping_error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -157,7 +162,8 @@ class SecretRotated:
 
 @dataclass(frozen=True)
 class SendTest:
-    """Asks for an example of `event`, or of the first of the subscription's events."""
+    """Asks for an example of `event`, or of the first of the subscription's events; of a URL that is unverified, for a
+    ping in its place."""
 
     id: Id
     event: Annotated[str, EventName] | None = None

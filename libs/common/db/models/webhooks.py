@@ -16,6 +16,9 @@ class WebhookSubscription(Base):
     `failing_since`; `told` how many notices its owner had of them. Until `redeliver_after` nothing is redelivered
     to it.
 
+    One that is `unverified` is not active: its URL has not said yet that it wants webhooks. `ping_at` is when it is
+    asked next, `pings` how often it was asked for nothing, `ping_error` what came of the last time.
+
     The state of the endpoint: it `is_probed`, by one request at a time, from when it gave no answer or asked to wait
     until it answers. Nothing is sent before `paused_until`, as it has asked since `waiting_since` without an answer of
     another kind. What is pending for a subscription that `is_given_up` is being buried.
@@ -27,6 +30,7 @@ class WebhookSubscription(Base):
         Index("ix_webhook_subscriptions_all_of_space", "space_type", "space_id"),
         Index("ix_webhook_subscriptions_created_by", "created_by"),
         Index("ix_webhook_subscriptions_failing", "failing_since", postgresql_where=text("failing_since IS NOT NULL")),
+        Index("ix_webhook_subscriptions_ping", "ping_at", postgresql_where=text("ping_at IS NOT NULL")),
         UniqueConstraint("created_by", "client_message_id", name="uq_webhook_subscriptions_client_id"),
     )
 
@@ -55,6 +59,10 @@ class WebhookSubscription(Base):
     paused_until: Mapped[datetime | None]
     waiting_since: Mapped[datetime | None]
     is_given_up: Mapped[bool] = mapped_column(server_default=text("false"))
+    unverified: Mapped[bool] = mapped_column(server_default=text("false"))
+    ping_at: Mapped[datetime | None]
+    pings: Mapped[int] = mapped_column(server_default="0")
+    ping_error: Mapped[str | None]
 
 
 class WebhookDelivery(Base):

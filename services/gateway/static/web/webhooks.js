@@ -30,11 +30,14 @@ const sure = (question) => new Promise((resolve) => {
 });
 
 const state = (webhook) => {
+  if (webhook.state === 'unverified') return badge('unverified', 'bad');
   if (webhook.active) return webhook.failing_since ? badge('failing', 'bad') : badge('active', 'good');
   return webhook.paused ? badge('paused', '') : badge('disabled', 'bad');
 };
 
 const opened = () => webhooks.find((one) => one.id === window.location.hash.slice(1));
+
+const isOn = (webhook) => webhook.active || webhook.state === 'unverified';
 
 const choices = (place, chosen) => place.replaceChildren(...events.map((event) => element('label', {},
   element('input', { type: 'checkbox', value: event, checked: chosen.includes(event) }), event)));
@@ -50,9 +53,15 @@ const showSecret = (secret) => {
   if (secret) $('secret').replaceChildren('The secret, shown this once: ', element('code', { textContent: secret }));
 };
 
+const asking = (webhook) => {
+  const next = webhook.ping_at ? ` Next at ${moment(webhook.ping_at)}, or by "Send a ping".` : '';
+  return `Its URL is asked by a ping whether it wants webhooks, and has not said yes. ${webhook.ping_error ?? ''}${next} `;
+};
+
 const describe = (webhook) => {
   const parts = [state(webhook)];
   if (webhook.disabled_reason) parts.push(`Disabled: ${webhook.disabled_reason} `);
+  if (webhook.state === 'unverified') parts.push(asking(webhook));
   if (webhook.failing_since) parts.push(`Fails since ${moment(webhook.failing_since)}. `);
   if (webhook.previous_secret_until && new Date(webhook.previous_secret_until) > new Date()) {
     parts.push(`Two secrets sign until ${moment(webhook.previous_secret_until)}.`);
@@ -67,7 +76,8 @@ const open = async () => {
   $('one').hidden = !webhook;
   if (!webhook) return;
   $('one-title').textContent = webhook.webhook_url;
-  $('pause').textContent = webhook.active ? 'Pause' : 'Have it work again';
+  $('pause').textContent = isOn(webhook) ? 'Pause' : 'Have it work again';
+  $('test').textContent = webhook.state === 'unverified' ? 'Send a ping' : 'Send a test';
   $('change-url').value = webhook.webhook_url;
   choices($('change-events'), webhook.events);
   describe(webhook);
@@ -137,7 +147,7 @@ $('subscribe').addEventListener('submit', (event) => {
   });
 });
 
-$('pause').addEventListener('click', (event) => doing(event.target, () => changed({ paused: opened().active })));
+$('pause').addEventListener('click', (event) => doing(event.target, () => changed({ paused: isOn(opened()) })));
 
 $('change').addEventListener('submit', (event) => {
   event.preventDefault();
@@ -152,6 +162,7 @@ $('test').addEventListener('click', (event) => doing(event.target, async () => {
   const came = `${tested.event}: ${tested.error ?? `HTTP ${tested.status_code}`} after ${tested.duration_ms} ms`;
   $('answer').hidden = false;
   $('answer').textContent = tested.answer ? `${came}\n\n${tested.answer}` : came;
+  if (tested.event === 'ping') await load();
 }));
 
 $('rotate').addEventListener('click', (event) => doing(event.target, async () => {

@@ -5,14 +5,15 @@ and then to the endpoint that holds the fewest. Endpoints that gave no answer ar
 together they hold a quarter.
 """
 
+import contextlib
 import heapq
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.webhook_dispatcher.sending.host_rate import HostRate
+from services.webhook_dispatcher.posting.hosts import HostRate, host_of
 from services.webhook_dispatcher.settings import Settings
 
 PROBES = 4  # of so many slots one is for endpoints that are probed
@@ -26,6 +27,11 @@ class Holder:
     account: str
     host: str
     is_probed: bool
+
+
+def holder_of(subscription_id: str, account: str, url: str, *, is_probed: bool = False) -> Holder:
+    """Returns whose slot a request to `url` takes."""
+    return Holder(subscription_id, account, host_of(url), is_probed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,9 @@ class Share:
             self.first += 1
 
 
+type Reserve = Callable[[Sequence[Share]], None]
+
+
 class Slots:
     """What is held, by subscription, account, host and by endpoints that are probed. `clock` gives seconds."""
 
@@ -84,6 +93,17 @@ class Slots:
     @property
     def free(self) -> int:
         return self._total - self.in_use
+
+    def try_take(self, holder: Holder) -> bool:
+        """Takes a slot for one request outside the queue; returns False, and takes none, where it would have to wait.
+
+        It is held to the same bounds as deliveries are: of its subscription, account and host.
+        """
+        self._rate.forget()
+        if self.free <= 0 or not self._has_room(holder, self._held):
+            return False
+        self.take(holder)
+        return True
 
     def take(self, holder: Holder) -> None:
         self.in_use += 1
@@ -127,6 +147,23 @@ class Slots:
                 if shares[n].left:
                     heapq.heappush(turns, (_turn(shares[n], held), n))
         return [share for share in shares if share.taken]
+
+    @contextlib.contextmanager
+    def reservation(self) -> Iterator[Reserve]:
+        """Gives what holds the slots of shares until the end of the block: nobody else takes them meanwhile."""
+        reserved: list[Holder] = []
+
+        def reserve(shares: Sequence[Share]) -> None:
+            for share in shares:
+                for _ in range(share.taken):
+                    self.take(share.endpoint.holder)
+                    reserved.append(share.endpoint.holder)
+
+        try:
+            yield reserve
+        finally:
+            for holder in reserved:
+                self.give_back(holder)
 
     def _has_room(self, holder: Holder, held: Counter[tuple[str, str]]) -> bool:
         if holder.is_probed and held["subscription", holder.subscription_id]:

@@ -1,7 +1,11 @@
-"""Bounds how many webhooks go to one host in any second, whoever subscribed."""
+"""Which host a webhook goes to, and how many go to one in any second, whoever subscribed."""
 
+import socket
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
+
+from yarl import URL
 
 SECOND = 1.0
 
@@ -30,3 +34,13 @@ class HostRate:
         moment = self._clock()
         for host in [host for host, sent in self._sent.items() if moment - sent[-1] >= SECOND]:
             del self._sent[host]
+
+
+@lru_cache(4096)
+def host_of(url: str) -> str:
+    """Returns the host of a webhook's URL as one name, however it is written there: `127.1` is `127.0.0.1`."""
+    host = (URL(url).raw_host or "").removesuffix(".").lower()
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return host
