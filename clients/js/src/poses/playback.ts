@@ -1,7 +1,7 @@
 export const TICK_MS = 50; // between two poses of somebody who moves, by the server
 const SLACK_MS = 8;
 const LEAST_BEHIND_MS = 60;
-const MOST_BEHIND_MS = 250;
+const MOST_BEHIND_MS = 110; // what is later than that is guessed
 const QUANTILE = 0.9; // of the poses are there when they are shown
 const STEP_MS = 1;
 const WINDOW_MS = 5_000;

@@ -1262,6 +1262,23 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    ping: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Asks a new URL whether it wants webhooks, before its first event. */
+        post: operations["webhook.ping"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export interface components {
     schemas: {
@@ -1305,7 +1322,12 @@ export interface components {
         };
         Jwks: {
             keys: {
-                [key: string]: unknown;
+                kty: string;
+                crv: string;
+                x: string;
+                kid: string;
+                alg?: string;
+                use?: string;
             }[];
         };
         Capacity: {
@@ -1325,9 +1347,7 @@ export interface components {
             rating: number;
             active_users: number;
             capacity: components["schemas"]["Capacity"];
-            settings: {
-                [key: string]: unknown;
-            };
+            settings: components["schemas"]["SpaceSettings"];
             /**
              * Format: date-time
              * @default null
@@ -1359,9 +1379,7 @@ export interface components {
             rating: number;
             active_users: number;
             capacity: components["schemas"]["Capacity"];
-            settings: {
-                [key: string]: unknown;
-            };
+            settings: components["schemas"]["SpaceSettings"];
             /**
              * Format: date-time
              * @default null
@@ -1383,7 +1401,9 @@ export interface components {
             ttl: number;
             uris: string[];
             iceServers: {
-                [key: string]: unknown;
+                urls: string | string[];
+                username?: string;
+                credential?: string;
             }[];
         };
         Admitted: {
@@ -1394,7 +1414,9 @@ export interface components {
             session_token: string;
             turn_credentials: components["schemas"]["TurnCredentials"];
             ice_servers: {
-                [key: string]: unknown;
+                urls: string | string[];
+                username?: string;
+                credential?: string;
             }[];
             websocket_url: string;
             capacity: components["schemas"]["Capacity"];
@@ -1463,13 +1485,22 @@ export interface components {
             max_users: number;
             slow_mode_seconds: number;
             audio: {
-                [key: string]: unknown;
+                /** @enum {unknown} */
+                mode: "ambient" | "spatial" | "stage" | "announcement";
+            } & {
+                [key: string]: components["schemas"]["FreeJson"];
             };
             spawn: {
-                [key: string]: unknown;
+                x: number;
+                y: number;
+                z: number;
+            } & {
+                [key: string]: components["schemas"]["FreeJson"];
             };
             settings: {
-                [key: string]: unknown;
+                closed_channels?: ("entity-events" | "naf" | "avatars" | "things" | "pose-entities")[] | null;
+            } & {
+                [key: string]: components["schemas"]["FreeJson"];
             };
         };
         GivenRole: {
@@ -1534,7 +1565,7 @@ export interface components {
              */
             until: string | null;
             details: {
-                [key: string]: unknown;
+                [key: string]: components["schemas"]["FreeJson"];
             };
             /** Format: date-time */
             created_at: string;
@@ -1561,7 +1592,11 @@ export interface components {
             parent_message_id: string | null;
             thread_count: number;
             reactions: {
-                [key: string]: unknown;
+                [key: string]: {
+                    count: number;
+                    /** @description The first 20 display names. */
+                    by: string[];
+                };
             };
             mentions: string[];
             is_edited: boolean;
@@ -1597,7 +1632,11 @@ export interface components {
         Reactions: {
             message_id: string;
             reactions: {
-                [key: string]: unknown;
+                [key: string]: {
+                    count: number;
+                    /** @description The first 20 display names. */
+                    by: string[];
+                };
             };
         };
         SubspaceCursor: {
@@ -1741,6 +1780,15 @@ export interface components {
              * @default null
              */
             previous_secret_until: string | null;
+            /** @default active */
+            state: string;
+            /**
+             * Format: date-time
+             * @default null
+             */
+            ping_at: string | null;
+            /** @default null */
+            ping_error: string | null;
         };
         NewSubscription: {
             subscription: components["schemas"]["Subscription"];
@@ -2597,7 +2645,7 @@ export interface operations {
                     }) | null;
                     /** @default null */
                     settings?: ({
-                        closed_channels?: ("entity-events" | "naf" | "avatars" | "pose-entities")[] | null;
+                        closed_channels?: ("entity-events" | "naf" | "avatars" | "things" | "pose-entities")[] | null;
                     } & {
                         [key: string]: components["schemas"]["FreeJson"];
                     }) | null;
@@ -5309,6 +5357,68 @@ export interface operations {
             /** @description Delivered. */
             "2XX": {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "webhook.ping": {
+        parameters: {
+            query?: never;
+            header: {
+                "webhook-id": string;
+                "webhook-timestamp": string;
+                "webhook-signature": string;
+                "X-DLUX-Signature": string;
+                "X-DLUX-Challenge": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": "msg_ping_018d0c5a7b3c7d2e9f10a1b2c3d4e5f6_8c1f0d2b3a495867",
+                 *       "type": "ping",
+                 *       "event": "ping",
+                 *       "space_type": "post",
+                 *       "space_id": "alice/my-360-photo",
+                 *       "timestamp": "2024-01-15T10:30:00.000Z",
+                 *       "sequence": 0,
+                 *       "data": {
+                 *         "challenge": "3q2-7w0vQyYJr8zjC1mXbA5nTfGhKdLs"
+                 *       }
+                 *     }
+                 */
+                "application/json": {
+                    id: string;
+                    space_type: string;
+                    space_id: string;
+                    /** Format: date-time */
+                    timestamp: string;
+                    sequence: number;
+                    data: Record<string, never>;
+                    /** @constant */
+                    type: "ping";
+                    /** @constant */
+                    event: "ping";
+                };
+            };
+        };
+        responses: {
+            /** @description Send nothing more. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Yes, with the challenge. */
+            "2XX": {
+                headers: {
+                    "X-DLUX-Challenge"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;

@@ -26,7 +26,13 @@ export interface Wire {
     "chat-reaction": {
       messageId: string;
       reactions: {
-        [k: string]: unknown;
+        [k: string]: {
+          count: number;
+          /**
+           * The first 20 display names.
+           */
+          by: string[];
+        };
       };
       reaction: string;
       removed: boolean;
@@ -50,6 +56,11 @@ export interface Wire {
     "server-draining": DrainingSignal;
     "space-error": SpaceErrorSignal;
     "chat-error": SpaceErrorSignal;
+    "thing-made": ThingSignal;
+    "thing-held": ThingHeldSignal;
+    "thing-set": ThingWasSetSignal;
+    "thing-released": ThingReleasedSignal;
+    "thing-removed": ThingVersionSignal;
     mention: MentionSignal;
     "webrtc-offer": SignalledSignal;
     "webrtc-answer": SignalledSignal;
@@ -58,11 +69,49 @@ export interface Wire {
     "voice-peers": VoicePeersSignal;
   };
   ToServer: {
-    "chat-message": PostMessage;
-    "chat-edit": EditMessage;
-    "chat-delete": DeleteMessage;
-    "chat-reaction": React;
-    "chat-read": MarkRead;
+    /**
+     * Write a message; the reply means that it is stored.
+     */
+    "chat-message": {
+      content: string;
+      type?: "text" | "emote" | "image" | "link" | "file" | "voice";
+      parent_message_id?: string | null;
+      client_message_id?: string | null;
+    };
+    /**
+     * Change one's own words; the former ones stay in the history.
+     */
+    "chat-edit": {
+      messageId: string;
+      content: string;
+      client_message_id?: string | null;
+    };
+    /**
+     * Take one's own words back, or as a moderator another's. The reply is the tombstone.
+     */
+    "chat-delete": {
+      messageId: string;
+      reason?: string | null;
+    };
+    /**
+     * React to a message with an emoji; with `remove`, no more.
+     */
+    "chat-reaction": {
+      messageId: string;
+      /**
+       * One emoji (one grapheme).
+       */
+      reaction: string;
+      remove?: boolean;
+      client_message_id?: string | null;
+    };
+    /**
+     * Move the caller's read cursor.
+     */
+    "chat-read": {
+      messageId: string;
+      threadId?: string | null;
+    };
     "join-space": JoinSpaceSignal;
     "leave-space": NothingSignal;
     "aframe-update": AframeUpdateSignal;
@@ -74,12 +123,143 @@ export interface Wire {
     send: NafPacketSignal;
     broadcast: NafPacketSignal;
     time: NothingSignal;
+    "thing-make": ThingMakeSignal;
+    "thing-hold": ThingNamedSignal;
+    "thing-set": ThingSetSignal;
+    "thing-release": ThingNamedSignal;
+    "thing-remove": ThingNamedSignal;
     "webrtc-offer": OfferSignal;
     "webrtc-answer": AnswerSignal;
     "webrtc-ice-candidate": IceCandidateSignal;
     "voice-state": VoiceStateSignal;
   };
-  Acks: {};
+  Acks: {
+    "chat-message":
+      | ({
+          ok: true;
+        } & MessageReply)
+      | Refusal;
+    "chat-edit":
+      | ({
+          ok: true;
+        } & MessageReply)
+      | Refusal;
+    "chat-delete":
+      | ({
+          ok: true;
+        } & MessageReply)
+      | Refusal;
+    "chat-reaction":
+      | ({
+          ok: true;
+        } & Reactions)
+      | Refusal;
+    "chat-read":
+      | ({
+          ok: true;
+        } & ReadState)
+      | Refusal;
+    "join-space":
+      | ({
+          ok: true;
+        } & JoinedSignal)
+      | Refusal;
+    "leave-space":
+      | {
+          ok: true;
+        }
+      | Refusal;
+    "aframe-update":
+      | {
+          ok: true;
+        }
+      | Refusal;
+    "entity-event":
+      | {
+          ok: true;
+        }
+      | Refusal;
+    "chat-typing":
+      | {
+          ok: true;
+        }
+      | Refusal;
+    "avatar-update":
+      | {
+          ok: true;
+        }
+      | Refusal;
+    "auth-refresh":
+      | ({
+          ok: true;
+        } & RefreshedSignal)
+      | Refusal;
+    joinRoom:
+      | ({
+          ok: true;
+        } & JoinedSignal)
+      | Refusal;
+    send:
+      | {
+          ok: true;
+        }
+      | Refusal;
+    broadcast:
+      | {
+          ok: true;
+        }
+      | Refusal;
+    time:
+      | ({
+          ok: true;
+        } & ServerTimeSignal)
+      | Refusal;
+    "thing-make":
+      | ({
+          ok: true;
+        } & ThingAckSignal)
+      | Refusal;
+    "thing-hold":
+      | ({
+          ok: true;
+        } & ThingAckSignal)
+      | Refusal;
+    "thing-set":
+      | ({
+          ok: true;
+        } & VersionAckSignal)
+      | Refusal;
+    "thing-release":
+      | ({
+          ok: true;
+        } & VersionAckSignal)
+      | Refusal;
+    "thing-remove":
+      | ({
+          ok: true;
+        } & VersionAckSignal)
+      | Refusal;
+    "webrtc-offer":
+      | {
+          ok: true;
+        }
+      | Refusal;
+    "webrtc-answer":
+      | {
+          ok: true;
+        }
+      | Refusal;
+    "webrtc-ice-candidate":
+      | {
+          ok: true;
+        }
+      | Refusal;
+    "voice-state":
+      | {
+          ok: true;
+        }
+      | Refusal;
+  };
 }
 /**
  * This interface was referenced by `Wire`'s JSON-Schema
@@ -102,13 +282,18 @@ export interface SpaceSettings {
   max_users: number;
   slow_mode_seconds: number;
   audio: {
-    [k: string]: unknown;
+    mode: "ambient" | "spatial" | "stage" | "announcement";
+    [k: string]: FreeJson | "ambient" | "spatial" | "stage" | "announcement";
   };
   spawn: {
-    [k: string]: unknown;
+    x: number;
+    y: number;
+    z: number;
+    [k: string]: FreeJson | number;
   };
   settings: {
-    [k: string]: unknown;
+    closed_channels?: ("entity-events" | "naf" | "avatars" | "things" | "pose-entities")[] | null;
+    [k: string]: FreeJson | ("entity-events" | "naf" | "avatars" | "things" | "pose-entities")[] | null | undefined;
   };
 }
 /**
@@ -129,7 +314,13 @@ export interface Message {
   parent_message_id?: string | null;
   thread_count: number;
   reactions: {
-    [k: string]: unknown;
+    [k: string]: {
+      count: number;
+      /**
+       * The first 20 display names.
+       */
+      by: string[];
+    };
   };
   mentions: string[];
   is_edited: boolean;
@@ -236,10 +427,11 @@ export interface SpaceJoinedSignal {
   seq: number;
   users: UserJoinedSignal[];
   you: UserJoinedSignal;
-  pose: {} | null;
-  entities: unknown[];
-  messages: unknown[];
-  settings: {};
+  pose: AframeUpdateSignal | null;
+  entities: EntityEventOutSignal[];
+  things: ThingSignal[];
+  messages: Message[];
+  settings: SpaceSettings;
   timestamp: string;
   gap?: boolean;
 }
@@ -283,6 +475,59 @@ export interface VoiceStateSignal {
   screen?: boolean;
 }
 /**
+ * A pose, and the poses of what one moves. Absent fields keep their last value.
+ *
+ *     Any further field is carried as it is, at most `MAX_MORE` of them. Above `MAX_ENTITIES`, `MAX_MORE` or
+ *     `MAX_POSE_BYTES` the entities and further fields that were told of before are forgotten.
+ *
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "AframeUpdateSignal".
+ */
+export interface AframeUpdateSignal {
+  position?: PositionSignal;
+  rotation?: RotationSignal;
+  entities?: {};
+}
+/**
+ * Euler degrees, or a quaternion when `w` is there.
+ *
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "RotationSignal".
+ */
+export interface RotationSignal {
+  x?: number;
+  y?: number;
+  z?: number;
+  w?: number;
+}
+/**
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "EntityEventOutSignal".
+ */
+export interface EntityEventOutSignal {
+  socketId: string;
+  userAccount: string | null;
+  name: string;
+  data: unknown;
+}
+/**
+ * `holder` is a socket id, null where nobody holds it; `creator` an account, null where a guest made it.
+ *
+ *     `version` rises with every change, also over a removal and a making anew.
+ *
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "ThingSignal".
+ */
+export interface ThingSignal {
+  id: string;
+  version: number;
+  state: {
+    [k: string]: unknown;
+  };
+  holder: string | null;
+  creator: string | null;
+}
+/**
  * `reason`: left, disconnected, lost (its server died), replaced, kicked.
  *
  *     `successor` is the socket of the same person to which its entities belong now; without one they are gone.
@@ -306,7 +551,7 @@ export interface UserLeftSignal {
 export interface PoseOutSignal {
   socketId: string;
   userAccount: string | null;
-  entityData: {};
+  entityData: AframeUpdateSignal;
   timestamp: string;
 }
 /**
@@ -326,16 +571,6 @@ export interface PoseBatchSignal {
   away?: string[];
   names?: never[][];
   compact?: string;
-}
-/**
- * This interface was referenced by `Wire`'s JSON-Schema
- * via the `definition` "EntityEventOutSignal".
- */
-export interface EntityEventOutSignal {
-  socketId: string;
-  userAccount: string | null;
-  name: string;
-  data: unknown;
 }
 /**
  * This interface was referenced by `Wire`'s JSON-Schema
@@ -407,6 +642,48 @@ export interface SpaceErrorSignal {
   code: string;
 }
 /**
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "ThingHeldSignal".
+ */
+export interface ThingHeldSignal {
+  id: string;
+  version: number;
+  holder: string;
+}
+/**
+ * `state` holds the fields that changed, null for one that went; `socketId` changed them.
+ *
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "ThingWasSetSignal".
+ */
+export interface ThingWasSetSignal {
+  id: string;
+  version: number;
+  state: {
+    [k: string]: unknown;
+  };
+  socketId: string;
+}
+/**
+ * `holder` is null: each of these events, laid over the thing as it was, gives the thing as it is.
+ *
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "ThingReleasedSignal".
+ */
+export interface ThingReleasedSignal {
+  id: string;
+  version: number;
+  holder?: null;
+}
+/**
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "ThingVersionSignal".
+ */
+export interface ThingVersionSignal {
+  id: string;
+  version: number;
+}
+/**
  * A message that names the account or answers it, or a document's comment that names it: the other id is null.
  *
  *     `kind` is mention or reply; `by` a display name.
@@ -463,80 +740,6 @@ export interface VoicePeersSignal {
   peers: string[];
 }
 /**
- * This interface was referenced by `Wire`'s JSON-Schema
- * via the `definition` "PostMessage".
- */
-export interface PostMessage {
-  space_type: "post" | "document" | "global" | "community" | "event";
-  /**
-   * In the form of its space_type; any other's names nothing (404).
-   */
-  space_id: string;
-  content: string;
-  subspace?: string;
-  message_type?: "text" | "emote" | "image" | "link" | "file" | "voice";
-  parent_message_id?: string | null;
-  client_message_id?: string | null;
-}
-/**
- * This interface was referenced by `Wire`'s JSON-Schema
- * via the `definition` "EditMessage".
- */
-export interface EditMessage {
-  id: string;
-  content: string;
-  space_type?: "post" | "document" | "global" | "community" | "event" | null;
-  /**
-   * In the form of its space_type; any other's names nothing (404).
-   */
-  space_id?: string | null;
-  client_message_id?: string | null;
-}
-/**
- * This interface was referenced by `Wire`'s JSON-Schema
- * via the `definition` "DeleteMessage".
- */
-export interface DeleteMessage {
-  id: string;
-  reason?: string | null;
-  space_type?: "post" | "document" | "global" | "community" | "event" | null;
-  /**
-   * In the form of its space_type; any other's names nothing (404).
-   */
-  space_id?: string | null;
-}
-/**
- * This interface was referenced by `Wire`'s JSON-Schema
- * via the `definition` "React".
- */
-export interface React {
-  id: string;
-  /**
-   * One emoji (one grapheme).
-   */
-  emoji: string;
-  remove?: boolean;
-  space_type?: "post" | "document" | "global" | "community" | "event" | null;
-  /**
-   * In the form of its space_type; any other's names nothing (404).
-   */
-  space_id?: string | null;
-  client_message_id?: string | null;
-}
-/**
- * This interface was referenced by `Wire`'s JSON-Schema
- * via the `definition` "MarkRead".
- */
-export interface MarkRead {
-  space_type: "post" | "document" | "global" | "community" | "event";
-  /**
-   * In the form of its space_type; any other's names nothing (404).
-   */
-  space_id: string;
-  message_id: string;
-  thread_id?: string | null;
-}
-/**
  * `after_seq` is the last number the client has: it is sent every durable event since, or told of a `gap`.
  *
  *     Without `position` or `avatar_data` it has those of the person's connection that broke, or that is still here.
@@ -570,32 +773,6 @@ export interface JoinSpaceSignal {
  * via the `definition` "NothingSignal".
  */
 export interface NothingSignal {}
-/**
- * A pose, and the poses of what one moves. Absent fields keep their last value.
- *
- *     Any further field is carried as it is, at most `MAX_MORE` of them. Above `MAX_ENTITIES`, `MAX_MORE` or
- *     `MAX_POSE_BYTES` the entities and further fields that were told of before are forgotten.
- *
- * This interface was referenced by `Wire`'s JSON-Schema
- * via the `definition` "AframeUpdateSignal".
- */
-export interface AframeUpdateSignal {
-  position?: PositionSignal;
-  rotation?: RotationSignal;
-  entities?: {};
-}
-/**
- * Euler degrees, or a quaternion when `w` is there.
- *
- * This interface was referenced by `Wire`'s JSON-Schema
- * via the `definition` "RotationSignal".
- */
-export interface RotationSignal {
-  x?: number;
-  y?: number;
-  z?: number;
-  w?: number;
-}
 /**
  * Something that must not be merged with what came before: a spawn, a removal, a move in a game.
  *
@@ -658,6 +835,41 @@ export interface NafPacketSignal {
   to?: string | null;
 }
 /**
+ * With `hold` it is made in the hand of who makes it. One of that `id` that is there already stays as it is.
+ *
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "ThingMakeSignal".
+ */
+export interface ThingMakeSignal {
+  id: string;
+  state?: {
+    [k: string]: unknown;
+  };
+  hold?: boolean;
+}
+/**
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "ThingNamedSignal".
+ */
+export interface ThingNamedSignal {
+  id: string;
+}
+/**
+ * Fields that are not named keep their value, and one that is null goes (RFC 7396, but for what is inside a field).
+ *
+ *     With `version` it is taken only if that is the thing's: nobody has changed it since.
+ *
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "ThingSetSignal".
+ */
+export interface ThingSetSignal {
+  id: string;
+  state: {
+    [k: string]: unknown;
+  };
+  version?: number | null;
+}
+/**
  * An SDP offer for one socket in the same space (JSEP, RFC 9429). `media` is voice or screen.
  *
  * This interface was referenced by `Wire`'s JSON-Schema
@@ -685,4 +897,131 @@ export interface IceCandidateSignal {
   targetSocketId: string;
   candidate: unknown;
   media?: "screen" | "voice";
+}
+/**
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "MessageReply".
+ */
+export interface MessageReply {
+  message: Message;
+}
+/**
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "Refusal".
+ */
+export interface Refusal {
+  ok: false;
+  /**
+   * For people.
+   */
+  error: string;
+  /**
+   * For programs.
+   */
+  code:
+    | "banned"
+    | "conflict"
+    | "draining"
+    | "forbidden"
+    | "internal"
+    | "invalid_input"
+    | "kicked"
+    | "method_not_allowed"
+    | "muted"
+    | "not_found"
+    | "rate_limited"
+    | "session_expired"
+    | "slow_mode"
+    | "space_full"
+    | "too_large"
+    | "too_slow"
+    | "unauthorized"
+    | "unavailable";
+  details?: {};
+}
+/**
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "Reactions".
+ */
+export interface Reactions {
+  message_id: string;
+  reactions: {
+    [k: string]: {
+      count: number;
+      /**
+       * The first 20 display names.
+       */
+      by: string[];
+    };
+  };
+}
+/**
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "ReadState".
+ */
+export interface ReadState {
+  last_read_message_id: string;
+  last_read_seq: number;
+  unread: number;
+  subspace: string;
+  thread_id?: string | null;
+}
+/**
+ * The ack of a joining, after its `space-joined`.
+ *
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "JoinedSignal".
+ */
+export interface JoinedSignal {
+  role: string;
+  seq: number;
+  gap: boolean;
+  counts: CountsSignal;
+}
+/**
+ * How many others, entities and messages a snapshot holds.
+ *
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "CountsSignal".
+ */
+export interface CountsSignal {
+  users: number;
+  entities: number;
+  messages: number;
+}
+/**
+ * When the new token runs out, Unix time in seconds.
+ *
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "RefreshedSignal".
+ */
+export interface RefreshedSignal {
+  expires_at: number;
+}
+/**
+ * Unix time in milliseconds.
+ *
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "ServerTimeSignal".
+ */
+export interface ServerTimeSignal {
+  time: number;
+}
+/**
+ * The thing as it is after what was asked for, or as it was there already.
+ *
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "ThingAckSignal".
+ */
+export interface ThingAckSignal {
+  thing: ThingSignal;
+}
+/**
+ * The thing's version after what was asked for.
+ *
+ * This interface was referenced by `Wire`'s JSON-Schema
+ * via the `definition` "VersionAckSignal".
+ */
+export interface VersionAckSignal {
+  version: number;
 }
