@@ -25,7 +25,7 @@ EXAMPLES: Mapping[str, tuple[dict[str, Any], ...]] = {
     "thing-release": ({"id": "ball"},),
     "thing-remove": ({"id": "ball"},),
     "chat-message": (
-        {"content": "Hello", "client_message_id": "my-first-words"},
+        {"content": "Hello"},
         {"content": "In a thread", "parent_message_id": _MESSAGE},
     ),
     "chat-edit": ({"messageId": _MESSAGE, "content": "Hello, all"},),
