@@ -70,6 +70,7 @@ check: bootstrap ## style, types, and which module may import which
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+	@npm --prefix clients/js run --silent check
 
 format: bootstrap ## let ruff put the code in shape
 	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format .
@@ -83,6 +84,7 @@ lock: bootstrap ## lock the dependencies of pyproject.toml and package.json agai
 	@echo coincurve | $(PYTHON) -m uv pip compile --quiet --generate-hashes --no-header --no-annotate \
 	  --constraint requirements/dev.txt --python-version 3.12 - -o requirements/demo.txt
 	@npm install --package-lock-only --silent
+	@npm install --prefix clients/js --package-lock-only --silent
 	@deploy/local/bootstrap.sh
 
 secrets: ## fill in the passwords and keys that are missing in .env, for Docker Compose; says which

@@ -55,15 +55,17 @@ install_node() {
     fail "apt-get could not install nodejs and npm: repair apt, or install them by hand, and run this again."
 }
 
-install_javascript_packages() {
-  local stamp=node_modules/.presence-lock wanted
-  wanted=$(fingerprint package.json package-lock.json)
+install_javascript_packages() { # install_javascript_packages FOLDER
+  local stamp=$1/node_modules/.presence-lock wanted
+  wanted=$(fingerprint "$1/package.json" "$1/package-lock.json")
   if is_done "$stamp" "$wanted"; then return; fi
   install_node
-  say "installing the locked JavaScript packages (npm ci)"
-  npm ci --silent --no-progress || fail "npm ci failed: see its message above; with a package registry in reach, run this again."
+  say "installing the locked JavaScript packages of $1 (npm ci)"
+  npm ci --prefix "$1" --silent --no-progress ||
+    fail "npm ci failed: see its message above; with a package registry in reach, run this again."
   printf '%s\n' "$wanted" >"$stamp"
 }
 
 install_python_packages
-install_javascript_packages
+install_javascript_packages .
+install_javascript_packages clients/js

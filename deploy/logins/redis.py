@@ -30,6 +30,7 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "realtime": (
         (
             *("~{*}:members", "~{*}:owners", "~{*}:entities:*", "~{*}:people", "~{*}:dropped", "~{*}:version"),
+            *("~{*}:things", "~{*}:thing-counts", "~{*}:thing-holders", "~{*}:thing-version"),
             *("~{replica:*}:spaces", "~presence:replicas", "~presence:active"),
             "~{*}:epoch",  # a key of a script, which may write
             *("%R~auth:denied:*", "%R~auth:logouts", "%R~auth:jwks", *LIMITS_KEYS),
@@ -37,7 +38,7 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
         ("&{*}:wire", "&presence:accounts", "&presence:probe:*"),
         (
             *(*LIMITS, "incr", "time", "multi", "exec", "discard", "publish", "subscribe", "unsubscribe"),
-            *("hget", "hmget", "hset", "hdel", "hlen", "hexists", "hkeys", "hvals", "hgetall", "pexpire"),
+            *("hget", "hmget", "hset", "hdel", "hlen", "hexists", "hincrby", "hkeys", "hvals", "hgetall", "pexpire"),
             *("zadd", "zrem", "zscore", "zrangebyscore", "sadd", "srem", "smembers", "persist", "xrange", "xrevrange"),
         ),
     ),

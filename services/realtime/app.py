@@ -16,6 +16,7 @@ from services.realtime.clients.draining import Draining
 from services.realtime.clients.expiry import Expiry
 from services.realtime.clients.signals import Signals
 from services.realtime.clients.sockets import Sockets
+from services.realtime.clients.things import Things
 from services.realtime.cluster.presence import Presence
 from services.realtime.cluster.publisher import Publisher
 from services.realtime.membership.departure import Departure
@@ -74,7 +75,7 @@ def build(settings: Settings, bus: Bus | None = None, registry: Registry | None 
     listeners += [naf, ejection]
     voice = Voice(held_spaces, poses)
 
-    signals = Signals(peers, poses, presence, voice_states, gatekeeper, naf)
+    signals = Signals(peers, poses, presence, voice_states, gatekeeper, naf, Things(presence.things))
     Sockets(server, clients, registry, Commands(bus, limits), gatekeeper, entering, signals, naf, settings)
     accounts = AccountChannel(held_spaces.channels, clients)
     draining = Draining(server, clients, entering)

@@ -58,6 +58,27 @@ async def test_spawned_entities_are_in_later_snapshots_until_removed_or_their_ow
     assert (await after.join("event", "spawning"))["entities"] == []
 
 
+async def test_a_thing_has_one_holder_over_two_replicas_and_is_shown_to_late_joiners_as_it_is(
+    stack: Stack, node: Node
+) -> None:
+    one, two = await a_pair(stack, node, "spawning")
+    made = await one.emit("thing-make", {"id": "ball", "state": {"at": [0, 1, 0], "note": "é/ü"}})
+    assert made["thing"]["creator"] is None, "a guest's"
+    await two.wait_for("thing-made", lambda thing: thing == made["thing"])
+    held = await two.emit("thing-hold", {"id": "ball"})
+    assert (await one.emit("thing-hold", {"id": "ball"}))["details"] == {"holder": two.sid}
+    changed = await two.emit("thing-set", {"id": "ball", "state": {"at": [3, 1, 0]}})
+    await one.wait_for("thing-set", lambda told: told["socketId"] == two.sid and told["state"] == {"at": [3, 1, 0]})
+    late = await node.connect_to("r1", "late", stack.url, WEBSOCKET_ONLY)
+    state = {"at": [3, 1, 0], "note": "é/ü"}
+    shown = {**held["thing"], "state": state, "version": changed["version"]}
+    assert (await late.join("event", "spawning"))["things"] == [shown]
+    await two.disconnect()
+    released = await one.wait_for("thing-released", lambda told: told["id"] == "ball")
+    assert released["holder"] is None
+    assert (await one.emit("thing-remove", {"id": "ball"}))["ok"]
+
+
 async def test_nobody_removes_or_overwrites_anothers_entity_by_telling_people_one_by_one(
     stack: Stack, node: Node
 ) -> None:

@@ -152,7 +152,7 @@ async def product(
             await service.start()
             running.push_async_callback(service.stop)
         await eventually(lambda: not any(service.not_ready() for service in services))
-        rest = await running.enter_async_context(Rest(f"http://localhost:{gateway_port}"))
+        rest = await running.enter_async_context(Rest(f"http://localhost:{gateway_port}", is_held=False))
         yield Product(rest, f"http://localhost:{realtime_port}")
 
 

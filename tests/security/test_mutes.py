@@ -157,6 +157,7 @@ async def test_a_plain_websocket_says_nothing_while_muted(stack: Stack, rest: Re
         ("entity-events", ("entity-event", {"name": "shout", "data": {}})),
         ("naf", ("broadcast", {"type": "u", "data": {}})),
         ("avatars", ("avatar-update", {"avatar_data": {"sign": "hello"}})),
+        ("things", ("thing-make", {"id": "ball"})),
     ],
 )
 async def test_an_owner_closes_a_channel_that_chats_filters_do_not_see(

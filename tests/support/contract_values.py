@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError, validate
 from marshmallow import fields as ma
 
+from libs.common.contracts.moderation import SpaceSettings
 from libs.common.contracts.schema import TEXT, Pattern, exactly_one
+from libs.common.contracts.schema.writing import dump
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
@@ -74,9 +76,36 @@ def passes(declared: ma.Field[Any], value: Any) -> bool:
     return True
 
 
+def values_of_shape(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Values of what an answer's free JSON is said to be (`shape`)."""
+    if "$ref" in schema:
+        return instances_of(SpaceSettings).map(dump) if schema["$ref"].endswith("/SpaceSettings") else JSON
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    if "oneOf" in schema:
+        return st.one_of(*(values_of_shape(one) for one in schema["oneOf"]))
+    kind = next(iter(schema["type"])) if isinstance(schema.get("type"), list) else schema.get("type", "object")
+    if kind == "array" or "items" in schema:
+        return st.lists(values_of_shape(schema["items"]), max_size=3)
+    if kind == "object":
+        named = {name: values_of_shape(field) for name, field in schema.get("properties", {}).items()}
+        needed = {name: named.pop(name) for name in schema.get("required", ()) if name in named}
+        if not named and not needed:
+            return st.dictionaries(st.text(max_size=5), values_of_shape(schema["additionalProperties"]), max_size=3)
+        return st.fixed_dictionaries(needed, optional=named)
+    if kind == "number":
+        return st.floats(schema.get("minimum"), schema.get("maximum"), allow_nan=False, allow_infinity=False)
+    return SIMPLE[{"string": str, "integer": int}[kind]]
+
+
+def values_of_member(member: Field[Any], hint: Any) -> st.SearchStrategy[Any]:
+    told = member.metadata.get("metadata", {})
+    return values_of_shape(told["published"]) if told.get("is_shape") else values_of(hint)
+
+
 def instances_of(cls: type) -> st.SearchStrategy[Any]:
     hints = typing.get_type_hints(cls, include_extras=True)
-    values = {f.name: values_of(hints[f.name]).filter(keeps_rules_of(f)) for f in fields(cls)}
+    values = {f.name: values_of_member(f, hints[f.name]).filter(keeps_rules_of(f)) for f in fields(cls)}
     alternatives = exactly_one(cls)
     if not alternatives:
         return st.builds(cls, **values)

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from deploy.local.guardian import REPOSITORY
+from tests.support.contract import fault_of_ack, fault_of_event, fault_of_taken
 from tests.support.waiting import eventually
 
 ROBOT = Path(__file__).with_name("robot.mjs")
@@ -41,6 +42,7 @@ class Client:
         return [data for name, data in self.events if name == event]
 
     async def arrive(self, event: str, data: Any) -> None:
+        self._node.note(fault_of_event(event, data))
         async with self._arrived:
             self.events.append((event, data))
             self._arrived.notify_all()
@@ -61,7 +63,9 @@ class Client:
 
     async def emit(self, event: str, payload: Any = None, timeout: float = 10.0) -> Any:
         """Emit and give back the ack."""
-        return await self._node.ask("emit", name=self._name, event=event, payload=payload, timeout=timeout * 1000)
+        ack = await self._node.ask("emit", name=self._name, event=event, payload=payload, timeout=timeout * 1000)
+        self._node.note(fault_of_ack(event, ack) or (fault_of_taken(event, payload) if ack["ok"] else None))
+        return ack
 
     async def burst(self, event: str, payloads: list[Any], timeout: float = 60.0) -> list[Any]:
         """Emit all at once; the acks, in order."""
@@ -96,15 +100,17 @@ class Client:
 
 
 class Node:
-    """The process. `connect` makes clients in it."""
+    """The process. `connect` makes clients in it. `is_held`: what they send and hear is held to AsyncAPI."""
 
-    def __init__(self, script: Path = ROBOT, *arguments: str) -> None:
+    def __init__(self, script: Path = ROBOT, *arguments: str, is_held: bool = True) -> None:
+        self._is_held = is_held
         self._command = ("node", str(script), *arguments)
         self._process: asyncio.subprocess.Process | None = None
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._numbers = itertools.count(1)
         self._clients: dict[str, Client] = {}
         self._reader: asyncio.Task[None] | None = None
+        self._faults: list[str] = []
 
     async def start(self) -> None:
         pipe = asyncio.subprocess.PIPE
@@ -120,6 +126,12 @@ class Node:
         await self._process.wait()
         if self._reader:
             await self._reader
+        assert self._faults == [], "what servers send is as AsyncAPI says"
+
+    def note(self, fault: str | None) -> None:
+        """Takes what is not as AsyncAPI says, for the end."""
+        if fault and self._is_held:
+            self._faults.append(fault)
 
     async def connect(self, name: str, url: str, options: dict[str, Any] | None = None) -> Client:
         """A connected client. Raises `ConnectionRefusedError` with the server's reason."""

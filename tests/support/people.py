@@ -5,15 +5,16 @@ from typing import Any
 import aiohttp
 
 from deploy.local.keys import sign_text
+from tests.support.contract import fault_of_answer
 
 OPERATOR = "presence-operator"
 
 
 class Rest:
-    """A REST client of one stack."""
+    """A REST client of one stack. `is_held`: what it asks and is told is held to OpenAPI."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, *, is_held: bool = True) -> None:
+        self.url, self._is_held = url, is_held
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
     async def __aenter__(self) -> "Rest":
@@ -29,7 +30,10 @@ class Rest:
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         async with self._session.request(method, self.url + path, json=body, headers=headers) as response:
-            return response.status, await response.json(), dict(response.headers)
+            answer = await response.json()
+            fault = fault_of_answer(method, path, response.status, answer, body)
+            assert fault is None or not self._is_held, fault
+            return response.status, answer, dict(response.headers)
 
     async def get(self, path: str, token: str | None = None) -> Any:
         status, body, _ = await self.ask("GET", path, token=token)

@@ -55,7 +55,7 @@ class Wallet:
 
 @pytest.fixture
 async def wallet() -> AsyncIterator[Wallet]:
-    process = Node(SCRIPT)
+    process = Node(SCRIPT, is_held=False)
     await process.start()
     yield Wallet(process)
     await process.stop()

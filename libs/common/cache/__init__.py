@@ -9,6 +9,10 @@ Redis Cluster. Keys of a replica carry `{replica:id}`.
 | `{space}:people` | hash | person (or socket id) → its sockets and their subspaces | while anyone is there |
 | `{space}:owners` | set | subspace:person of those who spawned entities | while anyone is there |
 | `{space}:entities:<subspace>:<person>` | hash | subspace:entity id → entity (JSON) | while its owner is there |
+| `{space}:things` | hash | subspace:thing id → thing (JSON) | while anyone is in the subspace |
+| `{space}:thing-counts` | hash | number and bytes of things, and holds, by space, socket, owner, address | as long |
+| `{space}:thing-holders` | hash | socket id → names of the things that it holds (JSON) | while it holds any |
+| `{space}:thing-version` | string | raised by every change of a thing | 1 h after the last member left |
 | `{space}:dropped` | hash | socket id of a connection that broke → 1 | the grace period, each |
 | `{space}:version` | string | presence version, raised by every join and leave | 1 h after the last member left |
 | `{space}:epoch` | string | access epoch, raised by bans, revocations, settings | 6 h after it was set |
@@ -107,6 +111,22 @@ def entity_owners(space: SpaceKey) -> str:
 def entities(space: SpaceKey, home: str) -> str:
     """`home` is `subspace:owner`."""
     return f"{{{space}}}:entities:{home}"
+
+
+def things(space: SpaceKey) -> str:
+    return f"{{{space}}}:things"
+
+
+def thing_counts(space: SpaceKey) -> str:
+    return f"{{{space}}}:thing-counts"
+
+
+def thing_holders(space: SpaceKey) -> str:
+    return f"{{{space}}}:thing-holders"
+
+
+def thing_version(space: SpaceKey) -> str:
+    return f"{{{space}}}:thing-version"
 
 
 def wire(space: SpaceKey) -> str:

@@ -12,6 +12,7 @@ from libs.common.contracts import (
     notifications,
     presence,
     spaces,
+    things,
     voice,
     webhooks,
 )
@@ -21,7 +22,7 @@ from libs.common.contracts.registry import Registry
 def default_registry() -> Registry:
     """All families, in the order a reader meets them."""
     families = (
-        auth, spaces, events, moderation, presence, chat, notifications, documents, voice, webhooks, content, analytics,
-        log,
+        auth, spaces, events, moderation, presence, things, chat, notifications, documents, voice, webhooks, content,
+        analytics, log,
     )  # fmt: skip
     return Registry(record for family in families for record in family.RECORDS)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from libs.common.contracts.registry import Access, Http, Limit, Operation
-from libs.common.contracts.schema import Account, at_most, text
+from libs.common.contracts.schema import Account, at_most, shape, text
 from libs.common.contracts.schema.characters import DISPLAY_NAME
 
 
@@ -108,11 +108,15 @@ class Me:
     operator: bool
 
 
+_TEXTS = {name: {"type": "string"} for name in ("kty", "crv", "x", "kid", "alg", "use")}
+_JWKS = shape(items={"type": "object", "required": ["kty", "crv", "x", "kid"], "properties": _TEXTS})
+
+
 @dataclass(frozen=True)
 class Jwks:
     """RFC 7517: `keys` are Ed25519 public keys (RFC 8037), newest first."""
 
-    keys: list[dict[str, Any]]
+    keys: list[dict[str, Any]] = field(metadata=_JWKS)
 
 
 LOGINS = Limit(120, 60, per_address=True, per_account=20)

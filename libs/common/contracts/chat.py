@@ -15,6 +15,7 @@ from libs.common.contracts.schema import (
     Subspace,
     choice,
     integer,
+    shape,
     text,
 )
 from libs.common.contracts.schema.characters import VISIBLE_TEXT
@@ -25,6 +26,17 @@ Content = Annotated[str, text(MAX_CONTENT, pattern=VISIBLE_TEXT)]
 Emoji = Annotated[str, text(MAX_REACTION, format="emoji", description="One emoji (one grapheme).")]
 MESSAGE_TYPES = ("text", "emote", "image", "link", "file", "voice")
 """What a client may call its message. Others are ours: a guest's "system" message would be taken for one."""
+
+
+_REACTION = {
+    "type": "object",
+    "required": ["count", "by"],
+    "properties": {
+        "count": {"type": "integer"},
+        "by": {"type": "array", "items": {"type": "string"}, "description": "The first 20 display names."},
+    },
+}
+REACTIONS = shape(additionalProperties=_REACTION)
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,7 @@ class Message:
     content: str | None
     parent_message_id: str | None
     thread_count: int
-    reactions: dict[str, Any]
+    reactions: dict[str, Any] = field(metadata=REACTIONS)
     mentions: list[str]
     is_edited: bool
     is_deleted: bool
@@ -173,7 +185,7 @@ class Reactions:
     """All reactions of a message: emoji → `{count, by}`; `by` holds the first 20 display names."""
 
     message_id: str
-    reactions: dict[str, Any]
+    reactions: dict[str, Any] = field(metadata=REACTIONS)
 
 
 @dataclass(frozen=True)
@@ -181,7 +193,7 @@ class ReactionChanged:
     """A reaction was added or removed; `reactions` are all of the message's afterwards."""
 
     message_id: str
-    reactions: dict[str, Any]
+    reactions: dict[str, Any] = field(metadata=REACTIONS)
     reaction: str
     removed: bool
     user_account: str | None

@@ -15,6 +15,8 @@ from libs.common.contracts import events
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Signal, Socket, Webhook
 from libs.common.contracts.schema import (
+    FREE,
+    FREE_JSON,
     Account,
     ClientId,
     Cursor,
@@ -25,6 +27,7 @@ from libs.common.contracts.schema import (
     at_most,
     choice,
     integer,
+    shape,
     storable,
     text,
 )
@@ -42,6 +45,7 @@ class FreeChannel(StrEnum):
     ENTITY_EVENTS = "entity-events"  # `entity-event`, and what plain WebSockets say with a type of their own
     NAF = "naf"  # networked-aframe's `send` and `broadcast`
     AVATARS = "avatars"  # `avatar_data`
+    THINGS = "things"  # `thing-make`, `thing-hold`, `thing-set`
     POSE_ENTITIES = "pose-entities"  # `entities` of `aframe-update`
 
 
@@ -57,11 +61,15 @@ AddressRange = Annotated[
 Reason = Annotated[str, text(500)]
 GivableRole = Annotated[str, choice("moderator", "member")]
 MOST_METRES = 1_000_000  # of a spawn point from the origin, on each axis
-AUDIO = storable(required=["mode"], properties={"mode": {"enum": list(AUDIO_MODES)}})
+_FREE = {"additionalProperties": {"$ref": f"#/components/schemas/{FREE_JSON}"}}
+_AUDIO_SHAPE: dict[str, Any] = {"required": ["mode"], "properties": {"mode": {"enum": list(AUDIO_MODES)}}}
+AUDIO = storable(**_AUDIO_SHAPE)
 _METRES = {"type": "number", "minimum": -MOST_METRES, "maximum": MOST_METRES}
-SPAWN = storable(required=["x", "y", "z"], properties=dict.fromkeys("xyz", _METRES))
+_SPAWN_SHAPE: dict[str, Any] = {"required": ["x", "y", "z"], "properties": dict.fromkeys("xyz", _METRES)}
+SPAWN = storable(**_SPAWN_SHAPE)
 _CHANNELS = {"type": ["array", "null"], "items": {"enum": [str(channel) for channel in FreeChannel]}}
-SETTINGS = storable(properties={"closed_channels": _CHANNELS})
+_SETTINGS_SHAPE: dict[str, Any] = {"properties": {"closed_channels": _CHANNELS}}
+SETTINGS = storable(**_SETTINGS_SHAPE)
 
 
 @dataclass(frozen=True)
@@ -94,9 +102,9 @@ class SpaceSettings:
     guests_allowed: bool
     max_users: int
     slow_mode_seconds: int
-    audio: dict[str, Any]
-    spawn: dict[str, Any]
-    settings: dict[str, Any]
+    audio: dict[str, Any] = field(metadata=shape(**_AUDIO_SHAPE, **_FREE))
+    spawn: dict[str, Any] = field(metadata=shape(**_SPAWN_SHAPE, **_FREE))
+    settings: dict[str, Any] = field(metadata=shape(**_SETTINGS_SHAPE, **_FREE))
 
 
 @dataclass(frozen=True)
@@ -286,7 +294,7 @@ class AuditEntry:
     subject: str | None
     reason: str | None
     until: datetime | None
-    details: dict[str, Any]
+    details: dict[str, Any] = field(metadata=FREE)
     created_at: datetime
 
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from libs.common.contracts.registry import Signal
+from libs.common.contracts.things import Thing
 from libs.common.contracts.voice import VoiceState
 
 COORDINATE_LIMIT = 1e6  # metres from the origin; beyond it a float has no centimetres left
@@ -229,12 +230,42 @@ class SpaceJoined(Struct, rename=_CAMEL):
     seq: int
     users: list[UserJoined]
     you: UserJoined
-    pose: dict[str, Any] | None
-    entities: list[Any]
-    messages: list[Any]
-    settings: dict[str, Any]
+    pose: AframeUpdate | None
+    entities: list[EntityEventOut]
+    things: list[Thing]
+    messages: Annotated[list[Any], Meta(extra_json_schema={"items": {"$ref": "#/components/schemas/Message"}})]
+    settings: Annotated[Any, Meta(extra_json_schema={"$ref": "#/components/schemas/SpaceSettings"})]
     timestamp: str
     gap: bool = False
+
+
+class Counts(Struct):
+    """How many others, entities and messages a snapshot holds."""
+
+    users: int
+    entities: int
+    messages: int
+
+
+class Joined(Struct):
+    """The ack of a joining, after its `space-joined`."""
+
+    role: str
+    seq: int
+    gap: bool
+    counts: Counts
+
+
+class ServerTime(Struct):
+    """Unix time in milliseconds."""
+
+    time: int
+
+
+class Refreshed(Struct):
+    """When the new token runs out, Unix time in seconds."""
+
+    expires_at: int
 
 
 class PoseOut(Struct, rename=_CAMEL):
@@ -242,7 +273,7 @@ class PoseOut(Struct, rename=_CAMEL):
 
     socket_id: str
     user_account: str | None
-    entity_data: dict[str, Any]
+    entity_data: AframeUpdate
     timestamp: str
 
 
@@ -255,7 +286,7 @@ class PoseBatch(Struct, omit_defaults=True):
     """
 
     t: int
-    poses: list[tuple[str, dict[str, Any]]]
+    poses: list[tuple[str, AframeUpdate]]
     gone: list[str]
     away: list[str] = []
     names: list[tuple[int, str]] = []
@@ -314,17 +345,17 @@ class SpaceError(Struct):
 
 
 RECORDS = (
-    Signal("join-space", JoinSpace, "client", "Enter a space; the ack and `space-joined` carry the snapshot."),
+    Signal("join-space", JoinSpace, "client", "Enter a space; `space-joined` carries the snapshot.", Joined),
     Signal("leave-space", Nothing, "client", "Leave the space this socket is in."),
     Signal("aframe-update", AframeUpdate, "client", "One's pose; only the latest counts."),
     Signal("entity-event", EntityEvent, "client", "Relayed to the others in order, never merged."),
     Signal("chat-typing", Typing, "client", "One is writing, or stopped."),
     Signal("avatar-update", AvatarUpdate, "client", "One's avatar changed."),
-    Signal("auth-refresh", AuthRefresh, "client", "A new token, before the old one runs out."),
-    Signal("joinRoom", NafRoom, "client", "networked-aframe: enter a space by its room name."),
+    Signal("auth-refresh", AuthRefresh, "client", "A new token, before the old one runs out.", Refreshed),
+    Signal("joinRoom", NafRoom, "client", "networked-aframe: enter a space by its room name.", Joined),
     Signal("send", NafPacket, "client", "networked-aframe: to one occupant."),
     Signal("broadcast", NafPacket, "client", "networked-aframe: to all others."),
-    Signal("time", Nothing, "client", "Acked with `{ok, time}`: the server's clock in milliseconds."),
+    Signal("time", Nothing, "client", "The server's clock.", ServerTime),
     Signal("space-joined", SpaceJoined, "server", "The snapshot of the space just entered."),
     Signal("user-joined", UserJoined, "server", "Someone entered."),
     Signal("user-left", UserLeft, "server", "Someone left."),

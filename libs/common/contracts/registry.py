@@ -112,12 +112,16 @@ class Event[Payload]:
 
 @dataclass(frozen=True, slots=True)
 class Signal[Payload]:
-    """Something ephemeral on a socket. `sent_by` is "client" or "server"; it may be lost."""
+    """Something ephemeral on a socket. `sent_by` is "client" or "server"; it may be lost.
+
+    `reply` is what the ack of a client's has beside `ok`; None where that is all.
+    """
 
     name: str
     payload: type[Payload]
     sent_by: str
     summary: str = ""
+    reply: type | None = None
 
 
 type Record = Operation[Any, Any] | Event[Any] | Signal[Any]

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from libs.common.contracts.registry import Access, Event, Http, Limit, Operation, Shared, Webhook
 from libs.common.contracts.schema import (
+    SETTINGS_OF_SPACE,
     STORABLE,
     Cursor,
     PageSize,
@@ -17,7 +18,7 @@ from libs.common.contracts.schema import (
     integer,
     text,
 )
-from libs.common.contracts.voice import TurnCredentials
+from libs.common.contracts.voice import ICE_SERVERS, TurnCredentials
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class SpaceSummary:
     rating: float
     active_users: int
     capacity: Capacity
-    settings: dict[str, Any]
+    settings: dict[str, Any] = field(metadata=SETTINGS_OF_SPACE)
     created_at: datetime | None
 
 
@@ -122,7 +123,7 @@ class Admitted:
     role: str
     session_token: str
     turn_credentials: TurnCredentials
-    ice_servers: list[dict[str, Any]]
+    ice_servers: list[dict[str, Any]] = field(metadata=ICE_SERVERS)
     websocket_url: str
     capacity: Capacity
 

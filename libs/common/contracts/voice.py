@@ -1,13 +1,13 @@
 """Voice and screens: TURN credentials (the TURN REST API draft), and the signalling of WebRTC between two sockets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Http, Limit, Operation, Signal
-from libs.common.contracts.schema import SpaceId, SpaceType, choice, integer
+from libs.common.contracts.schema import SpaceId, SpaceType, choice, integer, shape
 
 SocketId = Annotated[str, Meta(max_length=64)]
 Media = Literal["voice", "screen"]
@@ -18,6 +18,12 @@ _CAMEL = {
     "socket_id": "socketId",
     "user_account": "userAccount",
 }
+
+
+_URLS = {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+_CREDENTIALS = {"username": {"type": "string"}, "credential": {"type": "string"}}
+ICE_SERVERS = shape(items={"type": "object", "required": ["urls"], "properties": {"urls": _URLS, **_CREDENTIALS}})
+"""WebRTC's `RTCIceServer`s."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class TurnCredentials:
     password: str | None
     ttl: int
     uris: list[str]
-    iceServers: list[dict[str, Any]]  # noqa: N815  the name WebRTC's RTCConfiguration has
+    iceServers: list[dict[str, Any]] = field(metadata=ICE_SERVERS)  # noqa: N815  the name WebRTC's RTCConfiguration has
 
 
 turn_credentials = Operation(

@@ -1,5 +1,6 @@
 """How often a caller may call: sliding windows in Redis, shared by all edges."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -64,6 +65,8 @@ class RateLimits:
         self._shared = SlidingWindowCounterRateLimiter(_redis_storage(redis_url))
         self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._local_until = float("-inf")
+        # First come, first served: who waits for a connection in the pool is overtaken by others until its time is up.
+        self._turns = asyncio.Semaphore(cache.MOST_CONNECTIONS)
 
     async def spend(self, operation: Operation[Any, Any], identity: Identity, address: str) -> LimitState:
         """Counts one call of the caller. Callers without a token are counted by address (IPv6: its /64)."""
@@ -99,12 +102,13 @@ class RateLimits:
 
     async def _ask[T](self, question: Callable[[SlidingWindowCounterRateLimiter], Awaitable[T]]) -> T:
         """Asks the windows in Redis, or for a while after Redis failed those of this process."""
-        if time.monotonic() >= self._local_until:
-            try:
-                return await question(self._shared)
-            except (RedisError, OSError) as error:
-                _log.warning("rate limits are local while Redis is away", error=repr(error))
-                self._local_until = time.monotonic() + REDIS_REST
+        async with self._turns:
+            if time.monotonic() >= self._local_until:
+                try:
+                    return await question(self._shared)
+                except (RedisError, OSError) as error:
+                    _log.warning("rate limits are local while Redis is away", error=repr(error))
+                    self._local_until = time.monotonic() + REDIS_REST
         return await question(self._local)
 
 
@@ -125,15 +129,15 @@ class LimitHere:
         self._counts: Counter[str] = Counter()
         self._until = float("-inf")
 
-    def spend(self, address: str) -> LimitState:
-        """Counts one call of an address."""
+    def spend(self, address: str, amount: int = 1) -> LimitState:
+        """Counts calls of an address, or units of what it costs; none only looks whether it had more than its share."""
         if self._calls <= 0:
             return NO_LIMIT
         now, who = time.monotonic(), limited(address)
         if now >= self._until:
             self._counts.clear()
             self._until = now + self._seconds
-        self._counts[who] += 1
+        self._counts[who] += amount
         rest = self._calls - self._counts[who]
         return LimitState(self._calls, max(rest, 0), round(self._until - now), exceeded=rest < 0)
 

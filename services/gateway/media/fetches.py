@@ -14,6 +14,8 @@ from services.gateway.media.upstream import Upstream
 
 FETCHES = Limit(120, 60, per_address=True)
 """Files that an address may have fetched; what is here already costs nothing."""
+MEBIBYTES = Limit(1024, 60, per_address=True)
+"""What those files may be together. The one that goes beyond it comes whole; the next has to wait."""
 MOST_WAITING = 256  # files that are being fetched or wait for it
 LASTING = (NOT_FOUND, FORBIDDEN, TOO_LARGE)
 REMEMBERED_SECONDS = 60.0  # how long a file is known not to be served
@@ -28,7 +30,8 @@ class Fetches:
         self._upstream = upstream
         self._places = asyncio.Semaphore(at_once)
         self._each = each
-        self._limit = LimitHere(FETCHES, factor)
+        self._files = LimitHere(FETCHES, factor)
+        self._mebibytes = LimitHere(MEBIBYTES, factor)
         self._tasks: dict[str, asyncio.Task[Path]] = {}
         self._waiting: Counter[str] = Counter()  # by address
         self._refused: OrderedDict[str, tuple[float, PresenceError]] = OrderedDict()
@@ -61,12 +64,12 @@ class Fetches:
                 del self._waiting[who]
 
     def _begin(self, what: str, address: str) -> asyncio.Task[Path]:
-        state = self._limit.spend(address)
-        if state.exceeded:
-            raise state.error()
+        for state in (self._files.spend(address), self._mebibytes.spend(address, 0)):
+            if state.exceeded:
+                raise state.error()
         if len(self._tasks) >= MOST_WAITING:
             raise PresenceError(UNAVAILABLE, "Too many files are being fetched.")
-        task = self._tasks[what] = asyncio.create_task(self._fetch(what))
+        task = self._tasks[what] = asyncio.create_task(self._fetch(what, address))
         task.add_done_callback(lambda done: self._end(what, done))
         return task
 
@@ -78,11 +81,14 @@ class Fetches:
             while len(self._refused) > MOST_REMEMBERED:
                 self._refused.popitem(last=False)
 
-    async def _fetch(self, what: str) -> Path:
+    async def _fetch(self, what: str, address: str) -> Path:
         async with self._places:
             written = self._store.unfinished()
             try:
-                ending = await self._upstream.fetch(what, written)
+                try:
+                    ending = await self._upstream.fetch(what, written)
+                finally:
+                    self._mebibytes.spend(address, _mebibytes(written))
                 return await self._store.keep(what, written, ending)
             finally:
                 written.unlink(missing_ok=True)
@@ -93,3 +99,8 @@ class Fetches:
             return error and PresenceError(error.kind, error.text)
         del self._refused[what]
         return None
+
+
+def _mebibytes(file: Path) -> int:
+    """Returns the size of what was written, rounded up; 0 for no file."""
+    return -(-file.stat().st_size // 2**20) if file.exists() else 0

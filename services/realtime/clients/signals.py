@@ -6,7 +6,6 @@ outside of a space.
 """
 
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -25,6 +24,7 @@ from libs.common.contracts.presence import (
 )
 from libs.common.edge.gatekeeper import Gatekeeper
 from libs.common.errors import FORBIDDEN, INVALID_INPUT, MUTED, PresenceError
+from services.realtime.clients.things import Handler, Things
 from services.realtime.cluster.presence import Presence
 from services.realtime.naf.adapter import NafAdapter
 from services.realtime.naf.removals import REMOVAL
@@ -36,8 +36,6 @@ from services.realtime.space.entities import REMOVE, SPAWN
 from services.realtime.space.peers import Peers
 from services.realtime.space.voice_states import VoiceStates
 from services.realtime.transport.packets import EventPacket
-
-type Handler = Callable[[Client, Any], Awaitable[dict[str, Any]]]
 
 MAX_REMOVAL_BYTES = 512  # of a removal that is taken beyond the budgets
 POSE_BYTES = 1024  # of a pose, that cost its account and address nothing: moving about is what everybody does
@@ -75,6 +73,7 @@ class Signals:
         voice_states: VoiceStates,
         gatekeeper: Gatekeeper,
         naf: NafAdapter,
+        things: Things,
     ) -> None:
         self._peers = peers
         self._poses = poses
@@ -91,6 +90,7 @@ class Signals:
             "avatar-update": (presence.AvatarUpdate, self.avatar_update),
             "auth-refresh": (AuthRefresh, self.auth_refresh),
             "voice-state": (voice.VoiceState, self.voice_state),
+            **things.table,
             "webrtc-offer": (voice.Offer, self.webrtc),
             "webrtc-answer": (voice.Answer, self.webrtc),
             "webrtc-ice-candidate": (voice.IceCandidate, self.webrtc),
@@ -113,7 +113,7 @@ class Signals:
 
         Where entities in poses are closed, that is those and further fields; of a muted member further fields.
         """
-        place = _inside(client)
+        place = client.inside()
         if update.entities or further_fields(update):
             update = self._without_unsaid(client, place, update)
         self._poses.put(place, update)
@@ -142,7 +142,7 @@ class Signals:
         Where entity events are closed it is `forbidden`; a muted member's are `muted`, but for its own entities, shown
         to all. To one alone a spawn or removal is a message like any other, and bound to who owns the entity.
         """
-        place = _inside(client)
+        place = client.inside()
         require_open(place, FreeChannel.ENTITY_EVENTS)
         is_about_entity = event.name in (SPAWN, REMOVE)
         if event.to is not None or not is_about_entity:
@@ -157,7 +157,7 @@ class Signals:
         self._peers.to_one(place, event.to, "entity-event", stamped, lasts=is_about_entity)
 
     async def chat_typing(self, client: Client, typing: presence.Typing) -> dict[str, Any]:
-        place = _inside(client)
+        place = client.inside()
         require_words(place)
         member = place.member
         stamped = presence.TypingOut(member.socket_id, member.user_account, member.display_name, typing.typing)
@@ -169,7 +169,7 @@ class Signals:
 
         Raises `unavailable` while Redis is away, `forbidden` where avatars are closed, `muted` for new text in it.
         """
-        place = _inside(client)
+        place = client.inside()
         check_avatar(update.avatar_data)
         require_avatar(place, update.avatar_data)
         place.member.avatar_data = update.avatar_data
@@ -192,7 +192,7 @@ class Signals:
 
         Later joiners see it, but not who is speaking at that moment.
         """
-        place = _inside(client)
+        place = client.inside()
         if state.enabled or state.screen:
             require_voice(place)
         await self._voice_states.set(place, state)
@@ -203,7 +203,7 @@ class Signals:
 
         Raises `not_found` for another socket, `muted`, and `forbidden` where voice is off.
         """
-        place = _inside(client)
+        place = client.inside()
         require_voice(place)
         stamped = voice.Signalled(place.member.socket_id, place.member.user_account, signal.media)
         event = _carry(signal, stamped)
@@ -221,10 +221,3 @@ def _carry(signal: voice.Offer | voice.Answer | voice.IceCandidate, stamped: voi
         return "webrtc-answer"
     stamped.candidate = signal.candidate
     return "webrtc-ice-candidate"
-
-
-def _inside(client: Client) -> Place:
-    """Returns the place of a client that is inside. Raises `forbidden` for any other."""
-    if not client.is_inside:
-        raise PresenceError(FORBIDDEN, "Join a space first.")
-    return client.placed()

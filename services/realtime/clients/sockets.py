@@ -27,7 +27,8 @@ from libs.common.tokens import Token
 from services.realtime.clients.hot_signals import HotSignals
 from services.realtime.clients.patience import patiently
 from services.realtime.clients.quotas import Quota, Quotas
-from services.realtime.clients.signals import Handler, Signals, check_avatar, free_of_charge, is_removal
+from services.realtime.clients.signals import Signals, check_avatar, free_of_charge, is_removal
+from services.realtime.clients.things import Handler
 from services.realtime.membership.entering import Entering
 from services.realtime.naf.adapter import NafAdapter
 from services.realtime.rooms.broadcast import Broadcast

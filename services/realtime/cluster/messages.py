@@ -91,14 +91,56 @@ class FromMember(msgspec.Struct, tag="relay"):
     lasts: bool = False
 
 
+class ThingRecord(msgspec.Struct, omit_defaults=True):
+    """A thing, as the `{space}:things` hash holds it. `state` is fields and the JSON of each, `bytes` their size.
+
+    `maker` is a socket, `owner` its `Member.owner`, `home` its address, `account` empty for a guest; `holder`,
+    `holder_owner` and `holder_home` are of who holds it.
+    """
+
+    id: str
+    subspace: str
+    version: int
+    state: dict[str, str]
+    bytes: int
+    maker: str
+    owner: str
+    home: str
+    account: str
+    holder: str = ""
+    holder_owner: str = ""
+    holder_home: str = ""
+
+
+class ThingChange(msgspec.Struct, tag="thing"):
+    """One change of a thing, as the script that made it tells everybody (`thing_scripts.py`).
+
+    `kind` is made, with the `thing`; set, with the fields that changed and their JSON; held, with who holds it;
+    released; removed; ended, where no thing of the subspace is left; or put back, after Redis had lost them all.
+    """
+
+    version: int
+    kind: str
+    subspace: str
+    id: str
+    thing: ThingRecord | None = None
+    state: dict[str, str] = {}
+    socket_id: str = ""
+    owner: str = ""
+    home: str = ""
+
+
 class Blamed(msgspec.Struct, tag="blamed"):
     """A socket has another replica's member leave too much unread (`rooms/unread.py`)."""
 
     socket_id: str
 
 
-type Message = MembersJoined | MembersLeft | Logged | Poses | AskPoses | FromMember | Blamed
+type Message = MembersJoined | MembersLeft | Logged | Poses | AskPoses | FromMember | ThingChange | Blamed
 
 encode = msgspec.json.Encoder().encode
-decode = msgspec.json.Decoder(MembersJoined | MembersLeft | Logged | Poses | AskPoses | FromMember | Blamed).decode
+decode = msgspec.json.Decoder(
+    MembersJoined | MembersLeft | Logged | Poses | AskPoses | FromMember | ThingChange | Blamed
+).decode
 decode_entity = msgspec.json.Decoder(Entity).decode
+decode_thing = msgspec.json.Decoder(ThingRecord).decode

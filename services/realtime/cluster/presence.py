@@ -16,8 +16,9 @@ from libs.common.clock import now, rfc3339
 from libs.common.contracts.members import Member, decode_member
 from libs.common.errors import SPACE_FULL, PresenceError
 from libs.common.spaces import SpaceKey
-from services.realtime.cluster import messages, scripts
+from services.realtime.cluster import messages, scripts, thing_store
 from services.realtime.cluster.entity_store import EntityStore
+from services.realtime.cluster.thing_store import ThingStore
 
 UNBOUNDED = 2**31  # members
 
@@ -72,6 +73,7 @@ class Presence:
         self.replica = replica
         self._lease_ms = round(lease_seconds * 1000)
         self.entities = EntityStore(redis)
+        self.things = ThingStore(redis)
         self._join = redis.register_script(scripts.JOIN)
         self._leave = redis.register_script(scripts.LEAVE)
         self._update = redis.register_script(scripts.UPDATE)
@@ -93,7 +95,8 @@ class Presence:
             records = [part for request in requests for part in request.arguments]
             keys = cache.members(space), cache.version(space), cache.epoch(space), cache.people(space)
             used, answers = await self._join(
-                keys=[*keys, cache.dropped(space)], args=[cache.wire(space), rfc3339(now()), *records]
+                keys=[*keys, cache.dropped(space), *thing_store.keys(space)],
+                args=[cache.wire(space), rfc3339(now()), *records],
             )
             await self._show_count(space, used)
             results = [
@@ -126,7 +129,9 @@ class Presence:
         """Removes members, announces it, and returns those that were really there."""
         with cache.redis_unavailable():
             keys = cache.members(space), cache.version(space), cache.people(space), cache.dropped(space)
-            used, records = await self._leave(keys=keys, args=[cache.wire(space), reason, rfc3339(now()), *socket_ids])
+            used, records = await self._leave(
+                keys=[*keys, *thing_store.keys(space)], args=[cache.wire(space), reason, rfc3339(now()), *socket_ids]
+            )
             await self._show_count(space, used)
             gone = [decode_member(member) for member in records]
             await self.entities.drop_left(space, gone)

@@ -1,62 +1,28 @@
 """The scripts that keep who is in a space: each is one step for everybody, however many replicas take it at once."""
 
 from libs.common import cache
-
-_NEXT_VERSION = """
-local function next_version(key)
-  if redis.call('EXISTS', key) == 0 then
-    local t = redis.call('TIME')
-    redis.call('SET', key, t[1] * 1000 + math.floor(t[2] / 1000))
-  end
-  redis.call('PERSIST', key)
-  return string.format('%.0f', redis.call('INCR', key))
-end
-"""
-
-# A field of the people's hash is `socket subspace socket subspace …`, the oldest first. One that is no member any more,
-# since Redis lost it, is passed over.
-_PEOPLE = """
-local function sockets_of(people, members, owner, but)
-  local found = {}
-  for sid, subspace in string.gmatch(redis.call('HGET', people, owner) or '', '(%S+) (%S+)') do
-    if sid ~= but and redis.call('HEXISTS', members, sid) == 1 then
-      table.insert(found, {sid = sid, subspace = subspace})
-    end
-  end
-  return found
-end
-local function keep_sockets(people, owner, sockets)
-  local parts = {}
-  for _, socket in ipairs(sockets) do table.insert(parts, socket.sid .. ' ' .. socket.subspace) end
-  if #parts == 0 then redis.call('HDEL', people, owner)
-  else redis.call('HSET', people, owner, table.concat(parts, ' ')) end
-end
-local function is_in(people, members, owner, subspace)
-  for _, socket in ipairs(sockets_of(people, members, owner, '')) do
-    if socket.subspace == subspace then return true end
-  end
-  return false
-end
-"""
+from services.realtime.cluster.lua import NEXT_VERSION, PEOPLE, THINGS, thing_keys
 
 NOBODY = "-"  # whose place a member takes who was here all the time
 FULL, STALE, ASKED, JOINED = 0, 1, 2, 3  # of an answer of JOIN
 
-# KEYS: members, version, epoch, people, dropped. ARGV: channel, timestamp, and of each: socket id, owner, subspace,
-# max, epoch, predecessor, member. Returns {used, answers}; an answer is a code and a member: FULL; STALE, of one who
-# was let in under another epoch; ASKED, with the connection of the same person whose state the member is to have,
-# before it comes again with that as its predecessor; JOINED, with the one whose place it took, if it took one. Of a
-# person's connections those that broke are replaced, the oldest of the same subspace first, and each once: who asks
-# together with others is told of another one. Where none broke, the newest is asked about: it may be dead and not know
-# it.
+# KEYS: members, version, epoch, people, dropped, and those of things. ARGV: channel, timestamp, and of each: socket id,
+# owner, subspace, max, epoch, predecessor, member. Returns {used, answers}; an answer is a code and a member: FULL;
+# STALE, of one who was let in under another epoch; ASKED, with the connection of the same person whose state the member
+# is to have, before it comes again with that as its predecessor; JOINED, with the one whose place it took, if it took
+# one: what that one held is in its hand. Of a person's connections those that broke are replaced, the oldest of the
+# same subspace first, and each once: who asks together with others is told of another one. Where none broke, the newest
+# is asked about: it may be dead and not know it.
 JOIN = (
-    _NEXT_VERSION
-    + _PEOPLE
+    thing_keys(members=1, people=4, first=6)
+    + NEXT_VERSION
+    + PEOPLE
+    + THINGS
     + """
 local members, people, dropped = KEYS[1], KEYS[4], KEYS[5]
 local used = redis.call('HLEN', members)
 local current = tonumber(redis.call('GET', KEYS[3]) or '0')
-local answers, arrivals, promised = {}, {}, {}
+local answers, arrivals, promised, places = {}, {}, {}, {}
 for i = 3, #ARGV, 7 do
   local sid, owner, subspace, max = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
   local epoch, predecessor, member = ARGV[i + 4], ARGV[i + 5], ARGV[i + 6]
@@ -97,6 +63,9 @@ for i = 3, #ARGV, 7 do
     table.insert(others, {sid = sid, subspace = subspace})
     keep_sockets(people, owner, others)
     table.insert(answers, {3, replaced or ''})
+    if old then
+      table.insert(places, {old = old, sid = sid, subspace = subspace, left = cjson.decode(replaced).subspace})
+    end
     local whom = old and cjson.encode(old) or 'null'
     table.insert(arrivals, '{"member":' .. member .. ',"replaces":' .. whom .. '}')
   end
@@ -105,25 +74,34 @@ if #arrivals > 0 then
   redis.call('PUBLISH', ARGV[1], '{"type":"joined","version":' .. next_version(KEYS[2]) ..
     ',"arrivals":[' .. table.concat(arrivals, ',') .. '],"timestamp":"' .. ARGV[2] .. '"}')
 end
+for _, place in ipairs(places) do
+  hand_on(place.old, place.sid, place.subspace)
+  end_empty(place.left)
+end
 return {used, answers}
 """
 )
 
-# KEYS: members, version, people, dropped. ARGV: channel, reason, timestamp, socket ids... Returns {left, {members that
-# left}}. With the last member the version gets an end: without it the next member would find no greater one than was
-# announced last.
+# KEYS: members, version, people, dropped, and those of things. ARGV: channel, reason, timestamp, socket ids... Returns
+# {left, {members that left}}. What they held is free, and the things of a subspace end with its last member. With the
+# last member of all the versions get an end: without it the next member would find no greater one than was announced
+# last.
 LEAVE = (
     cache.EVEN_WHEN_FULL
-    + _NEXT_VERSION
-    + _PEOPLE
+    + thing_keys(members=1, people=3, first=5)
+    + NEXT_VERSION
+    + PEOPLE
+    + THINGS
     + """
-local gone, ids = {}, {}
+local gone, ids, left_places = {}, {}, {}
 for i = 4, #ARGV do
   local member = redis.call('HGET', KEYS[1], ARGV[i])
   redis.call('HDEL', KEYS[4], ARGV[i])
   if member then
     redis.call('HDEL', KEYS[1], ARGV[i])
-    local person = cjson.decode(member).person
+    local record = cjson.decode(member)
+    local person = record.person
+    left_places[ARGV[i]] = record.subspace
     local owner = (person and person ~= '') and person or ARGV[i]
     keep_sockets(KEYS[3], owner, sockets_of(KEYS[3], KEYS[1], owner, ARGV[i]))
     table.insert(gone, member)
@@ -134,8 +112,15 @@ if #ids > 0 then
   redis.call('PUBLISH', ARGV[1], '{"type":"left","version":' .. next_version(KEYS[2]) .. ',"socket_ids":[' ..
     table.concat(ids, ',') .. '],"reason":"' .. ARGV[2] .. '","timestamp":"' .. ARGV[3] .. '"}')
 end
+for sid, subspace in pairs(left_places) do
+  hand_on(sid)
+  end_empty(subspace)
+end
 local left = redis.call('HLEN', KEYS[1])
-if left == 0 then redis.call('EXPIRE', KEYS[2], VERSION_SECONDS) end
+if left == 0 then
+  redis.call('EXPIRE', KEYS[2], VERSION_SECONDS)
+  redis.call('EXPIRE', THING_VERSION, VERSION_SECONDS)
+end
 return {left, gone}
 """
 ).replace("VERSION_SECONDS", str(cache.VERSION_SECONDS))
@@ -156,7 +141,7 @@ end
 # KEYS: members, people, owners, entities of the owner. ARGV: owner, subspace, name, stamp, entity. A word that is late
 # keeps nothing of one who left, and overtakes no later one.
 PUT_ENTITY = (
-    _PEOPLE
+    PEOPLE
     + """
 if not is_in(KEYS[2], KEYS[1], ARGV[1], ARGV[2]) then return 0 end
 local known = redis.call('HGET', KEYS[4], ARGV[3])
@@ -178,7 +163,7 @@ end
 # KEYS: members, people, owners, then the entities of each two ARGV, an owner and a subspace that may be left.
 DROP_ENTITIES = (
     cache.EVEN_WHEN_FULL
-    + _PEOPLE
+    + PEOPLE
     + """
 for i = 1, #ARGV, 2 do
   if not is_in(KEYS[2], KEYS[1], ARGV[i], ARGV[i + 1]) then

@@ -60,6 +60,7 @@ def space_joined(
         "you": place.member.joined(),
         "pose": msgspec.Raw(pose) if pose else None,
         "entities": msgspec.Raw(msgspec.json.encode(present.entities)),
+        "things": present.things,
         "messages": snapshot.messages,
         "settings": place.authorization.settings,
         "timestamp": rfc3339(now()),

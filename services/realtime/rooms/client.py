@@ -143,6 +143,12 @@ class Client:
             raise PresenceError(FORBIDDEN, "Join a space first.")
         return self.place
 
+    def inside(self) -> Place:
+        """Returns the place of a client that is inside. Raises `forbidden` for any other."""
+        if not self.is_inside:
+            raise PresenceError(FORBIDDEN, "Join a space first.")
+        return self.placed()
+
     def step_out(self) -> Place | None:
         """Gives up its place and returns it; None for a client that has none."""
         return self._give_up(ClientState.OUTSIDE) if self.place else None

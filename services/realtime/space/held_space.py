@@ -36,6 +36,7 @@ from services.realtime.cluster.messages import (
     MembersJoined,
     MembersLeft,
     Poses,
+    ThingChange,
 )
 from services.realtime.rooms.client import Client
 from services.realtime.space.entities import SpaceEntities
@@ -44,6 +45,7 @@ from services.realtime.space.event_feed import EventFeed
 from services.realtime.space.inbox import Enter, Head, Inbox, Item, Present, Resync, Send
 from services.realtime.space.parts import SpaceParts
 from services.realtime.space.roster import Roster, seniority
+from services.realtime.space.thing_sync import ThingSync
 from services.realtime.transport.packets import EventPacket
 
 _log = structlog.get_logger(__name__)
@@ -63,6 +65,7 @@ class HeldSpace:
         self.entities = SpaceEntities()
         self.roster = Roster(parts.replica)
         self.entity_sync = EntitySync(key, parts, self.entities, self.roster)
+        self.things = ThingSync(key, parts)
         self.clients: dict[str, Client] = {}
         self.entering: dict[str, Client] = {}  # of `clients`, those that wait for their snapshot
         self._presence = parts.presence
@@ -98,6 +101,7 @@ class HeldSpace:
             self.roster.add(member)
         self.roster.version = roll.version
         await self.entity_sync.open()
+        await self.things.reload()
         self._look_elsewhere()
         await self._ask_for_poses()
 
@@ -185,7 +189,9 @@ class HeldSpace:
             self._poses.tell_all(self.key)  # again with the next tick: what moves now may be told before
             if item.missed:
                 self._repeat()
-            await self.entity_sync.reload()
+            await self._reload()
+        elif isinstance(item, ThingChange):
+            await self.things.on_change(item)
         elif isinstance(item, MembersJoined | MembersLeft):
             await self._on_presence(item)
         elif isinstance(item, Enter):
@@ -280,11 +286,15 @@ class HeldSpace:
         if self._is_to_put_back:
             await self.entity_sync.put_back()
             self._is_to_put_back = False
-        await self.entity_sync.reload()
+        await self._reload()
         self._repeat()
         self._poses.tell_all(self.key)
         self._poses.ask(self.key, missed=True)
         await self.events.fetch_gap()
+
+    async def _reload(self) -> None:
+        await self.entity_sync.reload()
+        await self.things.reload(is_lost=self.entity_sync.has_lost)
 
     def _on_poses(self, item: Poses) -> None:
         """Takes the poses of members: a pose may be overtaken by its member's leaving."""
@@ -373,7 +383,8 @@ class HeldSpace:
         position_of = partial(self._poses.position_of, self.key, place.subspace)
         users = self.roster.shown(place.subspace, client.sid, position_of)
         others = len(self.roster.of(place.subspace)) - 1
-        item.send(Present(users, others, self.entities.shown(place.subspace, self.entity_sync.told_by_poses)))
+        entities = self.entities.shown(place.subspace, self.entity_sync.told_by_poses)
+        item.send(Present(users, others, entities, self.things.things.shown(place.subspace)))
         self.entering.pop(client.sid, None)
         for listener in self._listeners:
             listener.on_welcome(self, client)

@@ -14,11 +14,15 @@ from services.realtime.rooms.client import Client
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """The members and entities of a subspace at a welcome. `users` is the JSON of a list of `UserJoined`."""
+    """The members, entities and things of a subspace at a welcome.
+
+    `users` and `things` are the JSON of lists of `UserJoined` and `Thing`.
+    """
 
     users: msgspec.Raw
     user_count: int
     entities: Sequence[EntityEventOut]
+    things: msgspec.Raw
 
 
 type Send = Callable[[Present], None]

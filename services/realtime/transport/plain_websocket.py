@@ -20,7 +20,7 @@ from services.realtime.transport.engine import CLOSE_FRAME, TEXT, DirectSocket, 
 
 # Types that only the server says; a client that uses one of them is refused, or it could speak for the server.
 _OURS = {record.name for record in RECORDS if record.sent_by == "server"} | {"connected", "kicked", "mention"}
-_OUR_KINDS = ("chat-", "document-", "server-", "space-", "user-", "voice-", "webrtc-")
+_OUR_KINDS = ("chat-", "document-", "server-", "space-", "thing-", "user-", "voice-", "webrtc-")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 _REASON = PresenceError(INVALID_INPUT, "A message is a JSON object with a `type` that is not one of the server's.")

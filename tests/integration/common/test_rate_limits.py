@@ -6,6 +6,7 @@ import itertools
 import pytest
 from limits import RateLimitItem
 
+from libs.common import cache
 from libs.common.contracts import auth
 from libs.common.contracts.auth import Empty
 from libs.common.contracts.registry import Access, Limit, Operation
@@ -123,6 +124,18 @@ async def test_two_edges_share_a_limit(redis_url: str) -> None:
 async def test_calls_at_once_are_all_counted(limits: RateLimits) -> None:
     found = await asyncio.gather(*(limits.spend(operation(), ALICE, HERE) for _ in range(20)))
     assert sum(not budget.exceeded for budget in found) == 3
+
+
+async def test_a_burst_waits_for_its_turn_and_is_no_failure_of_redis(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One connection, for which nobody would wait as long as all take: limits would be local, each edge's its own."""
+    monkeypatch.setattr(cache, "MOST_CONNECTIONS", 1)
+    monkeypatch.setattr(cache, "TIMEOUT", 0.5)
+    edge = RateLimits(redis_url, 1.0)
+    await asyncio.gather(*(spend(edge, 1, calls=1000) for _ in range(1000)))
+    monkeypatch.undo()
+    assert (await RateLimits(redis_url, 1.0).spend(operation(1000), ALICE, HERE)).exceeded
 
 
 async def test_the_factor_multiplies_every_limit(redis_url: str) -> None:

@@ -11,6 +11,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from deploy.local.ipfs.files import SCENE, cid_of, panorama
+from libs.common.contracts.registry import Limit
+from services.gateway.media import fetches
 from tests.integration.gateway.conftest import Run
 from tests.integration.gateway.world import World, is_error
 
@@ -226,6 +228,20 @@ async def test_many_who_ask_for_one_file_cause_one_fetch_and_one_address_waits_f
         go.set()
         assert [(await answer).status for answer in waiting] == [200] * 4
     assert ipfs.asked == [CID]
+
+
+async def test_an_address_has_so_many_bytes_a_minute_fetched_and_what_is_here_costs_nothing(
+    run: Run, redis_url: str, ipfs: Ipfs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetches, "MEBIBYTES", Limit(2, 60, per_address=True))
+    files = [bytes([number]) * (2 * KIB * KIB + 1) for number in range(2)]
+    cids = [cid_of(file) for file in files]
+    ipfs.files |= {cid: (file, "image/png") for cid, file in zip(cids, files, strict=True)}
+    async with door(run, redis_url, ipfs, tmp_path / "media", rate_limit_factor=1.0) as world:
+        assert (await world.ask("GET", f"/api/media/{cids[0]}")).status == 200, "it goes beyond, and comes whole"
+        assert is_error(await world.ask("GET", f"/api/media/{cids[1]}"), 429, "rate_limited")
+        assert (await world.ask("GET", f"/api/media/{cids[0]}")).status == 200
+    assert ipfs.asked == [cids[0]]
 
 
 async def test_the_cache_is_bounded_and_the_file_that_was_asked_for_longest_ago_goes_first(

@@ -32,6 +32,7 @@ from libs.common.identity import Identity
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Admission, Token
+from services.realtime.clients.things import Things
 from services.realtime.cluster import messages
 from services.realtime.cluster.messages import FromMember, Logged, Message
 from services.realtime.cluster.presence import JoinRequest, Presence
@@ -107,6 +108,7 @@ class Replica:
         )
         self.naf = NafAdapter(bus, self.entering, self.peers, publisher, name)
         listeners += [self.naf, ejection]
+        self.things = Things(self.presence.things)
         self.lease = Lease(self.presence, self.reporter, self.entering, self.grace, ejection, intervals.lease)
         beating = [self.lease] if intervals.beats else []
         self._parts: list[Any] = [self.redis, self.held_spaces, bus, self.grace, ejection, *beating, publisher, poses]
@@ -241,6 +243,19 @@ class World:
         data = msgspec.Raw(msgspec.json.encode({"id": entity_id, **fields}))
         account = client.placed().member.user_account
         replica.peers.share_entity(client, EntityEventOut(client.sid, account, event, data))
+
+    async def thing(self, name: str, event: str, id: str, **fields: Any) -> dict[str, Any]:
+        """Does something with a thing. Returns what the ack says; raises what the sender is told."""
+        replica, client = self._sockets[name]
+        form, handle = replica.things.table[event]
+        request: Any = msgspec.json.decode(msgspec.json.encode({"id": id, **fields}), type=form)
+        answer: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(await handle(client, request)))
+        return answer
+
+    def may(self, name: str, **authorization: Any) -> None:
+        """Changes what somebody may do where they are, such as `muted`."""
+        place = self._sockets[name][1].placed()
+        place.authorization = replace(place.authorization, **authorization)
 
     async def speak(self, name: str) -> None:
         """Switches the microphone on."""

@@ -23,8 +23,11 @@ from libs.common.db.sealing import Sealer
 from libs.common.ids import new_id
 from services.webhook_dispatcher import signing
 from tests.integration.webhook_dispatcher.world import POST, PRIVATE, World, caller, message_posted
+from tests.support.halls import HOST
 from tests.support.waiting import eventually
 from tests.support.webhook_sink import HANG, Reply, WebhookSink
+
+HALL = "hall-0"
 
 
 @pytest.fixture
@@ -199,6 +202,21 @@ async def test_a_consumer_hears_what_was_edited_and_what_was_taken_back(running:
     assert {bodies[event]["id"] for event in ("chat", "chat_edited", "chat_deleted")} == {said.payload["id"]}
     assert bodies["chat_edited"]["message"] == "no secret"
     assert not {"message", "content", "reason", "deleted_by"} & bodies["chat_deleted"].keys()
+
+
+async def test_a_subscriber_of_an_event_hears_of_its_changes_its_reminder_and_its_cancelling(
+    running: World, sink: WebhookSink
+) -> None:
+    hears = ["event_changed", "event_reminder", "event_cancelled"]
+    await running.subscribe(sink.url, space_type="event", space_id=HALL, events=hears)
+    times = {"starts_at": rfc3339(now()), "ends_at": rfc3339(now())}
+    told = {"id": HALL, "title": "A hall", "host": HOST, "space_type": "event", "space_id": HALL, "going": 3, **times}
+    names = ("events.changed", "events.starts_soon", "events.cancelled")
+    place: dict[str, Any] = {"space_type": "event", "space_id": HALL, "subspace": None, "actor": "service:spaces_auth"}
+    await running.bus.publish(*(message_posted(name=name, payload=told, **place) for name in names))
+    arrived = await sink.wait_for(3)
+    assert {request.json["event"] for request in arrived} == set(hears)
+    assert all(request.json["data"] == told for request in arrived)
 
 
 async def test_what_the_author_alone_has_a_use_for_is_sent_to_nobody(running: World, sink: WebhookSink) -> None:

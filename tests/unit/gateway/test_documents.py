@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from libs.common.contracts import default_registry
@@ -211,6 +212,44 @@ def test_asyncapi_names_every_socket_event_and_signal_in_its_direction() -> None
     assert messages("socket", "send") == events | {s.name for s in REGISTRY.signals if s.sent_by == "server"}
 
 
+RECEIVED = [name for name in ASYNCAPI["operations"] if name.startswith("socket.receive.")]
+
+
+def test_everything_that_a_client_sends_has_a_reply_that_is_done_or_a_refusal() -> None:
+    for name in RECEIVED:
+        (reference,) = ASYNCAPI["operations"][name]["reply"]["messages"]
+        ack = resolved(ASYNCAPI, resolved(ASYNCAPI, reference["$ref"])["$ref"])["payload"]
+        validator = jsonschema_rs.validator_for({**ack, "components": ASYNCAPI["components"]})
+        assert validator.is_valid({"ok": False, "error": "Too fast.", "code": "rate_limited"}), name
+        assert not validator.is_valid({}), name
+        assert not validator.is_valid({"ok": False}), name
+
+
+def test_a_client_is_asked_for_its_own_names_and_for_nothing_that_the_socket_fills() -> None:
+    for record, binding in REGISTRY.bound(Socket):
+        if isinstance(record, Operation):
+            fields = ASYNCAPI["components"]["messages"][f"socket.receive.{binding.event}"]["payload"]["properties"]
+            assert set(binding.rename) <= set(fields), binding.event
+            assert not set(binding.rename.values()) & set(fields), binding.event
+            assert not {"space_type", "space_id", "subspace"} & set(fields), binding.event
+
+
+@pytest.mark.parametrize("name", RECEIVED)
+def test_everything_that_a_client_sends_has_examples_that_are_right(name: str) -> None:
+    message = ASYNCAPI["components"]["messages"][name]
+    assert message["examples"]
+    validator = jsonschema_rs.validator_for({**message["payload"], "components": ASYNCAPI["components"]})
+    for example in message["examples"]:
+        validator.validate(example["payload"])
+
+
+def test_a_snapshot_says_of_what_its_lists_and_settings_are() -> None:
+    fields = ASYNCAPI["components"]["schemas"]["SpaceJoinedSignal"]["properties"]
+    items = {name: fields[name]["items"]["$ref"].rpartition("/")[2] for name in ("entities", "things", "messages")}
+    assert items == {"entities": "EntityEventOutSignal", "things": "ThingSignal", "messages": "Message"}
+    assert fields["settings"]["$ref"].endswith("/SpaceSettings")
+
+
 def test_asyncapi_names_every_webhook() -> None:
     assert messages("webhook", "send") == {binding.event for _, binding in REGISTRY.bound(Webhook)}
 
@@ -240,3 +279,40 @@ def test_a_webhook_is_described_as_it_is_sent() -> None:
     data = body["properties"]["data"]
     assert "message" in data["properties"]
     assert "content" not in data["properties"]
+
+
+FREE = {"FreeJson", "Error.details"}  # whatever it is
+
+
+def untyped(schema: dict[str, Any], path: str, seen: set[str]) -> Iterator[str]:
+    """Names the parts of a schema that say nothing of what they are."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        if name not in seen | FREE:
+            seen.add(name)
+            yield from untyped(OPENAPI["components"]["schemas"][name], name, seen)
+        return
+    alternatives = [part for word in ("anyOf", "oneOf", "allOf") for part in schema.get(word, ())]
+    for part in alternatives:
+        yield from untyped(part, path, seen)
+    more = schema.get("additionalProperties")
+    says_nothing = not alternatives and not schema.keys() & {"type", "const", "enum"}
+    if says_nothing or (schema.get("type") == "object" and "properties" not in schema and not more):
+        yield path
+    for name, part in schema.get("properties", {}).items():
+        yield from untyped(part, f"{path}.{name}", seen)
+    for part in (schema.get("items"), more):
+        if isinstance(part, dict):
+            yield from untyped(part, f"{path}[]", seen)
+
+
+def test_no_answer_has_a_part_that_says_nothing_of_what_it_is() -> None:
+    seen: set[str] = set()
+    found = [
+        part
+        for path, method, operation in described()
+        for status, answer in operation["responses"].items()
+        for content in answer.get("content", {}).values()
+        for part in untyped(content["schema"], f"{method} {path} {status}", seen)
+    ]
+    assert set(found) - FREE == set()

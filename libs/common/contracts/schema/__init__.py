@@ -128,6 +128,19 @@ def storable(**published: Any) -> Mapping[str, Any]:
 STORABLE = storable()
 
 
+def shape(**published: Any) -> Mapping[str, Any]:
+    """`field(metadata=shape(...))` of free JSON in an answer: keywords of JSON Schema that say what it is.
+
+    Nothing checks it but the tests, which draw values of it and hold what servers send to it.
+    """
+    return {"metadata": {"published": published, "is_shape": True}}
+
+
+FREE = shape(additionalProperties={"$ref": f"#/components/schemas/{FREE_JSON}"})
+SETTINGS_OF_SPACE = shape(**{"$ref": "#/components/schemas/SpaceSettings"})
+"""`SpaceSettings` in a dict."""
+
+
 class Pattern(validate.Regexp):
     """The whole text fits. It is published anchored, in what Python's and ECMA-262's expressions have in common."""
 

@@ -1,37 +1,36 @@
 // Renders the two generated documents as tables.
-const load = async (path) => (await fetch(path)).json();
-const cell = (text, code) => {
-  const item = document.createElement('td');
-  const inner = code ? document.createElement('code') : item;
-  inner.textContent = text;
-  if (code) item.append(inner);
-  return item;
-};
-const row = (...cells) => {
-  const item = document.createElement('tr');
-  item.append(...cells);
-  return item;
-};
-const bodyFields = (operation, schemas) => {
+import { asyncapi, fields, inWords, message, node, openapi } from './schemas.js';
+
+const taken = (operation) => {
+  const query = operation.parameters.filter((one) => one.in === 'query').map((one) => one.name);
   const schema = operation.requestBody?.content['application/json'].schema;
-  const named = schema?.$ref ? schemas[schema.$ref.split('/').pop()] : schema;
-  return Object.keys(named?.properties ?? {});
+  return [...query, ...fields(schema, openapi).map(([name, , needed]) => (needed ? name : `${name}?`))];
 };
 
-const openapi = await load('/openapi.json');
 for (const [path, methods] of Object.entries(openapi.paths)) {
   for (const [method, operation] of Object.entries(methods)) {
-    const query = operation.parameters.filter((one) => one.in === 'query').map((one) => one.name);
-    const fields = [...query, ...bodyFields(operation, openapi.components.schemas)];
-    document.getElementById('rest').append(
-      row(cell(`${method.toUpperCase()} ${path}`, true), cell(operation.summary), cell(fields.join(', '), true)),
-    );
+    document.getElementById('rest').append(node('tr', '',
+      node('td', '', node('code', `${method.toUpperCase()} ${path}`)),
+      node('td', operation.summary),
+      node('td', '', node('code', taken(operation).join(', ')))));
   }
 }
-const asyncapi = await load('/asyncapi.json');
+
+const described = (name, event, operation) => {
+  const { payload, examples = [] } = asyncapi.components.messages[name];
+  const inner = [node('summary', operation.summary), node('pre', inWords(payload, asyncapi))];
+  if (examples.length) inner.push(node('p', 'For example:'));
+  inner.push(...examples.map((example) => node('pre', JSON.stringify(example.payload))));
+  const done = operation.reply && message('ack', event).payload.oneOf[0].allOf?.[1];
+  if (operation.reply) inner.push(node('p', 'Acked with ok: true, or ok: false, error, code.'));
+  if (done) inner.push(node('pre', inWords(done, asyncapi)));
+  return node('details', '', ...inner);
+};
+
 for (const [name, operation] of Object.entries(asyncapi.operations)) {
   const [channel, direction] = name.split('.', 2);
   const event = asyncapi.components.messages[name].name;
   const towards = channel === 'webhook' ? 'webhook' : direction === 'receive' ? 'client → server' : 'server → client';
-  document.getElementById('events').append(row(cell(event, true), cell(towards), cell(operation.summary)));
+  document.getElementById('events').append(node('tr', '',
+    node('td', '', node('code', event)), node('td', towards), node('td', '', described(name, event, operation))));
 }

@@ -1,0 +1,12 @@
+export { connect, type ConnectOptions, type Presence, type PresenceEvents, type SpacesQuery } from './presence.js';
+export { guest, keychain, token, type Sign, type Stored } from './identity/identities.js';
+export type { As, Login } from './identity/login.js';
+export { PresenceError } from './errors.js';
+export type { Chat, ChatEvents, SayOptions } from './chat/chat.js';
+export type { Me, Move } from './people/me.js';
+export type { Leave, People, PeopleEvents } from './people/people.js';
+export type { Person } from './people/person.js';
+export type { Pose, Target } from './poses/pose.js';
+export type { State } from './space/link.js';
+export type { EnterOptions, Space, SpaceEvents } from './space/space.js';
+export type * from './wire/index.js';

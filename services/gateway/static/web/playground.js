@@ -1,0 +1,94 @@
+// Enters a space as a guest, shows every event with its schema, sends any, and says how a program does.
+import { asyncapi, inWords, message, node } from './schemas.js';
+
+const $ = (id) => document.getElementById(id);
+const MOST_SHOWN = 200; // entries of the log
+const events = Object.keys(asyncapi.operations).filter((name) => name.startsWith('socket.receive.')).map((name) => name.slice(15));
+// How `@dlux/presence` says it, where it has a word of its own; all else is the socket's.
+const LINES = {
+  'join-space': ({ spaceType, spaceId }) => `const space = await presence.enter('${spaceType}:${spaceId}');`,
+  'leave-space': () => 'await space.leave();',
+  'aframe-update': (payload) => `space.me.move(${JSON.stringify(payload)});`,
+  'chat-message': ({ content, parent_message_id: to }) => `await space.chat.say(${JSON.stringify(content)}${to ? `, { to: '${to}' }` : ''});`,
+  'thing-make': ({ id, state = {} }) => `const thing = space.things.make(${JSON.stringify(id)}, ${JSON.stringify(state)});`,
+  'thing-hold': () => 'await thing.hold();',
+  'thing-set': ({ state }) => `thing.set(${JSON.stringify(state)});`,
+};
+let socket = null;
+
+const asCode = (event, payload) => LINES[event]?.(payload) ?? `await socket.emitWithAck('${event}', ${JSON.stringify(payload)});`;
+const say = (text) => { $('status').textContent = text; };
+
+const show = (arrow, event, payload, schema) => {
+  const what = node('details', '', node('summary', '', node('code', `${arrow} ${event}`), ` ${JSON.stringify(payload)?.slice(0, 120) ?? ''}`));
+  what.append(node('pre', JSON.stringify(payload, null, 2)));
+  if (schema) what.append(node('p', 'Its schema:'), node('pre', inWords(schema, asyncapi) || JSON.stringify(schema)));
+  $('log').prepend(node('li', '', what));
+  while ($('log').children.length > MOST_SHOWN) $('log').lastChild.remove();
+};
+
+const ask = async (event, payload) => {
+  show('→', event, payload, message('receive', event).payload);
+  const ack = await socket.timeout(10_000).emitWithAck(event, payload);
+  const done = message('ack', event).payload.oneOf;
+  show('ack', event, ack, ack.ok ? done[0].allOf?.[1] ?? done[0] : done[1]);
+  return ack;
+};
+
+const enter = async () => {
+  const [spaceType, ...rest] = $('space').value.split(':');
+  const subspace = rest.length > 1 ? { subspace: rest.pop() } : {};
+  const ack = await ask('join-space', { spaceType, spaceId: rest.join(':'), ...subspace });
+  say(ack.ok ? `In ${$('space').value} as ${ack.role}, ${socket.id}.` : ack.error);
+};
+
+$('connect').addEventListener('submit', async (submitted) => {
+  submitted.preventDefault();
+  socket?.disconnect();
+  $('emit').disabled = true;
+  try {
+    const body = JSON.stringify($('name').value ? { display_name: $('name').value } : {});
+    const answer = await fetch('/api/auth/guest', { method: 'POST', body });
+    const login = await answer.json();
+    if (!answer.ok) throw new Error(login.error);
+    socket = io({ auth: { token: login.token } });
+  } catch (error) {
+    say(error.message);
+    return;
+  }
+  socket.onAny((event, payload) => show('←', event, payload, message('send', event)?.payload));
+  socket.on('connect_error', (error) => say(error.message));
+  socket.on('disconnect', (reason) => { say(`Disconnected: ${reason}.`); $('emit').disabled = true; });
+  socket.on('connect', () => { $('emit').disabled = false; enter().catch((error) => say(error.message)); });
+});
+
+const written = () => {
+  try {
+    return JSON.parse($('payload').value || '{}');
+  } catch (error) {
+    say(`The payload is no JSON: ${error.message}`);
+    return null;
+  }
+};
+
+$('send').addEventListener('submit', (submitted) => {
+  submitted.preventDefault();
+  const payload = written();
+  if (payload) ask($('event').value, payload).catch((error) => say(error.message));
+});
+
+$('copy').addEventListener('click', async () => {
+  const payload = written();
+  if (!payload) return;
+  $('line').textContent = asCode($('event').value, payload);
+  await navigator.clipboard?.writeText($('line').textContent).catch(() => {}); // it can be marked and copied by hand
+});
+
+const fill = () => {
+  $('payload').value = JSON.stringify(message('receive', $('event').value).examples[0].payload, null, 2);
+  $('line').textContent = '';
+};
+$('event').append(...events.map((event) => node('option', event)));
+$('event').value = 'chat-message';
+$('event').addEventListener('change', fill);
+fill();

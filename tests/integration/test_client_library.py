@@ -1,0 +1,31 @@
+"""The client library of `clients/js` alone: its tests in Node, and its types, which follow from the contract."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.local.guardian import REPOSITORY
+from tests.support.library import LIBRARY, run_tests
+
+TESTS = sorted(file.name for file in (LIBRARY / "test").glob("*.test.mjs"))
+
+
+@pytest.mark.parametrize("name", TESTS)
+async def test_the_library_passes_its_own_tests(name: str) -> None:
+    code, output = await run_tests(name)
+    assert code == 0, output
+
+
+async def test_the_librarys_types_are_those_of_the_contract(tmp_path: Path) -> None:
+    await _run(sys.executable, "-m", "services.gateway.static", str(tmp_path / "site"))
+    await _run("node", "clients/js/scripts/types.mjs", str(tmp_path / "site"), str(tmp_path / "wire"))
+    for name in ("rest.ts", "socket.ts"):
+        made, kept = (tmp_path / "wire" / name).read_text(), (LIBRARY / "src" / "wire" / name).read_text()
+        assert made == kept, f"{name} is stale: npm --prefix clients/js run types"
+
+
+async def _run(*command: str) -> None:
+    process = await asyncio.create_subprocess_exec(*command, cwd=REPOSITORY)
+    assert await process.wait() == 0
