@@ -46,21 +46,15 @@ const socketTypes = async (document) => {
   return compile(schema, 'Wire', { bannerComment: NOTICE, additionalProperties: false, unreachableDefinitions: true, ignoreMinAndMaxItems: true });
 };
 
-// Only what a request that went well answers: what fails is a PresenceError.
-const withoutFailures = ({ paths, components: { schemas, ...parts }, ...rest }) => {
+// The shapes of REST's bodies and answers alone: which route has which is in the library's own words.
+const restTypes = async ({ components: { schemas }, ...document }) => {
   for (const [name, schema] of Object.entries(schemas)) { // what may be any JSON is `unknown`
     const isItself = schema.anyOf && JSON.stringify(schema).includes(`/${name}"`);
     if (isItself) schemas[name] = { description: schema.description };
   }
-  for (const path of Object.values(paths)) {
-    for (const operation of Object.values(path).filter((part) => part.responses)) {
-      operation.responses = Object.fromEntries(Object.entries(operation.responses).filter(([status]) => status < 300));
-      for (const answer of Object.values(operation.responses)) delete answer.headers;
-    }
-  }
-  return { paths, components: { schemas, ...parts }, ...rest };
+  return NOTICE + astToString(await openapi({ ...document, paths: {}, webhooks: {}, components: { schemas } }));
 };
 
 await mkdir(out, { recursive: true });
 await writeFile(join(out, 'socket.ts'), await socketTypes(await read('asyncapi.json')));
-await writeFile(join(out, 'rest.ts'), NOTICE + astToString(await openapi(withoutFailures(await read('openapi.json')))));
+await writeFile(join(out, 'rest.ts'), await restTypes(await read('openapi.json')));

@@ -24,13 +24,13 @@ from libs.common.contracts.presence import (
 )
 from libs.common.edge.gatekeeper import Gatekeeper
 from libs.common.errors import FORBIDDEN, INVALID_INPUT, MUTED, PresenceError
-from services.realtime.clients.things import Handler, Things
+from services.realtime.clients.things import Things
 from services.realtime.cluster.presence import Presence
 from services.realtime.naf.adapter import NafAdapter
 from services.realtime.naf.removals import REMOVAL
 from services.realtime.poses.ticker import PoseTicker
 from services.realtime.rooms.broadcast import Broadcast
-from services.realtime.rooms.client import Client, Place
+from services.realtime.rooms.client import Client, Handler, Place
 from services.realtime.rooms.speech import is_open, require_avatar, require_open, require_voice, require_words
 from services.realtime.space.entities import REMOVE, SPAWN
 from services.realtime.space.peers import Peers

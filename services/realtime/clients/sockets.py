@@ -28,11 +28,10 @@ from services.realtime.clients.hot_signals import HotSignals
 from services.realtime.clients.patience import patiently
 from services.realtime.clients.quotas import Quota, Quotas
 from services.realtime.clients.signals import Signals, check_avatar, free_of_charge, is_removal
-from services.realtime.clients.things import Handler
 from services.realtime.membership.entering import Entering
 from services.realtime.naf.adapter import NafAdapter
 from services.realtime.rooms.broadcast import Broadcast
-from services.realtime.rooms.client import MAX_WAITING, MOST_SIGNALS, Client
+from services.realtime.rooms.client import MAX_WAITING, MOST_SIGNALS, Client, Handler
 from services.realtime.rooms.client_table import ClientTable
 from services.realtime.settings import Settings
 from services.realtime.transport.packets import DEFAULT_NAMESPACE, NAMESPACES, EventPacket

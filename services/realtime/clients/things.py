@@ -4,7 +4,6 @@ A muted member holds, releases and removes; what it would say in a thing's state
 what is there can be released and removed.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from msgspec import Raw
@@ -13,11 +12,9 @@ from libs.common.contracts.moderation import FreeChannel
 from libs.common.contracts.things import MAX_STATE_BYTES, ThingMake, ThingNamed, ThingSet
 from libs.common.roles import MODERATING
 from services.realtime.cluster.thing_store import Actor, Change, ThingStore, size_of, too_large
-from services.realtime.rooms.client import Client
+from services.realtime.rooms.client import Client, Handler
 from services.realtime.rooms.speech import require_open, require_words
 from services.realtime.space.things import thing_of
-
-type Handler = Callable[[Client, Any], Awaitable[dict[str, Any]]]
 
 
 class Things:

@@ -112,9 +112,11 @@ if #ids > 0 then
   redis.call('PUBLISH', ARGV[1], '{"type":"left","version":' .. next_version(KEYS[2]) .. ',"socket_ids":[' ..
     table.concat(ids, ',') .. '],"reason":"' .. ARGV[2] .. '","timestamp":"' .. ARGV[3] .. '"}')
 end
-for sid, subspace in pairs(left_places) do
-  hand_on(sid)
-  end_empty(subspace)
+for sid in pairs(left_places) do hand_on(sid) end
+local ended = {}
+for _, subspace in pairs(left_places) do
+  if not ended[subspace] then end_empty(subspace) end
+  ended[subspace] = true
 end
 local left = redis.call('HLEN', KEYS[1])
 if left == 0 then

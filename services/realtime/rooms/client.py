@@ -1,10 +1,11 @@
 """A socket of this replica: who it is, where it is, and what it may still send."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
+from typing import Any
 
 from libs.common.addresses import limited
 from libs.common.bus.base import Caller
@@ -227,3 +228,7 @@ class Client:
         most_of_guest = MAX_GUEST_BACKLOG if self.engine.transport else MAX_POLLED_BACKLOG
         most = MAX_BACKLOG if self.token.identity.account else most_of_guest
         return backlog > most + self.snapshot_bytes
+
+
+type Handler = Callable[[Client, Any], Awaitable[dict[str, Any]]]
+"""Carries out a client's signal; returns what its ack says beside `ok`."""

@@ -13,7 +13,7 @@ type Told = tuple[str, Thing | ThingHeld | ThingReleased | ThingVersion | ThingW
 
 
 class SpaceThings:
-    """`version` is the number of the last change it holds; None before the first reading."""
+    """`version` is the number of the last change it holds; 0 before the first reading."""
 
     def __init__(self) -> None:
         self.version = 0

@@ -63,13 +63,12 @@ class Pinger:
 
     async def _release(self) -> None:
         """Lets those be sent to that were made while pings were on."""
-        is_done = False
-        while not is_done:
+        while True:
             with contextlib.suppress(PresenceError):
                 async with self._database.transaction() as connection:
                     await repository.release(connection)
-                is_done = True
-            await asyncio.sleep(0 if is_done else POLL_SECONDS)
+                return
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _run(self) -> None:
         while True:

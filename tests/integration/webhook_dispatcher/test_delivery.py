@@ -314,7 +314,8 @@ async def test_the_size_of_an_answer_does_not_matter(running: World, sink: Webho
     sink.answer(Reply(200, body=bytes(5_000_000)))
     subscription = (await running.subscribe(sink.url)).subscription
     await running.bus.publish(message_posted())
-    await running.delivery_in("delivered", subscription.id)
+    delivery = await running.delivery_in("delivered", subscription.id)
+    assert (delivery.attempts, delivery.last_status_code) == (1, 200)
 
 
 async def test_an_address_that_became_private_is_not_dialled(world: World, sink: WebhookSink) -> None:

@@ -92,7 +92,7 @@ async def test_an_endpoint_says_yes_by_the_challenge(running: World, shape: str)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     made = (await running.subscribe(f"http://127.0.0.1:{runner.addresses[0][1]}/")).subscription
-    await becomes(running, made.id, "active")
+    assert (await becomes(running, made.id, "active")).active
     await runner.cleanup()
 
 
