@@ -222,6 +222,7 @@ ClientId = Annotated[str, text(128)]
 Cursor = Annotated[
     str, text(512, pattern="[A-Za-z0-9_-]+", format="cursor", description="A `next_cursor` of the same list.")
 ]
+Reason = Annotated[str, text(500)]
 PageSize = Annotated[int, integer(1, 200)]
 
 
