@@ -27,11 +27,11 @@ async def eventually(ask: Callable[[], Any], seconds: float = PATIENCE) -> Any:
         raise AssertionError(f"not within {seconds:g} s; the last answer was {answer!r}") from None
 
 
-async def line_with(process: asyncio.subprocess.Process, text: bytes, seconds: float = PATIENCE) -> None:
-    """Returns once a process has written a line with `text`. Raises `AssertionError` if it ended, `TimeoutError`."""
+async def line_with(process: asyncio.subprocess.Process, text: bytes, seconds: float = PATIENCE) -> bytes:
+    """Returns the next line with `text` that a process writes. Raises `AssertionError` if it ended, `TimeoutError`."""
     assert process.stdout
     async with asyncio.timeout(seconds):
         async for line in process.stdout:
             if text in line:
-                return
+                return line
     raise AssertionError(f"the process ended without saying {text!r}")

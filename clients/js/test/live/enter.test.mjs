@@ -89,6 +89,21 @@ test('who asks what is unread is told, and reading changes it', async () => {
   assert.equal(hers.chat.unread, 0);
 });
 
+test('who is kicked is out, with the reason, and does not come back', async () => {
+  const owned = await alice.enter('post:alice/my-360-photo');
+  const unruly = await connect(url, { as: guest('Unruly') });
+  const space = await unruly.enter('post:alice/my-360-photo');
+  const [person] = await heard(owned.people, 'enter', ({ id }) => id === space.me.id);
+  const over = heard(space, 'state', (state) => state === 'out');
+  const gone = heard(owned.people, 'leave', ({ id }) => id === person.id);
+  await owned.moderation.kick(person, 'Too loud.');
+  assert.equal((await over)[1].code, 'kicked');
+  assert.equal((await gone)[1].reason, 'kicked');
+  await assert.rejects(space.chat.say('Still here?'), { code: 'kicked' });
+  await unruly.close();
+  await owned.leave();
+});
+
 test('content, spaces and the clock are the server\'s', async () => {
   assert.ok((await hall.content()).title);
   assert.ok((await ann.spaces({ limit: 3 })).spaces.length);
