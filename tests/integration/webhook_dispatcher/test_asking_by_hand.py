@@ -2,13 +2,15 @@
 
 import base64
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from libs.common.contracts import webhooks
-from libs.common.errors import UNAVAILABLE, PresenceError
+from libs.common.errors import UNAVAILABLE, ErrorCode, PresenceError
 from services.webhook_dispatcher.redelivery import redeliverer
+from services.webhook_dispatcher.sending import queue_repository
 from tests.integration.webhook_dispatcher.world import World, message_posted
 from tests.support.waiting import eventually
 from tests.support.webhook_sink import HANG, Received, WebhookSink
@@ -53,6 +55,26 @@ async def test_a_test_and_a_redelivery_wait_for_their_host(running: World, sink:
     sink.release()
     again = await sink.wait_for(2, lambda request: request.webhook_id == first.webhook_id)
     assert len(again) == 2
+
+
+async def test_what_is_being_claimed_holds_its_slots_already(
+    running: World, sink: WebhookSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = (await running.subscribe(sink.url)).subscription
+    refused: list[ErrorCode] = []
+    claim = queue_repository.claim
+
+    async def claiming(*arguments: Any) -> Any:
+        with pytest.raises(PresenceError) as error:
+            await running.do(webhooks.send_test, id=made.id)
+        refused.append(error.value.kind)
+        return await claim(*arguments)
+
+    monkeypatch.setattr(queue_repository, "claim", claiming)
+    await running.bus.publish(message_posted())
+    await running.delivery_in("delivered", made.id)
+    assert refused == [UNAVAILABLE]
+    assert [request.json["event"] for request in sink.received] == ["chat"]
 
 
 async def test_a_key_pair_signs_events_and_tests_from_when_it_is_asked_for(running: World, sink: WebhookSink) -> None:

@@ -7,9 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.common.contracts import default_registry
+from libs.common.contracts.registry import Event, Socket
 from services.realtime.transport.engine import BINARY, TEXT, frame
 from services.realtime.transport.packets import EventPacket
 from services.realtime.transport.plain_websocket import to_event, to_plain
+
+REGISTRY = default_registry()
+SERVERS = sorted(
+    {signal.name for signal in REGISTRY.signals if signal.sent_by == "server"}
+    | {socket.event for record, socket in REGISTRY.bound(Socket) if isinstance(record, Event)}
+)
+"""All that the server says."""
 
 
 def said(data: bytes) -> list[Any]:
@@ -47,7 +56,7 @@ def test_an_entity_event_comes_under_its_own_name_with_the_senders_stamp() -> No
     assert said(to_plain(told)) == [{"type": "dice", "data": [6], **stamp}]
 
 
-@pytest.mark.parametrize("name", ["kicked", "user-left", "space-error", "entity-event", "chat-message-deleted"])
+@pytest.mark.parametrize("name", SERVERS)
 def test_nobody_speaks_for_the_server(name: str) -> None:
     forged = {"socketId": "r1-x", "userAccount": None, "name": name, "data": {"socketId": "r1-victim"}}
     assert said(to_plain(EventPacket("entity-event", forged).frame("/"))) == [{**forged, "type": "entity-event"}]
