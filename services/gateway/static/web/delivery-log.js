@@ -1,13 +1,8 @@
 // The log of one webhook's deliveries: a page at a time, each with its attempts when it is opened.
+import { element } from './element.js';
 import { ask } from './session.js';
 
 const BADGES = { delivered: 'good', dead: 'bad', pending: '' };
-
-export const element = (tag, properties = {}, ...children) => {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-};
 
 export const badge = (text, kind) => element('span', { className: `badge ${kind}`, textContent: text });
 

@@ -1,5 +1,7 @@
 // Enters a space as a guest, shows every event with its schema, sends any, and says how a program does.
-import { asyncapi, inWords, message, node } from './schemas.js';
+import { element } from './element.js';
+import { asyncapi, inWords, message } from './schemas.js';
+import { ask as askRest } from './session.js';
 
 const $ = (id) => document.getElementById(id);
 const MOST_SHOWN = 200; // entries of the log
@@ -10,9 +12,6 @@ const LINES = {
   'leave-space': () => 'await space.leave();',
   'aframe-update': (payload) => `space.me.move(${JSON.stringify(payload)});`,
   'chat-message': ({ content, parent_message_id: to }) => `await space.chat.say(${JSON.stringify(content)}${to ? `, { to: '${to}' }` : ''});`,
-  'thing-make': ({ id, state = {} }) => `const thing = space.things.make(${JSON.stringify(id)}, ${JSON.stringify(state)});`,
-  'thing-hold': () => 'await thing.hold();',
-  'thing-set': ({ state }) => `thing.set(${JSON.stringify(state)});`,
 };
 let socket = null;
 
@@ -20,10 +19,10 @@ const asCode = (event, payload) => LINES[event]?.(payload) ?? `await socket.emit
 const say = (text) => { $('status').textContent = text; };
 
 const show = (arrow, event, payload, schema) => {
-  const what = node('details', '', node('summary', '', node('code', `${arrow} ${event}`), ` ${JSON.stringify(payload)?.slice(0, 120) ?? ''}`));
-  what.append(node('pre', JSON.stringify(payload, null, 2)));
-  if (schema) what.append(node('p', 'Its schema:'), node('pre', inWords(schema, asyncapi) || JSON.stringify(schema)));
-  $('log').prepend(node('li', '', what));
+  const what = element('details', {}, element('summary', {}, element('code', {}, `${arrow} ${event}`), ` ${JSON.stringify(payload)?.slice(0, 120) ?? ''}`));
+  what.append(element('pre', {}, JSON.stringify(payload, null, 2) ?? ''));
+  if (schema) what.append(element('p', {}, 'Its schema:'), element('pre', {}, inWords(schema, asyncapi) || JSON.stringify(schema)));
+  $('log').prepend(element('li', {}, what));
   while ($('log').children.length > MOST_SHOWN) $('log').lastChild.remove();
 };
 
@@ -47,11 +46,8 @@ $('connect').addEventListener('submit', async (submitted) => {
   socket?.disconnect();
   $('emit').disabled = true;
   try {
-    const body = JSON.stringify($('name').value ? { display_name: $('name').value } : {});
-    const answer = await fetch('/api/auth/guest', { method: 'POST', body });
-    const login = await answer.json();
-    if (!answer.ok) throw new Error(login.error);
-    socket = io({ auth: { token: login.token } });
+    const { token } = await askRest('POST', '/api/auth/guest', $('name').value ? { display_name: $('name').value } : {});
+    socket = io({ auth: { token } });
   } catch (error) {
     say(error.message);
     return;
@@ -88,7 +84,7 @@ const fill = () => {
   $('payload').value = JSON.stringify(message('receive', $('event').value).examples[0].payload, null, 2);
   $('line').textContent = '';
 };
-$('event').append(...events.map((event) => node('option', event)));
+$('event').append(...events.map((event) => element('option', {}, event)));
 $('event').value = 'chat-message';
 $('event').addEventListener('change', fill);
 fill();

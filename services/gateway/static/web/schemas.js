@@ -29,10 +29,3 @@ export const inWords = (schema, document) => fields(schema, document)
 
 // The message that travels on the socket: `direction` is receive, send or ack, as the server sees it.
 export const message = (direction, event) => asyncapi.components.messages[`socket.${direction}.${event}`];
-
-export const node = (name, text, ...inner) => {
-  const made = document.createElement(name);
-  if (text) made.textContent = text;
-  made.append(...inner);
-  return made;
-};

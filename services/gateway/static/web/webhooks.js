@@ -1,6 +1,7 @@
 // An account's webhooks: subscribe, look at what was sent, try, rotate, send again. The one that is open is in the hash.
 import { account, ask, logIn, logOut } from './session.js';
-import { DeliveryLog, badge, element, moment } from './delivery-log.js';
+import { DeliveryLog, badge, moment } from './delivery-log.js';
+import { element } from './element.js';
 
 const $ = (id) => document.getElementById(id);
 const say = (text) => { $('status').textContent = text; };
