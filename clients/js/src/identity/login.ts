@@ -50,7 +50,7 @@ export const timesOf = (token: string, now = Date.now()): Pick<Kept, 'renewAt' |
   return life === null ? {} : { renewAt: now + Math.max(life * 0.75, Math.min(life * 0.9, life - FORGIVEN_MS)), endsAt: now + life };
 };
 
-/** Waits; a Node process may end meanwhile only if `signal` says so. */
+/** Waits. */
 export const wait = (milliseconds: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, milliseconds); });
 
 /** Asks again while what is wrong is temporary: a login is over only when the server says so. */
