@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from deploy.local.guardian import REPOSITORY
@@ -53,8 +52,19 @@ async def says(client: Client, content: str) -> Any:
     return await eventually(tried)
 
 
-async def is_healthy(rest: Rest) -> bool:
-    return bool((await rest.get("/api/health"))["status"] == "ok")
+async def becomes_healthy(rest: Rest) -> None:
+    """Raises `AssertionError` with the whole of `/api/health` when it does not."""
+    health: Any = None
+
+    async def is_healthy() -> bool:
+        nonlocal health
+        health = await rest.get("/api/health")
+        return bool(health["status"] == "ok")
+
+    try:
+        await eventually(is_healthy)
+    except AssertionError:
+        raise AssertionError(health) from None
 
 
 async def joins(client: Client, **more: Any) -> Any:
@@ -94,4 +104,4 @@ async def test_who_was_inside_is_told_of_a_gap_and_numbers_go_on_above_what_they
         assert said["seq"] > snapshot["seq"] - 1 > lost["seq"]
         assert await again.wait_for("chat-message", lambda message: message["id"] == said["id"]) == said
         await rest.post("/api/admin/sync", {}, OPERATOR)  # the backup may be of before the first copy had ended
-        await eventually(partial(is_healthy, rest))
+        await becomes_healthy(rest)

@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 
 from deploy.local.primary.content import FIRST, Post, posts
+from deploy.local.primary.yjs_state import yjs_state
 
 SCHEMA = Path(__file__).with_name("schema")
 
@@ -24,10 +25,10 @@ DOCUMENTS_BY_ID = (
     (126, "Thrown away", "An old plan.", "alice", True, True),
 )
 DOCUMENTS_BY_NAME = (
-    # owner, permlink, document_name, is_public
-    ("bob", "shared-draft", "A shared draft", False),
-    ("alice", "open-notes", "Open notes", True),
-    ("carol", "private-journal", "Private journal", False),
+    # owner, permlink, document_name, is_public, paragraphs
+    ("bob", "shared-draft", "A shared draft", False, ["Who hangs what, and where.", "Alice: the north wall."]),
+    ("alice", "open-notes", "Open notes", True, ["Everybody may read this.", "Write to alice to change it."]),
+    ("carol", "private-journal", "Private journal", False, ["Nobody else reads this."]),
 )
 PERMISSIONS_BY_ID = ((123, "alice", "comment", "bob"), (125, "bob", "edit", "alice"), (125, "dave", "read", "alice"))
 PERMISSIONS_BY_NAME = (
@@ -118,8 +119,11 @@ async def _seed_documents_by_id(connection: "asyncpg.Connection[Any]") -> None:
 
 
 async def _seed_documents_by_name(connection: "asyncpg.Connection[Any]") -> None:
-    columns = ("owner", "permlink", "document_name", "is_public", "last_activity", *TIMES)
-    rows = [(*row, _times(day)[0], *_times(day)) for day, row in enumerate(DOCUMENTS_BY_NAME)]
+    columns = ("owner", "permlink", "document_name", "is_public", "document_data", "last_activity", *TIMES)
+    rows = [
+        (*row, yjs_state(paragraphs), _times(day)[0], *_times(day))
+        for day, (*row, paragraphs) in enumerate(DOCUMENTS_BY_NAME)
+    ]
     await _insert(connection, "collaboration_documents", columns, rows)
     names = ("owner", "permlink", "account", "permission_type", "can_read", "can_edit", "granted_by")
     await _insert(connection, "collaboration_permissions", names, PERMISSIONS_BY_NAME)

@@ -30,6 +30,15 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Large:
+    """The value of a large column, its MD5, and whether it is a Yjs state of which the text is meant."""
+
+    value: str | None
+    md5: str | None
+    is_yjs: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Moment:
     """Where the primary stands: `origin` names the server, its history, and the table's parts and columns.
 
@@ -95,10 +104,14 @@ class TableReader:
         rows = await self._primary.fetch(statements.large_sizes(self.table, shape, self.columns), *_arrays(keys))
         return {tuple(row["key"]): row["bytes"] for row in rows}
 
-    async def large(self, shape: Shape, keys: Sequence[Key]) -> list[tuple[Key, str | None, str | None]]:
-        """Returns key, value and MD5 of the large column, of each row of those `keys`."""
+    def has_large(self, shape: Shape) -> bool:
+        """Returns whether rows of this shape have a large value."""
+        return self.table.large in self.columns or shape.yjs in self.columns
+
+    async def large(self, shape: Shape, keys: Sequence[Key]) -> list[tuple[Key, Large]]:
+        """Returns the key and the large value of each row of those `keys`."""
         rows = await self._primary.fetch(statements.large(self.table, shape, self.columns), *_arrays(keys))
-        return [(tuple(row["key"]), row["value"], row["md5"]) for row in rows]
+        return [(tuple(row["key"]), Large(row["value"], row["md5"], row["is_yjs"])) for row in rows]
 
     async def changed_keys(self, shape: Shape, floor: int, limit: int) -> list[Key]:
         """Returns keys of rows written in or after the transaction `floor`, `limit` at most; some may be older."""

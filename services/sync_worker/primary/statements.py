@@ -35,18 +35,22 @@ def find(table: Table, shape: Shape, columns: Columns) -> str:
 
 
 def large(table: Table, shape: Shape, columns: Columns) -> str:
-    """Returns the statement for the large column of some keys' rows, and its MD5."""
+    """Returns the statement for the large column of some keys' rows, its MD5, and whether it is a Yjs state."""
     key = _texts(shape.key)
     where = " AND ".join([*_of_shape(shape, columns), _among_given(shape, columns)])
-    value = f'"{table.large}"::text'
-    return f'SELECT ARRAY[{key}] AS key, {value} AS value, md5({value}) AS md5 FROM "{table.name}" WHERE {where}'  # noqa: S608
+    value = _large(table, shape, columns)
+    is_yjs = f'"{shape.yjs}" IS NOT NULL' if shape.yjs in columns else "false"
+    return (
+        f"SELECT ARRAY[{key}] AS key, {value} AS value, md5({value}) AS md5, {is_yjs} AS is_yjs "  # noqa: S608
+        f'FROM "{table.name}" WHERE {where}'
+    )
 
 
 def large_sizes(table: Table, shape: Shape, columns: Columns) -> str:
     """Returns the statement for how many bytes the large column has in some keys' rows."""
     key = _texts(shape.key)
     where = " AND ".join([*_of_shape(shape, columns), _among_given(shape, columns)])
-    size = f'coalesce(sum(octet_length("{table.large}"::text)), 0)::bigint'
+    size = f"coalesce(sum(octet_length({_large(table, shape, columns)})), 0)::bigint"
     return f'SELECT ARRAY[{key}] AS key, {size} AS bytes FROM "{table.name}" WHERE {where} GROUP BY {_list(shape.key)}'  # noqa: S608
 
 
@@ -81,11 +85,17 @@ def _groups(table: Table, shape: Shape, columns: Columns, conditions: Iterable[s
 
 
 def _value(table: Table, shape: Shape, column: str, columns: Columns) -> str:
-    if column == table.large:
+    if column in (table.large, shape.yjs):
         return f'md5("{column}"::text) AS "{column}"'
     if columns[column] in _TEXTS and column not in shape.key:
         return f'left("{column}", {MOST_CHARACTERS}) AS "{column}"'
     return f'"{column}"'
+
+
+def _large(table: Table, shape: Shape, columns: Columns) -> str:
+    """Returns what a row's large value is: the Yjs state, else the plain one."""
+    present = [f'"{column}"::text' for column in (shape.yjs, table.large) if column in columns]
+    return f"coalesce({', '.join(present)})"
 
 
 def _is_recent(floor: int) -> str:

@@ -9,11 +9,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db.event_log import FactLog
-from services.sync_worker.primary.reading import Group, TableReader
+from services.sync_worker.primary.reading import Group, Large, TableReader
 from services.sync_worker.replication import guard, repository, revocations
 from services.sync_worker.replication.facts import telling
 from services.sync_worker.tables.table import Key, Record, Shape, Table, digest
 from services.sync_worker.tables.values import BadRow
+from services.sync_worker.yjs.reader import YjsReader
 
 _log = structlog.get_logger(__name__)
 NAMED_BAD_ROWS = 5  # of a page, in the log
@@ -87,7 +88,7 @@ class PageWriter:
         self, shape: Shape, groups: Sequence[Group], changed: dict[Key, Record]
     ) -> AsyncIterator[dict[Key, Record]]:
         """Yields the changed rows, whole, so many at a time as fit into memory; rows that are gone by now go."""
-        if not changed or self._table.large not in self._reader.columns:
+        if not changed or not self._reader.has_large(shape):
             yield changed
             return
         there = {shape.named(group.key): group.key for group in groups}
@@ -108,21 +109,26 @@ class PageWriter:
     ) -> dict[Key, Record]:
         """Returns the rows of `keys` with the value of their large column, of which the record has the MD5."""
         column = self._table.large or ""
-        values: dict[Key, dict[str | None, str | None]] = {}
-        for key, value, md5 in await self._reader.large(shape, [there[key] for key in keys]):
-            values.setdefault(key, {})[md5] = value
+        values: dict[Key, dict[str | None, Large]] = {}
+        for key, large in await self._reader.large(shape, [there[key] for key in keys]):
+            values.setdefault(key, {})[large.md5] = large
         rows = {}
-        for key in keys:
-            found = values.get(there[key])
-            if found is None:
-                del changed[key]
-                continue
-            record = {name: value for name, value in changed[key].items() if name != "row_hash"}
-            if record[column] not in found:  # it was written again meanwhile
-                record[column] = next(iter(found))
-            changed[key] = {**record, "row_hash": digest(record)}  # without the value: all of them do not fit
-            rows[key] = {**changed[key], column: found[record[column]]}
+        async with YjsReader() as yjs:
+            for key in keys:
+                found = values.get(there[key])
+                if found is None:
+                    del changed[key]
+                    continue
+                record = {name: value for name, value in changed[key].items() if name != "row_hash"}
+                if record[column] not in found:  # it was written again meanwhile
+                    record[column] = next(iter(found))
+                changed[key] = {**record, "row_hash": digest(record)}  # without the value: all of them do not fit
+                rows[key] = {**changed[key], column: await _text(yjs, key, found[record[column]])}
         return rows
+
+
+async def _text(yjs: YjsReader, key: Key, large: Large) -> str | None:
+    return await yjs.text(large.value or "", "/".join(key)) if large.is_yjs else large.value
 
 
 def understand(table: Table, shape: Shape, groups: Sequence[Group]) -> Page:

@@ -47,7 +47,8 @@ def _document_by_id(raw: Raw) -> Record:
 
 def _document_by_name(raw: Raw) -> Record:
     document = _document(f"{raw['owner']}/{raw['permlink']}", account(raw, "owner"), raw)
-    return {**document, "number": whole(raw.get("id"))}
+    content = next((raw[name] for name in ("document_data", "content") if raw.get(name) is not None), None)
+    return {**document, "content": text(content), "number": whole(raw.get("id"))}
 
 
 def _permission_by_id(raw: Raw) -> Record:
@@ -129,12 +130,13 @@ DOCUMENTS = Table(
         Shape(
             "by name",
             ("owner", "permlink"),
-            ("id", *_DOCUMENT_COLUMNS),
+            ("id", "document_data", *_DOCUMENT_COLUMNS),
             _document_by_name,
             (("owner", "permlink"),),
             _by_name,
             access=("is_public",),
             later_access=("is_deleted", *_WHO_MAY_COLUMNS),
+            yjs="document_data",
         ),
     ),
     watched=("is_public", "is_deleted", "creator", *_WHO_MAY_COLUMNS),

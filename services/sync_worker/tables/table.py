@@ -40,6 +40,7 @@ class Shape:
 
     `access` are columns that decide about access: no table is read without them, unless an operator says that this
     primary has none. `later_access` are such columns that not every primary has; once seen they are needed as well.
+    `yjs` is a column with a Yjs state: where it holds one, its text is the table's `large` column.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Shape:
     later_access: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()
+    yjs: str | None = None
 
     @property
     def identifying(self) -> tuple[str, ...]:

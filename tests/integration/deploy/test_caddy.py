@@ -241,6 +241,8 @@ def site(caddy_server: Caddy) -> dict[str, bytes]:
     return {**served, "/": served["/index.html"], "/docs": served["/docs.html"], "/webhooks": served["/webhooks.html"]}
 
 
+COMPRESSED_FROM = 512
+"""Bytes. Caddy sends what is smaller as it is: packing it would gain nothing."""
 STATIC = ("/", "/docs", "/webhooks", "/openapi.json", "/asyncapi.json")
 
 
@@ -268,10 +270,11 @@ async def test_a_static_file_is_compressed_and_not_sent_again_to_who_has_it(
     caddy_server: Caddy, site: dict[str, bytes], encoding: str
 ) -> None:
     for path in (*STATIC, *(path for path in site if path.endswith(".js"))):
+        expected = encoding if len(site[path]) >= COMPRESSED_FROM else "identity"
         async with answer(caddy_server, path, **{"Accept-Encoding": encoding}) as first:
-            assert first.headers.get("Content-Encoding", "identity") == encoding, path
+            assert first.headers.get("Content-Encoding", "identity") == expected, path
             body, tag = await first.read(), first.headers["ETag"]
-            assert UNPACK[encoding](body) == site[path]
+            assert UNPACK[expected](body) == site[path]
         async with answer(caddy_server, path, **{"Accept-Encoding": encoding, "If-None-Match": tag}) as again:
             assert (again.status, await again.read()) == (304, b"")
         async with answer(caddy_server, path, **{"If-None-Match": '"another"'}) as other:

@@ -39,7 +39,8 @@ ODD = """INSERT INTO posts (author, permlink, block, type) VALUES
   ('alice', 'a-hologram', 1, 'hologram'), ('alice', 'untyped', 2, NULL), ('alice', 'shouted', 3, 'Blog')"""
 DOCUMENT_TEXT = """INSERT INTO collaboration_documents
   (owner, permlink, document_name, is_public, content, last_activity) VALUES
-  ('alice', 'with-text', 'With a text', true, 'Some *text*.', '2024-05-01Z')"""
+  ('alice', 'with-text', 'With a text', true, 'Some *text*.', '2024-05-01Z'),
+  ('alice', 'without-text', 'Without a text', true, NULL, '2024-05-01Z')"""
 UNFETCHED = """INSERT INTO posts (author, permlink, type, row_hash, hidden) VALUES
   ('bob', 'unfetched', '360', 'x', false), ('bob', 'secret', '360', 'x', true) ON CONFLICT DO NOTHING"""
 
@@ -140,7 +141,8 @@ async def test_a_post_has_its_author_its_time_and_its_license(kept: Kept) -> Non
     [
         ("document:124", "House rules", "bob", "Be kind. Mute when you are not talking."),
         ("document:alice/with-text", "With a text", "alice", "Some *text*."),
-        ("document:alice/open-notes", "Open notes", "alice", None),
+        ("document:alice/open-notes", "Open notes", "alice", "Everybody may read this.\nWrite to alice to change it."),
+        ("document:alice/without-text", "Without a text", "alice", None),
     ],
 )
 async def test_a_document_of_either_shape_shows_its_text(

@@ -39,8 +39,8 @@ CREATE TABLE collaboration_permissions (id serial PRIMARY KEY, document_id integ
 """
 DOCUMENTS_BY_NAME = """
 CREATE TABLE collaboration_documents (id serial PRIMARY KEY, owner varchar(50) NOT NULL, permlink varchar(255) NOT NULL,
-    document_name varchar(500) DEFAULT '', is_public boolean DEFAULT false, last_activity timestamptz,
-    updated_at timestamptz, UNIQUE (owner, permlink));
+    document_name varchar(500) DEFAULT '', document_data text, is_public boolean DEFAULT false,
+    last_activity timestamptz, updated_at timestamptz, UNIQUE (owner, permlink));
 CREATE TABLE collaboration_permissions (id serial PRIMARY KEY, owner varchar(50) NOT NULL,
     permlink varchar(255) NOT NULL, account varchar(50) NOT NULL, permission_type varchar(20) DEFAULT 'readonly',
     can_read boolean DEFAULT true, can_edit boolean DEFAULT false, UNIQUE (owner, permlink, account))

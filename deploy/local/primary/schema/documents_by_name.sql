@@ -5,12 +5,14 @@ CREATE TABLE IF NOT EXISTS collaboration_documents (
     owner          varchar(50)  NOT NULL,
     permlink       varchar(255) NOT NULL,
     document_name  varchar(500) DEFAULT '',
+    document_data  text,         -- what was written together: a Yjs state in base64
     is_public      boolean      NOT NULL DEFAULT false,
     last_activity  timestamptz,
     updated_at     timestamptz  NOT NULL DEFAULT now(),
     created_at     timestamptz  NOT NULL DEFAULT now(),
     UNIQUE (owner, permlink)
 );
+ALTER TABLE collaboration_documents ADD COLUMN IF NOT EXISTS document_data text;  -- where the table is an older one
 
 CREATE TABLE IF NOT EXISTS collaboration_permissions (
     id              serial PRIMARY KEY,

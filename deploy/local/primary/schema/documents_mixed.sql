@@ -6,6 +6,7 @@ CREATE TABLE IF NOT EXISTS collaboration_documents (
     owner          varchar(16),   -- by (owner, permlink)
     permlink       varchar(255),
     document_name  varchar(255),
+    document_data  text,          -- what was written together: a Yjs state in base64
     title          varchar(255),  -- by id
     content        text,
     creator        varchar(16),
@@ -18,6 +19,7 @@ CREATE TABLE IF NOT EXISTS collaboration_documents (
     created_at     timestamptz NOT NULL DEFAULT now(),
     UNIQUE (owner, permlink)
 );
+ALTER TABLE collaboration_documents ADD COLUMN IF NOT EXISTS document_data text;  -- where the table is an older one
 -- A demo primary made before these were read.
 ALTER TABLE collaboration_documents ADD COLUMN IF NOT EXISTS edit_permissions varchar(20) DEFAULT 'all';
 ALTER TABLE collaboration_documents ADD COLUMN IF NOT EXISTS comment_permissions varchar(20) DEFAULT 'all';

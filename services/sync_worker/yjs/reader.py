@@ -1,0 +1,84 @@
+"""Has Yjs states read by a process beside the worker, which may hang, fill its memory or die of one."""
+
+import asyncio
+import sys
+from typing import Self
+
+import msgspec
+import structlog
+
+_log = structlog.get_logger(__name__)
+MOST_BYTES = 16_000_000  # of a state as the primary has it: base64
+MOST_SECONDS = 10.0  # for one state; one of three megabytes takes less than one
+MOST_SECONDS_IN_ALL = 60.0  # for the states of one reader
+_LONGEST_ANSWER = 8 * MOST_BYTES  # JSON may write a character as six
+
+
+class _Answer(msgspec.Struct):
+    text: str | None = None
+    error: str = ""
+
+
+class YjsReader:
+    """Reads states while its block lasts. Its `process` begins with the first of them."""
+
+    def __init__(self) -> None:
+        self.process: asyncio.subprocess.Process | None = None
+        self._seconds_left = MOST_SECONDS_IN_ALL
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._end()
+
+    async def text(self, state: str, whose: str) -> str | None:
+        """Returns a state's text, or None if it cannot be read: the log says why, and that it was `whose`."""
+        try:
+            answer = await self._ask(state)
+        except (TimeoutError, EOFError, ConnectionError) as error:
+            await self._end()
+            answer = _Answer(error=f"it costs more than it may ({type(error).__name__})")
+        if answer.text is None:
+            _log.warning("text of a document not read", document=whose, reason=answer.error[:200])
+        return answer.text
+
+    async def _ask(self, state: str) -> _Answer:
+        if len(state) > MOST_BYTES:
+            return _Answer(error=f"it has more than {MOST_BYTES:,} bytes")
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(min(MOST_SECONDS, self._seconds_left)):
+                return await self._answer("".join(state.split()).encode())
+        finally:
+            self._seconds_left -= loop.time() - began
+
+    async def _answer(self, state: bytes) -> _Answer:
+        process = self.process = self.process or await _start()
+        if not (process.stdin and process.stdout):
+            raise EOFError
+        process.stdin.write(state + b"\n")
+        await process.stdin.drain()
+        line = await process.stdout.readline()
+        if not line:
+            raise EOFError
+        return msgspec.json.decode(line, type=_Answer)
+
+    async def _end(self) -> None:
+        process, self.process = self.process, None
+        if process and process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _start() -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "services.sync_worker.yjs"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        limit=_LONGEST_ANSWER,
+        env={},
+    )
