@@ -163,7 +163,7 @@ class Deliverer:
         its own, since it locks the subscription before deliveries."""
         moment = self._clock()
         async with self._database.transaction() as connection:
-            await refuse(connection, job.subscription_id, refusal, moment)
+            await refuse(connection, job.subscription_id, refusal)
             await queue.bury(connection, {job.id: refusal.reason}, moment)
         _log.info("webhook not sent", webhook_id=job.webhook_id, reason=refusal.reason)
 

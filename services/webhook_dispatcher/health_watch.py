@@ -42,10 +42,9 @@ class HealthWatch:
     async def _end(self) -> int:
         reason = f"It only failed for {LONGEST_FAILING.days} days."
         async with self._database.transaction() as connection:
-            moment = self._clock()
-            ended = await repository.ended(connection, moment - LONGEST_FAILING, MARKS, AT_ONCE)
+            ended = await repository.ended(connection, self._clock() - LONGEST_FAILING, MARKS, AT_ONCE)
             for subscription_id in ended:
-                await deliveries.disable(connection, subscription_id, reason, moment)
+                await deliveries.disable(connection, subscription_id, reason)
         for subscription_id in ended:
             _log.info("webhook disabled", subscription_id=subscription_id, reason=reason)
         return len(ended)

@@ -4,7 +4,6 @@ ended or wants less, and its owner is told.
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -35,10 +34,10 @@ def refusal_of(account: str, standing: Standing, event: str, for_moderators: fro
     return None
 
 
-async def refuse(connection: AsyncConnection, subscription_id: str, refusal: Refusal, moment: datetime) -> None:
+async def refuse(connection: AsyncConnection, subscription_id: str, refusal: Refusal) -> None:
     """Ends a subscription, or takes out of it what is withheld where it wants more than that."""
     wanted: Collection[str] = await repository.lock_events(connection, subscription_id)
     if refusal.withheld and not refusal.withheld.issuperset(wanted):
         await health.withhold(connection, subscription_id, refusal.withheld.intersection(wanted), refusal.reason)
     else:
-        await repository.disable(connection, subscription_id, refusal.reason, moment)
+        await repository.disable(connection, subscription_id, refusal.reason)

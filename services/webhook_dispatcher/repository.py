@@ -160,15 +160,27 @@ async def note_endpoint(connection: AsyncConnection, subscription_id: str, state
 
 # Ending
 
-AT_ONCE = 1000  # deliveries that go with their subscription; what is more follows, in batches
+# Rows are found and locked first, and then changed by their ids. In one statement the order of the join would follow
+# from statistics, and those of a log in which all was delivered know of nothing pending: each row of the batch was
+# compared with all that was, longer than a statement may take.
+_SOME_PENDING = text("""
+SELECT id FROM webhook_deliveries WHERE subscription_id = :subscription_id AND status = 'pending'
+LIMIT :limit FOR NO KEY UPDATE
+""")
+_SOME = text("SELECT id FROM webhook_deliveries WHERE subscription_id = :subscription_id LIMIT :limit FOR UPDATE")
+_BURY = text("""
+UPDATE webhook_deliveries
+SET status = 'dead', next_attempt_at = NULL, claimed_until = NULL, finished_at = :moment, last_error = :reason
+WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+_REMOVE = text("DELETE FROM webhook_deliveries WHERE id = ANY(CAST(:ids AS uuid[]))")
 
 
-async def disable(connection: AsyncConnection, subscription_id: str, reason: str, moment: datetime) -> None:
-    """Ends the subscription, buries the first of its pending deliveries, and tells its owner. From then on nothing is
-    sent for it."""
+async def disable(connection: AsyncConnection, subscription_id: str, reason: str) -> None:
+    """Ends the subscription and tells its owner. From then on nothing is sent for it; what is pending is buried after
+    it, for that may take longer than the end may wait."""
     if await health.disable(connection, subscription_id, reason):
         await connection.execute(update(S).where(S.id == subscription_id).values(is_given_up=True))
-    await bury_some(connection, subscription_id, moment, AT_ONCE)
 
 
 async def lock_events(connection: AsyncConnection, subscription_id: str) -> list[str]:
@@ -186,12 +198,11 @@ async def bury_some(connection: AsyncConnection, subscription_id: str, moment: d
     row = (await connection.execute(subscribed)).one_or_none()
     if row is None:
         return True
-    pending = select(D.id).where(D.subscription_id == subscription_id, D.status == "pending").limit(limit)
-    values = {"status": "dead", "next_attempt_at": None, "claimed_until": None, "finished_at": moment}
-    which = pending.cte("which").prefix_with("MATERIALIZED")
-    statement = update(D).where(D.id == which.c.id, D.status == "pending")
-    buried = (await connection.execute(statement.values(**values, last_error=row.disabled_reason))).rowcount
-    if buried == limit:
+    found = await connection.execute(_SOME_PENDING, {"subscription_id": subscription_id, "limit": limit})
+    ids = [*found.scalars()]
+    if ids:
+        await connection.execute(_BURY, {"ids": ids, "moment": moment, "reason": row.disabled_reason})
+    if len(ids) == limit:
         return False
     await connection.execute(update(S).where(S.id == subscription_id).values(is_given_up=False))
     return True
@@ -222,8 +233,8 @@ async def orphaned(connection: AsyncConnection) -> list[str]:
 
 async def remove_deliveries(connection: AsyncConnection, subscription_id: str, limit: int) -> int:
     """Deletes at most `limit` deliveries of a subscription, with their attempts; returns how many."""
-    some = select(D.id).where(D.subscription_id == subscription_id).limit(limit)
-    return (await connection.execute(delete(D).where(D.id.in_(some)))).rowcount
+    ids = [*(await connection.execute(_SOME, {"subscription_id": subscription_id, "limit": limit})).scalars()]
+    return (await connection.execute(_REMOVE, {"ids": ids})).rowcount if ids else 0
 
 
 # Looking back

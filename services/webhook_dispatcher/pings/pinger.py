@@ -11,7 +11,6 @@ import structlog
 from libs.common.db.engine import Database
 from libs.common.errors import PresenceError
 from libs.common.tasks.background import Background
-from services.webhook_dispatcher import repository as deliveries
 from services.webhook_dispatcher.health.notices_repository import DISABLED, Notice, tell
 from services.webhook_dispatcher.pings import pings_repository as repository
 from services.webhook_dispatcher.pings.ping import Asked, Pinged, next_ping, ping
@@ -142,4 +141,3 @@ class Pinger:
             told = await repository.give_up(connection, one, lease, pinged.error, reason)
             if told:
                 await tell(connection, [Notice(DISABLED, told, f"was disabled: {reason}")])
-                await deliveries.bury_some(connection, one.id, moment, deliveries.AT_ONCE)

@@ -107,7 +107,7 @@ class Recorder:
         for made in batch:
             if made.verdict.disable:
                 async with self._database.transaction() as connection:
-                    await repository.disable(connection, made.job.subscription_id, made.verdict.disable, made.moment)
+                    await repository.disable(connection, made.job.subscription_id, made.verdict.disable)
 
     def _forget(self, batch: Sequence[Made]) -> None:
         done = {id(made) for made in batch}

@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.contracts.webhooks import Subscription
 from libs.common.db.models.webhooks import WebhookSubscription as S
 from libs.common.spaces import SpaceKey
-from services.webhook_dispatcher import repository as deliveries
 
 MOST_LISTED = 1000  # only an operator can see more subscriptions than the quota allows
 
@@ -98,9 +97,8 @@ async def subscriptions(connection: AsyncConnection, asked: Filter) -> list[Subs
 
 
 async def delete_subscription(connection: AsyncConnection, subscription_id: str) -> None:
-    """Deletes the subscription and the first of its deliveries, with their attempts; the rest is `orphaned`."""
+    """Deletes the subscription. Its deliveries are `orphaned`, and removed in batches after it."""
     await connection.execute(delete(S).where(S.id == subscription_id))
-    await deliveries.remove_deliveries(connection, subscription_id, deliveries.AT_ONCE)
 
 
 async def change(connection: AsyncConnection, subscription_id: str, values: Mapping[str, Any]) -> Subscription:

@@ -1,11 +1,17 @@
 """A subscription that ends while very much is pending for it."""
 
+from datetime import datetime
+from typing import Any
+
 import pytest
 
 from libs.common.contracts import webhooks
 from libs.common.contracts.webhooks import SubscriptionId
+from libs.common.db.engine import Database
 from libs.common.errors import UNAVAILABLE, PresenceError
+from libs.common.ids import new_id
 from services.webhook_dispatcher import repository
+from services.webhook_dispatcher.app import BY_INDEX
 from services.webhook_dispatcher.sending import endings, recorder
 from tests.integration.webhook_dispatcher.world import World, caller, message_posted
 from tests.support.waiting import eventually
@@ -27,12 +33,6 @@ async def fill(world: World, subscription_id: str, count: int = PENDING) -> None
 async def left(world: World, status: str) -> int:
     rows = await world.sql("SELECT count(*) FROM webhook_deliveries WHERE status = :status", status=status)
     return int(rows[0][0])
-
-
-@pytest.fixture(autouse=True)
-def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endings, "BURY_SECONDS", 0.1)
-    monkeypatch.setattr(endings, "REMOVE_SECONDS", 0.1)
 
 
 async def test_gone_is_obeyed_at_once_and_all_that_is_pending_is_buried(world: World, sink: WebhookSink) -> None:
@@ -57,6 +57,77 @@ async def test_gone_is_obeyed_at_once_and_all_that_is_pending_is_buried(world: W
     assert [row.last_error for row in reasons] == ["The endpoint answered 410 Gone."]
     assert len(await world.sql("SELECT 1 FROM webhook_attempts")) == len(sink.received)
     assert await left(world, "dead") == PENDING + 1
+
+
+async def forget_what_is_pending(world: World) -> None:
+    """Gives PostgreSQL the statistics of a log in which all was delivered, as it has them for as long as what is new
+    is less than a tenth."""
+    await world.sql(FILL, subscription=new_id(), due=world.clock(), count=PENDING)
+    await world.sql("UPDATE webhook_deliveries SET status = 'delivered', next_attempt_at = NULL, finished_at = now()")
+    await world.sql("ANALYZE webhook_deliveries")
+
+
+async def test_a_batch_takes_no_longer_where_statistics_know_of_nothing_pending(
+    world: World, sink: WebhookSink
+) -> None:
+    async with world.dispatcher():
+        subscription = (await world.subscribe(sink.url)).subscription
+    await world.sql("UPDATE webhook_subscriptions SET active = false, is_given_up = true, disabled_reason = 'no'")
+    await forget_what_is_pending(world)
+    await fill(world, subscription.id)
+    for options in ({}, BY_INDEX):
+        database = Database(world.settings.database_url, "webhook_dispatcher", 1, options=options)
+        async with database.transaction() as connection:
+            assert not await repository.bury_some(connection, subscription.id, world.clock(), endings.BATCH)
+        async with database.transaction() as connection:
+            assert await repository.remove_deliveries(connection, subscription.id, endings.BATCH) == endings.BATCH
+        await database.stop()
+
+
+async def test_a_batch_that_takes_too_long_is_tried_again_smaller_and_holds_up_no_other(
+    world: World, sink: WebhookSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bury_some, asked = repository.bury_some, []
+
+    async def bury_few(connection: Any, subscription_id: str, moment: datetime, limit: int) -> bool:
+        asked.append((subscription_id, limit))
+        if subscription_id == never.id or limit > 100:
+            raise PresenceError(UNAVAILABLE, "The database took too long for this.")
+        return await bury_some(connection, subscription_id, moment, limit)
+
+    monkeypatch.setattr(repository, "bury_some", bury_few)
+    sink.answer(410)
+    async with world.dispatcher(), WebhookSink() as other:
+        other.answer(410)
+        never, subscription = [(await world.subscribe(url)).subscription for url in (sink.url, other.url)]
+        for one in (never, subscription):
+            await fill(world, one.id, 300)
+
+        async def is_buried() -> bool:
+            statement = "SELECT 1 FROM webhook_deliveries WHERE subscription_id = :id AND status = 'pending'"
+            return not await world.sql(statement, id=subscription.id)
+
+        await eventually(is_buried)
+    assert (never.id, endings.SMALLEST) in asked
+
+
+async def test_disabling_waits_for_nothing_that_is_pending(
+    world: World, sink: WebhookSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cut_off(*_: object) -> bool:
+        raise PresenceError(UNAVAILABLE, "The database took too long for this.")
+
+    monkeypatch.setattr(repository, "bury_some", cut_off)
+    sink.answer(410)
+    async with world.dispatcher():
+        await world.subscribe(sink.url)
+        await world.bus.publish(message_posted())
+
+        async def is_disabled() -> bool:
+            rows = await world.sql("SELECT active FROM webhook_subscriptions")
+            return not bool(rows[0].active)
+
+        await eventually(is_disabled)
 
 
 async def test_deleting_is_obeyed_at_once_and_all_that_is_left_is_removed(world: World, sink: WebhookSink) -> None:

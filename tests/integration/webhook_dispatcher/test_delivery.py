@@ -289,7 +289,11 @@ async def test_gone_disables_the_subscription_and_what_is_pending_for_it(running
         return None if stored.active else stored.disabled_reason
 
     assert await eventually(disabled) == "The endpoint answered 410 Gone."
-    assert [delivery.status for delivery in await running.deliveries(subscription.id)] == ["dead", "dead"]
+
+    async def are_dead() -> bool:
+        return [delivery.status for delivery in await running.deliveries(subscription.id)] == ["dead", "dead"]
+
+    await eventually(are_dead)
 
 
 async def test_an_endpoint_that_hangs_is_a_failure(world: World, sink: WebhookSink) -> None:
