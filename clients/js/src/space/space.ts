@@ -44,13 +44,16 @@ export class Space extends Emitter<SpaceEvents> {
   readonly subspace: string;
   /** @internal */
   readonly link: Link;
+  /** @internal */
+  readonly server: Server;
   readonly #path: string;
   #seq: number | null = null;
   #entered: { resolve(): void; reject(error: PresenceError): void } | null = null;
 
   /** @internal */
-  constructor(private readonly server: Server, key: Key, { position, avatar }: EnterOptions) {
+  constructor(server: Server, key: Key, { position, avatar }: EnterOptions) {
     super();
+    this.server = server;
     ({ type: this.type, id: this.id, subspace: this.subspace } = key);
     this.#path = pathOf(key);
     const owner: Owner = {
