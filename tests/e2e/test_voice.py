@@ -39,11 +39,13 @@ async def hears_one(page: Page) -> bool:
     return bool(await page.evaluate(f"{SOUNDS} === 1 && !document.querySelector('audio[data-old]')"))
 
 
-async def paths_reported(stack: Stack) -> Counter[str]:
-    """How the connections of which clients told so far got through."""
+async def paths_reported(stack: Stack, space_type: str = "") -> Counter[str]:
+    """How the connections that clients told of so far got through, in spaces of a type; '' where they named none."""
     connection = await asyncpg.connect(stack.settings["PRESENCE_DATABASE_URL"])
     try:
-        rows = await connection.fetch("SELECT outcome, path, reports FROM webrtc_days WHERE space_type = ''")
+        rows = await connection.fetch(
+            "SELECT outcome, path, reports FROM webrtc_days WHERE space_type = $1", space_type
+        )
     finally:
         await connection.close()
     assert {row["outcome"] for row in rows} <= {"connected"}

@@ -1,16 +1,25 @@
 """The client library of `clients/js`, built once a run, and its tests in Node."""
 
 import asyncio
+import json
 import os
+import re
 import sys
 from functools import cache
 from pathlib import Path
 from subprocess import run
 
 from deploy.local.guardian import REPOSITORY
+from tests.support.browser import File, script, text
 
 LIBRARY = REPOSITORY / "clients" / "js"
 LONGEST_SECONDS = 120.0
+PAGE = "/library.html"
+ENTRIES = {  # as a bundler, or an import map, finds them
+    "@dlux/presence": "/library/index.js",
+    "@dlux/presence/voice": "/library/voice.js",
+    "socket.io-client": "/library/socket.io.js",
+}
 
 
 @cache
@@ -18,6 +27,24 @@ def built() -> Path:
     """Returns the folder of the library's entries, of the sources as they are now."""
     run(["node", "scripts/build.mjs"], cwd=LIBRARY, check=True)
     return LIBRARY / "dist"
+
+
+def readme(language: str) -> list[str]:
+    """Returns the README's blocks of lines in a language, as the fence names it."""
+    text = (LIBRARY / "README.md").read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def page(module: str, head: str = "", body: str = "") -> dict[str, File]:
+    """Returns the files of a page, at `PAGE`, that runs a module with the library's entries under their names."""
+    imports = f'<script type="importmap">{json.dumps({"imports": ENTRIES})}</script>'
+    html = f'<!doctype html><meta charset="utf-8">{imports}{head}<body>{body}<script type="module">{module}</script>'
+    sockets = LIBRARY / "node_modules" / "socket.io-client" / "dist" / "socket.io.esm.min.js"
+    return {
+        PAGE: text("text/html", html),
+        ENTRIES["socket.io-client"]: script(sockets),
+        **{f"/library/{file.name}": script(file) for file in built().glob("*.js")},
+    }
 
 
 async def run_tests(*files: str, **environment: str) -> tuple[int | None, str]:

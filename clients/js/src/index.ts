@@ -9,4 +9,6 @@ export type { Person } from './people/person.js';
 export type { Pose, Target } from './poses/pose.js';
 export type { State } from './space/link.js';
 export type { EnterOptions, Space, SpaceEvents } from './space/space.js';
+export type { Thing, ThingChange } from './things/thing.js';
+export type { Things, ThingsEvents } from './things/things.js';
 export type * from './wire/index.js';

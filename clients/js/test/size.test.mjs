@@ -5,14 +5,34 @@ import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { test } from 'node:test';
+import { after, before, test } from 'node:test';
 
 const MOST_BYTES = 30 * 1024;
 
-test('the library with socket.io-client has at most 30 KiB, minified and gzipped', async (t) => {
-  const out = await mkdtemp(join(tmpdir(), 'presence-size-'));
-  t.after(() => rm(out, { recursive: true }));
+let out;
+before(async () => {
+  out = await mkdtemp(join(tmpdir(), 'presence-size-'));
   execFileSync('node', [new URL('../scripts/build.mjs', import.meta.url).pathname, out]);
-  const bytes = gzipSync(readFileSync(join(out, 'presence.min.js')), { level: 9 }).length;
+});
+after(() => rm(out, { recursive: true }));
+const file = (name) => readFileSync(join(out, name), 'utf8');
+
+test('the library with socket.io-client has at most 30 KiB, minified and gzipped', () => {
+  const bytes = gzipSync(file('presence.min.js'), { level: 9 }).length;
   assert.ok(bytes <= MOST_BYTES, `${bytes} bytes`);
 });
+
+test('voice is in its own entry', () => {
+  for (const name of ['presence.min.js', 'index.js', ...chunksOf('index.js')]) assert.ok(!file(name).includes('RTCPeerConnection'), name);
+  for (const name of ['presence-voice.min.js', 'voice.js']) assert.ok(file(name).includes('RTCPeerConnection'), name);
+});
+
+test('entries share one library, and nothing but socket.io-client and vue is left to be found', () => {
+  const entries = ['index.js', 'voice.js'];
+  const outside = new Set(entries.flatMap((name) => [name, ...chunksOf(name)]).flatMap(importsOf).filter((name) => !name.startsWith('.')));
+  assert.deepEqual([...outside], ['socket.io-client']);
+  assert.ok(chunksOf('voice.js').some((name) => chunksOf('index.js').includes(name)));
+});
+
+const importsOf = (name) => [...file(name).matchAll(/^(?:import|export)\b[^;]*?["']([^"']+)["'];/gms)].map(([, from]) => from);
+const chunksOf = (name) => importsOf(name).filter((from) => from.startsWith('./')).map((from) => from.slice(2));

@@ -36,6 +36,8 @@ export class Link {
   state: State = 'catching up';
   reason: PresenceError | undefined;
   avatar: unknown;
+  /** All ids that one's socket ever had here. */
+  readonly ids = new Set<string>();
   readonly #hear = new Map<string, Hear[]>();
   readonly #outbox: Outbox;
   readonly #socket: Socket;
@@ -50,7 +52,7 @@ export class Link {
   #pause = LEAST_PAUSE_MS;
 
   constructor(url: string, private readonly key: Key, private readonly login: Login, private readonly owner: Owner) {
-    this.#outbox = new Outbox((event, payload) => this.#deliver(event, payload));
+    this.#outbox = new Outbox((event, payload) => this.deliver(event, payload));
     this.#socket = io(url, {
       autoConnect: false, forceNew: true, transports: ['websocket', 'polling'], tryAllTransports: true,
       reconnectionDelay: LEAST_PAUSE_MS, reconnectionDelayMax: MOST_PAUSE_MS,
@@ -91,10 +93,23 @@ export class Link {
     return this.#outbox.command(event, payload);
   }
 
+  /**
+   * Sends once, as soon as one is in the space; resolves with the ack. `offline` and `timeout`: nobody knows what became
+   * of it. `conflict` where it may not be sent any more then.
+   */
+  async deliver(event: string, payload: Record<string, unknown>, may = () => true): Promise<Ack> {
+    while (!this.live) {
+      if (this.reason && this.state === 'out') throw this.reason;
+      await new Promise<void>((resolve) => { this.#waitingForLive.push(resolve); });
+    }
+    if (!may()) throw new PresenceError('conflict');
+    return this.#ask(event, payload, ACK_MS);
+  }
+
   /** Asks the server's clock: its time in milliseconds, and how long the question took. */
   async time(): Promise<{ time: number; took: number }> {
     const began = performance.now();
-    const { time } = await this.#deliver('time', {}) as Ack & { time: number };
+    const { time } = await this.deliver('time', {}) as Ack & { time: number };
     return { time, took: performance.now() - began };
   }
 
@@ -174,6 +189,7 @@ export class Link {
 
   async #join(): Promise<void> {
     const life = this.#begin('catching up');
+    this.ids.add(this.id);
     try {
       await this.#ask('join-space', this.#request(), JOIN_MS);
       if (life === this.#life && this.#snapshot) await this.#catchUp(life, this.#snapshot);
@@ -228,14 +244,6 @@ export class Link {
 
   #tell(event: string, payload: unknown): void {
     for (const hear of this.#hear.get(event) ?? []) hear(payload as never);
-  }
-
-  async #deliver(event: string, payload: Record<string, unknown>): Promise<Ack> {
-    while (!this.live) {
-      if (this.reason && this.state === 'out') throw this.reason;
-      await new Promise<void>((resolve) => { this.#waitingForLive.push(resolve); });
-    }
-    return this.#ask(event, payload, ACK_MS);
   }
 
   async #ask(event: string, payload: object, patience: number): Promise<Ack> {

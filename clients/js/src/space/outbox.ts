@@ -4,9 +4,11 @@ import { wait } from '../identity/login.js';
 /** An ack: `ok`, and what the server says beside it. */
 export type Ack = { ok: boolean } & Record<string, unknown>;
 
+type Payload = Record<string, unknown>;
+
 interface Command {
   event: string;
-  payload: Record<string, unknown>;
+  payload: Payload | (() => Promise<Payload>);
   resolve(ack: Ack): void;
   reject(error: PresenceError): void;
 }
@@ -23,10 +25,13 @@ export class Outbox {
   #end: PresenceError | null = null;
 
   /** `send` sends once there is somebody to send to, and rejects with what may be tried again. */
-  constructor(private readonly send: (event: string, payload: Record<string, unknown>) => Promise<Ack>) {}
+  constructor(private readonly send: (event: string, payload: Payload) => Promise<Ack>) {}
 
-  /** Resolves with the ack, once the command was carried out. Rejects where it was refused, or one is out of the space. */
-  command(event: string, payload: Record<string, unknown>): Promise<Ack> {
+  /**
+   * Resolves with the ack, once the command was carried out. Rejects where it was refused, or one is out of the space.
+   * A payload that is a function is asked for when the command's turn comes.
+   */
+  command(event: string, payload: Command['payload']): Promise<Ack> {
     if (this.#end) return Promise.reject(this.#end);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ event, payload, resolve, reject });
@@ -52,7 +57,8 @@ export class Outbox {
     this.#running = false;
   }
 
-  async #carriedOut({ event, payload }: Command): Promise<Ack | PresenceError> {
+  async #carriedOut({ event, payload: given }: Command): Promise<Ack | PresenceError> {
+    const payload = typeof given === 'function' ? await given() : given;
     for (let pause = LEAST_PAUSE_MS; ; pause = Math.min(pause * 2, MOST_PAUSE_MS)) {
       try {
         return await this.send(event, payload);

@@ -7,6 +7,7 @@ import type { Server } from '../server.js';
 import type { Content, FromServer, Settings, Snapshot, Vector } from '../wire/index.js';
 import { wait } from '../identity/login.js';
 import { type Key, pathOf } from './key.js';
+import { Things } from '../things/things.js';
 import { Link, type Owner, type State } from './link.js';
 import { Moderation, Roles } from './moderation.js';
 
@@ -32,6 +33,7 @@ export class Space extends Emitter<SpaceEvents> {
   readonly people: People;
   readonly me: Me;
   readonly chat: Chat;
+  readonly things: Things;
   readonly moderation: Moderation;
   readonly roles: Roles;
   settings: Settings = {};
@@ -42,13 +44,16 @@ export class Space extends Emitter<SpaceEvents> {
   readonly subspace: string;
   /** @internal */
   readonly link: Link;
+  /** @internal */
+  readonly server: Server;
   readonly #path: string;
   #seq: number | null = null;
   #entered: { resolve(): void; reject(error: PresenceError): void } | null = null;
 
   /** @internal */
-  constructor(private readonly server: Server, key: Key, { position, avatar }: EnterOptions) {
+  constructor(server: Server, key: Key, { position, avatar }: EnterOptions) {
     super();
+    this.server = server;
     ({ type: this.type, id: this.id, subspace: this.subspace } = key);
     this.#path = pathOf(key);
     const owner: Owner = {
@@ -64,6 +69,7 @@ export class Space extends Emitter<SpaceEvents> {
     if (position) this.me.move({ position });
     this.people = new People(this.link);
     this.chat = new Chat(this.link, server, key, (seq) => this.#isNews(seq));
+    this.things = new Things(this.link);
     this.moderation = new Moderation(server, this.#path);
     this.roles = new Roles(server, this.#path);
     this.link.hear('space-updated', (event) => this.#durable(event, ({ settings }) => this.#set(settings as never)));
@@ -135,6 +141,7 @@ export class Space extends Emitter<SpaceEvents> {
     });
     this.entities = snapshot.entities;
     this.people.reset(snapshot);
+    this.things.reset(snapshot);
     if (isHole) this.#seq = snapshot.seq;
     if (caughtUp) this.chat.take(caughtUp);
     if (isHole) this.#set(snapshot.settings);
@@ -147,7 +154,10 @@ export class Space extends Emitter<SpaceEvents> {
 
   #changed(state: State, reason?: PresenceError): void {
     if (state === 'live') this.me.again();
-    if (state === 'out') this.people.clear();
+    if (state === 'out') {
+      this.people.clear();
+      this.things.clear(reason ?? new PresenceError('left'));
+    }
     this.emit('state', state, reason);
     if (state === 'live') this.#entered?.resolve();
     if (state === 'out') this.#entered?.reject(reason ?? new PresenceError('left'));

@@ -3,13 +3,10 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { PresenceError, connect, guest, keychain, token } from '../../dist/index.js';
+import { heard } from './waiting.mjs';
 
 const { PRESENCE_URL: url, PRESENCE_SPACE: key, PRESENCE_PYTHON: python } = process.env;
 const sign = async (challenge, account) => execFileSync(python, ['-m', 'deploy.local.sign', account, '--challenge', challenge]).toString().trim();
-// Resolves with the arguments of the first event that passes.
-const heard = (emitter, name, passes = () => true) => new Promise((resolve) => {
-  emitter.on(name, (...args) => { if (passes(...args)) resolve(args); });
-});
 const frames = async (space, passes) => {
   for (;;) {
     let found = null;

@@ -12,6 +12,11 @@ const LINES = {
   'leave-space': () => 'await space.leave();',
   'aframe-update': (payload) => `space.me.move(${JSON.stringify(payload)});`,
   'chat-message': ({ content, parent_message_id: to }) => `await space.chat.say(${JSON.stringify(content)}${to ? `, { to: '${to}' }` : ''});`,
+  'thing-make': ({ id, state = {} }) => `const thing = space.things.make(${JSON.stringify(id)}, ${JSON.stringify(state)});`,
+  'thing-hold': ({ id }) => `const isMine = await space.things.get(${JSON.stringify(id)}).hold();`,
+  'thing-set': ({ id, state }) => `await space.things.get(${JSON.stringify(id)}).set(${JSON.stringify(state)});`,
+  'thing-release': ({ id }) => `await space.things.get(${JSON.stringify(id)}).release();`,
+  'thing-remove': ({ id }) => `await space.things.get(${JSON.stringify(id)}).remove();`,
 };
 let socket = null;
 

@@ -10,7 +10,7 @@ export class Voice {
     Object.assign(this, { socket, credentials, changed, iceServers: [], microphone: null, lines: new Map() });
     const events = {
       'voice-peers': ({ peers }) => this.keep(peers),
-      'webrtc-offer': ({ fromSocketId, offer }) => this.line(fromSocketId)?.answer(offer),
+      'webrtc-offer': ({ fromSocketId, offer, media }) => { if (media !== 'screen') this.line(fromSocketId)?.answer(offer); },
       'webrtc-answer': ({ fromSocketId, answer }) => this.lines.get(fromSocketId)?.take(answer),
       'webrtc-ice-candidate': ({ fromSocketId, candidate }) => this.lines.get(fromSocketId)?.reach(candidate),
       disconnect: () => this.keep([]),
