@@ -52,6 +52,14 @@ DEFAULT_SETTINGS: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Last:
+    """Whose a space was up to its end, and whether it was everybody's."""
+
+    owner: str
+    public: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """One identity's role in one space and all that limits it there, at the moment of the query."""
 
@@ -186,6 +194,9 @@ _CONTENT = {
     "global": """SELECT NULL::text AS owner, true AS public,
                    NULL::text AS comment_permissions, NULL::text AS edit_permissions""",
 }
+_GONE = """SELECT (cast(:owners AS text[]))[people.position] AS owner,
+             (cast(:publics AS bool[]))[people.position] AS public,
+             NULL::text AS comment_permissions, NULL::text AS edit_permissions"""
 _NO_EVENT = "NULL::text AS admits, false AS limited, NULL::text AS shut, false AS going"
 _EVENT = """content.admits, content.limited, content.shut,
   (SELECT going FROM event_places e WHERE e.event_id = people.space_id AND e.account = people.account) AS going"""
@@ -274,15 +285,31 @@ async def look_everywhere(
     return await _look(connection, [(space, identity, "") for space, identity in people], operators)
 
 
+async def look_back(
+    connection: AsyncConnection, people: Sequence[tuple[SpaceKey, Identity, Last]], operators: tuple[str, ...] = ()
+) -> list[Standing]:
+    """Returns the standing that each identity would have if its document, which is gone, were there as it was last.
+
+    In their order, by one query. Roles, bans and permissions are those of now.
+    """
+    last = {"owners": [last.owner for _, _, last in people], "publics": [last.public for _, _, last in people]}
+    return await _look(connection, [(space, who, "") for space, who, _ in people], operators, _GONE, last)
+
+
 async def _look(
-    connection: AsyncConnection, people: Sequence[tuple[SpaceKey, Identity, str]], operators: tuple[str, ...]
+    connection: AsyncConnection,
+    people: Sequence[tuple[SpaceKey, Identity, str]],
+    operators: tuple[str, ...],
+    content: str | None = None,
+    values: Mapping[str, Any] | None = None,
 ) -> list[Standing]:
     if not people:
         return []
     space_type = people[0][0].space_type
     rows = await connection.execute(
-        _query(space_type),
+        _query(space_type, content or _CONTENT[space_type]),
         {
+            **(values or {}),
             "space_type": space_type,
             "space_ids": [space.space_id for space, _, _ in people],
             "kinds": [identity.kind for _, identity, _ in people],
@@ -294,9 +321,9 @@ async def _look(
 
 
 @cache
-def _query(space_type: str) -> TextClause:
+def _query(space_type: str, content: str) -> TextClause:
     query = _QUERY.format(
-        content=_CONTENT[space_type],
+        content=content,
         event=_EVENT if space_type == "event" else _NO_EVENT,
         given_by_hive=_GIVEN_BY_HIVE if space_type == "community" else "0",
         guest_days=GUEST_ADDRESS_DAYS,

@@ -125,12 +125,26 @@ class PostChanged:
 
 @dataclass(frozen=True)
 class DocumentChanged:
-    """A document as it is now at the primary, without its content; of a deleted one, as it was last."""
+    """A document as it is now at the primary, without its content."""
 
     title: str
     updated_at: datetime | None
     public: bool
-    deleted: bool
+    deleted: bool = False
+
+
+@dataclass(frozen=True)
+class DocumentDeleted:
+    """A document that is gone from the primary, as it was last.
+
+    Whose it was, and whether everybody could read it, decides who hears of it: no more than that and when.
+    """
+
+    title: str
+    creator: str
+    public: bool
+    updated_at: datetime | None
+    deleted: bool = True
 
 
 @dataclass(frozen=True)
@@ -273,7 +287,13 @@ document_changed = Event(
     "content.document_changed",
     DocumentChanged,
     bindings=(Webhook("document_edit"),),
-    summary="A document's title, content or rules changed, or it came or went.",
+    summary="A document's title, content or rules changed, or it came.",
+)
+document_deleted = Event(
+    "content.document_deleted",
+    DocumentDeleted,
+    bindings=(Webhook("document_edit", without=("title", "creator", "public")),),
+    summary="Or it went: then `data` has `updated_at` and `deleted` alone.",
 )
 permission_changed = Event(
     "content.permission_changed", PermissionChanged, summary="The primary gave a permission or took it away."
@@ -285,6 +305,6 @@ presence_event_changed = Event(
 )
 
 RECORDS = (
-    get_content, sync_status, sync_now, primary_changed, post_changed, document_changed, permission_changed,
-    presence_event_changed,
+    get_content, sync_status, sync_now, primary_changed, post_changed, document_changed, document_deleted,
+    permission_changed, presence_event_changed,
 )  # fmt: skip

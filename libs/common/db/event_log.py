@@ -160,7 +160,8 @@ async def read_after(connection: AsyncConnection, space: SpaceKey, after_seq: in
 
 
 _IDS = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
-_SUBJECTS = select(*_COLUMNS).where(EventLogRow.id == any_(_IDS), EventLogRow.subject.is_not(None))
+_EVENTS = select(*_COLUMNS).where(EventLogRow.id == any_(_IDS))
+_SUBJECTS = _EVENTS.where(EventLogRow.subject.is_not(None))
 
 
 async def read_subjects(connection: AsyncConnection, event_ids: Collection[str]) -> dict[str, LoggedEvent]:
@@ -169,6 +170,12 @@ async def read_subjects(connection: AsyncConnection, event_ids: Collection[str])
     See `redaction.py`.
     """
     found = [LoggedEvent(**row) for row in (await connection.execute(_SUBJECTS, {"ids": [*event_ids]})).mappings()]
+    return {event.id: event for event in found}
+
+
+async def read_events(connection: AsyncConnection, event_ids: Collection[str]) -> dict[str, LoggedEvent]:
+    """The events as the log has them now, by their ids."""
+    found = [LoggedEvent(**row) for row in (await connection.execute(_EVENTS, {"ids": [*event_ids]})).mappings()]
     return {event.id: event for event in found}
 
 

@@ -3,7 +3,7 @@
 Fields have the names that clients use, and what the socket fills itself (the space that it is in) is left out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from libs.common.contracts.schema import has_field, schema_for
 from libs.common.errors import CATALOGUE
 from services.gateway.static.openapi import schemas
 from services.gateway.static.socket_examples import EXAMPLES
+from services.gateway.static.webhook_events import summaries
 
 OF_THE_SOCKET = ("space_type", "space_id", "subspace")  # what it says itself of a command about a space
 _REFUSAL = {
@@ -84,10 +85,8 @@ class _Document:
                 self._add_ack(socket.event, self._schema(record.reply))
             else:
                 self._add("socket", socket.event, "send", self._seen(record.payload, socket.rename), record.summary)
-        for record, webhook in registry.bound(Webhook):
-            if isinstance(record, Event):
-                body = _envelope(webhook.event, self._renamed(record.payload, webhook.rename))
-                self._add("webhook", webhook.event, "send", body, record.summary)
+        for name, summary in summaries(registry).items():
+            self._add("webhook", name, "send", _envelope(name, self._data(registry, name)), summary)
         for signal in registry.signals:
             self._add_signal(signal)
 
@@ -120,9 +119,20 @@ class _Document:
     def _seen(self, payload: type, rename: Mapping[str, str]) -> dict[str, Any]:
         return self._renamed(payload, rename) if rename else self._schema(payload)
 
-    def _renamed(self, payload: type, rename: Mapping[str, str]) -> dict[str, Any]:
-        """Returns the payload's schema with its fields under the names that clients see."""
-        return _under_names(self._converter.schema2jsonschema(schema_for(payload)), rename)
+    def _renamed(self, payload: type, rename: Mapping[str, str], without: Sequence[str] = ()) -> dict[str, Any]:
+        """Returns the payload's schema with its fields under the names that clients see, if they do."""
+        schema = schema_for(payload)
+        shown = type(schema)(exclude=[name for name in without if name in schema.fields])
+        return _under_names(self._converter.schema2jsonschema(shown), rename)
+
+    def _data(self, registry: Registry, name: str) -> dict[str, Any]:
+        """Returns the schema of a webhook's `data`, or of each that it may be."""
+        found = [
+            self._renamed(record.payload, webhook.rename, webhook.without)
+            for record, webhook in registry.bound(Webhook)
+            if isinstance(record, Event) and webhook.event == name
+        ]
+        return found[0] if len(found) == 1 else {"oneOf": found}
 
     def _add_signal(self, signal: Signal[Any]) -> None:
         direction = "receive" if signal.sent_by == "client" else "send"

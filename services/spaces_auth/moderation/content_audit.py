@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from libs.common.contracts.content import document_changed, permission_changed, post_changed, presence_event_changed
+from libs.common.contracts.content import document_deleted, permission_changed, post_changed, presence_event_changed
 from libs.common.contracts.log import LoggedEvent
 from libs.common.db.engine import Database
 from libs.common.spaces import SpaceKey
@@ -38,9 +38,9 @@ def _of_post(payload: Mapping[str, Any]) -> Entry:
     return Entry(f"content_{payload['change']}")
 
 
-def _of_document(payload: Mapping[str, Any]) -> Entry | None:
-    """Returns None for a document that is still there: who edits it is no matter of moderation."""
-    return Entry("content_deleted", details={"title": payload["title"]}) if payload["deleted"] else None
+def _of_document(payload: Mapping[str, Any]) -> Entry:
+    """Of a document that is still there nothing is entered: who edits it is no matter of moderation."""
+    return Entry("content_deleted", details={"title": payload["title"]})
 
 
 def _of_permission(payload: Mapping[str, Any]) -> Entry:
@@ -52,9 +52,9 @@ def _of_presence_event(payload: Mapping[str, Any]) -> Entry:
     return Entry(f"event_{payload['change']}", details={"title": payload["title"]})
 
 
-_ENTRIES: Mapping[str, Callable[[Mapping[str, Any]], Entry | None]] = {
+_ENTRIES: Mapping[str, Callable[[Mapping[str, Any]], Entry]] = {
     post_changed.name: _of_post,
-    document_changed.name: _of_document,
+    document_deleted.name: _of_document,
     permission_changed.name: _of_permission,
     presence_event_changed.name: _of_presence_event,
 }

@@ -36,4 +36,5 @@ async def telling(transaction: Transaction, table: Table, keys: Sequence[Key]) -
 
 
 def _fact(table: Table, key: Key, change: Any) -> Fact[Any]:
-    return Fact(table.event, table.space_of(key), None, lambda _: change)
+    event = next(event for event in table.events if isinstance(change, event.payload))
+    return Fact(event, table.space_of(key), None, lambda _: change)

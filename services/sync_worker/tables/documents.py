@@ -8,7 +8,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from libs.common.contracts.content import DocumentChanged, document_changed, permission_changed
+from libs.common.contracts.content import (
+    DocumentChanged,
+    DocumentDeleted,
+    document_changed,
+    document_deleted,
+    permission_changed,
+)
 from libs.common.db.models.content import CollaborationDocument, CollaborationPermission
 from libs.common.spaces import SpaceKey
 from services.sync_worker.tables.table import Key, Record, Row, Shape, Table, permission_change, require_space
@@ -92,13 +98,18 @@ def _document_openness(row: Mapping[str, Any]) -> tuple[int, ...]:
     return (seen_by, WHO_MAY.index(row["comment_permissions"]), WHO_MAY.index(row["edit_permissions"]))
 
 
-def _change(_: Key, old: Row | None, new: Row | None) -> DocumentChanged | None:
-    """Returns how a document is now, unless it is as it was; who only looked at it has not changed it."""
-    if old == new or not (_is_there(old) or _is_there(new)):
+def _change(_: Key, old: Row | None, new: Row | None) -> DocumentChanged | DocumentDeleted | None:
+    """Returns how a document is now, unless it is as it was; who only looked at it has not changed it.
+
+    One that was made private and deleted meanwhile was never everybody's, as far as anybody is told.
+    """
+    if new is not None and _is_there(new):
+        return None if old == new else DocumentChanged(new["title"], new["updated_at"], public=new["is_public"])
+    if old is None or not _is_there(old):
         return None
-    row = new or old or {}
-    is_there = _is_there(new)
-    return DocumentChanged(row["title"], row["updated_at"], public=is_there and row["is_public"], deleted=not is_there)
+    last = new or old
+    public = old["is_public"] and last["is_public"]
+    return DocumentDeleted(last["title"], last["creator"], public, last["updated_at"])
 
 
 def _is_there(row: Row | None) -> bool:
@@ -142,7 +153,7 @@ DOCUMENTS = Table(
     watched=("is_public", "is_deleted", "creator", *_WHO_MAY_COLUMNS),
     openness=_document_openness,
     space_of=lambda key: SpaceKey("document", key[0]),
-    event=document_changed,
+    events=(document_changed, document_deleted),
     told=("title", "content", "updated_at", "is_public", "is_deleted", "creator", *_WHO_MAY_COLUMNS),
     change_of=_change,
     lets_in=("creator",),
@@ -177,7 +188,7 @@ PERMISSIONS = Table(
     watched=("permission",),
     openness=lambda row: (DOCUMENT_RANKS[row["permission"]],),
     space_of=lambda key: SpaceKey("document", key[0]),
-    event=permission_changed,
+    events=(permission_changed,),
     told=("permission",),
     change_of=permission_change("collaboration_permissions"),
 )

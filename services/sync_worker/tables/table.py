@@ -73,8 +73,8 @@ class Table:
     columns that name whom a row lets in: any other value of one takes that from somebody.
     `space_of` names the space that a row is about, by its key. `closed` are the values that shut a row to others: rows
     that vanish in suspicious number stay, closed, until that is confirmed. Without it rows that vanish go at once.
-    `event` is what the log is told of a row that changed: `change_of` makes its payload of the row's key and of its
-    columns `told` before and after, None for no row, or returns None if nobody needs to know.
+    `events` are what the log may be told of a row that changed: `change_of` makes the payload of one of them from the
+    row's key and its columns `told` before and after, None for no row, or returns None if nobody needs to know.
     `large` is a column that may hold megabytes: it is read only of rows that changed, and `row_hash` has its MD5.
     """
 
@@ -85,7 +85,7 @@ class Table:
     watched: tuple[str, ...]
     openness: Callable[[Mapping[str, Any]], tuple[int, ...]]
     space_of: Callable[[Key], SpaceKey]
-    event: Event[Any]
+    events: tuple[Event[Any], ...]
     told: tuple[str, ...]
     change_of: Callable[[Key, Row | None, Row | None], Any]
     lets_in: tuple[str, ...] = ()

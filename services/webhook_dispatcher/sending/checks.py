@@ -7,7 +7,8 @@ from dataclasses import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common import access
-from libs.common.access import Standing
+from libs.common.access import Last, Standing
+from libs.common.contracts.content import document_deleted
 from libs.common.contracts.registry import Registry
 from libs.common.contracts.webhooks import for_moderators
 from libs.common.contracts.webhooks.bodies import body_of, webhooks_of
@@ -15,7 +16,7 @@ from libs.common.db import event_log
 from libs.common.db.redaction import words_are_gone
 from libs.common.identity import Identity
 from libs.common.spaces import SpaceKey
-from services.webhook_dispatcher.refusals import Refusal, refusal_of
+from services.webhook_dispatcher.refusals import Refusal, is_gone, refusal_of
 from services.webhook_dispatcher.repository import Job
 
 type Subscriber = tuple[SpaceKey, str]
@@ -36,7 +37,27 @@ class Checks:
             job.id: refusal_of(job.created_by, standings[_subscriber(job)], job.event, self._for_moderators)
             for job in jobs
         }
+        gone = [job for job in jobs if is_gone(standings[_subscriber(job)])]
+        refused |= await self._of_the_gone(connection, gone)
         return {id: refusal for id, refusal in refused.items() if refusal}
+
+    async def _of_the_gone(self, connection: AsyncConnection, jobs: Sequence[Job]) -> dict[str, Refusal | None]:
+        """Judges, of documents that are gone, the deliveries that say so: by what each was up to its end."""
+        if not jobs:
+            return {}
+        events = await event_log.read_events(connection, {job.event_id for job in jobs})
+        last = {
+            event.id: Last(event.payload["creator"], event.payload["public"])
+            for event in events.values()
+            if event.name == document_deleted.name
+        }
+        told = [job for job in jobs if job.event_id in last]
+        asked = [(_subscriber(job)[0], _owner(job), last[job.event_id]) for job in told]
+        standings = await access.look_back(connection, asked, self._operators)
+        return {
+            job.id: refusal_of(job.created_by, standing, job.event, self._for_moderators)
+            for job, standing in zip(told, standings, strict=True)
+        }
 
     async def _standings(
         self, connection: AsyncConnection, subscribers: set[Subscriber]
@@ -66,6 +87,10 @@ class Checks:
 def with_bodies(jobs: Sequence[Job], bodies: Mapping[str, bytes]) -> list[Job]:
     """Returns the jobs, each with its new body if there is one."""
     return [replace(job, body=bodies[job.id]) if job.id in bodies else job for job in jobs]
+
+
+def _owner(job: Job) -> Identity:
+    return Identity("account", job.created_by, job.created_by)
 
 
 def _subscriber(job: Job) -> Subscriber:

@@ -6,10 +6,12 @@ from libs.common.bus.base import Caller
 from libs.common.contracts import moderation
 from libs.common.contracts.content import (
     DocumentChanged,
+    DocumentDeleted,
     PermissionChanged,
     PostChanged,
     PresenceEventChanged,
     document_changed,
+    document_deleted,
     permission_changed,
     post_changed,
     presence_event_changed,
@@ -55,8 +57,8 @@ async def test_a_hidden_post_and_a_permission_are_in_the_audit_trail_once(world:
 
 
 async def test_a_document_is_in_the_audit_trail_when_it_goes_and_not_when_it_is_edited(world: World) -> None:
-    for deleted in (False, True):
-        await tell(world, document_changed, DOCUMENT, DocumentChanged("Public notes", None, True, deleted))
+    await tell(world, document_changed, DOCUMENT, DocumentChanged("Public notes", None, True))
+    await tell(world, document_deleted, DOCUMENT, DocumentDeleted("Public notes", "bob", True, None))
 
     entries = await trail(world, DOCUMENT, "bob", 1)
 

@@ -12,12 +12,13 @@ import pytest
 
 from deploy.local.guardian import REPOSITORY
 from libs.common.bus.memory import MemoryBroker, MemoryBus
+from libs.common.contracts import webhooks
 from libs.common.db.engine import Database
 from libs.common.db.event_log import EventLog
 from services.sync_worker.primary.connection import PrimaryAway
 from services.sync_worker.replication.cycle import Outcome
 from tests.integration.sync_worker.world import DOCUMENTS_BY_ID, POSTS, PRESENCE_PERMISSIONS, World
-from tests.integration.webhook_dispatcher.world import Clock, settings_for
+from tests.integration.webhook_dispatcher.world import Clock, message_posted, settings_for
 from tests.integration.webhook_dispatcher.world import World as Dispatch
 from tests.support.waiting import eventually, line_with
 from tests.support.webhook_sink import WebhookSink
@@ -61,6 +62,11 @@ def post(change: str) -> Told:
 def document(**fields: Any) -> Told:
     payload = {"title": "Plan", "updated_at": None, "public": True, "deleted": False}
     return ("content.document_changed", DOCUMENT, {**payload, **fields})
+
+
+def deleted(**fields: Any) -> Told:
+    payload = {"title": "Plan", "creator": "bob", "public": True, "updated_at": None, "deleted": True}
+    return ("content.document_deleted", DOCUMENT, {**payload, **fields})
 
 
 def permission(space: str, table: str, value: str | None) -> Told:
@@ -122,7 +128,7 @@ async def test_a_document_is_told_by_title_time_and_access_also_when_only_its_co
     ]
     closed = document(updated_at=moment, public=False)
     assert await told_after(copied, f"UPDATE {table} SET is_public = false") == [closed]
-    gone = document(updated_at=moment, public=False, deleted=True)
+    gone = deleted(updated_at=moment, public=False)
     assert await told_after(copied, f"UPDATE {table} SET is_deleted = true") == [gone]
     assert await told_after(copied, f"UPDATE {table} SET title = 'Unseen'") == []  # of a document that is deleted
 
@@ -173,8 +179,8 @@ async def dispatching(database_url: str) -> AsyncIterator[tuple[Dispatch, EventL
         await owner.stop()
 
 
-async def subscribe(dispatch: Dispatch, sink: WebhookSink, account: str) -> str:
-    where = {"space_type": "document", "space_id": "1", "events": ["document_edit"]}
+async def subscribe(dispatch: Dispatch, sink: WebhookSink, account: str, *events: str) -> str:
+    where = {"space_type": "document", "space_id": "1", "events": [*(events or ["document_edit"])]}
     return (await dispatch.subscribe(sink.url, account=account, **where)).subscription.id
 
 
@@ -222,17 +228,89 @@ async def test_a_worker_killed_between_commit_and_publish_costs_no_webhook_and_s
     assert [one.json["data"]["title"] for one in sink.received] == ["Plan", "Last"]
 
 
-@pytest.mark.parametrize("change", ["is_public = false, title = 'Private'", "is_deleted = true, title = 'Private'"])
 async def test_who_may_not_see_a_document_any_more_is_not_told_what_became_of_it(
-    copied: World, database_url: str, change: str
+    copied: World, database_url: str
 ) -> None:
     async with dispatching(database_url) as (dispatch, log), WebhookSink() as stranger:
         subscription = await subscribe(dispatch, stranger, "carol")
-        await told_after(copied, f"UPDATE collaboration_documents SET {change}")
+        await told_after(copied, "UPDATE collaboration_documents SET is_public = false, title = 'Private'")
         assert await sweep(log) == 1
         dead = await dispatch.delivery_in("dead", subscription)
         assert stranger.received == []
     assert dead.last_error == "carol may not receive this event of the space any more (not_found)."
+
+
+DELETE, MARK = "DELETE FROM collaboration_documents", "UPDATE collaboration_documents SET is_deleted = true"
+
+
+@pytest.mark.parametrize("statement", [DELETE, f"{MARK}, title = 'Unseen', content = 'Unseen'"])
+async def test_whoever_could_read_a_document_hears_once_that_it_was_deleted_and_no_more(
+    copied: World, database_url: str, statement: str
+) -> None:
+    await copied.primary.execute("INSERT INTO collaboration_documents (title, creator) VALUES ('Other', 'bob')")
+    await copied.sync()
+    async with dispatching(database_url) as (dispatch, log), WebhookSink() as sink:
+        subscription = await subscribe(dispatch, sink, "carol")
+        await dispatch.sql("UPDATE event_log SET published_at = now()")
+        assert len(await told_after(copied, f"{statement} WHERE id = 1")) == 1
+        assert await sweep(log) == 1
+        (request,) = await sink.wait_for(1)
+        assert await told_after(copied, "SELECT 1") == []
+        stored = await dispatch.do(webhooks.get_subscription, id=subscription)
+    assert (request.json["event"], request.json["space_id"]) == ("document_edit", "1")
+    assert request.json["data"] == {"updated_at": None, "deleted": True}
+    assert stored.active  # for the document may come back
+
+
+PRIVATE = "UPDATE collaboration_documents SET is_public = false"
+BANNED = (
+    "INSERT INTO space_sanctions (id, space_type, space_id, kind, subject_kind, subject, reason, imposed_by)"
+    " VALUES (gen_random_uuid(), 'document', '1', 'ban', 'account', 'carol', 'spam', 'bob')"
+)
+
+
+@pytest.mark.parametrize("before", ["private", "private and deleted at once", "banned"])
+async def test_who_could_not_read_a_document_at_its_end_is_not_told_of_it(
+    copied: World, database_url: str, before: str
+) -> None:
+    async with dispatching(database_url) as (dispatch, log), WebhookSink() as sink, WebhookSink() as creator:
+        subscription = await subscribe(dispatch, sink, "carol")
+        await subscribe(dispatch, creator, "bob")
+        if before == "banned":
+            await dispatch.sql(BANNED)
+        else:
+            await copied.primary.execute(PRIVATE)
+        if before == "private":
+            await copied.sync()
+            await dispatch.sql("UPDATE event_log SET published_at = now()")
+        await told_after(copied, MARK)
+        assert await sweep(log) == 1
+        (request,) = await creator.wait_for(1)
+        dead = await dispatch.delivery_in("dead", subscription)
+        assert sink.received == []
+    assert request.json["data"] == {"updated_at": None, "deleted": True}
+    assert "carol may not receive this event of the space any more" in str(dead.last_error)
+
+
+async def test_what_is_pending_of_a_document_that_is_gone_is_not_sent_and_takes_no_notice_with_it(
+    copied: World, database_url: str
+) -> None:
+    async with dispatching(database_url) as (dispatch, log), WebhookSink() as sink:
+        subscription = await subscribe(dispatch, sink, "carol", "chat", "document_edit")
+        sink.answer(500)
+        await dispatch.bus.publish(message_posted(space_type="document", space_id="1"))
+        await dispatch.delivery_in("pending", subscription, attempts=1)
+        sink.answer(200)
+        await told_after(copied, MARK)
+        dispatch.clock.advance(seconds=6)
+        await dispatch.delivery_in("dead", subscription, attempts=1)
+        assert await sweep(log) == 1
+        await sink.wait_for(2)
+        await told_after(copied, "UPDATE collaboration_documents SET is_deleted = false")
+        assert await sweep(log) == 1
+        await sink.wait_for(3)
+    assert [one.json["event"] for one in sink.received] == ["chat", "document_edit", "document_edit"]
+    assert [one.json["data"]["deleted"] for one in sink.received[1:]] == [True, False]
 
 
 async def test_the_creator_of_a_private_document_is_told_of_its_changes(copied: World, database_url: str) -> None:
