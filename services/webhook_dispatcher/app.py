@@ -34,6 +34,7 @@ from services.webhook_dispatcher.subscriptions.ownership import OPERATOR_TOKEN, 
 from services.webhook_dispatcher.subscriptions.trials import TrialHandlers
 
 QUEUE_POOL = 3  # claiming, recording, and putting in order what ended: none of them waits for plans or for people
+LOOKUPS = 8  # names of new URLs that are looked up side by side: slow name servers of theirs hold up no delivery
 # A queue that was empty when its statements were planned may be a million long a minute later.
 BY_INDEX = {"enable_seqscan": "off"}
 
@@ -54,7 +55,7 @@ def build(
     sealer = Sealer(settings.secret_key)
     resolver = Resolver(settings.webhook_concurrency)
     guard = WebhookGuard(
-        settings.webhook_allowed_networks, require_https=settings.webhook_require_https, resolver=resolver
+        settings.webhook_allowed_networks, require_https=settings.webhook_require_https, resolver=Resolver(LOOKUPS)
     )
     posts = Sender(guard, resolver, settings.webhook_timeout)
     sender = SignedSender(posts, sealer)
@@ -92,6 +93,6 @@ def build(
     bus.subscribe(CONSUMER, planner.plan)
 
     # The bus starts last and drains first, so that what it planned can still go out.
-    sending = (queue, posts, deliverer, redeliverer, pinger)
+    sending = (guard, queue, posts, deliverer, redeliverer, pinger)
     behind = (Endings(queue, clock), Gauges(reads, clock), HealthWatch(database, clock), Pruner(database, clock))
     return Service("webhook_dispatcher", [database, reads, *sending, *behind, bus])

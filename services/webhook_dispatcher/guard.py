@@ -15,12 +15,20 @@ LOOKUP_SECONDS = 2.0  # a subscriber waits for it
 
 
 class WebhookGuard(Guard):
-    """`allowed` are networks that may be reached although they are not public, by http as well."""
+    """A component. `allowed` are networks that may be reached although they are not public, by http as well.
+
+    `resolver` looks up the names of new URLs, and nothing else.
+    """
 
     def __init__(self, allowed: Iterable[str], *, require_https: bool, resolver: AbstractResolver) -> None:
         super().__init__(allowed, require_https=require_https)
         self._https_alone = require_https
         self._resolver = resolver
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None:
+        await self._resolver.close()
 
     async def check(self, text: str) -> None:
         """Refuse early, and with a reason, a URL that could never be sent to. Raises `invalid_input`.

@@ -1,12 +1,9 @@
 // The log of one webhook's deliveries: a page at a time, each with its attempts when it is opened.
 import { element } from './element.js';
 import { ask } from './session.js';
+import { badge, moment } from './webhook-state.js';
 
 const BADGES = { delivered: 'good', dead: 'bad', pending: '' };
-
-export const badge = (text, kind) => element('span', { className: `badge ${kind}`, textContent: text });
-
-export const moment = (text) => (text ? new Date(text).toLocaleString() : '');
 
 const attempt = (one) => {
   const came = one.error ?? `HTTP ${one.status_code}`;

@@ -1,7 +1,10 @@
 // An account's webhooks: subscribe, look at what was sent, try, rotate, send again. The one that is open is in the hash.
+// And those of a space, for who moderates it.
 import { account, ask, logIn, logOut } from './session.js';
-import { DeliveryLog, badge, moment } from './delivery-log.js';
+import { DeliveryLog } from './delivery-log.js';
 import { element } from './element.js';
+import { ModeratedWebhooks } from './moderated-webhooks.js';
+import { describe, isOn, keyOf, spaceOf, stateOf, whatToDo } from './webhook-state.js';
 
 const $ = (id) => document.getElementById(id);
 const say = (text) => { $('status').textContent = text; };
@@ -30,47 +33,34 @@ const sure = (question) => new Promise((resolve) => {
   $('sure').showModal();
 });
 
-const state = (webhook) => {
-  if (webhook.state === 'unverified') return badge('unverified', 'bad');
-  if (webhook.active) return webhook.failing_since ? badge('failing', 'bad') : badge('active', 'good');
-  return webhook.paused ? badge('paused', '') : badge('disabled', 'bad');
-};
-
 const opened = () => webhooks.find((one) => one.id === window.location.hash.slice(1));
-
-const isOn = (webhook) => webhook.active || webhook.state === 'unverified';
 
 const choices = (place, chosen) => place.replaceChildren(...events.map((event) => element('label', {},
   element('input', { type: 'checkbox', value: event, checked: chosen.includes(event) }), event)));
 
 const chosen = (place) => [...place.querySelectorAll('input:checked')].map((input) => input.value);
 
-const card = (webhook) => element('li', {}, state(webhook),
+const card = (webhook) => element('li', {}, stateOf(webhook),
   element('a', { href: `#${webhook.id}`, textContent: webhook.webhook_url }),
-  element('div', { className: 'faint', textContent: `${webhook.space_type}:${webhook.space_id} · ${webhook.events.join(', ')}` }));
+  element('div', { className: 'faint', textContent: `${spaceOf(webhook)} · ${webhook.events.join(', ')}` }));
 
 const showSecret = (secret) => {
   $('secret').hidden = !secret;
   if (secret) $('secret').replaceChildren('The secret, shown this once: ', element('code', { textContent: secret }));
 };
 
-const asking = (webhook) => {
-  const next = webhook.ping_at ? ` Next at ${moment(webhook.ping_at)}, or by "Send a ping".` : '';
-  return `Its URL is asked by a ping whether it wants webhooks, and has not said yes. ${webhook.ping_error ?? ''}${next} `;
+const showState = (webhook) => {
+  $('state').replaceChildren(...describe(webhook));
+  $('todo').replaceChildren(...whatToDo(webhook));
+  $('todo').hidden = !$('todo').childElementCount;
+  $('key').replaceChildren(...keyOf(webhook));
 };
 
-const describe = (webhook) => {
-  const parts = [state(webhook)];
-  if (webhook.disabled_reason) parts.push(`Disabled: ${webhook.disabled_reason} `);
-  if (webhook.state === 'unverified') parts.push(asking(webhook));
-  if (webhook.failing_since) parts.push(`Fails since ${moment(webhook.failing_since)}. `);
-  if (webhook.previous_secret_until && new Date(webhook.previous_secret_until) > new Date()) {
-    parts.push(`Two secrets sign until ${moment(webhook.previous_secret_until)}.`);
-  }
-  $('state').replaceChildren(...parts);
+const showLog = async (webhook) => {
+  const counts = await ask('GET', `/api/webhooks/${webhook.id}/counts`);
+  $('counts').textContent = `In 24 hours: ${counts.delivered} delivered, ${counts.pending} pending, ${counts.dead} dead.`;
+  await log.show(webhook.id, { status: $('status-filter').value, event: $('event-filter').value });
 };
-
-const showLog = (webhook) => log.show(webhook.id, { status: $('status-filter').value, event: $('event-filter').value });
 
 const open = async () => {
   const webhook = opened();
@@ -78,12 +68,11 @@ const open = async () => {
   if (!webhook) return;
   $('one-title').textContent = webhook.webhook_url;
   $('pause').textContent = isOn(webhook) ? 'Pause' : 'Have it work again';
+  $('pair').textContent = webhook.public_key ? 'Drop the key pair' : 'Add a key pair';
   $('test').textContent = webhook.state === 'unverified' ? 'Send a ping' : 'Send a test';
   $('change-url').value = webhook.webhook_url;
   choices($('change-events'), webhook.events);
-  describe(webhook);
-  const counts = await ask('GET', `/api/webhooks/${webhook.id}/counts`);
-  $('counts').textContent = `In 24 hours: ${counts.delivered} delivered, ${counts.pending} pending, ${counts.dead} dead.`;
+  showState(webhook);
   await showLog(webhook);
 };
 
@@ -102,6 +91,8 @@ const prepare = async () => {
   $('spaces').replaceChildren(...spaces.map((space) => element('option', { value: `${space.space_type}:${space.space_id}` })));
 };
 
+const moderated = new ModeratedWebhooks($('moderated'), { doing, sure, ended: load });
+
 const show = async () => {
   const name = account();
   $('login').hidden = Boolean(name);
@@ -111,6 +102,7 @@ const show = async () => {
   if (!name) {
     $('list').replaceChildren();
     $('log').replaceChildren();
+    moderated.clear();
     $('one').hidden = true;
     return;
   }
@@ -139,7 +131,7 @@ $('subscribe').addEventListener('submit', (event) => {
   event.preventDefault();
   doing(event.submitter, async () => {
     const [type, ...id] = $('space').value.trim().split(':');
-    const fields = { space_type: type, space_id: id.join(':'), webhook_url: $('url').value, events: chosen($('events')) };
+    const fields = { space_type: type, space_id: id.join(':'), webhook_url: $('url').value, events: chosen($('events')), asymmetric: $('asymmetric').checked };
     const made = await ask('POST', '/api/webhooks/subscribe', fields);
     $('new').open = false;
     window.location.hash = made.subscription.id;
@@ -160,7 +152,7 @@ $('change').addEventListener('submit', (event) => {
 
 $('test').addEventListener('click', (event) => doing(event.target, async () => {
   const tested = await ask('POST', `/api/webhooks/${opened().id}/test`, {});
-  const came = `${tested.event}: ${tested.error ?? `HTTP ${tested.status_code}`} after ${tested.duration_ms} ms`;
+  const came = `${tested.event}: ${tested.error ?? `HTTP ${tested.status_code}`} (${tested.duration_ms} ms)`;
   $('answer').hidden = false;
   $('answer').textContent = tested.answer ? `${came}\n\n${tested.answer}` : came;
   if (tested.event === 'ping') await load();
@@ -172,6 +164,17 @@ $('rotate').addEventListener('click', (event) => doing(event.target, async () =>
   await load();
   showSecret(rotated.secret);
 }));
+
+$('pair').addEventListener('click', (event) => doing(event.target, async () => {
+  const has = Boolean(opened().public_key);
+  if (has && !await sure('Drop the key pair? Who verifies by its public key cannot any more; another pair is another key.')) return;
+  await changed({ asymmetric: !has });
+}));
+
+$('moderate').addEventListener('submit', (event) => {
+  event.preventDefault();
+  doing(event.submitter, () => moderated.show($('moderated-space').value.trim()));
+});
 
 $('remove').addEventListener('click', (event) => doing(event.target, async () => {
   if (!await sure('Delete this webhook, with its log and what is pending for it?')) return;
