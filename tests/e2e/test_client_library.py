@@ -5,7 +5,12 @@ import pytest
 from deploy.local.stack import Stack
 from tests.support.library import built, run_tests
 
-LIVE = {"enter": "library-meets", "things": "library-things", "readme": "-"}  # a file, and the hall it has to itself
+LIVE = {
+    "enter": "library-meets",
+    "things": "library-things",
+    "vue": "library-vue",
+    "readme": "-",
+}  # a file, and the hall it has to itself
 
 
 @pytest.mark.parametrize("name", LIVE)

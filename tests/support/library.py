@@ -18,8 +18,11 @@ PAGE = "/library.html"
 ENTRIES = {  # as a bundler, or an import map, finds them
     "@dlux/presence": "/library/index.js",
     "@dlux/presence/voice": "/library/voice.js",
+    "@dlux/presence/vue": "/library/vue.js",
     "socket.io-client": "/library/socket.io.js",
+    "vue": "/library/vue.global.js",
 }
+MODULES = LIBRARY / "node_modules"
 
 
 @cache
@@ -39,10 +42,10 @@ def page(module: str, head: str = "", body: str = "") -> dict[str, File]:
     """Returns the files of a page, at `PAGE`, that runs a module with the library's entries under their names."""
     imports = f'<script type="importmap">{json.dumps({"imports": ENTRIES})}</script>'
     html = f'<!doctype html><meta charset="utf-8">{imports}{head}<body>{body}<script type="module">{module}</script>'
-    sockets = LIBRARY / "node_modules" / "socket.io-client" / "dist" / "socket.io.esm.min.js"
     return {
         PAGE: text("text/html", html),
-        ENTRIES["socket.io-client"]: script(sockets),
+        ENTRIES["socket.io-client"]: script(MODULES / "socket.io-client" / "dist" / "socket.io.esm.min.js"),
+        ENTRIES["vue"]: script(MODULES / "vue" / "dist" / "vue.esm-browser.prod.js"),
         **{f"/library/{file.name}": script(file) for file in built().glob("*.js")},
     }
 
