@@ -17,6 +17,13 @@ const ask = async (path, options) => {
   return { status: answer.status, left: answer.headers.get('RateLimit-Remaining'), ...(await answer.json()) };
 };
 const post = (path, body, headers) => ask(path, { method: 'POST', body: JSON.stringify(body), headers });
+const picture = (url, crossOrigin) => new Promise((resolve) => {
+  const image = new Image();
+  image.crossOrigin = crossOrigin;
+  image.onload = () => resolve(image.naturalWidth);
+  image.onerror = () => resolve('refused');
+  image.src = new URL(url, STACK);
+});
 const enter = (transports) => new Promise((resolve) => {
   const socket = io(STACK, { transports, auth: { token: window.token }, forceNew: true, reconnection: false });
   socket.on('connect', () => resolve(socket.emitWithAck('join-space', { spaceType: 'event', spaceId: 'elsewhere' })));
@@ -80,6 +87,26 @@ async def test_a_page_of_ours_lists_logs_in_joins_and_connects(stack: Stack, bro
     missing = await page.evaluate("ask('/api/spaces/post/nobody/nothing')")
     assert (missing["status"], missing["code"]) == (404, "not_found")
     assert missing["left"], "and what is left of its limit"
+
+
+@pytest.mark.parametrize("origin", OURS)
+async def test_a_page_of_ours_shows_what_a_space_is_with_its_media(stack: Stack, browser: Browser, origin: str) -> None:
+    page = await open_page(browser, stack, origin)
+
+    photo = await page.evaluate("ask('/api/spaces/post/alice/my-360-photo/content')")
+    assert (photo["status"], photo["scene"]["kind"]) == (200, "360")
+    for url in (photo["scene"]["url"], photo["images"][0]["url"]):
+        for mode in (None, "anonymous"):  # as an <img>, and as a texture that a canvas may read
+            width = await page.evaluate(f"picture({json.dumps(url)}, {json.dumps(mode)})")
+            assert width in (64, 512), (url, mode)
+    part = await page.evaluate(
+        f"fetch(new URL({json.dumps(photo['scene']['url'])}, STACK), {{headers: {{Range: 'bytes=0-9'}}}})"
+        ".then(async (got) => [got.status, (await got.arrayBuffer()).byteLength, got.headers.get('Content-Range')])"
+    )
+    assert part[:2] == [206, 10]
+    assert part[2].startswith("bytes 0-9/")
+    document = await page.evaluate("ask('/api/spaces/document/alice/open-notes/content')")
+    assert document["document"]["text"] == "Everybody may read this.\nWrite to alice to change it."
 
 
 @pytest.mark.parametrize("origin", LOOK_ALIKES)

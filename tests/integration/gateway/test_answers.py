@@ -100,7 +100,7 @@ async def test_our_origins_may_read_every_answer_also_the_errors(world: World, p
         assert headers["Access-Control-Allow-Origin"] == origin
         assert headers["Access-Control-Allow-Credentials"] == "true"
         assert headers["Vary"] == "Origin"
-        for name in ("RateLimit-Remaining", "Retry-After", "X-Request-Id"):
+        for name in ("Content-Range", "ETag", "RateLimit-Remaining", "Retry-After", "X-Request-Id"):
             assert name in headers["Access-Control-Expose-Headers"]
 
 
