@@ -14,6 +14,10 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from libs.common.errors import PresenceError
 from services.webhook_dispatcher import signing
 
+RFC_8032 = (  # section 7.1, test 1: a private key, and the public one that belongs to it
+    b"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+    b"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+)
 BODY = '{"event":"chat","data":{"message":"Grüße 👋"}}'.encode()
 
 
@@ -68,6 +72,11 @@ def test_a_key_pair_signs_beside_the_secret_and_its_public_key_verifies() -> Non
     key.verify(base64.b64decode(signature), content)
     with pytest.raises(InvalidSignature):
         key.verify(base64.b64decode(signature), content + b" ")
+
+
+def test_a_public_key_is_that_of_rfc_8032_as_standard_webhooks_writes_it() -> None:
+    private, public = (base64.b16decode(key, casefold=True) for key in RFC_8032)
+    assert signing.public_key_of(private) == "whpk_" + base64.b64encode(public).decode()
 
 
 @pytest.mark.parametrize("spoilt", ["webhook-id", "webhook-timestamp"])
