@@ -18,8 +18,9 @@ const tell = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 
 const commands = {
   // `files`: path → what is served there; every path beside them is the stack's own. `look`: options of a context.
-  async open({ name, url, path, files, look }) {
-    const context = await browser.newContext({ viewport: { width: 160, height: 120 }, ...look });
+  // `beside`: a page in whose context it opens, as another tab of the same browser.
+  async open({ name, url, path, files, look, beside }) {
+    const context = pages.get(beside)?.context() ?? await browser.newContext({ viewport: { width: 160, height: 120 }, ...look });
     const page = await context.newPage();
     const log = [];
     page.on('console', (message) => log.push(`${message.type()}: ${message.text()}`));

@@ -54,13 +54,20 @@ class Browser:
         self._node = node
 
     async def open(
-        self, name: str, url: str, path: str, files: dict[str, File], look: dict[str, Any] | None = None
+        self,
+        name: str,
+        url: str,
+        path: str,
+        files: dict[str, File],
+        look: dict[str, Any] | None = None,
+        beside: str | None = None,
     ) -> Page:
         """A page at `path` under `url`, of the same origin as it; `files` are what is served there, by path.
 
-        `look` are options of Playwright's context: `viewport`, `colorScheme`.
+        `look` are options of Playwright's context: `viewport`, `colorScheme`. `beside` names a page of which it is
+        another tab: they share what the browser keeps.
         """
-        await self._node.ask("open", name=name, url=url, path=path, files=files, look=look or {})
+        await self._node.ask("open", name=name, url=url, path=path, files=files, look=look or {}, beside=beside)
         return Page(self._node, name)
 
 

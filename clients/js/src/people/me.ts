@@ -5,6 +5,8 @@ import type { Rotation, Vector } from '../wire/index.js';
 
 const STILL = 1e-4; // metres and degrees: less is no movement
 
+const OWN = new Set(['position', 'rotation', 'quaternion']);
+
 /** What `move` takes. Further fields (`scale`, `hands`, ...) go as they are. */
 export interface Move {
   position?: Vector;
@@ -43,13 +45,15 @@ export class Me {
   }
 
   /** Says where one is: as often as you like; the newest is sent at the tick, and nothing where nothing changed. */
-  move({ position, rotation, quaternion, ...more }: Move): void {
+  move(to: Move): void {
+    const { position } = to;
     if (position && differs(position, this.#position)) this.#moved = copy(position, this.#position);
-    const turn = quaternion ?? rotation;
+    const turn = to.quaternion ?? to.rotation;
     if (turn) this.#turn(turn);
-    for (const name in more) {
-      this.#told[name] = more[name];
-      (this.#more ??= {})[name] = more[name];
+    for (const name in to) {
+      if (OWN.has(name)) continue;
+      this.#told[name] = to[name];
+      (this.#more ??= {})[name] = to[name];
     }
     if (!this.#timer) this.#tick();
   }

@@ -2,7 +2,7 @@ import { Emitter, call } from '../emitter.js';
 import { type Batch, readCompact } from '../poses/batch.js';
 import { Playback } from '../poses/playback.js';
 import type { Link } from '../space/link.js';
-import type { FromServer, Member, Rotation, Snapshot, Vector, VoiceState } from '../wire/index.js';
+import type { FromServer, Member, Snapshot, VoiceState } from '../wire/index.js';
 import { Person } from './person.js';
 
 /** Why somebody left: left, disconnected, lost, replaced, kicked; and which connection of theirs goes on in their place. */
@@ -57,7 +57,7 @@ export class People extends Emitter<PeopleEvents> implements Iterable<Person> {
     for (let i = 0; i < this.#all.length; i++) {
       const person = this.#all[i]!;
       if (!person.near) continue;
-      person.pose.advance(t, newest);
+      person.advance(t, newest);
       visit(person);
     }
   }
@@ -116,17 +116,12 @@ export class People extends Emitter<PeopleEvents> implements Iterable<Person> {
   #moved(t: number, id: string, data: Record<string, unknown>): void {
     const person = this.#byId.get(id);
     if (!person) return; // left already, or oneself
-    person.near = true;
-    person.data = data;
-    person.pose.put(t, data['position'] as Vector | undefined, data['rotation'] as Rotation | undefined);
+    person.moved(t, data);
     this.emit('pose', person);
   }
 
   #away(id: string): void {
-    const person = this.#byId.get(id);
-    if (!person) return;
-    person.near = false;
-    person.pose.forget();
+    this.#byId.get(id)?.away();
   }
 
   #voice(id: string, voice: VoiceState): void {

@@ -1,10 +1,12 @@
 import { Pose } from '../poses/pose.js';
-import type { Member, VoiceState } from '../wire/index.js';
+import type { Member, Rotation, Vector, VoiceState } from '../wire/index.js';
 
 /** Somebody else in the space: one connection of theirs. */
 export class Person {
   /** Where they are shown. */
   readonly pose = new Pose();
+  /** Where what they move is shown (their hands, ...), by the ids that their client gives: `me.move({ entities })`. */
+  readonly entities = new Map<string, Pose>();
   /** The newest pose as it came: `entities`, `scale` and whatever else their client says. */
   data: Readonly<Record<string, unknown>> = {};
   /** Their microphone and screen; null while they said nothing of it. */
@@ -21,6 +23,8 @@ export class Person {
   readonly name: string;
   readonly guest: boolean;
 
+  readonly #poses: Pose[] = []; // of `entities`, for `advance`, which makes no garbage
+
   /** @internal */
   constructor(member: Member, t: number) {
     this.id = member.socketId;
@@ -31,4 +35,38 @@ export class Person {
     this.voice = (member.voice as VoiceState | null | undefined) ?? null;
     this.pose.put(t, member.position, undefined);
   }
+
+  /** @internal Takes a pose of the server's time `t`. */
+  moved(t: number, data: Readonly<Record<string, unknown>>): void {
+    this.near = true;
+    this.data = data;
+    put(this.pose, t, data);
+    const entities = data['entities'] as Record<string, Moved | null> | undefined;
+    for (const id in entities) {
+      const pose = this.entities.get(id) ?? new Pose();
+      if (!this.entities.has(id)) {
+        this.entities.set(id, pose);
+        this.#poses.push(pose);
+      }
+      if (entities[id]) put(pose, t, entities[id]);
+    }
+  }
+
+  /** @internal Goes to the server's time `t`; poses of others are known up to `newest`. */
+  advance(t: number, newest: number): void {
+    this.pose.advance(t, newest);
+    for (let i = 0; i < this.#poses.length; i++) this.#poses[i]!.advance(t, newest);
+  }
+
+  /** @internal They are out of range. */
+  away(): void {
+    this.near = false;
+    this.pose.forget();
+    this.entities.clear();
+    this.#poses.length = 0;
+  }
 }
+
+type Moved = { readonly position?: Vector; readonly rotation?: Rotation };
+
+const put = (pose: Pose, t: number, { position, rotation }: Moved): void => pose.put(t, position, rotation);

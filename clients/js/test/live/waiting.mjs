@@ -1,6 +1,6 @@
 // Waiting for a condition, never for a time.
 
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 30_000;
 
 /** Resolves with the arguments of the first event that passes. */
 export const heard = (emitter, name, passes = () => true) => new Promise((resolve) => {
