@@ -13,6 +13,7 @@ import pytest
 WHOLE_STACK = ("tests/e2e", "tests/faults", "tests/security")
 BESIDE = ("tests/conformance", "tests/integration", "tests/unit")
 MOST_PROCESSES = 4
+SLOWEST = ("--durations=25", "--durations-min=8")  # where a shorter run would begin
 
 
 def main(arguments: list[str]) -> int:
@@ -37,7 +38,8 @@ def main(arguments: list[str]) -> int:
 def _run(left_out: tuple[str, ...], *arguments: str) -> int:
     ignored = (f"--ignore={folder}" for folder in left_out)
     same = {"PYTHONHASHSEED": "0"}  # sets have one order in all processes: names of tests are made of some
-    return subprocess.run([sys.executable, "-m", "pytest", *ignored, *arguments], env=os.environ | same).returncode
+    command = [sys.executable, "-m", "pytest", *ignored, *SLOWEST, *arguments]
+    return subprocess.run(command, env=os.environ | same).returncode
 
 
 if __name__ == "__main__":
