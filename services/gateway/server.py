@@ -24,6 +24,7 @@ from libs.common.errors import (
 from libs.common.ids import new_id
 from libs.common.metrics import HTTP_REQUESTS
 from services.gateway.body import MAX_BODY, ClientGone
+from services.gateway.in_hand import InHand
 from services.gateway.paths import OperationPath
 from services.gateway.refusals import Refusals
 from services.gateway.settings import Settings
@@ -50,7 +51,7 @@ class HttpServer:
         self._host = settings.http_host
         self._port = settings.http_port
         origins = allowed_origins(settings)
-        limit = _limit_pages(LimitHere(PAGES, settings.rate_limit_factor), settings)
+        limit = _limit(LimitHere(PAGES, settings.rate_limit_factor), _in_hand(settings), settings)
         errors = _errors(Refusals(hold=settings.rate_limit_factor > 0))
         self.app = web.Application(client_max_size=MAX_BODY, middlewares=[_cors(origins), errors, limit])
         # Bodies are unpacked by `body`, where what cannot be is an error like any other.
@@ -87,8 +88,15 @@ def _cors(origins: AllowedOrigins) -> Any:
     return middleware
 
 
-def _limit_pages(limit: LimitHere, settings: Settings) -> Any:
-    """Finds out a request's address, and counts what no operation counts. Raises `rate_limited`."""
+def _in_hand(settings: Settings) -> InHand:
+    return InHand(settings.requests, settings.requests_each if settings.rate_limit_factor > 0 else None)
+
+
+def _limit(limit: LimitHere, in_hand: InHand, settings: Settings) -> Any:
+    """Finds out a request's address, bounds how many are in hand, and counts what no operation counts.
+
+    Raises `rate_limited` and `unavailable`.
+    """
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -97,7 +105,8 @@ def _limit_pages(limit: LimitHere, settings: Settings) -> Any:
             state = limit.spend(request[ADDRESS])
             if state.exceeded:
                 raise state.error()
-        return await handler(request)
+        with in_hand.one(request[ADDRESS]):
+            return await handler(request)
 
     return middleware
 

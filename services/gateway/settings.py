@@ -13,6 +13,12 @@ class Settings(EdgeSettings):
         "",
         "Key of the primary's signed POST /api/webhooks/primary, which starts a sync cycle; without it none is taken.",
     )
+    requests: int = setting(
+        "PRESENCE_REQUESTS", 1024, "Requests that a gateway answers at once; the next is told to come again (503)."
+    )
+    requests_each: int = setting(
+        "PRESENCE_REQUESTS_PER_ADDRESS", 128, "How many of them one address may have; the next is refused (429)."
+    )
     shared_answers: int = setting(
         "PRESENCE_SHARED_ANSWERS",
         4096,
