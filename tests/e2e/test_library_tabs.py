@@ -52,7 +52,7 @@ async def test_of_two_tabs_one_signs_and_one_renews_and_both_go_on(stack: Stack,
 
     async def both_have_the_next() -> bool:
         tokens = [await tab.evaluate("token()") for tab in tabs]
-        return tokens[0] == tokens[1] != first
+        return bool(tokens[0] == tokens[1] != first)
 
     await eventually(both_have_the_next)
     assert await asked(tabs) == 1, "one of them asked, the other read"

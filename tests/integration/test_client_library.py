@@ -26,6 +26,15 @@ async def test_the_librarys_types_are_those_of_the_contract(tmp_path: Path) -> N
         assert made == kept, f"{name} is stale: npm --prefix clients/js run types"
 
 
+async def test_an_application_in_typescript_compiles_against_the_packages_entries() -> None:
+    await _run("npm", "--prefix", "clients/js", "run", "--silent", "build")
+    await _run("node", "clients/js/node_modules/typescript/bin/tsc", "--project", "clients/js/test/types")
+
+
+async def test_the_bench_of_the_library_meets_its_goals() -> None:
+    await _run(sys.executable, "-m", "bench.library")
+
+
 async def _run(*command: str) -> None:
     process = await asyncio.create_subprocess_exec(*command, cwd=REPOSITORY)
     assert await process.wait() == 0

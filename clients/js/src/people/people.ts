@@ -52,12 +52,11 @@ export class People extends Emitter<PeopleEvents> implements Iterable<Person> {
 
   /** Moves everybody to this moment and calls `visit` with each who is in range. Once a frame; makes no garbage. */
   each(visit: (person: Person) => void): void {
-    const t = this.#playback.frame(performance.now());
-    const { newest } = this.#playback;
+    this.#playback.frame(performance.now());
     for (let i = 0; i < this.#all.length; i++) {
       const person = this.#all[i]!;
       if (!person.near) continue;
-      person.advance(t, newest);
+      person.advance(this.#playback);
       visit(person);
     }
   }

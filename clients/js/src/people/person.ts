@@ -1,3 +1,4 @@
+import type { Moment } from '../poses/playback.js';
 import { Pose } from '../poses/pose.js';
 import type { Member, Rotation, Vector, VoiceState } from '../wire/index.js';
 
@@ -52,10 +53,10 @@ export class Person {
     }
   }
 
-  /** @internal Goes to the server's time `t`; poses of others are known up to `newest`. */
-  advance(t: number, newest: number): void {
-    this.pose.advance(t, newest);
-    for (let i = 0; i < this.#poses.length; i++) this.#poses[i]!.advance(t, newest);
+  /** @internal Goes to a moment. */
+  advance(moment: Moment): void {
+    this.pose.advance(moment);
+    for (let i = 0; i < this.#poses.length; i++) this.#poses[i]!.advance(moment);
   }
 
   /** @internal They are out of range. */

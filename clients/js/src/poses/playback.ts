@@ -8,18 +8,25 @@ const WINDOW_MS = 5_000;
 const MOST_SLEW = 0.1; // of the time that passes
 const JUMP_MS = 500;
 
+/** What is shown, on the server's clock: `t`, while poses are known up to `newest`. One object for all frames: numbers that are handed on are garbage. */
+export interface Moment {
+  /** NaN while nothing has come. */
+  t: number;
+  newest: number;
+}
+
 /**
  * The moment that is shown, on the server's clock: as little behind as the arrivals' jitter allows, and never backwards.
  *
  * The way of the fastest packet of the last seconds tells how the two clocks lie; how late the others are, how far behind.
  */
-export class Playback {
+export class Playback implements Moment {
   #fastest = Infinity; // local time of arrival minus server time, of this window
   #fastestBefore = Infinity;
   #windowBegan = 0;
   #lateness = 20; // an estimate of that quantile
-  #shown = NaN;
   #lastFrame = 0;
+  t = NaN;
   /** The newest server time that was heard of. */
   newest = -Infinity;
 
@@ -47,15 +54,14 @@ export class Playback {
     return Math.min(Math.max(TICK_MS + this.#lateness + SLACK_MS, LEAST_BEHIND_MS), MOST_BEHIND_MS);
   }
 
-  /** The server's time to show at `local`. NaN while nothing has come. */
-  frame(local: number): number {
+  /** Goes to what is to be shown at `local`. */
+  frame(local: number): void {
     const wanted = local - this.#offset - this.behind;
-    if (!Number.isFinite(wanted)) return NaN;
+    if (!Number.isFinite(wanted)) return;
     const passed = Math.max(0, local - this.#lastFrame);
     this.#lastFrame = local;
-    const off = wanted - this.#shown - passed;
-    if (Number.isNaN(this.#shown) || off > JUMP_MS) this.#shown = wanted;
-    else this.#shown += passed + Math.min(Math.max(off, -MOST_SLEW * passed), MOST_SLEW * passed);
-    return this.#shown;
+    const off = wanted - this.t - passed;
+    if (Number.isNaN(this.t) || off > JUMP_MS) this.t = wanted;
+    else this.t += passed + Math.min(Math.max(off, -MOST_SLEW * passed), MOST_SLEW * passed);
   }
 }

@@ -1,5 +1,5 @@
 import type { Rotation, Vector } from '../wire/index.js';
-import { TICK_MS } from './playback.js';
+import { type Moment, TICK_MS } from './playback.js';
 import { anglesOf, quaternionOf } from './rotations.js';
 
 const KEPT = 32; // poses; 1.6 seconds of them
@@ -9,6 +9,7 @@ const STILL_MS = 1.5 * TICK_MS; // others' poses go on for so long without their
 const MOST_GUESSED_MS = 100; // straight on, when the next pose is late
 const EASE_MS = 80; // in which a wrong guess fades to a third
 const TELEPORT_METRES = 3; // in one step: nobody walks that
+const past: Moment = { t: NaN, newest: NaN }; // what was shown last
 
 /** What a pose may be written into: an Object3D of three.js, an element of A-Frame, or an object with both fields. */
 export interface Target {
@@ -36,6 +37,7 @@ export class Pose {
   #ex = 0; // by how much the shown place is off from what is known
   #ey = 0;
   #ez = 0;
+  #part = 0.5; // of the way from one pose to the next that is shown; handed on, it would be garbage
 
   /** Whether it is known where they are. */
   get known(): boolean {
@@ -82,17 +84,19 @@ export class Pose {
     this.#ex = this.#ey = this.#ez = 0;
   }
 
-  /** @internal Goes to the server's time `t`; poses of others are known up to `newest`. */
-  advance(t: number, newest: number): void {
+  /** @internal Goes to a moment. */
+  advance(moment: Moment): void {
     if (this.#count === 0) return;
+    const { t, newest } = moment;
     if (Number.isNaN(t)) {
-      this.#show(this.#count - 1, this.#count - 1, 0);
+      this.#part = 0;
+      this.#show(this.#count - 1, this.#count - 1);
       return;
     }
-    if ((this.#isNew || newest !== this.#newest) && !Number.isNaN(this.#last)) this.#correct(newest);
+    if ((this.#isNew || newest !== this.#newest) && !Number.isNaN(this.#last)) this.#correct(moment);
     this.#isNew = false;
     this.#newest = newest;
-    this.#sample(t, newest);
+    this.#sample(moment);
     const fade = Math.exp(-Math.max(0, t - this.#last) / EASE_MS) || 0;
     this.x += this.#ex *= fade;
     this.y += this.#ey *= fade;
@@ -101,43 +105,47 @@ export class Pose {
   }
 
   // What was shown last stays where it was; the difference to what is now known of that moment fades.
-  #correct(newest: number): void {
+  #correct({ newest }: Moment): void {
     const { x, y, z } = this;
-    this.#sample(this.#last, newest);
+    past.t = this.#last;
+    past.newest = newest;
+    this.#sample(past);
     this.#ex = x - this.x;
     this.#ey = y - this.y;
     this.#ez = z - this.z;
-    if (length(this.#ex, this.#ey, this.#ez) > TELEPORT_METRES) this.#ex = this.#ey = this.#ez = 0;
+    const isTeleport = this.#ex ** 2 + this.#ey ** 2 + this.#ez ** 2 > TELEPORT_METRES ** 2;
+    if (isTeleport) this.#ex = this.#ey = this.#ez = 0;
   }
 
-  #sample(t: number, newest: number): void {
+  #sample(moment: Moment): void {
     const ring = this.#ring;
     const oldest = Math.max(0, this.#count - KEPT);
     let i = this.#count - 1;
-    while (i > oldest && ring[this.#at(i)]! > t) i--;
-    if (i === this.#count - 1) this.#guess(i, t, newest);
-    else this.#between(i, t);
+    while (i > oldest && ring[this.#at(i)]! > moment.t) i--;
+    if (i === this.#count - 1) this.#guess(i, moment);
+    else this.#between(i, moment);
   }
 
   // Between two poses: on the line from one to the other.
-  #between(i: number, t: number): void {
+  #between(i: number, { t }: Moment): void {
     const ring = this.#ring;
     const next = ring[this.#at(i + 1)]!;
     let began = ring[this.#at(i)]!;
     if (next - began > REST_MS) began = next - TICK_MS;
-    const part = Math.min(1, Math.max(0, (t - began) / (next - began)));
-    this.#show(i, i + 1, this.#distance(i, i + 1) > TELEPORT_METRES ? 0 : part);
+    this.#part = this.#isTeleport(i, i + 1) ? 0 : Math.min(1, Math.max(0, (t - began) / (next - began)));
+    this.#show(i, i + 1);
   }
 
   // After the newest pose: straight on for a while if it is only late, else at rest.
-  #guess(i: number, t: number, newest: number): void {
-    this.#show(i, i, 0);
+  #guess(i: number, { t, newest }: Moment): void {
+    this.#part = 0;
+    this.#show(i, i);
     if (i === 0 || i <= this.#count - KEPT) return;
     const ring = this.#ring;
     const last = ring[this.#at(i)]!;
     const step = last - ring[this.#at(i - 1)]!;
     const rests = newest > last + Math.max(STILL_MS, 1.5 * step) || step > REST_MS;
-    if (rests || t <= last || this.#distance(i - 1, i) > TELEPORT_METRES) return;
+    if (rests || t <= last || this.#isTeleport(i - 1, i)) return;
     const beyond = t - last;
     const ahead = Math.max(0, beyond <= MOST_GUESSED_MS ? beyond : 2 * MOST_GUESSED_MS - beyond) / step;
     const a = this.#at(i - 1);
@@ -147,8 +155,9 @@ export class Pose {
     this.z += (ring[b + 3]! - ring[a + 3]!) * ahead;
   }
 
-  #show(from: number, to: number, part: number): void {
+  #show(from: number, to: number): void {
     const ring = this.#ring;
+    const part = this.#part;
     const a = this.#at(from);
     const b = this.#at(to);
     this.x = ring[a + 1]! + (ring[b + 1]! - ring[a + 1]!) * part;
@@ -180,16 +189,15 @@ export class Pose {
     this.#ring[at + 7] = w;
   }
 
-  #distance(i: number, j: number): number {
+  #isTeleport(i: number, j: number): boolean {
     const a = this.#at(i);
     const b = this.#at(j);
     const ring = this.#ring;
-    return length(ring[b + 1]! - ring[a + 1]!, ring[b + 2]! - ring[a + 2]!, ring[b + 3]! - ring[a + 3]!);
+    const metres = (ring[b + 1]! - ring[a + 1]!) ** 2 + (ring[b + 2]! - ring[a + 2]!) ** 2 + (ring[b + 3]! - ring[a + 3]!) ** 2;
+    return metres > TELEPORT_METRES ** 2;
   }
 
   #at(i: number): number {
     return (i % KEPT) * WIDTH;
   }
 }
-
-const length = (x: number, y: number, z: number): number => Math.sqrt(x * x + y * y + z * z);
