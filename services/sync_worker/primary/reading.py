@@ -100,6 +100,12 @@ class TableReader:
         rows = await self._primary.fetch(statements.large(self.table, shape, self.columns), *_arrays(keys))
         return [(tuple(row["key"]), row["value"], row["md5"]) for row in rows]
 
+    async def piece(self, shape: Shape, key: Key, md5: str, first: int, length: int) -> bytes | None:
+        """Returns `length` bytes of the large column from the `first` on, which is 1; None where its MD5 is another."""
+        statement = statements.piece(self.table, shape, self.columns)
+        rows = await self._primary.fetch(statement, *_arrays([key]), md5, first, length)
+        return rows[0]["piece"] if rows else None
+
     async def changed_keys(self, shape: Shape, floor: int, limit: int) -> list[Key]:
         """Returns keys of rows written in or after the transaction `floor`, `limit` at most; some may be older."""
         rows = await self._primary.fetch(statements.changed_keys(self.table, shape, self.columns, floor, limit))

@@ -42,6 +42,19 @@ def large(table: Table, shape: Shape, columns: Columns) -> str:
     return f'SELECT ARRAY[{key}] AS key, {value} AS value, md5({value}) AS md5 FROM "{table.name}" WHERE {where}'  # noqa: S608
 
 
+def piece(table: Table, shape: Shape, columns: Columns) -> str:
+    """Returns the statement for bytes of the large column of the row of one key that has a certain MD5.
+
+    Behind the key it takes the MD5, the number of the first byte, from 1, and how many they are. Bytes, for it would
+    count characters from the beginning.
+    """
+    where = " AND ".join([*_of_shape(shape, columns), _among_given(shape, columns)])
+    md5, first, length = range(len(shape.key) + 1, len(shape.key) + 4)
+    value = f'SELECT "{table.large}"::text AS value FROM "{table.name}" WHERE {where}'  # noqa: S608
+    part = f"substring(convert_to(value, 'UTF8') FROM ${first} FOR ${length})"
+    return f"SELECT {part} AS piece FROM ({value}) r WHERE md5(value) = ${md5} LIMIT 1"  # noqa: S608
+
+
 def large_sizes(table: Table, shape: Shape, columns: Columns) -> str:
     """Returns the statement for how many bytes the large column has in some keys' rows."""
     key = _texts(shape.key)

@@ -16,6 +16,7 @@ from services.sync_worker.replication.cycle import Outcome, Trigger
 from tests.integration.sync_worker.primaries import BY_NAME, fill
 from tests.integration.sync_worker.world import DOCUMENTS_BY_ID, POSTS, World
 
+PIECE = "substring(convert_to("
 VALUES = '"content"::text AS value'  # in the statement that reads a large column
 
 
@@ -189,8 +190,51 @@ async def test_texts_of_documents_are_read_so_many_at_a_time_as_fit_into_memory(
     with noted(bare_world) as (_, statements):
         await bare_world.sync()
 
-    assert len([one for one in statements if VALUES in one]) == 3  # two, two, and the one that is too large by itself
+    reads = [one for one in statements if VALUES in one]
+    pieces = [one for one in reads if PIECE in one]
+    assert len(reads) - len(pieces) == 2  # of two each
+    assert len(pieces) == 4  # of the one that is too large by itself; the last is empty, for it may have grown
     assert await bare_world.replica("SELECT sum(length(content)) FROM collaboration_documents") == [(4600,)]
+
+
+async def test_a_large_text_that_comes_in_pieces_is_what_it_is_at_the_primary(
+    posts_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Characters of one to four bytes, which pieces divide."""
+    monkeypatch.setattr(pages, "MOST_BYTES", 1000)
+    await posts_world.primary.execute(
+        "UPDATE collaboration_documents SET content = repeat('aé√𝄞', CASE id WHEN 1 THEN 1237 ELSE 1 END)"
+    )
+
+    await posts_world.sync()
+
+    texts = "SELECT title, md5(content) FROM collaboration_documents ORDER BY 1"
+    assert await posts_world.replica(texts) == await posts_world.original(texts)
+    assert await posts_world.replica("SELECT count(*) FROM pg_largeobject_metadata") == [(0,)]
+
+
+async def test_a_large_text_that_is_written_again_between_its_pieces_is_never_put_together_of_both(
+    posts_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "MOST_BYTES", 1000)
+    write = "UPDATE collaboration_documents SET content = repeat('{}', 3000), is_public = {} WHERE id = 1"
+    await posts_world.primary.execute(write.format("a", "false"))
+    pieces = 0
+
+    async def second_piece_comes_late(statement: str) -> None:
+        nonlocal pieces
+        pieces += PIECE in statement
+        if pieces == 2:
+            await posts_world.primary.execute(write.format("b", "false"))
+            pieces += 1
+
+    posts_world.between_statements = second_piece_comes_late
+    await posts_world.sync()
+    posts_world.stop_watching()
+    row = "SELECT is_public, content FROM collaboration_documents WHERE title = 'One'"
+    assert await posts_world.replica(row) == [(False, None)]  # who may read it is known at once
+    assert await posts_world.sync() is Outcome.DONE
+    assert await posts_world.replica(row) == [(False, 3000 * "b")]
 
 
 async def test_a_view_is_read_whole_at_each_cycle(posts_world: World) -> None:
