@@ -34,12 +34,16 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a page was: how many rows were read, had changed, could not be read, and the keys of those that changed."""
+    """What a page was: how many rows were read, had changed, could not be read, and the keys of those that changed.
+
+    With the `same_keys` no row of the replica came or went.
+    """
 
     read: int
     changed: frozenset[Key]
     skipped: int
     present: frozenset[Key]
+    same_keys: bool
 
 
 class Torn(Exception):
@@ -88,7 +92,8 @@ class PageWriter:
                 await guard.shut(connection, table, page.unreadable)
                 await guard.drop(connection, table, page.granting_nothing)
             read = sum(len(group.rows) for group in groups)
-            written = Written(read, frozenset(changed), len(page.bad), frozenset(page.records))
+            same_keys = known.keys() >= page.records.keys() and not page.unreadable and not page.granting_nothing
+            written = Written(read, frozenset(changed), len(page.bad), frozenset(page.records), same_keys)
             if save:
                 await save(connection, written)
         if page.bad:

@@ -145,6 +145,14 @@ async def keys_in_blocks(connection: AsyncConnection, table: Table, blocks: int,
     return [tuple(row) for row in await connection.execute(statement)]
 
 
+async def keys_hashed(connection: AsyncConnection, table: Table, hashes: Sequence[int]) -> dict[Key, int]:
+    """Returns the replica's keys that have one of these hashes, each with its own."""
+    hashed = literal_column(f"({_hashed(table)})", BigInteger)
+    columns = [_column(table, name) for name in table.key]
+    statement = select(*columns, hashed).where(hashed == func.any(cast(list(hashes), ARRAY(BigInteger))))
+    return {tuple(row)[:-1]: row[-1] for row in await connection.execute(statement)}
+
+
 async def blocks_of(connection: AsyncConnection, table: Table, blocks: int, keys: Sequence[Key]) -> list[int]:
     """Returns in which of so many blocks those of the keys are that the replica has."""
     block = literal_column(f"({_hashed(table)}) & {blocks - 1}", BigInteger)
