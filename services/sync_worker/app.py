@@ -25,8 +25,9 @@ from services.sync_worker.settings import Settings
 from services.sync_worker.titles.demand import Demand
 from services.sync_worker.titles.titles import Titles
 
-# Two cycles and the titles hold one each for their lock while they work with another; the log publishes with two.
-LEAST_CONNECTIONS = 9
+# Two cycles and the titles hold one each for their lock while they work with another, the cycles with one more for what
+# is owed to Redis; the log publishes with two.
+LEAST_CONNECTIONS = 11
 _log = structlog.get_logger(__name__)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TaskID
 
 from services.sync_worker.settings import Settings
 
@@ -52,15 +52,3 @@ def steps(progress: Progress) -> Callable[[str, int, int], None]:
         progress.update(shown[step], completed=done, total=total or None)
 
     return show
-
-
-def bars() -> Progress:
-    """Returns progress bars on standard error; they are not drawn where that is no terminal."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        disable=not Console(stderr=True).is_terminal,
-    )

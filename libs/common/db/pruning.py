@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from datetime import date, datetime
 from typing import Any
 
 import structlog
+from rich.progress import TaskID
 from sqlalchemy import ColumnElement, delete, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import InstrumentedAttribute
 
 from libs.common import log
+from libs.common.bars import bars
 from libs.common.db.engine import Database
 from libs.common.errors import PresenceError
 from libs.common.metrics import PRUNED
@@ -21,6 +24,7 @@ type Moment = InstrumentedAttribute[Any]
 type Delete = Callable[..., Awaitable[int]]  # (connection, limit=…) deletes at most so many rows; returns how many
 
 BATCH = 5000
+_shown: ContextVar[Callable[[str, int], object]] = ContextVar("shown", default=lambda _table, _rows: None)
 _PLACE: ColumnElement[Any] = literal_column("ctid")  # where PostgreSQL keeps a row of a table without partitions
 
 
@@ -43,6 +47,7 @@ async def delete_all(database: Database, table: str, delete_batch: Delete) -> in
             deleted = await delete_batch(connection, limit=BATCH)
         PRUNED.labels(table).inc(deleted)
         total += deleted
+        _shown.get()(table, total)
     if total:
         _log.info("pruned", table=table, rows=total)
     return total
@@ -51,16 +56,27 @@ async def delete_all(database: Database, table: str, delete_batch: Delete) -> in
 def prune_by_hand(service: str, url: str, prune: Callable[[Database], Awaitable[object]]) -> None:
     """Prunes now, as a command in the service's own environment; says of each table what went, once it has.
 
-    It says so too when all is done, since there may be nothing to delete.
+    It says so too when all is done, since there may be nothing to delete. On a terminal bars show what goes meanwhile;
+    how much it will be is not counted before.
     """
-    log.configure(service)
 
     async def run() -> None:
         database = Database(url, service, 4)
-        try:
-            await prune(database)
-        finally:
-            await database.stop()
+        with bars() as progress:
+            progress.add_task(service, total=None)
+            tasks: dict[str, TaskID] = {}
+
+            def show(table: str, rows: int) -> None:
+                if table not in tasks:
+                    tasks[table] = progress.add_task(table, total=None)
+                progress.update(tasks[table], completed=rows)
+
+            _shown.set(show)
+            log.configure(service)  # within the bars, so that its lines stand above them
+            try:
+                await prune(database)
+            finally:
+                await database.stop()
 
     try:
         asyncio.run(run())

@@ -2,12 +2,13 @@
 
 from argparse import Namespace
 
+from libs.common.bars import bars
 from libs.common.cache import RedisClient
 from libs.common.settings import read
 from services.sync_worker.backups.app import backups
 from services.sync_worker.backups.manifest import BackupError
 from services.sync_worker.backups.settings import BackupSettings
-from services.sync_worker.command import DONE, FAILED, Command, bars, errors, output, steps
+from services.sync_worker.command import DONE, FAILED, Command, errors, output, steps
 from services.sync_worker.settings import Settings
 
 

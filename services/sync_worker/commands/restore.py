@@ -6,12 +6,13 @@ import asyncpg
 from redis.exceptions import RedisError
 
 from libs.common import cache
+from libs.common.bars import bars
 from libs.common.cache import RedisClient
 from libs.common.settings import read
 from services.sync_worker.backups.app import restoring
 from services.sync_worker.backups.manifest import BackupError
 from services.sync_worker.backups.settings import BackupSettings
-from services.sync_worker.command import DONE, FAILED, Command, bars, errors, output, steps
+from services.sync_worker.command import DONE, FAILED, Command, errors, output, steps
 from services.sync_worker.settings import Settings
 
 

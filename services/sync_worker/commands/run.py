@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from rich.progress import Progress, TaskID
 
+from libs.common.bars import bars
 from libs.common.contracts.content import TABLES
 from libs.common.db.engine import Database
 from services.sync_worker.app import Parts, opened
-from services.sync_worker.command import DONE, FAILED, Command, bars
+from services.sync_worker.command import DONE, FAILED, Command
 from services.sync_worker.commands.status import show
 from services.sync_worker.replication import repository
 from services.sync_worker.replication.cycle import Outcome, Trigger

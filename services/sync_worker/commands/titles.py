@@ -2,8 +2,9 @@
 
 from argparse import ArgumentParser, Namespace
 
+from libs.common.bars import bars
 from services.sync_worker.app import opened
-from services.sync_worker.command import DONE, Command, bars, output
+from services.sync_worker.command import DONE, Command, output
 from services.sync_worker.settings import Settings
 from services.sync_worker.titles import repository
 

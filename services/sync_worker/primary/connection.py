@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -48,6 +50,8 @@ class Source:
         """Opens a connection for one cycle. Raises `PrimaryAway`."""
         if not self._dsn:
             raise PrimaryAway("no primary is configured; set PRESENCE_PRIMARY_URL or DB_PRIMARY_HOST")
+        if absent := missing_authority(self._dsn):
+            raise PrimaryAway(f"cannot connect to the primary: there is no file {absent} (DB_PRIMARY_SSLROOTCERT)")
         try:
             primary = await self._connect()
         except AWAY as error:
@@ -148,9 +152,20 @@ class Primary:
 
 def reason_of(error: Exception, patience: float) -> str:
     """Returns what an error says; of one without words, a time-out, how long was waited."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is refused: {error.verify_message} (DB_PRIMARY_SSLROOTCERT)"
     if isinstance(error, TimeoutError):
         return f"no answer within {patience:.0f} s"
     return str(error) or type(error).__name__
+
+
+def missing_authority(dsn: str) -> str:
+    """Returns the file that an address names for its authority, where there is none; asyncpg's error has no name."""
+    try:
+        [*_, file] = ["", *parse_qs(urlsplit(dsn).query).get("sslrootcert", [])]
+    except ValueError:  # connecting will tell
+        return ""
+    return "" if not file or Path(file).exists() else file
 
 
 def unverified_hosts(dsn: str) -> list[str]:

@@ -99,10 +99,10 @@ class TableReader:
         """Returns whether the key's columns can hold these values; a statement fails for those that they cannot."""
         return all(_holds(self.columns[column], value) for column, value in zip(shape.key, key, strict=True))
 
-    async def large_sizes(self, shape: Shape, keys: Sequence[Key]) -> dict[Key, int]:
-        """Returns key → bytes of the large column, of those `keys` that exist."""
+    async def large_sizes(self, shape: Shape, keys: Sequence[Key]) -> dict[Key, tuple[int, bool]]:
+        """Returns key → bytes of the large column, and whether it is a Yjs state, of those `keys` that exist."""
         rows = await self._primary.fetch(statements.large_sizes(self.table, shape, self.columns), *_arrays(keys))
-        return {tuple(row["key"]): row["bytes"] for row in rows}
+        return {tuple(row["key"]): (row["bytes"], row["is_yjs"]) for row in rows}
 
     def has_large(self, shape: Shape) -> bool:
         """Returns whether rows of this shape have a large value."""
@@ -112,6 +112,12 @@ class TableReader:
         """Returns the key and the large value of each row of those `keys`."""
         rows = await self._primary.fetch(statements.large(self.table, shape, self.columns), *_arrays(keys))
         return [(tuple(row["key"]), Large(row["value"], row["md5"], row["is_yjs"])) for row in rows]
+
+    async def piece(self, shape: Shape, key: Key, md5: str, first: int, length: int) -> bytes | None:
+        """Returns `length` bytes of the large column from the `first` on, which is 1; None where its MD5 is another."""
+        statement = statements.piece(self.table, shape, self.columns)
+        rows = await self._primary.fetch(statement, *_arrays([key]), md5, first, length)
+        return rows[0]["piece"] if rows else None
 
     async def changed_keys(self, shape: Shape, floor: int, limit: int) -> list[Key]:
         """Returns keys of rows written in or after the transaction `floor`, `limit` at most; some may be older."""

@@ -39,19 +39,34 @@ def large(table: Table, shape: Shape, columns: Columns) -> str:
     key = _texts(shape.key)
     where = " AND ".join([*_of_shape(shape, columns), _among_given(shape, columns)])
     value = _large(table, shape, columns)
-    is_yjs = f'"{shape.yjs}" IS NOT NULL' if shape.yjs in columns else "false"
     return (
-        f"SELECT ARRAY[{key}] AS key, {value} AS value, md5({value}) AS md5, {is_yjs} AS is_yjs "  # noqa: S608
+        f"SELECT ARRAY[{key}] AS key, {value} AS value, md5({value}) AS md5, {_is_yjs(shape, columns)} AS is_yjs "  # noqa: S608
         f'FROM "{table.name}" WHERE {where}'
     )
 
 
+def piece(table: Table, shape: Shape, columns: Columns) -> str:
+    """Returns the statement for bytes of the large column of the row of one key that has a certain MD5.
+
+    Behind the key it takes the MD5, the number of the first byte, from 1, and how many they are. Bytes, for it would
+    count characters from the beginning.
+    """
+    where = " AND ".join([*_of_shape(shape, columns), _among_given(shape, columns)])
+    md5, first, length = range(len(shape.key) + 1, len(shape.key) + 4)
+    value = f'SELECT {_large(table, shape, columns)} AS value FROM "{table.name}" WHERE {where}'  # noqa: S608
+    part = f"substring(convert_to(value, 'UTF8') FROM ${first} FOR ${length})"
+    return f"SELECT {part} AS piece FROM ({value}) r WHERE md5(value) = ${md5} LIMIT 1"  # noqa: S608
+
+
 def large_sizes(table: Table, shape: Shape, columns: Columns) -> str:
-    """Returns the statement for how many bytes the large column has in some keys' rows."""
+    """Returns the statement for how many bytes the large column has in some keys' rows, and whether of a Yjs state."""
     key = _texts(shape.key)
     where = " AND ".join([*_of_shape(shape, columns), _among_given(shape, columns)])
     size = f"coalesce(sum(octet_length({_large(table, shape, columns)})), 0)::bigint"
-    return f'SELECT ARRAY[{key}] AS key, {size} AS bytes FROM "{table.name}" WHERE {where} GROUP BY {_list(shape.key)}'  # noqa: S608
+    return (
+        f"SELECT ARRAY[{key}] AS key, {size} AS bytes, bool_or({_is_yjs(shape, columns)}) AS is_yjs "  # noqa: S608
+        f'FROM "{table.name}" WHERE {where} GROUP BY {_list(shape.key)}'
+    )
 
 
 def changed_keys(table: Table, shape: Shape, columns: Columns, floor: int, limit: int) -> str:
@@ -96,6 +111,10 @@ def _large(table: Table, shape: Shape, columns: Columns) -> str:
     """Returns what a row's large value is: the Yjs state, else the plain one."""
     present = [f'"{column}"::text' for column in (shape.yjs, table.large) if column in columns]
     return f"coalesce({', '.join(present)})"
+
+
+def _is_yjs(shape: Shape, columns: Columns) -> str:
+    return f'"{shape.yjs}" IS NOT NULL' if shape.yjs in columns else "false"
 
 
 def _is_recent(floor: int) -> str:

@@ -28,6 +28,11 @@ def so_many(rows: int) -> int:
     return min(max(1 << max(rows // ROWS, 1).bit_length() - 1, FEWEST), MOST)
 
 
+def signed(unsigned: int) -> int:
+    """Returns a hash as PostgreSQL has it, of 64 bits with a sign."""
+    return unsigned - 2**64 if unsigned >= 2**63 else unsigned
+
+
 @dataclass(frozen=True)
 class Comparison:
     """The sums of both sides, and the blocks whose keys have to be looked at."""
@@ -67,14 +72,18 @@ class Blocks:
         self._log = log
         self._database = log.database
         self._examined: set[Key] = set()
+        self._lone: dict[int, Sums] = {}  # of the one row that the primary lacks of a block
 
     async def compare(self, suspects: Sequence[int] = ()) -> Comparison:
         """Returns the sums of both sides: of the primary first: what comes meanwhile makes a difference."""
+        return Comparison(await self.there(), await self.here(), suspects)
+
+    async def there(self) -> dict[int, Sums]:
         there: defaultdict[int, Sums] = defaultdict(Sums)
         for shape in self._reader.shapes:
             for block, sums in (await self._reader.sums(shape, self.count)).items():
                 there[block] += sums
-        return Comparison(there, await self.here(), suspects)
+        return there
 
     async def are_alike(self) -> bool:
         """Returns whether both sides hash alike, which PostgreSQL promises of no two versions or processors."""
@@ -88,11 +97,36 @@ class Blocks:
     async def after_examining(self, comparison: Comparison, blocks: Sequence[int]) -> Comparison:
         """Returns the comparison with what the replica has now of the examined blocks: no other row of it is read."""
         here = {**comparison.here, **{block: Sums() for block in blocks}}
+        here |= {block: comparison.here[block] - sums for block, sums in self._lone.items()}
         for keys in batched(self._examined, MOST_SUMMED):
             async with self._database.read() as connection:
                 for block, sums in (await repository.sums_of(connection, self._table, self.count, keys)).items():
                     here[block] += sums
         return replace(comparison, here=here)
+
+    async def lone(self, comparison: Comparison, blocks: Sequence[int]) -> list[Key]:
+        """Returns the keys that the primary lacks of those blocks that lack exactly one; both sides were alike in all.
+
+        The difference is that row's hash, so no other key is looked at. Blocks with anything else are left out.
+        """
+        nothing = Sums()
+        differences = {
+            block: comparison.here.get(block, nothing) - comparison.there.get(block, nothing) for block in blocks
+        }
+        hashes = {block: sums for block, sums in differences.items() if sums.rows == 1}
+        if not hashes:
+            return []
+        async with self._database.read() as connection:
+            asked = [signed(sums.hashes) for sums in hashes.values()]
+            found = await repository.keys_hashed(connection, self._table, asked)
+        missing = await self._lacking(list(found))
+        lacking = {found[key] % 2**64 for key in missing}
+        self._lone = {block: sums for block, sums in hashes.items() if sums.hashes in lacking}
+        return missing
+
+    def explained(self) -> set[int]:
+        """Returns the blocks of which `lone` has found what they lack."""
+        return {*self._lone}
 
     async def examine(self, blocks: Sequence[int], *, whole: bool) -> list[Key]:
         """Reads rows of those blocks that are not here, or the `whole` blocks; returns the keys that the primary lacks.

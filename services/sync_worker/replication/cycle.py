@@ -112,7 +112,8 @@ class Cycle:
         started = time.monotonic()
         error: str | None = None
         try:
-            report = await self._replicate(table, primary, prove)
+            async with revocations.settling(self._settle):
+                report = await self._replicate(table, primary, prove)
             _log.info("table synced", table=table.name, **asdict(report), seconds=round(time.monotonic() - started, 3))
         except TooManyDeletes as stopped:
             error = str(stopped)

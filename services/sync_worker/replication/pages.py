@@ -18,7 +18,8 @@ from services.sync_worker.yjs.reader import YjsReader
 
 _log = structlog.get_logger(__name__)
 NAMED_BAD_ROWS = 5  # of a page, in the log
-MOST_BYTES = 4_000_000  # of large columns, in memory at a time; one value may be larger
+MOST_BYTES = 2**20  # of large columns, in memory at a time; what is larger by itself goes in pieces
+TORN = "torn"  # the hash of a row whose large column was written again while its pieces were read: no record's
 _REFUSALS = {"22", "23", "54"}  # classes of SQLSTATE: bad data, constraint, limit of the program
 
 
@@ -34,12 +35,28 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a page was: how many rows were read, had changed, could not be read, and the keys of those that changed."""
+    """What a page was: how many rows were read, had changed, could not be read, and the keys of those that changed.
+
+    With the `same_keys` no row of the replica came or went.
+    """
 
     read: int
     changed: frozenset[Key]
     skipped: int
     present: frozenset[Key]
+    same_keys: bool
+
+
+class Torn(Exception):
+    """A value was written again while its pieces were read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows to write together; of a single one the large column may come in `pieces`."""
+
+    rows: Mapping[Key, Record]
+    pieces: AsyncIterator[bytes] | None = None
 
 
 class PageWriter:
@@ -76,7 +93,8 @@ class PageWriter:
                 await guard.shut(connection, table, page.unreadable)
                 await guard.drop(connection, table, page.granting_nothing)
             read = sum(len(group.rows) for group in groups)
-            written = Written(read, frozenset(changed), len(page.bad), frozenset(page.records))
+            same_keys = known.keys() >= page.records.keys() and not page.unreadable and not page.granting_nothing
+            written = Written(read, frozenset(changed), len(page.bad), frozenset(page.records), same_keys)
             if save:
                 await save(connection, written)
         if page.bad:
@@ -84,25 +102,44 @@ class PageWriter:
             _log.warning("rows skipped", table=table.name, count=len(page.bad), rows=named)
         return written
 
-    async def _batches(
-        self, shape: Shape, groups: Sequence[Group], changed: dict[Key, Record]
-    ) -> AsyncIterator[dict[Key, Record]]:
+    async def _batches(self, shape: Shape, groups: Sequence[Group], changed: dict[Key, Record]) -> AsyncIterator[Batch]:
         """Yields the changed rows, whole, so many at a time as fit into memory; rows that are gone by now go."""
         if not changed or not self._reader.has_large(shape):
-            yield changed
+            yield Batch(changed)
             return
         there = {shape.named(group.key): group.key for group in groups}
         sizes = await self._reader.large_sizes(shape, [there[key] for key in changed])
         batch: list[Key] = []
         space = MOST_BYTES
         for key in list(changed):
-            size = sizes.get(there[key], 0)
-            if batch and size > space:
-                yield await self._whole(shape, there, changed, batch)
+            size, is_yjs = sizes.get(there[key], (0, False))
+            if size > MOST_BYTES and is_yjs:  # of which no piece can be read by itself
+                yield Batch(await self._whole(shape, there, changed, [key]))
+                continue
+            if size > MOST_BYTES:
+                yield self._in_pieces(shape, there[key], key, changed[key])
+                continue
+            if size > space:
+                yield Batch(await self._whole(shape, there, changed, batch))
                 batch, space = [], MOST_BYTES
             batch.append(key)
             space -= size
-        yield await self._whole(shape, there, changed, batch)
+        if batch:
+            yield Batch(await self._whole(shape, there, changed, batch))
+
+    def _in_pieces(self, shape: Shape, there: Key, key: Key, record: Record) -> Batch:
+        column = self._table.large or ""
+
+        async def pieces() -> AsyncIterator[bytes]:
+            first, piece = 1, bytes(MOST_BYTES)
+            while len(piece) == MOST_BYTES:
+                found = await self._reader.piece(shape, there, record[column], first, MOST_BYTES)
+                if found is None:
+                    raise Torn
+                yield (piece := found)
+                first += MOST_BYTES
+
+        return Batch({key: {**record, column: None}}, pieces())
 
     async def _whole(
         self, shape: Shape, there: Mapping[Key, Key], changed: dict[Key, Record], keys: Sequence[Key]
@@ -154,23 +191,30 @@ def _that_differ(page: Page, known: Mapping[Key, Mapping[str, Any]]) -> dict[Key
     return {key: row for key, row in hashed.items() if key not in known or known[key]["row_hash"] != row["row_hash"]}
 
 
-async def _upsert(connection: AsyncConnection, table: Table, rows: Mapping[Key, Record]) -> dict[Key, str]:
+async def _upsert(connection: AsyncConnection, table: Table, batch: Batch) -> dict[Key, str]:
     """Writes all rows at once or, if the replica refuses that, one by one; returns the refused ones with reasons."""
-    if not rows or await _accepted(connection, table, list(rows.values())) is None:
+    if not batch.rows:
         return {}
-    refused = {}
-    for key, row in rows.items():
-        reason = await _accepted(connection, table, [row])
-        if reason:
-            refused[key] = reason
-    return refused
+    try:
+        reason = await _accepted(connection, table, batch)
+    except Torn:  # the next cycle reads it, for it was written after this one began
+        rows = {key: {**row, "row_hash": TORN} for key, row in batch.rows.items()}
+        reason = await _accepted(connection, table, Batch(rows))
+    if reason is None:
+        return {}
+    if len(batch.rows) == 1:
+        return dict.fromkeys(batch.rows, reason)
+    each = {key: await _accepted(connection, table, Batch({key: row})) for key, row in batch.rows.items()}
+    return {key: reason for key, reason in each.items() if reason}
 
 
-async def _accepted(connection: AsyncConnection, table: Table, rows: Sequence[Any]) -> str | None:
-    """Upserts under a savepoint; returns why the replica refused, or None. Raises where the replica is away."""
+async def _accepted(connection: AsyncConnection, table: Table, batch: Batch) -> str | None:
+    """Upserts under a savepoint; returns why the replica refused, or None. Raises where the replica is away; `Torn`."""
     try:
         async with connection.begin_nested():
-            await repository.upsert(connection, table, rows)
+            await repository.upsert(connection, table, list(batch.rows.values()))
+            if batch.pieces:
+                await repository.fill(connection, table, next(iter(batch.rows)), batch.pieces)
     except DBAPIError as error:
         if (getattr(error.orig, "sqlstate", None) or "")[:2] not in _REFUSALS:
             raise

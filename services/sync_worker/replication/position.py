@@ -1,5 +1,7 @@
 """Where a table's replication stands: what is remembered of the primary from one cycle to the next."""
 
+import hashlib
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +39,7 @@ class Position(msgspec.Struct):
     """What was equal at the end of the last cycle: all that was committed at `origin` before `floor`.
 
     `residuals` are of those of so many `blocks` whose rows are not all here, since some are skipped or share a key.
+    `there` stands for the primary's sums that they are of; empty where the replica's keys have changed since.
     `suspects` are blocks that a proof found unequal. `skipped` counts the rows that could not be read, in the last pass
     or proof and in each cycle after it; `missed`, those that proofs found and cycles had not, ever since.
     """
@@ -45,6 +48,7 @@ class Position(msgspec.Struct):
     floor: int
     blocks: int = 0
     residuals: Residuals = {}
+    there: str = ""
     suspects: list[int] = []
     proved_at: datetime | None = None
     skipped: int = 0
@@ -74,6 +78,12 @@ def show(table: str, position: Position) -> None:
     """Shows Prometheus how many rows could not be read, and how many were missed."""
     SYNC_SKIPPED.labels(table).set(position.skipped)
     SYNC_MISSED.labels(table).set(position.missed)
+
+
+def digest_of(sums: Mapping[int, Sums]) -> str:
+    """Returns what is the same for the same sums."""
+    texts = (f"{block} {one.rows} {one.hashes}" for block, one in sorted(sums.items()))
+    return hashlib.blake2b("\n".join(texts).encode(), digest_size=16).hexdigest()
 
 
 def as_residuals(sums: dict[int, Sums]) -> Residuals:

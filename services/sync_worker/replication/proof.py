@@ -63,6 +63,8 @@ class Proof:
         if progress.shape != LOOK_UP:
             table_pass = Pass(self._reader, self._log, progress, recent=last.floor)
             is_read = await table_pass.run(pages)
+            if table_pass.progress.changed != progress.changed:
+                last.there = ""  # perhaps there are other rows now
             missed, progress = await self._unexplained(last, table_pass.missed), table_pass.progress
             if is_read:
                 progress.shape, progress.after = LOOK_UP, None

@@ -1,13 +1,13 @@
 """All SQL of sync_worker on the replica."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from sqlalchemy import BigInteger, String, cast, delete, func, literal_column, select, text, tuple_, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY, OID, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db.models.content import SyncState
@@ -17,7 +17,6 @@ from services.sync_worker.primary.reading import Sums, read_sums
 from services.sync_worker.tables.table import Key, Record, Table
 
 LONGEST_ERROR = 500  # characters
-LONG = 100_000  # characters of a large column that go in a statement of their own
 CLOSED = ""  # the hash of a row that is closed whatever it says: no record's
 OWED_EPOCHS = "access_epochs"  # begins the name of rows of sync_state that are no table: epochs still to be raised
 _IS_DEBT = SyncState.table_name.startswith(OWED_EPOCHS, autoescape=True)
@@ -49,8 +48,7 @@ async def was_copied(connection: AsyncConnection, table: Table) -> bool:
 async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[Record]) -> None:
     """Inserts or overwrites rows; columns that `rows` do not name (titles) stay as they are.
 
-    They go as one JSON text: a statement for all of them costs a third of one for each. Long values of the large
-    column go beside it, since a copy of them as JSON is one too many.
+    They go as one JSON text: a statement for all of them costs a third of one for each.
     """
     name, columns = table.name, [*rows[0]]
     overwrite = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in table.key)
@@ -59,12 +57,23 @@ async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[Recor
         f"SELECT {', '.join(columns)} FROM json_populate_recordset(NULL::{name}, CAST(:rows AS json)) "
         f"ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {overwrite}, synced_at = now()"
     )
-    large = table.large or ""
-    long = {table.key_of(row): row[large] for row in rows if len(row.get(large) or "") > LONG}
-    short = [{**row, large: None} if table.key_of(row) in long else row for row in rows] if long else rows
-    await connection.execute(text(statement), {"rows": msgspec.json.encode(short).decode()})
-    for key, value in long.items():
-        await connection.execute(update(table.model).where(_among(table, [key])).values({large: value}))
+    await connection.execute(text(statement), {"rows": msgspec.json.encode(rows).decode()})
+
+
+async def fill(connection: AsyncConnection, table: Table, key: Key, pieces: AsyncIterator[bytes]) -> None:
+    """Puts the large column of a row together of its `pieces`: in a large object, which is gone with the transaction.
+
+    No table of ours could hold them meanwhile but for twice the writing, and these logins make no temporary ones.
+    """
+    number = (await connection.execute(text("SELECT lo_create(0)"))).scalar_one()
+    at = 0
+    async for piece in pieces:
+        values = {"number": number, "at": at, "piece": piece}
+        await connection.execute(text("SELECT lo_put(CAST(:number AS oid), :at, CAST(:piece AS bytea))"), values)
+        at += len(piece)
+    whole = func.convert_from(func.lo_get(cast(number, OID)), "UTF8")
+    await connection.execute(update(table.model).where(_among(table, [key])).values({table.large or "": whole}))
+    await connection.execute(text("SELECT lo_unlink(CAST(:number AS oid))"), {"number": number})
 
 
 async def remove(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> list[Key]:
@@ -134,6 +143,14 @@ async def keys_in_blocks(connection: AsyncConnection, table: Table, blocks: int,
         block == func.any(cast(list(some), ARRAY(BigInteger)))
     )
     return [tuple(row) for row in await connection.execute(statement)]
+
+
+async def keys_hashed(connection: AsyncConnection, table: Table, hashes: Sequence[int]) -> dict[Key, int]:
+    """Returns the replica's keys that have one of these hashes, each with its own."""
+    hashed = literal_column(f"({_hashed(table)})", BigInteger)
+    columns = [_column(table, name) for name in table.key]
+    statement = select(*columns, hashed).where(hashed == func.any(cast(list(hashes), ARRAY(BigInteger))))
+    return {tuple(row)[:-1]: row[-1] for row in await connection.execute(statement)}
 
 
 async def blocks_of(connection: AsyncConnection, table: Table, blocks: int, keys: Sequence[Key]) -> list[int]:

@@ -5,7 +5,10 @@ are raised, so neither a killed worker nor a Redis that is away leaves anybody i
 knows them.
 """
 
-from collections.abc import Iterable, Mapping
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from itertools import batched
 from typing import Any
 
@@ -21,6 +24,8 @@ from services.sync_worker.tables.table import Table
 
 _log = structlog.get_logger(__name__)
 AT_ONCE = 1000  # epochs in one batch
+EVERY_SECONDS = 0.5  # while a cycle writes
+RETRY_SECONDS = 5.0  # without Redis
 
 
 def loses_access(table: Table, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool:
@@ -37,6 +42,31 @@ async def remember(connection: AsyncConnection, spaces: Iterable[SpaceKey]) -> N
     affected = sorted({str(space) for space in spaces})
     if affected:
         await repository.owe_epochs(connection, affected)
+
+
+@asynccontextmanager
+async def settling(settle: Callable[[], Awaitable[bool]]) -> AsyncIterator[None]:
+    """Calls `settle` again and again while the block goes on: of a mass of rows nobody stays until the last is written.
+
+    It is not called at the end of the block. Where it returns False it is given more time.
+    """
+    ended = asyncio.Event()
+    going_on = asyncio.create_task(_go_on(settle, ended))
+    try:
+        yield
+    finally:
+        ended.set()
+        await going_on
+
+
+async def _go_on(settle: Callable[[], Awaitable[bool]], ended: asyncio.Event) -> None:
+    pause = EVERY_SECONDS
+    while True:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), pause)
+        if ended.is_set():
+            return
+        pause = EVERY_SECONDS if await settle() else RETRY_SECONDS
 
 
 async def settle(database: Database, redis: Redis) -> None:

@@ -58,7 +58,7 @@ class TableSync:
 
     async def _changes(self, last: Position, moment: Moment, proof: Progress | None) -> Report:
         """Writes what was written at the primary since the last cycle. Raises `TooMuchDiffers`."""
-        as_of, read, changed, skipped = now(), 0, 0, 0
+        as_of, read, changed, skipped, same_keys = now(), 0, 0, 0, True
         writer = PageWriter(self._reader, self._log)
         for shape in self._reader.shapes:
             keys = await self._reader.changed_keys(shape, last.floor, MOST_CHANGED + 1)
@@ -68,8 +68,9 @@ class TableSync:
                 written = await writer.write(shape, await self._reader.find(shape, some))
                 read, changed = read + written.read, changed + len(written.changed)
                 skipped += written.skipped
+                same_keys = same_keys and written.same_keys
         last.floor, last.skipped = moment.floor, last.skipped + skipped
-        deleted = await self._reconciliation.run(last, as_of, proof, after_pass=False)
+        deleted = await self._reconciliation.run(last, as_of, proof, after_pass=False, same_keys=same_keys)
         return Report(read, changed, deleted, skipped)
 
     async def _pass(self, moment: Moment | None, begun: Progress | None, last: Position | None) -> Report:

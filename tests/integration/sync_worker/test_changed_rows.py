@@ -9,13 +9,18 @@ import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.contracts import content
-from services.sync_worker.replication import pages, table_sync
+from services.sync_worker.primary.reading import Sums
+from services.sync_worker.replication import pages, repository, table_sync
 from services.sync_worker.replication.cycle import Outcome, Trigger
+from services.sync_worker.tables.table import Table
 from tests.integration.sync_worker.primaries import BY_NAME, fill
 from tests.integration.sync_worker.world import DOCUMENTS_BY_ID, POSTS, World
 
+IN_BLOCKS = "= ANY($1::bigint[])"
+PIECE = "substring(convert_to("
 VALUES = '"content"::text AS value'  # in the statement that reads a large column
 
 
@@ -108,8 +113,49 @@ async def test_a_deleted_row_is_found_by_its_block_and_none_of_the_others_is_rea
         await posts_world.sync()
 
     assert walked == []
+    assert not [one for one in statements if IN_BLOCKS in one], "the difference of the sums is the hash of its key"
     assert sum("json_agg" in statement and '"posts"' in statement for statement in statements) == 1  # it is looked up
     assert await posts_world.replica("SELECT count(*) FROM posts WHERE permlink = 'post-77'") == [(0,)]
+
+
+async def test_of_a_block_that_lost_several_rows_or_gained_some_all_keys_are_compared(posts_world: World) -> None:
+    """600 rows in 64 blocks, so that each of them has lost more than one."""
+    await posts_world.primary.execute("DELETE FROM posts WHERE block % 3 = 0 AND permlink <> 'post-3'")
+    posts_world.guard_percent = 90.0
+    await posts_world.primary.execute("INSERT INTO posts VALUES ('alice', 'new', 1, 0, '360', 0)")
+
+    with noted(posts_world) as (_, statements):
+        assert await posts_world.sync() is Outcome.DONE
+
+    assert [one for one in statements if IN_BLOCKS in one]
+    keys = 'SELECT permlink FROM posts ORDER BY permlink COLLATE "C"'
+    assert await posts_world.replica(keys) == await posts_world.original(keys)
+
+
+async def test_the_replica_is_not_summed_up_while_no_row_comes_or_goes(
+    posts_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summed: list[str] = []
+
+    async def counted(connection: AsyncConnection, table: Table, blocks: int) -> dict[int, Sums]:
+        summed.append(table.name)
+        return await sums(connection, table, blocks)
+
+    sums = repository.sums
+    monkeypatch.setattr(repository, "sums", counted)
+    await posts_world.primary.execute("UPDATE posts SET votes = votes + 1")
+    await posts_world.sync()
+    assert "posts" not in summed
+
+    await posts_world.primary.execute("INSERT INTO posts VALUES ('alice', 'new', 1, 0, '360', 0)")
+    await posts_world.sync()
+    await posts_world.primary.execute("DELETE FROM posts WHERE permlink = 'new'")
+    await posts_world.sync()
+    await posts_world.primary.execute("UPDATE posts SET permlink = 'renamed' WHERE permlink = 'post-5'")
+    await posts_world.sync()
+    assert summed.count("posts") == 3
+    keys = 'SELECT permlink FROM posts ORDER BY permlink COLLATE "C"'
+    assert await posts_world.replica(keys) == await posts_world.original(keys)
 
 
 async def test_after_deletes_the_sums_that_are_kept_are_those_of_the_whole_table(posts_world: World) -> None:
@@ -124,7 +170,7 @@ async def test_after_deletes_the_sums_that_are_kept_are_those_of_the_whole_table
 
     with noted(posts_world) as (_, statements):
         await posts_world.sync()
-    assert not [one for one in statements if "= ANY($1::bigint[])" in one], "no block is looked into again"
+    assert not [one for one in statements if IN_BLOCKS in one], "no block is looked into again"
 
 
 async def test_a_permission_given_twice_weakens_when_the_stronger_goes(posts_world: World) -> None:
@@ -189,8 +235,51 @@ async def test_texts_of_documents_are_read_so_many_at_a_time_as_fit_into_memory(
     with noted(bare_world) as (_, statements):
         await bare_world.sync()
 
-    assert len([one for one in statements if VALUES in one]) == 3  # two, two, and the one that is too large by itself
+    reads = [one for one in statements if VALUES in one]
+    pieces = [one for one in reads if PIECE in one]
+    assert len(reads) - len(pieces) == 2  # of two each
+    assert len(pieces) == 4  # of the one that is too large by itself; the last is empty, for it may have grown
     assert await bare_world.replica("SELECT sum(length(content)) FROM collaboration_documents") == [(4600,)]
+
+
+async def test_a_large_text_that_comes_in_pieces_is_what_it_is_at_the_primary(
+    posts_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Characters of one to four bytes, which pieces divide."""
+    monkeypatch.setattr(pages, "MOST_BYTES", 1000)
+    await posts_world.primary.execute(
+        "UPDATE collaboration_documents SET content = repeat('aé√𝄞', CASE id WHEN 1 THEN 1237 ELSE 1 END)"
+    )
+
+    await posts_world.sync()
+
+    texts = "SELECT title, md5(content) FROM collaboration_documents ORDER BY 1"
+    assert await posts_world.replica(texts) == await posts_world.original(texts)
+    assert await posts_world.replica("SELECT count(*) FROM pg_largeobject_metadata") == [(0,)]
+
+
+async def test_a_large_text_that_is_written_again_between_its_pieces_is_never_put_together_of_both(
+    posts_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "MOST_BYTES", 1000)
+    write = "UPDATE collaboration_documents SET content = repeat('{}', 3000), is_public = {} WHERE id = 1"
+    await posts_world.primary.execute(write.format("a", "false"))
+    pieces = 0
+
+    async def second_piece_comes_late(statement: str) -> None:
+        nonlocal pieces
+        pieces += PIECE in statement
+        if pieces == 2:
+            await posts_world.primary.execute(write.format("b", "false"))
+            pieces += 1
+
+    posts_world.between_statements = second_piece_comes_late
+    await posts_world.sync()
+    posts_world.stop_watching()
+    row = "SELECT is_public, content FROM collaboration_documents WHERE title = 'One'"
+    assert await posts_world.replica(row) == [(False, None)]  # who may read it is known at once
+    assert await posts_world.sync() is Outcome.DONE
+    assert await posts_world.replica(row) == [(False, 3000 * "b")]
 
 
 async def test_a_view_is_read_whole_at_each_cycle(posts_world: World) -> None:
@@ -217,7 +306,7 @@ async def test_a_column_that_is_added_again_is_read_anew(posts_world: World) -> 
     assert await posts_world.replica("SELECT count(*) FROM posts WHERE NOT hidden") == [(0,)]
 
 
-@pytest.mark.parametrize("before", range(1, 8))
+@pytest.mark.parametrize("before", range(1, 7))
 async def test_a_column_that_is_added_while_a_cycle_begins_is_read_with_the_next(
     bare_world: World, before: int
 ) -> None:

@@ -1,7 +1,10 @@
 """The commands of `python -m services.sync_worker`, each a process of its own."""
 
 import asyncio
+import base64
+import contextlib
 import os
+import pty
 import sys
 from dataclasses import dataclass
 
@@ -10,6 +13,8 @@ import pytest
 from services.sync_worker.locks import TABLE_LOCKS, lock
 from tests.integration.sync_worker.world import DEAD, World
 from tests.support.waiting import eventually
+
+BAR = "━"
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,44 @@ async def test_run_brings_every_table_up_to_date_and_says_how_they_are(world: Wo
 
     assert (ended.status, await world.replica("SELECT count(*) FROM posts")) == (0, [(213,)])
     assert "collaboration_documents" in ended.output
+
+
+LONG = (  # what takes long in the environment of a test that has no backups
+    ("services.sync_worker", "run"),
+    ("services.sync_worker", "proof"),
+    ("services.sync_worker", "titles"),
+    ("services.spaces_auth.retention.retention",),
+    ("services.webhook_dispatcher.retention",),
+)
+
+
+@pytest.mark.parametrize("arguments", LONG, ids=" ".join)
+async def test_what_takes_long_shows_bars_on_a_terminal_and_none_elsewhere(
+    commands: Commands, arguments: tuple[str, ...]
+) -> None:
+    environment = {**commands.environment, "TERM": "xterm", "PRESENCE_SECRET_KEY": base64.b64encode(bytes(32)).decode()}
+    terminal, screen = pty.openpty()
+    command = (sys.executable, "-m", *arguments)
+    nowhere = asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=nowhere, stderr=screen)
+    os.close(screen)
+    seen = await asyncio.to_thread(read_all, terminal)
+    assert (await process.wait(), BAR in seen) == (0, True)
+
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=nowhere, stderr=pipe)
+    _, errors = await process.communicate()
+    assert (process.returncode, errors.decode()) == (0, "")
+
+
+def read_all(terminal: int) -> str:
+    """Returns what was drawn on a terminal until nobody holds its other side any more."""
+    seen = b""
+    with contextlib.suppress(OSError):  # Linux says so by an error
+        while part := os.read(terminal, 65536):
+            seen += part
+    os.close(terminal)
+    return seen.decode()
 
 
 async def test_once_is_still_understood(world: World, commands: Commands) -> None:

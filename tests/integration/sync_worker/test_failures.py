@@ -13,6 +13,7 @@ from services.sync_worker.primary import connection
 from services.sync_worker.replication.cycle import Cycle, Outcome, Trigger
 from services.sync_worker.replication.status import read_status
 from tests.integration.sync_worker.world import DEAD, DOCUMENTS_BY_ID, INTERVALS, POSTS, World
+from tests.support.waiting import eventually
 
 
 class Killed(BaseException):
@@ -51,6 +52,26 @@ async def test_a_killed_pass_goes_on_where_it_was_and_ends_right(large_world: Wo
     await large_world.sync()
     content = 'SELECT permlink, votes FROM posts ORDER BY permlink COLLATE "C"'
     assert await large_world.replica(content) == await large_world.original(content)
+
+
+async def test_epochs_of_a_mass_that_is_hidden_are_raised_while_the_rest_is_still_written(large_world: World) -> None:
+    await large_world.sync()
+    await large_world.primary.execute("UPDATE posts SET hidden = true")
+    pages: list[int] = []
+
+    async def first_pages_are_shut() -> bool:
+        hidden = await large_world.replica("SELECT 'post:' || author || '/' || permlink FROM posts WHERE hidden")
+        return all([await large_world.epoch(space) for (space,) in hidden])
+
+    async def look(statement: str) -> None:
+        if "json_agg" in statement and 'FROM "posts"' in statement:
+            [[hidden]] = await large_world.replica("SELECT count(*) FROM posts WHERE hidden")
+            pages.append(hidden)
+            await eventually(first_pages_are_shut)
+
+    large_world.between_statements = look
+    assert await large_world.sync() is Outcome.DONE
+    assert pages == [0, 500, 1000]
 
 
 async def test_a_connection_lost_between_pages_fails_one_cycle_only(large_world: World) -> None:
