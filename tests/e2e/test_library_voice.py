@@ -274,3 +274,17 @@ async def test_the_lines_of_the_librarys_readme_for_pages_run(stack: Stack, brow
         return "log: to the end" in await opened.log()
 
     await eventually(ended)
+
+
+async def test_voices_through_the_relay_are_back_after_it_was_killed(stack: Stack, browser: Browser) -> None:
+    ann, ben = await come_in(browser, stack, "library-relay-killed", ["Ann", "Ben"])
+    await ben.evaluate("talk({ microphone: noise(), relay: true })")
+    await ann.evaluate("talk({ microphone: false, relay: true })")
+    await touch(ben)
+    await sounds(ann)
+    await stack.kill("coturn")
+    try:
+        await eventually(partial(ann.evaluate, "heard().every((level) => level === 0)"))
+    finally:
+        await stack.start_one("coturn")
+    await sounds(ann)

@@ -32,7 +32,7 @@ restarted restored retried revolving-door silent slow small-talk snapshots spawn
 library-meets library-numbers library-things library-hands library-holder library-places
 library-screens library-silent library-scene library-vue library-vue-pages
 library-lost library-polling library-tokens library-rights library-tabs
-library-voice-False library-voice-True library-voice-killed
+library-relay-killed library-voice-False library-voice-True library-voice-killed
 stages state-machines stays third upgraded voice voices wire with-token
 """
 NUMBERED = {
