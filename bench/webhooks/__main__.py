@@ -7,6 +7,7 @@ import time
 from bench import parts
 from bench.webhooks.backlog import backlog
 from bench.webhooks.dispatcher import Lab, at, head, lab, row, times
+from bench.webhooks.log import log
 from tests.support.servers import Servers
 
 CAPACITY_EVENTS = 6000
@@ -84,7 +85,7 @@ async def _flood(made: Lab, name: str, spaces: list[str], count: int, rate: floa
     return arrived / taken
 
 
-PARTS: dict[str, parts.Part] = {"beside": beside, "many": many, "over": over, "backlog": backlog}
+PARTS: dict[str, parts.Part] = {"beside": beside, "many": many, "over": over, "log": log, "backlog": backlog}
 
 
 if __name__ == "__main__":
