@@ -36,7 +36,7 @@ from services.webhook_dispatcher.subscriptions.trials import TrialHandlers
 QUEUE_POOL = 3  # claiming, recording, and putting in order what ended: none of them waits for plans or for people
 LOOKUPS = 8  # names of new URLs that are looked up side by side: slow name servers of theirs hold up no delivery
 # A queue that was empty when its statements were planned may be a million long a minute later.
-BY_INDEX = {"enable_seqscan": "off"}
+BY_INDEX = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_sort": "off"}
 
 
 def build(

@@ -127,14 +127,15 @@ async def insert_missed(connection: AsyncConnection, rows: Sequence[Mapping[str,
 
 
 MOST_WAITING = 500  # subscriptions that are looked at together
+# An array, as where deliveries are claimed that are due.
 _CLAIM = text("""
 WITH taken AS (
   SELECT due.id FROM unnest(CAST(:ids AS uuid[]), CAST(:numbers AS int[])) AS share(id, number) CROSS JOIN LATERAL (
     SELECT d.id FROM webhook_deliveries d WHERE d.subscription_id = share.id AND d.redeliver_at <= :moment
     ORDER BY d.redeliver_at, d.id LIMIT share.number FOR UPDATE SKIP LOCKED) due
 )
-UPDATE webhook_deliveries d SET redeliver_at = :lease FROM taken, webhook_subscriptions s
-WHERE d.id = taken.id AND s.id = d.subscription_id AND NOT s.unverified
+UPDATE webhook_deliveries d SET redeliver_at = :lease FROM webhook_subscriptions s
+WHERE d.id = ANY(ARRAY(SELECT id FROM taken)) AND s.id = d.subscription_id AND NOT s.unverified
 RETURNING d.id, d.subscription_id, d.event_id, d.webhook_id, d.event, d.body, d.redelivery_tries AS tries,
   d.redeliver_at AS lease, s.webhook_url, s.space_type, s.space_id, s.created_by, s.secret_sealed,
   s.previous_secret_sealed, s.previous_secret_until, s.signing_key_sealed

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from libs.common.contracts import webhooks
 from libs.common.contracts.webhooks import SubscriptionId
@@ -12,7 +13,7 @@ from libs.common.errors import UNAVAILABLE, PresenceError
 from libs.common.ids import new_id
 from services.webhook_dispatcher import repository
 from services.webhook_dispatcher.app import BY_INDEX
-from services.webhook_dispatcher.sending import endings, recorder
+from services.webhook_dispatcher.sending import endings, queue_repository, recorder
 from tests.integration.webhook_dispatcher.world import World, caller, message_posted
 from tests.support.waiting import eventually
 from tests.support.webhook_sink import HANG, WebhookSink
@@ -82,6 +83,26 @@ async def test_a_batch_takes_no_longer_where_statistics_know_of_nothing_pending(
         async with database.transaction() as connection:
             assert await repository.remove_deliveries(connection, subscription.id, endings.BATCH) == endings.BATCH
         await database.stop()
+
+
+async def test_a_claim_reads_no_more_than_it_takes_however_much_is_pending(world: World, sink: WebhookSink) -> None:
+    async with world.dispatcher():
+        subscription = (await world.subscribe(sink.url)).subscription
+    await fill(world, subscription.id)
+    await world.sql("ANALYZE webhook_deliveries")
+    shares = {"ids": [subscription.id], "first": [4], "retries": [4]}
+    asked = {**shares, "moment": world.clock(), "until": world.clock(), "answered": []}
+    statement = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {queue_repository._CLAIM.text}")
+    database = Database(world.settings.database_url, "webhook_dispatcher", 1, options=BY_INDEX)
+    async with database.transaction() as connection:
+        plan = (await connection.execute(statement, asked)).scalar_one()[0]["Plan"]
+    await database.stop()
+    assert max(node["Actual Rows"] for node in nodes(plan)) < 100
+
+
+def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """A plan's node with all below it."""
+    return [plan, *(below for part in plan.get("Plans", []) for below in nodes(part))]
 
 
 async def test_a_batch_that_takes_too_long_is_tried_again_smaller_and_holds_up_no_other(
