@@ -17,7 +17,7 @@ from libs.common.errors import NOT_FOUND, PresenceError
 from services.webhook_dispatcher import guard as webhook_guard
 from services.webhook_dispatcher.pings import ping, pinger
 from services.webhook_dispatcher.sender import ADDRESS_REFUSED
-from tests.integration.webhook_dispatcher.test_pings import YES, asked, becomes, stored
+from tests.integration.webhook_dispatcher.subscriptions.test_pings import YES, asked, becomes, stored
 from tests.integration.webhook_dispatcher.world import World, caller, message_posted
 from tests.support.waiting import eventually
 from tests.support.webhook_sink import HANG, Reply, WebhookSink
