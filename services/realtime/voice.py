@@ -75,7 +75,7 @@ class Hall:
 
     def _within_earshot(self, sid: str) -> list[str]:
         here = self._positions[sid]
-        near = self._grid.near(self._grid.cells[sid], MOST_CANDIDATES)
+        near = self._grid.near(self._grid.cells[sid], MOST_CANDIDATES, EARSHOT)
         return [other for other in near if distance(self._positions[other], here) <= EARSHOT]
 
     def _nearest(self, sid: str, others: Iterable[str]) -> list[str]:

@@ -32,10 +32,11 @@ class Grid:
         for name, cell in self.cells.items():
             self._inside[cell].append(name)
 
-    def near(self, cell: Cell, most: int) -> list[str]:
-        """Returns the names in the cell and the eight around it; of too many, the nearest to its middle."""
+    def near(self, cell: Cell, most: int, metres: float = CELL) -> list[str]:
+        """Returns the names in the cell and in those within so many metres; of too many, the nearest to its middle."""
         x, z = cell
-        names = [name for i in (x - 1, x, x + 1) for j in (z - 1, z, z + 1) for name in self._inside.get((i, j), ())]
+        rings = range(-math.ceil(metres / CELL), math.ceil(metres / CELL) + 1)
+        names = [name for i in rings for j in rings for name in self._inside.get((x + i, z + j), ())]
         if len(names) <= most:
             return names
         middle = Position((x + 0.5) * CELL, 0.0, (z + 0.5) * CELL)

@@ -62,7 +62,7 @@ window.ready = true;
 """
 
 
-HERE = 8.0  # metres along z: twenty metres on is in the next cell of the server's grid, and so within earshot
+HERE = 8.0  # metres along z
 
 
 async def come_in(browser: Browser, stack: Stack, hall: str, names: Sequence[str]) -> list[Page]:

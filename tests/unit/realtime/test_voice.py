@@ -38,6 +38,14 @@ def test_the_nearest_are_heard_and_nobody_beyond_earshot() -> None:
     assert Hall("ambient", {"a": Position(), "b": Position(EARSHOT + 1)}, [], {}).peers() == {"a": [], "b": []}
 
 
+@pytest.mark.parametrize("direction", [(1, 0), (0, 1), (-1, 0), (0, -1)])
+def test_who_is_within_earshot_is_heard_wherever_the_two_stand(direction: tuple[int, int]) -> None:
+    x, z = ((EARSHOT - 0.1) * part for part in direction)
+    for at in range(-20, 20):
+        here, there = Position(at, 0, at), Position(at + x, 0, at + z)
+        assert Hall("ambient", {"a": here, "b": there}, [], {}).peers() == {"a": ["b"], "b": ["a"]}, at
+
+
 def test_a_peer_stays_until_somebody_is_clearly_nearer() -> None:
     circle = {f"p{n}": Position(10.0 + n * 0.001) for n in range(MOST_PEERS)}
     held = {"me": list(circle)}
