@@ -1,5 +1,6 @@
 """Reads the body of a request as a JSON object, whatever the Content-Type says."""
 
+import asyncio
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from libs.common.edge.nesting import MAX_DEPTH, is_too_deep
 from libs.common.errors import INVALID_INPUT, TOO_LARGE, PresenceError
 
 MAX_BODY = 64 * 1024  # bytes, packed and unpacked
+BODY_SECONDS = 15.0  # in which all of them have come; who is slower holds what others wait for
 _ENCODINGS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
@@ -26,7 +28,10 @@ async def read_object(request: web.Request) -> Mapping[str, Any]:
 async def _read(request: web.Request) -> bytes:
     """Returns the decompressed bytes. Raises `invalid_input` where they are not as Content-Encoding says."""
     try:
-        body = await request.read()
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await request.read()
+    except TimeoutError as error:
+        raise PresenceError(INVALID_INPUT, f"The body did not come within {BODY_SECONDS:g} seconds.") from error
     except ConnectionError as error:
         raise ClientGone from error
     except web.RequestPayloadError as error:

@@ -25,6 +25,7 @@ from libs.common.contracts.schema.writing import dump
 from libs.common.errors import PresenceError
 from libs.common.identity import service_identity
 from libs.common.ids import new_id
+from services.gateway.server import HEALTH
 
 _ME = service_identity("gateway")
 PICTURE_SECONDS = 1.0
@@ -60,8 +61,8 @@ class Health:
         self._picture = Picture(self._look)
 
     def add_to(self, router: web.UrlDispatcher) -> None:
-        router.add_get("/health", self._short)
-        router.add_get("/api/health", self._full)
+        router.add_get(HEALTH[0], self._short)
+        router.add_get(HEALTH[1], self._full)
 
     async def _short(self, _: web.Request) -> web.Response:
         """Answers 200 while this gateway serves; `sync.current` tells whether the replica is current."""

@@ -1,4 +1,4 @@
-"""Bounds the requests that are being answered at once, so that too many are told so at once and hold up nobody."""
+"""Bounds the requests that are being answered at once, so that who is one too many is told so at once."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -33,6 +33,8 @@ _log = structlog.get_logger(__name__)
 DRAIN_SECONDS = 5.0  # a keep-alive connection may linger that long while the server stops
 PAGES = Limit(600, 60, per_address=True)
 """Limits what is no operation: health, and paths where there is nothing."""
+HEALTH = ("/health", "/api/health")
+"""Answered by a gateway that is full, too: it is not ill."""
 CLIENT_GONE = 499  # the status in our metrics of a request whose client left before it was read, as in nginx's logs
 ADDRESS: web.RequestKey[str] = web.RequestKey("address", str)
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
@@ -105,6 +107,8 @@ def _limit(limit: LimitHere, in_hand: InHand, settings: Settings) -> Any:
             state = limit.spend(request[ADDRESS])
             if state.exceeded:
                 raise state.error()
+        if request.path in HEALTH:
+            return await handler(request)
         with in_hand.one(request[ADDRESS]):
             return await handler(request)
 

@@ -100,6 +100,9 @@ async def test_its_admission_is_for_one_space_and_no_login(stack: Stack, rest: R
     assert "sign another challenge" in body["error"], "nor is it renewed"
     for path in ("/api/webhooks", "/api/notifications"):
         assert (await rest.ask("GET", path, token=token))[0] == 403
+    private = "/api/spaces?type=document&q=Lighting"
+    assert [space["space_id"] for space in (await rest.get(private, await rest.token("alice")))["spaces"]] == ["125"]
+    assert (await rest.get(private, token))["spaces"] == []
 
 
 @pytest.mark.parametrize("path", ["/api/auth/me", "/api/notifications", "/api/spaces/document/123"])

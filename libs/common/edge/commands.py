@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from libs.common.bus.base import Bus, Caller, Written
-from libs.common.contracts import auth, spaces
+from libs.common.contracts import auth, spaces, voice
 from libs.common.contracts.registry import Access, Operation
 from libs.common.contracts.schema import has_field, load
 from libs.common.edge.document_numbers import DocumentNumbers
 from libs.common.edge.limits import LimitState, RateLimits
 from libs.common.errors import FORBIDDEN, UNAUTHORIZED, PresenceError
-from libs.common.identity import Identity
+from libs.common.identity import Identity, guest_identity
 from libs.common.ids import new_id
 from libs.common.spaces import SpaceKey
 from libs.common.tokens import Token
@@ -36,6 +36,8 @@ class ClientCall:
     idempotency_key: str | None = None
     limit: LimitState | None = None
 
+
+OF_ITSELF = (auth.me, voice.turn_credentials)  # of no space, and yet an admission's own
 
 type ReadRequest = Callable[[], Awaitable[dict[str, Any]]]
 type FindAuthor = Callable[[ClientCall, Any], Awaitable[Identity]]
@@ -80,7 +82,7 @@ class Commands:
         request = load(operation.request, with_client_id(operation.request, fields, call.idempotency_key))
         if operation.limit.per_account:
             await self._spend_on_account(call, request.account)
-        author = _without_login(call, await self._find_author(call, request))
+        author = _narrowed(call, await self._find_author(call, request))
         return await self._ask(operation, request, Caller(author, call.request_id, call.address))
 
     async def _spend_on_account(self, call: ClientCall, account: str) -> None:
@@ -90,11 +92,16 @@ class Commands:
             raise limit.error()
 
 
-def _without_login(call: ClientCall, author: Identity) -> Identity:
-    """Has an admission end itself alone: the scene that was handed one must not end the login that it came from."""
-    if call.token.admission and call.operation is auth.logout:
+def _narrowed(call: ClientCall, author: Identity) -> Identity:
+    """Has an admission be somebody in its own space alone: what is of no space it is told as any guest would be.
+
+    It ends itself alone: the scene that was handed one must not end the login that it came from.
+    """
+    if not call.token.admission or is_about_a_space(call.operation):
+        return author
+    if call.operation is auth.logout:
         return replace(author, login_id=None)
-    return author
+    return author if call.operation in OF_ITSELF else guest_identity(new_id())
 
 
 def require_access(access: Access, identity: Identity) -> None:
@@ -110,11 +117,15 @@ def require_login(token: Token, operation: Operation[Any, Any]) -> None:
 
     One that no login stands behind, as a wallet's signature opens it, is not renewed either. Raises `forbidden`.
     """
-    about_a_space = has_field(operation.request, "space_id") or has_field(operation.request, "document_id")
-    if token.admission and operation.access is not Access.ANYONE and not about_a_space:
+    if token.admission and operation.access is not Access.ANYONE and not is_about_a_space(operation):
         raise PresenceError(FORBIDDEN, "This token is for one space; use the one of your login.")
     if token.admission and token.identity.login_id is None and operation is spaces.join:
         raise PresenceError(FORBIDDEN, "This admission came of a signature and not of a login: sign another challenge.")
+
+
+def is_about_a_space(operation: Operation[Any, Any]) -> bool:
+    """Returns whether its request names the space."""
+    return has_field(operation.request, "space_id") or has_field(operation.request, "document_id")
 
 
 def require_admitted(token: Token, request: type, fields: dict[str, Any]) -> None:

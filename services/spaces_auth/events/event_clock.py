@@ -58,7 +58,7 @@ class EventClock:
         """Reminds of the events that begin soon; returns of how many."""
         async with self._log.transaction() as tx:
             due = await repository.due_reminders(tx.connection, self._ahead, AT_ONCE)
-            ahead = [event for event in due if event.cancelled_at is None and event.ends_at > now()]
+            ahead = [event for event in due if event.cancelled_at is None and event.starts_at > now()]
             await self._tell(tx.connection, due, "reminded_at")
             for event in ahead:
                 going = await places.who_goes(tx.connection, event.id)

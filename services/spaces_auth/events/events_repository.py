@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, literal, 
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.common.db.models.content import PresencePermission
 from libs.common.db.models.events import EventPlace, ScheduledEvent
 from libs.common.db.models.spaces import PresenceSpaceSettings, SpaceRole
 
@@ -73,7 +74,12 @@ def _is_shown_to(account: str) -> ColumnElement[bool]:
     named = exists().where(
         SpaceRole.space_type == "event", SpaceRole.space_id == ScheduledEvent.id, SpaceRole.account == account
     )
-    return or_(ScheduledEvent.access != "list", ScheduledEvent.host == account, named)
+    by_primary = exists().where(
+        PresencePermission.space_type == "event",
+        PresencePermission.space_id == ScheduledEvent.id,
+        PresencePermission.account == account,
+    )
+    return or_(ScheduledEvent.access != "list", ScheduledEvent.host == account, named, by_primary)
 
 
 async def members(connection: AsyncConnection, event_id: str) -> set[str]:

@@ -14,12 +14,13 @@ from services.sync_worker.replication import guard, repository, revocations
 from services.sync_worker.replication.facts import telling
 from services.sync_worker.tables.table import Key, Record, Shape, Table, digest
 from services.sync_worker.tables.values import BadRow
-from services.sync_worker.yjs.reader import YjsReader
+from services.sync_worker.yjs import reader as yjs_reader
+from services.sync_worker.yjs.reader import NotTried, YjsReader
 
 _log = structlog.get_logger(__name__)
 NAMED_BAD_ROWS = 5  # of a page, in the log
 MOST_BYTES = 2**20  # of large columns, in memory at a time; what is larger by itself goes in pieces
-TORN = "torn"  # the hash of a row whose large column was written again while its pieces were read: no record's
+TORN = "torn"  # the hash of a row without its large column, which the next proof or change brings: no record's
 _REFUSALS = {"22", "23", "54"}  # classes of SQLSTATE: bad data, constraint, limit of the program
 
 
@@ -78,12 +79,12 @@ class PageWriter:
         `save` is called with what was written, in the same transaction, which also tells the log of it.
         """
         table, page = self._table, understand(self._table, shape, groups)
-        async with self._log.transaction() as transaction:
+        async with self._log.transaction() as transaction, YjsReader() as yjs:
             connection = transaction.connection
             known = await repository.known(connection, table, list(page.records))
             changed = _that_differ(page, known)
             async with telling(transaction, table, [*changed, *page.unreadable, *page.granting_nothing]):
-                async for rows in self._batches(shape, groups, changed):
+                async for rows in self._batches(shape, groups, changed, yjs):
                     for key, reason in (await _upsert(connection, table, rows)).items():
                         page.bad["/".join(key)[:120]] = reason
                         page.unreadable.append(key)
@@ -102,7 +103,9 @@ class PageWriter:
             _log.warning("rows skipped", table=table.name, count=len(page.bad), rows=named)
         return written
 
-    async def _batches(self, shape: Shape, groups: Sequence[Group], changed: dict[Key, Record]) -> AsyncIterator[Batch]:
+    async def _batches(
+        self, shape: Shape, groups: Sequence[Group], changed: dict[Key, Record], yjs: YjsReader
+    ) -> AsyncIterator[Batch]:
         """Yields the changed rows, whole, so many at a time as fit into memory; rows that are gone by now go."""
         if not changed or not self._reader.has_large(shape):
             yield Batch(changed)
@@ -113,19 +116,23 @@ class PageWriter:
         space = MOST_BYTES
         for key in list(changed):
             size, is_yjs = sizes.get(there[key], (0, False))
-            if size > MOST_BYTES and is_yjs:  # of which no piece can be read by itself
-                yield Batch(await self._whole(shape, there, changed, [key]))
+            if is_yjs and size > yjs_reader.MOST_BYTES:
+                _log.warning(yjs_reader.NOT_READ, document="/".join(key), reason=f"it has {size:,} bytes")
+                yield Batch({key: {**changed[key], self._table.large or "": None}})
+                continue
+            if is_yjs and size > MOST_BYTES:  # of which no piece can be read by itself
+                yield Batch(await self._whole(shape, there, changed, [key], yjs))
                 continue
             if size > MOST_BYTES:
                 yield self._in_pieces(shape, there[key], key, changed[key])
                 continue
             if size > space:
-                yield Batch(await self._whole(shape, there, changed, batch))
+                yield Batch(await self._whole(shape, there, changed, batch, yjs))
                 batch, space = [], MOST_BYTES
             batch.append(key)
             space -= size
         if batch:
-            yield Batch(await self._whole(shape, there, changed, batch))
+            yield Batch(await self._whole(shape, there, changed, batch, yjs))
 
     def _in_pieces(self, shape: Shape, there: Key, key: Key, record: Record) -> Batch:
         column = self._table.large or ""
@@ -142,7 +149,12 @@ class PageWriter:
         return Batch({key: {**record, column: None}}, pieces())
 
     async def _whole(
-        self, shape: Shape, there: Mapping[Key, Key], changed: dict[Key, Record], keys: Sequence[Key]
+        self,
+        shape: Shape,
+        there: Mapping[Key, Key],
+        changed: dict[Key, Record],
+        keys: Sequence[Key],
+        yjs: YjsReader,
     ) -> dict[Key, Record]:
         """Returns the rows of `keys` with the value of their large column, of which the record has the MD5."""
         column = self._table.large or ""
@@ -150,17 +162,19 @@ class PageWriter:
         for key, large in await self._reader.large(shape, [there[key] for key in keys]):
             values.setdefault(key, {})[large.md5] = large
         rows = {}
-        async with YjsReader() as yjs:
-            for key in keys:
-                found = values.get(there[key])
-                if found is None:
-                    del changed[key]
-                    continue
-                record = {name: value for name, value in changed[key].items() if name != "row_hash"}
-                if record[column] not in found:  # it was written again meanwhile
-                    record[column] = next(iter(found))
-                changed[key] = {**record, "row_hash": digest(record)}  # without the value: all of them do not fit
+        for key in keys:
+            found = values.get(there[key])
+            if found is None:
+                del changed[key]
+                continue
+            record = {name: value for name, value in changed[key].items() if name != "row_hash"}
+            if record[column] not in found:  # it was written again meanwhile
+                record[column] = next(iter(found))
+            changed[key] = {**record, "row_hash": digest(record)}  # without the value: all of them do not fit
+            try:
                 rows[key] = {**changed[key], column: await _text(yjs, key, found[record[column]])}
+            except NotTried:
+                rows[key] = {**changed[key], column: None, "row_hash": TORN}
         return rows
 
 

@@ -10,9 +10,14 @@ import structlog
 _log = structlog.get_logger(__name__)
 MOST_BYTES = 16_000_000  # of a state as the primary has it: base64
 MOST_SECONDS = 10.0  # of CPU for one state; one of three megabytes takes less than one
-MOST_FATAL = 5  # states of which a reader's processes may die before it reads no more
+MOST_FATAL = 5  # states of which a reader's processes may die before it tries no more
+NOT_READ = "text of a document not read"
 PATIENCE = 300.0  # seconds for an answer; a machine that is so slow is no fault of the state
 _LONGEST_ANSWER = 8 * MOST_BYTES  # JSON may write a character as six
+
+
+class NotTried(Exception):
+    """Others of the page have used up what reading may cost: this one is to be read another time."""
 
 
 class _Answer(msgspec.Struct):
@@ -36,18 +41,17 @@ class YjsReader:
     async def text(self, state: str, whose: str) -> str | None:
         """Returns a state's text, or None if it cannot be read: the log says why, and that it was `whose`.
 
-        Raises `TimeoutError` where the machine is too slow to say.
+        Raises `NotTried` once too many states have cost more than they may, and `TimeoutError` where the machine is
+        too slow to say.
         """
+        if self._fatal >= MOST_FATAL:
+            raise NotTried
         answer = await self._ask(state)
         if answer.text is None:
-            _log.warning("text of a document not read", document=whose, reason=answer.error[:200])
+            _log.warning(NOT_READ, document=whose, reason=answer.error[:200])
         return answer.text
 
     async def _ask(self, state: str) -> _Answer:
-        if len(state) > MOST_BYTES:
-            return _Answer(error=f"it has more than {MOST_BYTES:,} bytes")
-        if self._fatal >= MOST_FATAL:
-            return _Answer(error="too many beside it cost more than they may")
         try:
             async with asyncio.timeout(PATIENCE):
                 return await self._answer("".join(state.split()).encode())

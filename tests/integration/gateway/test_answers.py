@@ -246,7 +246,17 @@ async def test_an_admission_opens_its_own_space_only(world: World) -> None:
     assert is_error(
         await world.ask("POST", "/api/chat/post/bob/other/messages", body, headers=headers), 403, "forbidden"
     )
+
+
+async def test_an_admission_hears_of_no_space_what_a_guest_does_not(world: World) -> None:
+    admission = Admission(SpaceKey("post", "bob/my-post"), "main", "visitor", 0)
+    token, _ = world.signer.sign(Identity("account", "alice", "alice"), 60, admission)
+    headers = {"Authorization": f"Bearer {token}"}
     assert (await world.ask("GET", "/api/spaces", headers=headers)).status == 200
+    assert world.caller.identity.nobody, "or the scene that was handed it would read alice's private documents"
+    await world.ask("GET", "/api/spaces/post/bob/my-post", headers=headers)
+    assert world.caller.identity.account == "alice"
+    assert (await world.ask("GET", "/api/auth/me", headers=headers)).body["account"] == "alice"
 
 
 OF_THE_ACCOUNT = [

@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import pytest
+
+from services.gateway import body
 from tests.integration.gateway.conftest import Run
 from tests.integration.gateway.world import World, is_error
 from tests.support.waiting import eventually
@@ -59,7 +62,16 @@ async def test_a_gateway_that_is_full_says_so_at_once_and_when_to_come_again(red
             refused = await world.ask("GET", "/api/spaces", headers={"X-Forwarded-For": "192.0.2.3"})
             assert is_error(refused, 503, "unavailable")
             assert refused.headers["Retry-After"] == "1"
+            assert (await world.ask("GET", "/health", headers={"X-Forwarded-For": "192.0.2.3"})).status == 200
         await is_answered(world, "192.0.2.3", 200)
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    redis_url: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body, "BODY_SECONDS", 0.1)
+    async with run(redis_url, requests=1) as world, a_slow_request(world, "192.0.2.1"):
+        await is_answered(world, "192.0.2.2", 200)
 
 
 async def test_where_limits_are_off_an_address_may_have_all_but_no_more(redis_url: str, run: Run) -> None:

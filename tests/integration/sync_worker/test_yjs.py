@@ -9,7 +9,7 @@ import pytest
 
 from services.sync_worker.replication.cycle import Outcome
 from services.sync_worker.yjs import reader
-from services.sync_worker.yjs.reader import YjsReader
+from services.sync_worker.yjs.reader import NotTried, YjsReader
 from tests.integration.sync_worker.world import DOCUMENTS_BY_NAME, POSTS, World
 
 WRITER = Path("tests/support/yjs_states.mjs")
@@ -93,13 +93,39 @@ async def test_a_slow_machine_is_no_fault_of_the_state_and_the_page_is_read_agai
     assert await world.replica(CONTENT) == [("kept and added",)]
 
 
-async def test_a_state_larger_than_any_is_not_read_at_all(
-    states: dict[str, str], monkeypatch: pytest.MonkeyPatch
+async def test_a_state_larger_than_any_is_not_even_fetched(
+    bare_world: World, states: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    world = bare_world
+    await world.primary.execute(POSTS + ";" + DOCUMENTS_BY_NAME)
+    await world.primary.execute(WRITE, "a", states["edited"])
+    await world.primary.execute(WRITE, "b", states["long"])
     monkeypatch.setattr(reader, "MOST_BYTES", len(states["long"]) - 1)
-    async with YjsReader() as yjs:
-        assert await yjs.text(states["long"], "bob/long") is None
-        assert yjs.process is None
+    asked: list[str] = []
+
+    async def watch(statement: str) -> None:
+        asked.append(statement)
+
+    world.between_statements = watch
+    assert await world.sync() is Outcome.DONE
+    assert await world.replica(CONTENT) == [("kept and added",), (None,)]
+    assert len([statement for statement in asked if "AS value" in statement]) == 1
+
+
+async def test_a_state_for_which_others_left_nothing_is_read_another_time(
+    bare_world: World, states: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = bare_world
+    await world.primary.execute(POSTS + ";" + DOCUMENTS_BY_NAME)
+    await world.primary.execute(WRITE, "a", states["long"])
+    await world.primary.execute(WRITE, "b", states["edited"])
+    with monkeypatch.context() as short:
+        short.setattr(reader, "MOST_FATAL", 0)
+        assert await world.sync() is Outcome.DONE
+        assert await world.replica(CONTENT) == [(None,), (None,)]
+    await world.primary.execute("UPDATE collaboration_documents SET document_name = document_name")
+    assert await world.sync() is Outcome.DONE
+    assert [(text or "")[:6] for (text,) in await world.replica(CONTENT)] == ["line 0", "kept a"]
 
 
 async def test_states_that_cost_too_much_one_after_another_are_not_read_for_ever(
@@ -109,7 +135,8 @@ async def test_states_that_cost_too_much_one_after_another_are_not_read_for_ever
     monkeypatch.setattr(reader, "MOST_FATAL", 2)
     async with YjsReader() as yjs:
         assert [await yjs.text(states["long"], "bob/long") for _ in range(2)] == [None, None]
-        assert await yjs.text(states["edited"], "bob/draft") is None
+        with pytest.raises(NotTried):
+            await yjs.text(states["edited"], "bob/draft")
 
 
 async def test_the_replica_has_the_text_of_what_was_written_together_and_follows_it(
