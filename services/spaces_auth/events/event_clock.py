@@ -1,4 +1,4 @@
-"""What time does to events: those who go are reminded, spaces of events that are over close, and old events go.
+"""What time does to events: those who go are reminded, who waits goes where there is room, and what is over closes.
 
 Each is marked in the transaction that appends its event to the log, so it happens once, whichever replica does it and
 whatever dies in between.
@@ -23,7 +23,7 @@ from libs.common.ids import new_id
 from libs.common.tasks.background import Background
 from services.spaces_auth.events import events_repository as repository
 from services.spaces_auth.events import places_repository as places
-from services.spaces_auth.events.event_views import log_of, told
+from services.spaces_auth.events.event_views import given_facts, log_of, told
 from services.spaces_auth.moderation.access_epochs import AccessEpochs
 
 LOOK_SECONDS = 5.0
@@ -53,6 +53,7 @@ class EventClock:
         """Does what is due. An event that is cancelled, or began before anybody looked, reminds nobody."""
         await self.remind()
         await self.close()
+        await self.move_up()
 
     async def remind(self) -> int:
         """Reminds of the events that begin soon; returns of how many."""
@@ -75,6 +76,15 @@ class EventClock:
         for row in rows:
             await self._epochs.raise_soon(row)
         return len(due)
+
+    async def move_up(self) -> int:
+        """Gives places to those who wait where the primary has made room; returns at how many events."""
+        async with self._log.transaction() as tx:
+            facts: list[Fact[Any]] = []
+            for event in await repository.due_places(tx.connection, AT_ONCE):
+                facts += given_facts(event, await places.move_up(tx.connection, event))
+            await tx.append_all(facts, _us())
+        return len(facts)
 
     @staticmethod
     async def _tell(connection: AsyncConnection, due: list[Row[Any]], column: str) -> None:

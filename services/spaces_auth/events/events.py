@@ -179,13 +179,18 @@ class EventHandlers:
         return {**values, **times, **later}
 
     async def _admit(self, connection: AsyncConnection, event: Row[Any], request: ChangeEvent, admits: str) -> None:
-        """Replaces the list by the one that is named, and forgets whom an earlier password let in."""
+        """Replaces the list by the one that is named, and forgets whom an earlier password let in.
+
+        Who is off the list has no place any more.
+        """
         if request.password or admits != "password":
             await repository.forget_password(connection, event.id)
         if request.listed is not None:
             wanted = set(request.listed) - {event.host}
             present = await repository.members(connection, event.id)
             await repository.shut_out(connection, event.id, present - wanted)
+            for account in sorted(present - wanted):
+                await places.give_back(connection, event.id, account)
             await repository.let_in(connection, event.id, wanted - present, event.host)
 
     async def cancel_event(self, caller: Caller, request: GetEvent) -> ScheduledEvent:

@@ -136,6 +136,22 @@ async def due_closings(connection: AsyncConnection, limit: int) -> list[Row[Any]
     return list((await connection.execute(statement)).all())
 
 
+async def due_places(connection: AsyncConnection, limit: int) -> list[Row[Any]]:
+    """Returns, locked, events ahead where some wait and others might go; another replica's are left out."""
+    statement = (
+        select(ScheduledEvent)
+        .where(
+            ScheduledEvent.waiting > 0,
+            or_(ScheduledEvent.capacity.is_(None), ScheduledEvent.going < ScheduledEvent.capacity),
+            ScheduledEvent.cancelled_at.is_(None),
+            ScheduledEvent.ends_at > func.now(),
+        )
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return list((await connection.execute(statement)).all())
+
+
 async def mark(connection: AsyncConnection, event_ids: Collection[str], column: str) -> None:
     """Sets `reminded_at` or `closed_at` of the events to now."""
     statement = update(ScheduledEvent).where(ScheduledEvent.id.in_(event_ids))

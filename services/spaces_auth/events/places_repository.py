@@ -37,20 +37,21 @@ async def place_of(connection: AsyncConnection, event_id: str, account: str | No
     return Place("going" if found.going else "waiting", (await connection.execute(before)).scalar_one())
 
 
-# Nobody waits while there is room, so whoever finds that nobody waits, themself counted, goes.
+# Whoever waits comes first, also where the primary has just made room: then nobody goes past them, unless all may go.
 _TAKE = text("""
 WITH counted AS (
   UPDATE scheduled_events SET last_place = last_place + 1,
-    going = going + CASE WHEN capacity IS NULL OR going < capacity THEN 1 ELSE 0 END,
-    waiting = waiting + CASE WHEN capacity IS NULL OR going < capacity THEN 0 ELSE 1 END
-  WHERE id = :event_id AND CASE WHEN capacity IS NULL OR going < capacity THEN going ELSE waiting END < :most
+    going = going + CASE WHEN capacity IS NULL OR going < capacity AND waiting = 0 THEN 1 ELSE 0 END,
+    waiting = waiting + CASE WHEN capacity IS NULL OR going < capacity AND waiting = 0 THEN 0 ELSE 1 END
+  WHERE id = :event_id
+    AND CASE WHEN capacity IS NULL OR going < capacity AND waiting = 0 THEN going ELSE waiting END < :most
     AND cancelled_at IS NULL AND ends_at > :moment AND access = :access
     AND NOT EXISTS (SELECT FROM event_places WHERE event_id = :event_id AND account = :account)
-  RETURNING last_place, going, waiting
+  RETURNING last_place, going, waiting, capacity IS NULL OR waiting = 0 AS goes
 )
 INSERT INTO event_places (event_id, account, number, going)
-SELECT :event_id, :account, last_place, waiting = 0 FROM counted
-RETURNING going, (SELECT CASE waiting WHEN 0 THEN counted.going ELSE waiting END FROM counted) AS position
+SELECT :event_id, :account, last_place, goes FROM counted
+RETURNING going, (SELECT CASE WHEN goes THEN counted.going ELSE waiting END FROM counted) AS position
 """)
 
 

@@ -121,6 +121,16 @@ async def test_an_event_with_a_list_does_not_exist_for_others(world: World) -> N
     assert [await enters(world, event, who) for who in ("bob", "dave")] == ["not_found", "ok"]
 
 
+async def test_whom_the_primary_lets_in_sees_the_event_in_the_list(world: World) -> None:
+    event = await hold(world, access="list")
+    await world.owner.sql(
+        "INSERT INTO presence_permissions (space_type, space_id, account, permission, row_hash)"
+        f" VALUES ('event', '{event.id}', 'dave', 'access', 'x')"
+    )
+    assert await enters(world, event, "dave") == "ok"
+    assert [seen.id for seen in (await world.call(events.list_events, ListEvents(), "dave")).events] == [event.id]
+
+
 async def test_a_password_lets_an_account_in_and_is_stored_as_a_hash(world: World) -> None:
     event = await hold(world, access="password", password="open sesame")
     assert [await enters(world, event, who) for who in ("alice", "dave")] == ["ok", "forbidden"]
@@ -316,6 +326,40 @@ async def test_those_who_go_are_reminded_once_though_two_replicas_look(world: Wo
     assert await notices(world) == [("event_reminder", ["bob"])]
     logged = await world.owner.sql("SELECT space_id FROM event_log WHERE name = 'events.starts_soon'")
     assert [row.space_id for row in logged].count(event.id) == 1
+
+
+async def test_an_event_that_began_before_anybody_looked_reminds_nobody(world: World) -> None:
+    await world.owner.sql("DELETE FROM event_notices")
+    event = await hold(world, starts_at=in_minutes(30), ends_at=in_minutes(90), doors_minutes=60)
+    await take(world, event, "bob")
+    await world.owner.sql("UPDATE scheduled_events SET starts_at = now() - interval '1 second'")
+    assert await world.part(EventClock).remind() == 0
+    assert await notices(world) == []
+
+
+async def test_where_the_primary_makes_room_who_waits_goes_first_and_the_counts_are_right(world: World) -> None:
+    event = await hold(world, capacity=1)
+    taken = [await take(world, event, who) for who in ("bob", "carol", "dave")]
+    assert taken == [("going", 1), ("waiting", 1), ("waiting", 2)]
+    await world.owner.sql("UPDATE scheduled_events SET capacity = 3")  # as the trigger does
+    assert await take(world, event, "mona") == ("waiting", 3)
+    clock = world.part(EventClock)
+    assert sorted(await asyncio.gather(clock.move_up(), clock.move_up())) == [0, 1]
+    await world.owner.sql("UPDATE scheduled_events SET capacity = NULL")
+    assert await take(world, event, "rolf") == ("going", 4)
+    assert await clock.move_up() == 1
+    (counted,) = await world.owner.sql("SELECT going, waiting FROM scheduled_events")
+    assert (counted.going, counted.waiting) == (5, 0)
+    rows = await world.owner.sql("SELECT account FROM event_places WHERE going ORDER BY number")
+    assert [row.account for row in rows] == ["bob", "carol", "dave", "mona", "rolf"]
+
+
+async def test_who_is_off_the_list_leaves_the_place_to_who_waits(world: World) -> None:
+    event = await hold(world, access="list", listed=["bob", "dave"], capacity=1)
+    assert [await take(world, event, who) for who in ("bob", "dave")] == [("going", 1), ("waiting", 1)]
+    await change(world, event, listed=["dave"])
+    rows = await world.owner.sql("SELECT account, going FROM event_places")
+    assert [(row.account, row.going) for row in rows] == [("dave", True)]
 
 
 async def test_people_of_an_event_that_is_over_are_reviewed_once(world: World) -> None:

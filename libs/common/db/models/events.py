@@ -25,6 +25,7 @@ class ScheduledEvent(Base):
         Index("ix_scheduled_events_host", "host", "ends_at"),
         Index("ix_scheduled_events_unreminded", "starts_at", postgresql_where=text("reminded_at IS NULL")),
         Index("ix_scheduled_events_unclosed", "closes_at", postgresql_where=text("closed_at IS NULL")),
+        Index("ix_scheduled_events_waiting", "id", postgresql_where=text("waiting > 0")),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
