@@ -249,7 +249,7 @@ async def test_what_only_starts_while_databases_change_names_is_held_off_and_fin
         while not restoring.done():
             try:
                 found.append((await world.sql("SELECT count(*) FROM posts"))[0][0])
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
                 await asyncio.sleep(0)
 
     await asyncio.gather(*(keep_asking() for _ in range(3)))
