@@ -69,7 +69,7 @@ async def test_the_whole_path_from_content_to_webhook(stack: Stack, rest: Rest, 
             message = await client.wait_for("chat-message", lambda m: m["id"] == ack["message"]["id"])
             assert message == ack["message"]
         stored = await rest.get(f"/api/chat/{SPACE}/messages")
-        assert stored["messages"] == [ack["message"]]
+        assert ack["message"] in stored["messages"]
 
         chat = (await sink.wait_for(1, lambda r: body(r)["event"] == "chat"))[0]
         check_webhook(chat, made["secret"], ack["message"])

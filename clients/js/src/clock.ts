@@ -6,6 +6,7 @@ export class Clock {
   #offset = performance.timeOrigin; // from `performance.now()` to the server's time; until asked, this machine's clock
   #shortest = Infinity;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #turn = 0; // of setting; `stop` ends the one under way
 
   constructor(private readonly ask: () => Promise<{ time: number; took: number }>) {}
 
@@ -16,9 +17,11 @@ export class Clock {
   /** Sets it, and again every minute. */
   async set(): Promise<void> {
     this.stop();
+    const turn = this.#turn;
     this.#shortest = Infinity; // clocks drift
     for (let sample = 0; sample < SAMPLES; sample++) {
       const answer = await this.ask().catch(() => null);
+      if (turn !== this.#turn) return;
       if (!answer) break;
       if (answer.took >= this.#shortest) continue;
       this.#shortest = answer.took;
@@ -29,6 +32,7 @@ export class Clock {
   }
 
   stop(): void {
+    this.#turn++;
     clearTimeout(this.#timer);
   }
 }

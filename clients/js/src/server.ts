@@ -37,11 +37,15 @@ const written = (query: Query = {}): string => {
 };
 
 const answerOf = async <T>(response: Response): Promise<T> => {
-  const text = await response.text().catch(() => '');
+  const text = await response.text().catch((error: unknown) => {
+    throw new PresenceError('offline', `The answer was cut off: ${String(error)}`);
+  });
   let body: unknown = {};
   try {
     body = text ? JSON.parse(text) : {};
-  } catch { /* a proxy's page */ }
+  } catch { // a proxy's page: whoever took it for an empty answer would lose a login by it
+    if (response.ok) throw new PresenceError('unavailable', 'What answered is not the server.');
+  }
   if (response.ok) return body as T;
   const failed = PresenceError.of(body, response.status >= 500 ? 'unavailable' : response.status === 429 ? 'rate_limited' : 'internal');
   const after = Number(response.headers.get('Retry-After') ?? NaN);

@@ -20,6 +20,7 @@ interface Own extends SharedEntity {
   turned: Quaternion;
   sent: { at: Vector3; turned: Quaternion };
   heard(event: Event): void;
+  stopFollowing?(): void;
   make(space: Space | null): void;
   follow(): void;
   placed(): Placed;
@@ -49,7 +50,8 @@ const definition: Partial<Own> & ThisType<Own> & Record<string, unknown> = {
 
   remove() {
     this.el.sceneEl.removeEventListener('presence-state', this.heard);
-    void this.release();
+    this.stopFollowing?.();
+    this.release().catch(() => {}); // of a space that is left, nothing is held
   },
 
   make(space: Space | null) {
@@ -60,7 +62,11 @@ const definition: Partial<Own> & ThisType<Own> & Record<string, unknown> = {
     this.at.copy(this.el.object3D.position);
     this.turned.copy(this.el.object3D.quaternion);
     this.thing.ready.then(() => this.follow(), (error: unknown) => this.el.emit('presence-refused', error, false));
-    if (isNew) space.things.on('change', (thing) => { if (thing === (this.thing as unknown)) this.follow(); });
+    if (!isNew) return;
+    this.stopFollowing?.();
+    const follow = (thing: unknown): void => { if (thing === this.thing) this.follow(); };
+    space.things.on('change', follow);
+    this.stopFollowing = () => space.things.off('change', follow);
   },
 
   // Where the server says that it is.
@@ -68,8 +74,8 @@ const definition: Partial<Own> & ThisType<Own> & Record<string, unknown> = {
     const { thing, at, turned } = this;
     if (!thing) return;
     const { position, quaternion } = thing.state;
-    if (position?.length === 3) at.set(...(position as [number, number, number]));
-    if (quaternion?.length === 4) turned.set(...(quaternion as [number, number, number, number]));
+    if (areNumbers(position, 3)) at.set(...(position as [number, number, number]));
+    if (areNumbers(quaternion, 4)) turned.set(...(quaternion as [number, number, number, number]));
     this.el.emit('presence-change', thing, false);
   },
 
@@ -113,6 +119,11 @@ const definition: Partial<Own> & ThisType<Own> & Record<string, unknown> = {
     return { position: [x, y, z], quaternion: [q.x, q.y, q.z, q.w] };
   },
 };
+
+// Anybody may write anything there, and an object that is nowhere once stays nowhere.
+const areNumbers = (value: unknown, count: number): boolean => (
+  Array.isArray(value) && value.length === count && value.every(Number.isFinite)
+);
 
 /** The shared entity of an element. */
 export const sharedEntity = (el: Element): SharedEntity | undefined => (

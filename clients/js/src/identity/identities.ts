@@ -46,17 +46,17 @@ export const keychain = (account: string, options: Stored & { sign?: Sign } = {}
 /** A token that the application has; a function is asked again whenever one ran out. */
 export const token = (given: string | (() => Promise<string>)) => (_: Send): Login => {
   let asking: Promise<string> | null = null;
-  const ask = async (): Promise<string> => {
-    if (typeof given === 'string') return given;
-    return given();
-  };
+  const ask = (): Promise<string> => (asking = (async () => (typeof given === 'string' ? given : given()))()
+    .catch((error: unknown) => { // the next one asks again
+      asking = null;
+      throw PresenceError.of(error, 'unavailable');
+    }));
   return {
     account: null,
-    token: () => (asking ??= ask().catch((error: unknown) => { asking = null; throw PresenceError.of(error); })),
+    token: () => asking ?? ask(),
     renew: () => {
       if (typeof given === 'string') return Promise.reject(new PresenceError('session_expired', 'The token has run out.'));
-      asking = null;
-      return (asking = ask());
+      return ask();
     },
     onRenewed: () => () => {},
     end: async () => {},

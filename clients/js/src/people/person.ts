@@ -41,16 +41,25 @@ export class Person {
   moved(t: number, data: Readonly<Record<string, unknown>>): void {
     this.near = true;
     this.data = data;
-    put(this.pose, t, data);
-    const entities = data['entities'] as Record<string, Moved | null> | undefined;
-    for (const id in entities) {
-      const pose = this.entities.get(id) ?? new Pose();
-      if (!this.entities.has(id)) {
-        this.entities.set(id, pose);
+    this.pose.put(t, (data as Moved).position, (data as Moved).rotation);
+    const entities = (data['entities'] ?? {}) as Record<string, Moved | null>;
+    for (const [id, pose] of this.entities) if (!entities[id]) this.#drop(id, pose);
+    for (const id of Object.keys(entities)) {
+      const moved = entities[id];
+      if (!moved) continue;
+      let pose = this.entities.get(id);
+      if (!pose) {
+        this.entities.set(id, pose = new Pose());
         this.#poses.push(pose);
       }
-      if (entities[id]) put(pose, t, entities[id]);
+      if (isFinite(moved.position) && isFinite(moved.rotation)) pose.put(t, moved.position, moved.rotation);
     }
+  }
+
+  // A pose says all that is moved: what it names no more is moved no more.
+  #drop(id: string, pose: Pose): void {
+    this.entities.delete(id);
+    this.#poses.splice(this.#poses.indexOf(pose), 1);
   }
 
   /** @internal Goes to a moment. */
@@ -70,4 +79,5 @@ export class Person {
 
 type Moved = { readonly position?: Vector; readonly rotation?: Rotation };
 
-const put = (pose: Pose, t: number, { position, rotation }: Moved): void => pose.put(t, position, rotation);
+// Of entities the server checks nothing, and a pose that is no number once never is one again.
+const isFinite = (parts: object | undefined): boolean => Object.values(parts ?? {}).every(Number.isFinite);

@@ -122,11 +122,14 @@ export class Link {
   // --- the connection
 
   async #show(give: (auth: object) => void): Promise<void> {
+    const { engine } = this.#socket.io;
+    const isOld = (): boolean => engine !== this.#socket.io.engine; // another connection asks for itself
     try {
       await this.#renewal;
       this.#token = await this.login.token();
-      give({ token: this.#token });
+      if (!isOld()) give({ token: this.#token });
     } catch (error) { // never as somebody without a token instead
+      if (isOld()) return;
       const failed = PresenceError.of(error);
       if (failed.temporary) this.#socket.io.engine.close();
       else this.#end(failed);
@@ -142,7 +145,10 @@ export class Link {
   #refused(data: unknown): void {
     if (this.state === 'out') return;
     if (data) void this.#renewed(PresenceError.of(data));
-    else this.#change('away', new PresenceError('offline', 'The server was not reached.'));
+    else {
+      this.#change('away', new PresenceError('offline', 'The server was not reached.'));
+      if (!this.#socket.active) void this.#again(); // refused without a word: it does not come back by itself
+    }
   }
 
   // Another token, once; then the connection is made again. What no token helps against is the end.
@@ -222,7 +228,7 @@ export class Link {
   }
 
   async #failed(failed: PresenceError, life: number): Promise<void> {
-    if (failed.code === 'offline') return; // it comes back, and joins then
+    if (failed.code === 'offline' && !this.#socket.connected) return; // it comes back, and joins then
     if (failed.code === 'timeout' || this.#snapshot) return void this.#socket.io.engine.close(); // who is in is told nothing again
     if (isOver(failed)) return this.#renewed(failed);
     if (!failed.temporary || (failed.code === 'space_full' && this.owner.seq === null)) return this.#end(failed);

@@ -46,7 +46,12 @@ export class Space extends Emitter<SpaceEvents> {
   readonly link: Link;
   /** @internal */
   readonly server: Server;
+  /** @internal Whom the server named for voice: it says so once, perhaps before anybody takes part. */
+  voicePeers: string[] = [];
+  /** @internal Whether one takes part in voice. */
+  speaks = false;
   readonly #path: string;
+  #inheritsVoice = false; // of the page that was here before: the others think that one takes part
   #seq: number | null = null;
   #entered: { resolve(): void; reject(error: PresenceError): void } | null = null;
 
@@ -74,6 +79,7 @@ export class Space extends Emitter<SpaceEvents> {
     this.roles = new Roles(server, this.#path);
     this.link.hear('space-updated', (event) => this.#durable(event, ({ settings }) => this.#set(settings as never)));
     this.link.hear('document-comment', (event) => this.#durable(event, () => this.emit('comment', event)));
+    this.link.hear('voice-peers', ({ peers }) => { this.voicePeers = peers; });
     this.link.hear('entity-event', (event) => this.emit('entity', event));
   }
 
@@ -139,6 +145,8 @@ export class Space extends Emitter<SpaceEvents> {
     Object.assign(this.me, {
       id: this.link.id, name: snapshot.you.displayName, account: snapshot.you.userAccount ?? null, role: snapshot.role,
     });
+    const voice = snapshot.you.voice as { enabled?: boolean; screen?: boolean } | null | undefined;
+    this.#inheritsVoice = Boolean(voice?.enabled || voice?.screen);
     this.entities = snapshot.entities;
     this.people.reset(snapshot);
     this.things.reset(snapshot);
@@ -153,7 +161,11 @@ export class Space extends Emitter<SpaceEvents> {
   }
 
   #changed(state: State, reason?: PresenceError): void {
+    if (state === 'catching up') this.voicePeers = [];
     if (state === 'live') this.me.again();
+    if (state === 'live' && this.#inheritsVoice && !this.speaks) {
+      this.link.send('voice-state', { enabled: false, muted: true, screen: false });
+    }
     if (state === 'out') {
       this.people.clear();
       this.things.clear(reason ?? new PresenceError('left'));

@@ -17,6 +17,7 @@ export interface Holder {
 
 const MOST_RESTARTS = 2; // of ICE, one after the other
 const PATIENCE_MS = 4_000; // for a connection that broke to come back by itself
+const ANSWER_MS = 10_000; // after which an offer was not heard: by who was not there yet, or had not begun
 
 /**
  * One WebRTC connection. The caller offers first, and restarts what broke; the other may offer after that, and of two
@@ -29,6 +30,7 @@ export class Line {
   #isTold = false;
   #restarts = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #unanswered: ReturnType<typeof setTimeout> | undefined;
 
   constructor(private readonly isCaller: boolean, configuration: RTCConfiguration, private readonly holder: Holder) {
     this.peer = new RTCPeerConnection(configuration);
@@ -55,6 +57,7 @@ export class Line {
 
   close(): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#unanswered);
     this.peer.onconnectionstatechange = null;
     this.peer.close();
   }
@@ -66,6 +69,8 @@ export class Line {
       if ((isFirst && !this.isCaller) || peer.signalingState !== 'stable') return; // it is needed again once stable
       await peer.setLocalDescription();
       this.holder.send('webrtc-offer', { offer: peer.localDescription });
+      clearTimeout(this.#unanswered);
+      if (this.isCaller) this.#unanswered = setTimeout(() => this.holder.lost(), ANSWER_MS);
     });
   }
 
@@ -78,6 +83,7 @@ export class Line {
   }
 
   async #answered(answer: RTCSessionDescriptionInit): Promise<void> {
+    clearTimeout(this.#unanswered);
     if (this.peer.signalingState === 'have-local-offer') await this.peer.setRemoteDescription(answer);
   }
 

@@ -1,4 +1,5 @@
 import { Emitter } from '../emitter.js';
+import { PresenceError } from '../errors.js';
 import type { Person } from '../people/person.js';
 import type { Server } from '../server.js';
 import type { Space } from '../space/space.js';
@@ -55,6 +56,8 @@ export class Voice extends Emitter<VoiceEvents> {
   #output: AudioNode | null = null;
   #ownContext: AudioContext | null = null;
   #stopsMicrophone = false;
+  #hasBegun = false; // what one says is known: before that nobody is answered
+  #starts = 0; // and stops: whoever waited for a microphone meanwhile was overtaken
   #timer: ReturnType<typeof setInterval> | undefined;
 
   /** @internal */
@@ -74,9 +77,13 @@ export class Voice extends Emitter<VoiceEvents> {
     this.#seen = new Lines(link, this.#use('screen', () => false, {
       fill: nothing, heard: (id, track) => this.#saw(id, track), ended: (id) => this.#dark(id),
     }));
+    this.#peers = space.voicePeers;
     link.hear('voice-peers', ({ peers }) => this.#keep(peers));
     space.people.on('leave', ({ id }) => this.#keep(this.#peers.filter((peer) => peer !== id)));
     space.people.on('voice', (person) => { if (!person.voice?.screen) this.#seen.drop(person.id); });
+    link.hear('voice-state', ({ socketId, enabled }) => { // a moderator muted one
+      if (socketId === link.id && !enabled && this.#hasBegun) this.stop();
+    });
     space.on('state', (state) => {
       if (state === 'catching up') this.#keep([]); // for the others one is another now
       if (state === 'live' && this.active) this.#tell();
@@ -101,22 +108,26 @@ export class Voice extends Emitter<VoiceEvents> {
   async start(options: VoiceOptions = {}): Promise<MediaStream | null> {
     this.#options = options;
     if (this.active) this.stop();
-    this.active = true;
+    const start = ++this.#starts;
+    this.active = this.space.speaks = true;
     this.#output = options.output ?? this.#speakers();
     this.#wake(this.#output);
     const [microphone] = await Promise.all([this.#listenTo(options.microphone ?? true), this.#ice.start()]);
-    if (!this.active) stopped(microphone); // meanwhile
-    else this.#begin(microphone);
+    if (start === this.#starts) {
+      this.#stopsMicrophone = !(options.microphone instanceof MediaStream);
+      this.#begin(microphone);
+    } else if (!(options.microphone instanceof MediaStream)) stopped(microphone);
     return this.microphone;
   }
 
   /** Hears nobody, and is heard by nobody; shows nothing. */
   stop(): void {
     if (!this.active) return;
-    this.active = false;
+    this.#starts++;
+    this.active = this.space.speaks = this.#hasBegun = false;
     clearInterval(this.#timer);
     this.#ice.stop();
-    this.#keep([]);
+    this.#keep(this.#peers); // closes all; the names stay, for the server does not say them again
     this.unshare();
     if (this.#stopsMicrophone) stopped(this.microphone);
     this.microphone = null;
@@ -140,6 +151,10 @@ export class Voice extends Emitter<VoiceEvents> {
   /** Shows a screen, with its sound, to those who are near: one that is chosen now, or any stream. While one takes part. */
   async share(screen?: MediaStream): Promise<MediaStream> {
     const stream = screen ?? await navigator.mediaDevices.getDisplayMedia({ video: true, audio: true });
+    if (!this.active) { // it was stopped while one chose
+      if (!screen) stopped(stream);
+      throw new PresenceError('left', 'You take no part in voice.');
+    }
     this.unshare();
     this.screen = stream;
     stream.getVideoTracks()[0]?.addEventListener('ended', () => { if (this.screen === stream) this.unshare(); });
@@ -161,13 +176,13 @@ export class Voice extends Emitter<VoiceEvents> {
 
   #begin(microphone: MediaStream | null): void {
     this.microphone = microphone;
+    this.#hasBegun = true;
     this.mute(this.muted);
     this.#timer = setInterval(() => this.#place(), PLACED_EVERY_MS);
-    this.#keep(this.#peers); // an offer may have been missed, a name not
+    this.#keep(this.#peers); // offers that came before are made again, names are not
   }
 
   async #listenTo(wanted: NonNullable<VoiceOptions['microphone']>): Promise<MediaStream | null> {
-    this.#stopsMicrophone = !(wanted instanceof MediaStream);
     if (wanted instanceof MediaStream) return wanted;
     if (!wanted) return null;
     const audio = { echoCancellation: true, noiseSuppression: true, ...(wanted === true ? {} : wanted) };
@@ -195,7 +210,7 @@ export class Voice extends Emitter<VoiceEvents> {
 
   #tell(): void {
     const muted = this.muted || this.microphone === null;
-    this.space.link.send('voice-state', { enabled: this.active, muted, screen: this.screen !== null });
+    this.space.link.send('voice-state', { enabled: this.#hasBegun, muted, screen: this.screen !== null });
     this.emit('change');
   }
 
@@ -203,7 +218,7 @@ export class Voice extends Emitter<VoiceEvents> {
 
   #keep(peers: string[]): void {
     this.#peers = peers;
-    const held = this.active ? peers : [];
+    const held = this.#hasBegun ? peers : [];
     for (const lines of [this.#voices, this.#shown, this.#seen]) lines.keep(held);
   }
 
@@ -211,7 +226,7 @@ export class Voice extends Emitter<VoiceEvents> {
     return {
       media, ...own,
       configuration: () => this.#configuration(),
-      calls: (id) => (this.active ? calls(id) : null),
+      calls: (id) => (this.#hasBegun ? calls(id) : null),
       told: (outcome) => this.#report(media, outcome),
     };
   }
@@ -230,7 +245,7 @@ export class Voice extends Emitter<VoiceEvents> {
   #speak(peer: RTCPeerConnection): void {
     const stream = this.microphone ?? new MediaStream();
     const { sender } = peer.addTransceiver('audio', { direction: 'sendrecv', streams: [stream] });
-    void sender.replaceTrack(this.#said);
+    sender.replaceTrack(this.#said).catch(() => {}); // the connection was closed
   }
 
   get #said(): MediaStreamTrack | null {
@@ -242,10 +257,11 @@ export class Voice extends Emitter<VoiceEvents> {
   }
 
   #heard(id: string, track: MediaStreamTrack, transceiver: RTCRtpTransceiver): void {
+    if (track.kind !== 'audio') return; // no voice
     if (transceiver.direction === 'recvonly') { // they called: what one says goes the same way
       transceiver.direction = 'sendrecv';
       transceiver.sender.setStreams(this.microphone ?? new MediaStream());
-      void transceiver.sender.replaceTrack(this.#said);
+      transceiver.sender.replaceTrack(this.#said).catch(() => {});
     }
     track.onunmute = () => this.#hear(id, track); // its first packet
     track.onmute = () => this.#silent(id);
