@@ -21,7 +21,7 @@ from tests.integration.sync_worker.world import DOCUMENTS_BY_ID, POSTS, World
 
 IN_BLOCKS = "= ANY($1::bigint[])"
 PIECE = "substring(convert_to("
-VALUES = ' AS value'  # in the statement that reads a large column
+VALUES = " AS value"  # in the statement that reads a large column
 
 
 @contextmanager
