@@ -1,10 +1,9 @@
 """Bounds the requests that are being answered at once, so that who is one too many is told so at once."""
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from libs.common.addresses import limited
+from libs.common.edge.under_way import UnderWay
 from libs.common.errors import RATE_LIMITED, UNAVAILABLE, PresenceError
 
 AGAIN_SECONDS = 1  # after which whoever was turned away may come again
@@ -17,23 +16,19 @@ class InHand:
         self._most = most
         self._each = each or most
         self._all = 0
-        self._by_address: Counter[str] = Counter()
+        self._by_address = UnderWay()
 
     @contextmanager
     def one(self, address: str) -> Iterator[None]:
         """Counts a request while the block lasts. Raises `rate_limited` and `unavailable`, with `Retry-After`."""
-        who = limited(address)
         if self._all >= self._most:
             raise PresenceError(UNAVAILABLE, "Too many requests at once.", {"retry_after": AGAIN_SECONDS})
-        if self._by_address[who] >= self._each:
+        if self._by_address.of(address) >= self._each:
             text = f"More than {self._each} requests at once from one address."
             raise PresenceError(RATE_LIMITED, text, {"retry_after": AGAIN_SECONDS})
         self._all += 1
-        self._by_address[who] += 1
         try:
-            yield
+            with self._by_address.one(address):
+                yield
         finally:
             self._all -= 1
-            self._by_address[who] -= 1
-            if not self._by_address[who]:
-                del self._by_address[who]

@@ -5,12 +5,11 @@ its address are held up by nothing but refusals of their own.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable
 
-from libs.common.addresses import limited
 from libs.common.contracts.registry import Limit
 from libs.common.edge.limits import LimitHere
+from libs.common.edge.under_way import UnderWay
 
 PROMPT = Limit(20, 1, per_address=True)  # refusals that an address hears of at once, a second
 HOLD_SECONDS = 1.0
@@ -23,17 +22,11 @@ class Refusals:
     def __init__(self, *, hold: bool = True, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._prompt = LimitHere(PROMPT, 1.0 if hold else 0.0)
         self._sleep = sleep
-        self._held: Counter[str] = Counter()
+        self._held = UnderWay()
 
     async def hold(self, address: str) -> None:
         """Waits before one more refusal to an address is told."""
-        who = limited(address)
-        if not self._prompt.spend(address).exceeded or self._held[who] >= MOST_HELD:
+        if not self._prompt.spend(address).exceeded or self._held.of(address) >= MOST_HELD:
             return
-        self._held[who] += 1
-        try:
+        with self._held.one(address):
             await self._sleep(HOLD_SECONDS)
-        finally:
-            self._held[who] -= 1
-            if not self._held[who]:
-                del self._held[who]

@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, any_, bindparam, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, any_, bindparam, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, UUID, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -169,13 +169,16 @@ async def read_subjects(connection: AsyncConnection, event_ids: Collection[str])
 
     See `redaction.py`.
     """
-    found = [LoggedEvent(**row) for row in (await connection.execute(_SUBJECTS, {"ids": [*event_ids]})).mappings()]
-    return {event.id: event for event in found}
+    return await _by_id(connection, _SUBJECTS, event_ids)
 
 
 async def read_events(connection: AsyncConnection, event_ids: Collection[str]) -> dict[str, LoggedEvent]:
     """The events as the log has them now, by their ids."""
-    found = [LoggedEvent(**row) for row in (await connection.execute(_EVENTS, {"ids": [*event_ids]})).mappings()]
+    return await _by_id(connection, _EVENTS, event_ids)
+
+
+async def _by_id(connection: AsyncConnection, statement: Select[Any], ids: Collection[str]) -> dict[str, LoggedEvent]:
+    found = [LoggedEvent(**row) for row in (await connection.execute(statement, {"ids": [*ids]})).mappings()]
     return {event.id: event for event in found}
 
 

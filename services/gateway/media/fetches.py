@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from pathlib import Path
 
-from libs.common.addresses import limited
 from libs.common.contracts.registry import Limit
 from libs.common.edge.limits import LimitHere
+from libs.common.edge.under_way import UnderWay
 from libs.common.errors import FORBIDDEN, NOT_FOUND, RATE_LIMITED, TOO_LARGE, UNAVAILABLE, PresenceError
 from services.gateway.media.store import Store
 from services.gateway.media.upstream import Upstream
@@ -33,7 +33,7 @@ class Fetches:
         self._files = LimitHere(FETCHES, factor)
         self._mebibytes = LimitHere(MEBIBYTES, factor)
         self._tasks: dict[str, asyncio.Task[Path]] = {}
-        self._waiting: Counter[str] = Counter()  # by address
+        self._waiting = UnderWay()
         self._refused: OrderedDict[str, tuple[float, PresenceError]] = OrderedDict()
 
     async def start(self) -> None:
@@ -52,16 +52,10 @@ class Fetches:
             return file
         if refusal := self._refusal(what):
             raise refusal
-        who = limited(address)
-        if self._waiting[who] >= self._each:
+        if self._waiting.of(address) >= self._each:
             raise PresenceError(RATE_LIMITED, "Too many files at once.", {"retry_after": 1})
-        self._waiting[who] += 1
-        try:
+        with self._waiting.one(address):
             return await asyncio.shield(self._tasks.get(what) or self._begin(what, address))
-        finally:
-            self._waiting[who] -= 1
-            if not self._waiting[who]:
-                del self._waiting[who]
 
     def _begin(self, what: str, address: str) -> asyncio.Task[Path]:
         for state in (self._files.spend(address), self._mebibytes.spend(address, 0)):

@@ -29,6 +29,13 @@ async def states() -> dict[str, str]:
     return made
 
 
+@pytest.fixture
+async def together(bare_world: World) -> World:
+    """A primary with documents that are written together, and none yet."""
+    await bare_world.primary.execute(POSTS + ";" + DOCUMENTS_BY_NAME)
+    return bare_world
+
+
 async def text_of(state: str) -> str | None:
     async with YjsReader() as yjs:
         return await yjs.text(state, "bob/draft")
@@ -80,52 +87,46 @@ async def test_a_state_that_takes_too_long_or_kills_its_reader_costs_the_next_on
 
 
 async def test_a_slow_machine_is_no_fault_of_the_state_and_the_page_is_read_again(
-    bare_world: World, states: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    together: World, states: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = bare_world
-    await world.primary.execute(POSTS + ";" + DOCUMENTS_BY_NAME)
-    await world.primary.execute(WRITE, "a", states["edited"])
+    await together.primary.execute(WRITE, "a", states["edited"])
     with monkeypatch.context() as slow:
         slow.setattr(reader, "PATIENCE", 0.0)
-        assert await world.sync() is not Outcome.DONE
-        assert await world.replica(CONTENT) == []
-    assert await world.sync() is Outcome.DONE
-    assert await world.replica(CONTENT) == [("kept and added",)]
+        assert await together.sync() is not Outcome.DONE
+        assert await together.replica(CONTENT) == []
+    assert await together.sync() is Outcome.DONE
+    assert await together.replica(CONTENT) == [("kept and added",)]
 
 
 async def test_a_state_larger_than_any_is_not_even_fetched(
-    bare_world: World, states: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    together: World, states: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = bare_world
-    await world.primary.execute(POSTS + ";" + DOCUMENTS_BY_NAME)
-    await world.primary.execute(WRITE, "a", states["edited"])
-    await world.primary.execute(WRITE, "b", states["long"])
+    await together.primary.execute(WRITE, "a", states["edited"])
+    await together.primary.execute(WRITE, "b", states["long"])
     monkeypatch.setattr(reader, "MOST_BYTES", len(states["long"]) - 1)
     asked: list[str] = []
 
     async def watch(statement: str) -> None:
         asked.append(statement)
 
-    world.between_statements = watch
-    assert await world.sync() is Outcome.DONE
-    assert await world.replica(CONTENT) == [("kept and added",), (None,)]
+    together.between_statements = watch
+    assert await together.sync() is Outcome.DONE
+    assert await together.replica(CONTENT) == [("kept and added",), (None,)]
     assert len([statement for statement in asked if "AS value" in statement]) == 1
 
 
 async def test_a_state_for_which_others_left_nothing_is_read_another_time(
-    bare_world: World, states: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    together: World, states: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = bare_world
-    await world.primary.execute(POSTS + ";" + DOCUMENTS_BY_NAME)
-    await world.primary.execute(WRITE, "a", states["long"])
-    await world.primary.execute(WRITE, "b", states["edited"])
+    await together.primary.execute(WRITE, "a", states["long"])
+    await together.primary.execute(WRITE, "b", states["edited"])
     with monkeypatch.context() as short:
         short.setattr(reader, "MOST_FATAL", 0)
-        assert await world.sync() is Outcome.DONE
-        assert await world.replica(CONTENT) == [(None,), (None,)]
-    await world.primary.execute("UPDATE collaboration_documents SET document_name = document_name")
-    assert await world.sync() is Outcome.DONE
-    assert [(text or "")[:6] for (text,) in await world.replica(CONTENT)] == ["line 0", "kept a"]
+        assert await together.sync() is Outcome.DONE
+        assert await together.replica(CONTENT) == [(None,), (None,)]
+    await together.primary.execute("UPDATE collaboration_documents SET document_name = document_name")
+    assert await together.sync() is Outcome.DONE
+    assert [(text or "")[:6] for (text,) in await together.replica(CONTENT)] == ["line 0", "kept a"]
 
 
 async def test_states_that_cost_too_much_one_after_another_are_not_read_for_ever(
@@ -140,38 +141,34 @@ async def test_states_that_cost_too_much_one_after_another_are_not_read_for_ever
 
 
 async def test_the_replica_has_the_text_of_what_was_written_together_and_follows_it(
-    bare_world: World, states: dict[str, str]
+    together: World, states: dict[str, str]
 ) -> None:
-    world = bare_world
-    await world.primary.execute(POSTS + ";" + DOCUMENTS_BY_NAME)
     for name, state in (("a", states["edited"]), ("b", states["long"]), ("c", "no state"), ("d", None)):
-        await world.primary.execute(WRITE, name, state)
+        await together.primary.execute(WRITE, name, state)
 
-    assert await world.sync() is Outcome.DONE
-    [a], [b], [c], [d] = await world.replica(CONTENT)
+    assert await together.sync() is Outcome.DONE
+    [a], [b], [c], [d] = await together.replica(CONTENT)
     assert (a, c, d) == ("kept and added", None, None)
     assert b.count("\n") == 19_999
     assert b.endswith("line 19999 ")
 
-    await world.primary.execute(WRITE, "c", states["empty"])
-    await world.primary.execute(WRITE, "a", states["formatted"])
-    assert await world.sync() is Outcome.DONE
-    assert [text[:6] for (text,) in (await world.replica(CONTENT))[:3]] == ["A plan", "line 0", ""]
-    heard = await world.replica("SELECT space_id FROM event_log WHERE name = 'content.document_changed'")
+    await together.primary.execute(WRITE, "c", states["empty"])
+    await together.primary.execute(WRITE, "a", states["formatted"])
+    assert await together.sync() is Outcome.DONE
+    assert [text[:6] for (text,) in (await together.replica(CONTENT))[:3]] == ["A plan", "line 0", ""]
+    heard = await together.replica("SELECT space_id FROM event_log WHERE name = 'content.document_changed'")
     assert sorted(heard) == [("bob/a",), ("bob/c",)], "one each"
 
 
-async def test_a_document_without_a_state_keeps_its_plain_text(bare_world: World, states: dict[str, str]) -> None:
-    world = bare_world
-    await world.primary.execute(POSTS + ";" + DOCUMENTS_BY_NAME)
-    await world.primary.execute("ALTER TABLE collaboration_documents ADD content text")
-    await world.primary.execute(WRITE, "a", states["edited"])
-    await world.primary.execute(WRITE, "b", None)
-    await world.primary.execute("UPDATE collaboration_documents SET content = 'plain'")
+async def test_a_document_without_a_state_keeps_its_plain_text(together: World, states: dict[str, str]) -> None:
+    await together.primary.execute("ALTER TABLE collaboration_documents ADD content text")
+    await together.primary.execute(WRITE, "a", states["edited"])
+    await together.primary.execute(WRITE, "b", None)
+    await together.primary.execute("UPDATE collaboration_documents SET content = 'plain'")
 
-    assert await world.sync() is Outcome.DONE
-    assert await world.replica(CONTENT) == [("kept and added",), ("plain",)]
+    assert await together.sync() is Outcome.DONE
+    assert await together.replica(CONTENT) == [("kept and added",), ("plain",)]
 
-    await world.primary.execute("ALTER TABLE collaboration_documents DROP document_data")
-    assert await world.sync() is Outcome.DONE
-    assert await world.replica(CONTENT) == [("plain",), ("plain",)]
+    await together.primary.execute("ALTER TABLE collaboration_documents DROP document_data")
+    assert await together.sync() is Outcome.DONE
+    assert await together.replica(CONTENT) == [("plain",), ("plain",)]
