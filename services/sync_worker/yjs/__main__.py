@@ -1,7 +1,7 @@
-"""`python -m services.sync_worker.yjs SECONDS`: reads Yjs states, one a line, and answers each with a line of JSON.
+"""`python -m services.sync_worker.yjs SECONDS BYTES`: reads Yjs states, one a line, and answers each with a line of JSON.
 
 An answer is `{text}` or `{error}`. What it is given was written by strangers, so the process bounds itself: a state
-that takes more than SECONDS of CPU ends it, and so does one that takes too much memory.
+that takes more than SECONDS of CPU, or has it need more than BYTES of address space, ends it.
 """
 
 import json
@@ -11,12 +11,10 @@ import sys
 
 from services.sync_worker.yjs.text import BadState, text_of
 
-MOST_MEMORY = 512 * 1024 * 1024  # bytes of address space
 
-
-def main(seconds: float) -> None:
+def main(seconds: float, memory: int) -> None:
     """Answers until nothing more comes."""
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for line in sys.stdin:
         signal.setitimer(signal.ITIMER_PROF, seconds)
@@ -29,4 +27,4 @@ def main(seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]))
+    main(float(sys.argv[1]), int(sys.argv[2]))

@@ -10,6 +10,7 @@ import structlog
 _log = structlog.get_logger(__name__)
 MOST_BYTES = 16_000_000  # of a state as the primary has it: base64
 MOST_SECONDS = 10.0  # of CPU for one state; one of three megabytes takes less than one
+MOST_MEMORY = 512 * 2**20  # bytes of address space for the process that reads
 MOST_FATAL = 5  # states of which a reader's processes may die before it tries no more
 NOT_READ = "text of a document not read"
 PATIENCE = 300.0  # seconds for an answer; a machine that is so slow is no fault of the state
@@ -81,7 +82,7 @@ class YjsReader:
 async def _start() -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "services.sync_worker.yjs", str(MOST_SECONDS)),
+        *("-m", "services.sync_worker.yjs", str(MOST_SECONDS), str(MOST_MEMORY)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

@@ -70,6 +70,15 @@ async def test_what_is_no_state_has_no_text_and_costs_the_next_one_nothing(state
         assert await yjs.text(states["edited"], "bob/draft") == "kept and added"
 
 
+async def test_a_state_that_needs_too_much_memory_costs_the_next_one_nothing(
+    states: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "MOST_MEMORY", 60 * 2**20)  # a short state takes 34 MiB, the long one 85
+    async with YjsReader() as yjs:
+        assert await yjs.text(states["long"], "bob/long") is None
+        assert await yjs.text(states["edited"], "bob/draft") == "kept and added"
+
+
 async def test_a_state_that_takes_too_long_or_kills_its_reader_costs_the_next_one_nothing(
     states: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
