@@ -34,6 +34,10 @@ const commands = {
     await page.goto(url + path);
     return true;
   },
+  async reload({ name }) {
+    await pages.get(name).reload();
+    return true;
+  },
   evaluate: ({ name, code }) => pages.get(name).evaluate(code),
   async hold({ name, key, until }) {
     const page = pages.get(name);

@@ -39,6 +39,10 @@ class Page:
     async def evaluate(self, code: str) -> Any:
         return await self._node.ask("evaluate", name=self._name, code=code)
 
+    async def reload(self) -> None:
+        """Loads it again, in the same tab."""
+        await self._node.ask("reload", name=self._name)
+
     async def hold_key(self, key: str, until: str) -> None:
         """Press a key and let go of it as soon as `until` holds."""
         await self._node.ask("hold", name=self._name, key=key, until=until)

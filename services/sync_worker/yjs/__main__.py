@@ -1,7 +1,7 @@
-"""`python -m services.sync_worker.yjs SECONDS BYTES`: reads Yjs states, one a line, and answers each with a line of JSON.
+"""`python -m services.sync_worker.yjs SECONDS BYTES`: reads Yjs states and says their texts, each in a line.
 
-An answer is `{text}` or `{error}`. What it is given was written by strangers, so the process bounds itself: a state
-that takes more than SECONDS of CPU, or has it need more than BYTES of address space, ends it.
+The text is in a line of JSON: `{text}` or `{error}`. Strangers wrote the states, so the process bounds itself: one that
+takes more than SECONDS of CPU, or has it need more than BYTES of address space, ends it.
 """
 
 import json

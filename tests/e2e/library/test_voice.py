@@ -288,3 +288,78 @@ async def test_voices_through_the_relay_are_back_after_it_was_killed(stack: Stac
     finally:
         await stack.start_one("coturn")
     await sounds(ann)
+
+
+MICROPHONES = """(() => {
+  window.microphones = [];
+  const { mediaDevices } = navigator;
+  const get = mediaDevices.getUserMedia.bind(mediaDevices);
+  mediaDevices.getUserMedia = async (wanted) => {
+    const stream = await get(wanted);
+    window.microphones.push(...stream.getTracks());
+    return stream;
+  };
+})()"""
+
+
+async def test_who_joins_muted_is_heard_once_they_speak(stack: Stack, browser: Browser) -> None:
+    ann, ben = await come_in(browser, stack, "library-muted", ["Ann", "Ben"])
+    for each in (ann, ben):  # either calls the other, by their ids
+        await each.evaluate("Promise.all([talk({ microphone: noise() }), space.voice.mute()])")
+        await touch(each)
+    await hears(ann, "Ben")
+    await hears(ben, "Ann")
+    for speaker in (ann, ben):
+        await speaker.evaluate("space.voice.mute(false)")
+    assert max(await sounds(ann)) > 0
+    assert max(await sounds(ben)) > 0
+
+
+async def test_who_begins_twice_is_heard_and_has_one_microphone_open(stack: Stack, browser: Browser) -> None:
+    ann, ben = await come_in(browser, stack, "library-twice", ["Ann", "Ben"])
+    for each in (ann, ben):
+        await each.evaluate(MICROPHONES)
+        await each.evaluate("talk()")
+        await touch(each)
+    await hears(ann, "Ben")
+    await hears(ben, "Ann")
+    for each in (ann, ben):
+        await each.evaluate("void talk(), talk()")
+        assert await each.evaluate("microphones.length") == 3
+        assert await each.evaluate("microphones.filter(({ readyState }) => readyState === 'live').length") == 1
+        await touch(each)
+        await hears(ann, "Ben")
+        await hears(ben, "Ann")
+
+
+async def test_an_offer_that_nobody_answered_is_made_again(stack: Stack, browser: Browser) -> None:
+    ann, ben = await come_in(browser, stack, "library-unanswered", ["Ann", "Ben"])
+    deaf = """(() => {
+      const { link } = space;
+      const send = link.send.bind(link);
+      link.send = (event, payload) => (event === 'webrtc-answer' ? void (link.send = send) : send(event, payload));
+    })()"""
+    for each in (ann, ben):
+        await each.evaluate(deaf)
+        await each.evaluate("talk({ microphone: noise() })")
+    await hears(ann, "Ben")
+    await hears(ben, "Ann")
+
+
+async def test_who_loads_the_page_again_while_they_talk_is_heard_again(stack: Stack, browser: Browser) -> None:
+    hall = "library-reload"
+    ann, ben = await come_in(browser, stack, hall, ["Ann", "Ben"])
+    for speaker in (ann, ben):
+        await speaker.evaluate("talk({ microphone: noise() })")
+        await touch(speaker)
+    await hears(ann, "Ben")
+    for page_again, other, name in ((ann, ben, "Ann"), (ben, ann, "Ben")):  # either calls the other, by their ids
+        await page_again.reload()
+        await eventually(partial(page_again.evaluate, "window.ready"))
+        await page_again.evaluate(f"enter('event:{hall}', '{name}')")
+        off = f"[...space.people].some((person) => person.name.startsWith('{name}') && person.voice?.enabled === false)"
+        await eventually(partial(other.evaluate, off))
+        await page_again.evaluate("talk({ microphone: noise() })")
+        await touch(page_again)
+        await hears(other, name)
+        await hears(page_again, "Ben" if name == "Ann" else "Ann")

@@ -89,6 +89,7 @@ async def test_a_members_changes_keep_their_order(world: World) -> None:
     await world.join("ann")
     await world.join("bob", replica="r2")
     await world.thing("ann", "thing-make", "ball", hold=True)
+    await world.settled()  # or bob may hear of the ball only as it is some changes later
     await asyncio.gather(*(world.thing("ann", "thing-set", "ball", state={"x": x}) for x in range(200)))
     await world.settled()
     assert [told["state"]["x"] for told in world.heard_by("bob", "thing-set")] == list(range(200))

@@ -18,7 +18,10 @@ const AGAIN = new Set(['unavailable', 'rate_limited', 'timeout', 'offline', 'dra
 const LEAST_PAUSE_MS = 250;
 const MOST_PAUSE_MS = 5_000;
 
-/** What waits for its ack, in order, one under way: sent again after a rejoin, as the same command by its `client_message_id`. */
+/**
+ * What waits for its ack, in order, one under way. It is sent again after a rejoin: as the same command by its
+ * `client_message_id`, or one that says what is to be, not what is to be added.
+ */
 export class Outbox {
   readonly #waiting: Command[] = [];
   #running = false;

@@ -46,8 +46,6 @@ export class Space extends Emitter<SpaceEvents> {
   readonly link: Link;
   /** @internal */
   readonly server: Server;
-  /** @internal Whom the server named for voice: it says so once, perhaps before anybody takes part. */
-  voicePeers: string[] = [];
   /** @internal Whether one takes part in voice. */
   speaks = false;
   readonly #path: string;
@@ -79,7 +77,6 @@ export class Space extends Emitter<SpaceEvents> {
     this.roles = new Roles(server, this.#path);
     this.link.hear('space-updated', (event) => this.#durable(event, ({ settings }) => this.#set(settings as never)));
     this.link.hear('document-comment', (event) => this.#durable(event, () => this.emit('comment', event)));
-    this.link.hear('voice-peers', ({ peers }) => { this.voicePeers = peers; });
     this.link.hear('entity-event', (event) => this.emit('entity', event));
   }
 
@@ -102,9 +99,12 @@ export class Space extends Emitter<SpaceEvents> {
     }
   }
 
-  /** Tells the others (or with `to` one of them) something that is not merged with what came before. */
+  /**
+   * Tells the others (or with `to` one of them) something that is not merged with what came before. Once: `offline` and
+   * `timeout` say that nobody knows whether they heard it.
+   */
   async tell(name: string, data: unknown, to?: string): Promise<void> {
-    await this.link.command('entity-event', { name, data, ...(to === undefined ? {} : { to }) });
+    await this.link.deliver('entity-event', { name, data, ...(to === undefined ? {} : { to }) });
   }
 
   /** Changes settings of the space: its owner and moderators. */
@@ -161,7 +161,6 @@ export class Space extends Emitter<SpaceEvents> {
   }
 
   #changed(state: State, reason?: PresenceError): void {
-    if (state === 'catching up') this.voicePeers = [];
     if (state === 'live') this.me.again();
     if (state === 'live' && this.#inheritsVoice && !this.speaks) {
       this.link.send('voice-state', { enabled: false, muted: true, screen: false });

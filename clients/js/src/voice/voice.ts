@@ -77,7 +77,6 @@ export class Voice extends Emitter<VoiceEvents> {
     this.#seen = new Lines(link, this.#use('screen', () => false, {
       fill: nothing, heard: (id, track) => this.#saw(id, track), ended: (id) => this.#dark(id),
     }));
-    this.#peers = space.voicePeers;
     link.hear('voice-peers', ({ peers }) => this.#keep(peers));
     space.people.on('leave', ({ id }) => this.#keep(this.#peers.filter((peer) => peer !== id)));
     space.people.on('voice', (person) => { if (!person.voice?.screen) this.#seen.drop(person.id); });
