@@ -302,10 +302,20 @@ MICROPHONES = """(() => {
 })()"""
 
 
-async def test_who_joins_muted_is_heard_once_they_speak(stack: Stack, browser: Browser) -> None:
+PROMPT = """(() => {
+  const { mediaDevices } = navigator;
+  mediaDevices.getUserMedia = () => new Promise((resolve) => setTimeout(() => resolve(noise()), 2500));
+})()"""
+
+
+async def test_who_mutes_while_the_browser_asks_for_the_microphone_is_heard_once_they_speak(
+    stack: Stack, browser: Browser
+) -> None:
+    """The prompt is open longer than the server takes to name who takes part."""
     ann, ben = await come_in(browser, stack, "library-muted", ["Ann", "Ben"])
     for each in (ann, ben):  # either calls the other, by their ids
-        await each.evaluate("Promise.all([talk({ microphone: noise() }), space.voice.mute()])")
+        await each.evaluate(PROMPT)
+        await each.evaluate("Promise.all([talk(), space.voice.mute()])")
         await touch(each)
     await hears(ann, "Ben")
     await hears(ben, "Ann")
