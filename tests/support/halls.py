@@ -30,7 +30,7 @@ other-namespace nobody-was-here packets party plain plain-gone plain-killed plai
 real-clients-websocket real-clients-upgrade realtime-killed recovery-restarts redis-full redis-gone rejoin removals
 restarted restored retried revolving-door silent slow small-talk snapshots spawned spawning square
 library-meets library-numbers library-things library-hands library-holder library-places
-library-muted library-reload library-twice library-unanswered
+library-leaver library-muted library-reload library-twice library-unanswered
 library-screens library-silent library-scene library-vue library-vue-pages
 library-lost library-polling library-tokens library-rights library-tabs
 library-relay-killed library-voice-False library-voice-True library-voice-killed

@@ -54,9 +54,11 @@ window.enter = async (key, name) => {
   const presence = await connect(location.origin, { as: guest(name) });
   window.space = await presence.enter(key);
   window.screens = new Map();
+  space.voice.on('hear', ({ name }, isHeard) => { if (!isHeard) silenced.push(name); });
   space.voice.on('screen', ({ name }, screen) => (screen ? screens.set(name, screen) : screens.delete(name)));
 };
 window.talk = async (options = {}) => { await space.voice.start({ output, ...options }); };
+window.silenced = [];
 window.hears = () => [...space.people].filter((person) => space.voice.hears(person)).map(({ name }) => name).sort();
 window.ready = true;
 """
@@ -300,6 +302,19 @@ MICROPHONES = """(() => {
     return stream;
   };
 })()"""
+
+
+async def test_of_who_leaves_it_is_told_that_they_are_heard_and_seen_no_more(stack: Stack, browser: Browser) -> None:
+    ann, ben = await come_in(browser, stack, "library-leaver", ["Ann", "Ben"])
+    for each in (ann, ben):
+        await each.evaluate("talk({ microphone: noise() })")
+        await touch(each)
+    await hears(ann, "Ben")
+    await ben.evaluate("space.voice.share(document.createElement('canvas').captureStream(5))")
+    await eventually(partial(ann.evaluate, "screens.size === 1"))
+    await ben.evaluate("space.leave()")
+    await eventually(partial(ann.evaluate, "screens.size === 0"))
+    assert await ann.evaluate("silenced") == ["Ben (guest)"]
 
 
 PROMPT = """(() => {

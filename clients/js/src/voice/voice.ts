@@ -44,8 +44,8 @@ export class Voice extends Emitter<VoiceEvents> {
   /** The screen that one shows. */
   screen: MediaStream | null = null;
 
-  readonly #sounds = new Map<string, Sound>();
-  readonly #screens = new Map<string, MediaStream>();
+  readonly #sounds = new Map<string, { person: Person; sound: Sound }>(); // of people who may have left meanwhile
+  readonly #screens = new Map<string, { person: Person; screen: MediaStream }>();
   readonly #ice: Ice;
   readonly #voices: Lines;
   readonly #shown: Lines; // one's own screen, to each
@@ -269,18 +269,17 @@ export class Voice extends Emitter<VoiceEvents> {
   #hear(id: string, track: MediaStreamTrack): void {
     const person = this.space.people.get(id);
     if (!this.#output || !person || this.#sounds.has(id)) return;
-    this.#sounds.set(id, new Sound(track, this.#output));
+    this.#sounds.set(id, { person, sound: new Sound(track, this.#output) });
     this.#place();
     this.emit('hear', person, true);
   }
 
   #silent(id: string): void {
-    const sound = this.#sounds.get(id);
-    if (!sound) return;
+    const heard = this.#sounds.get(id);
+    if (!heard) return;
     this.#sounds.delete(id);
-    sound.end();
-    const person = this.space.people.get(id);
-    if (person) this.emit('hear', person, false);
+    heard.sound.end();
+    this.emit('hear', heard.person, false);
   }
 
   #saw(id: string, track: MediaStreamTrack): void {
@@ -288,17 +287,18 @@ export class Voice extends Emitter<VoiceEvents> {
     if (!person) return;
     const known = this.#screens.get(id);
     if (known) {
-      known.addTrack(track);
+      known.screen.addTrack(track);
       return;
     }
     const screen = new MediaStream([track]);
-    this.#screens.set(id, screen);
+    this.#screens.set(id, { person, screen });
     this.emit('screen', person, screen);
   }
 
   #dark(id: string): void {
-    const person = this.space.people.get(id);
-    if (this.#screens.delete(id) && person) this.emit('screen', person, null);
+    const seen = this.#screens.get(id);
+    this.#screens.delete(id);
+    if (seen) this.emit('screen', seen.person, null);
   }
 
   // --- where they are
@@ -309,9 +309,8 @@ export class Voice extends Emitter<VoiceEvents> {
     const mode = (settings['audio'] as { mode?: string } | undefined)?.mode;
     if (ears && this.#output) this.#turn(ears, this.#output.context.listener);
     people.each(() => {}); // to this moment, whoever else shows them
-    for (const [id, sound] of this.#sounds) {
-      const pose = people.get(id)?.pose;
-      const isPlaced = ears && pose?.known && mode !== 'stage' && !(mode === 'announcement' && this.#metresTo(pose) > EARSHOT);
+    for (const { person: { pose }, sound } of this.#sounds.values()) {
+      const isPlaced = ears && pose.known && mode !== 'stage' && !(mode === 'announcement' && this.#metresTo(pose) > EARSHOT);
       if (isPlaced) sound.at(pose.x, pose.y, pose.z);
       else sound.everywhere();
     }
